@@ -1,0 +1,106 @@
+"""What the entry points share: where conf/ lies, and errors that a person can act on."""
+
+import hashlib
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from sigjepa.errors import SigjepaError, nearest_name
+
+PACKAGE = Path(__file__).resolve().parent
+LONGEST_NAME = 120
+
+
+def config_directory() -> Path:
+    """The folder of configs: inside the package in a wheel, beside it in a checkout."""
+    inside = PACKAGE / "conf"
+    return inside if inside.is_dir() else PACKAGE.parent / "conf"
+
+
+def folder_name(overrides: str) -> str:
+    """A folder name from a job's overrides: readable, without separators, short enough for any file system."""
+    name = re.sub(r"[^\w.,=+-]+", "-", overrides) or "default"
+    if len(name) > LONGEST_NAME:
+        name = f"{name[:LONGEST_NAME]}-{hashlib.sha256(overrides.encode()).hexdigest()[:8]}"
+    return name
+
+
+def choose(name: str, values: Mapping[str, Any]) -> Any:
+    """The value that belongs to `name`, or that of `default`: a setting that depends on another group's choice."""
+    return values[name] if name in values else values["default"]
+
+
+OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
+OmegaConf.register_new_resolver("choose", choose, replace=True)
+
+
+def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+    """Make a Hydra command of a function of the composed config; a user's mistake exits with 1 and one message."""
+
+    def decorate(run: Callable[[DictConfig], Any]) -> Callable[[], None]:
+        command = hydra.main(version_base="1.3", config_path=str(config_directory()), config_name=config_name)(run)
+
+        def main() -> None:
+            os.environ["HYDRA_FULL_ERROR"] = "1"  # raise to here instead of printing and exiting inside Hydra
+            try:
+                command()
+            except SigjepaError as error:
+                sys.exit(f"sigjepa: {error}")
+            except (HydraException, OmegaConfBaseException) as error:
+                if isinstance(error.__cause__, SigjepaError):
+                    sys.exit(f"sigjepa: {error.__cause__}")
+                sys.exit(f"sigjepa: {explain(error, config_name, sys.argv[1:])}")
+
+        return main
+
+    return decorate
+
+
+def explain(error: Exception, config_name: str, arguments: list[str]) -> str:
+    """Hydra's message with the nearest valid key or option added."""
+    if isinstance(error, MissingConfigException) and error.options:
+        option = str(error.missing_cfg_file).rsplit("/", 1)[-1]
+        options = ", ".join(sorted(error.options))
+        return f"There is no '{error.missing_cfg_file}'.{nearest_name(option, error.options)} Options: {options}."
+    message = str(error)
+    if missing := re.search(r"Could not load '([^']+)/([^'/]+)'", message):  # an option inside a list has no .options
+        group, option = missing.groups()
+        options = sorted(path.stem for path in (config_directory() / group).glob("*.yaml"))
+        return f"There is no '{group}/{option}'.{nearest_name(option, options)} Options: {', '.join(options)}."
+    match = re.search(r"[Cc]ould not override '([^'@]+)[^']*'", message)
+    if isinstance(error, ConfigCompositionException) and match:
+        key = match.group(1)
+        known = known_keys(config_name, [argument for argument in arguments if not names_key(argument, key)])
+        return f"There is no config key or group '{key}'.{nearest_name(key, known)}"
+    return message
+
+
+def names_key(argument: str, key: str) -> bool:
+    """Whether a command-line argument is an override of `key`, or no override at all."""
+    return "=" not in argument or argument.lstrip("+~").split("=", 1)[0].split("@")[0] == key
+
+
+def known_keys(config_name: str, overrides: list[str]) -> list[str]:
+    """Every dotted key and every group that an override may name."""
+    groups = {str(path.parent.relative_to(config_directory())) for path in config_directory().rglob("*/*.yaml")}
+    with hydra.initialize_config_dir(str(config_directory()), version_base="1.3"):
+        try:
+            config = hydra.compose(config_name, [item for item in overrides if "," not in item])
+        except (HydraException, OmegaConfBaseException):
+            config = hydra.compose(config_name)
+    return sorted(groups | set(_dotted_keys(OmegaConf.to_container(config))))
+
+
+def _dotted_keys(container: Any, prefix: str = "") -> Iterator[str]:
+    if isinstance(container, dict):
+        for key, value in container.items():
+            yield f"{prefix}{key}"
+            yield from _dotted_keys(value, f"{prefix}{key}.")

@@ -1,0 +1,60 @@
+"""The shipped configs of this room, composed with Hydra under a root config of the test's own."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+import sigjepa.entry  # noqa: F401 - registers the resolver `choose`
+from sigjepa.negatives.judges.structural import StructuralJudge
+from sigjepa.negatives.recipe import NegativesRecipe
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+@pytest.fixture
+def compose_with(tmp_path):
+    """Compose a root config that chooses a judge and negatives, as the real one does."""
+    (tmp_path / "root.yaml").write_text("defaults:\n  - judge: structural\n  - negatives: knn\n  - _self_\nseed: 0\nteacher: {name: any}\n")
+
+    def composed(*overrides):
+        with initialize_config_dir(str(tmp_path), version_base="1.3"):
+            return compose("root", overrides=[f"hydra.searchpath=[file://{CONF}]", *overrides])
+
+    return composed
+
+
+def test_recipe_receives_the_judge_through_the_interpolation(compose_with):
+    recipe = instantiate(compose_with().negatives)
+    assert recipe == NegativesRecipe(StructuralJudge())
+
+
+def test_overrides_reach_recipe_and_judge(compose_with):
+    config = compose_with("negatives.max_score_c=0", "negatives.tiers=[phase0]", "judge.related_from=0.4")
+    recipe = instantiate(config.negatives)
+    assert (recipe.max_score_c, list(recipe.tiers), recipe.judge.related_from) == (0, ["phase0"], 0.4)
+
+
+def test_none_is_no_negatives_at_all(compose_with):
+    config = compose_with("negatives=none")
+    assert config.negatives is None
+    assert instantiate(config).negatives is None
+    assert config.seed == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "target"), [("judge/structural", StructuralJudge), ("negatives/knn", NegativesRecipe)]
+)
+def test_configs_hold_the_defaults_of_their_target(name, target):
+    config = OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml"), resolve=False)
+    defaults = {key: parameter.default for key, parameter in inspect.signature(target).parameters.items()}
+    config.pop("_target_")
+    assert config.pop("judge", "${judge}") == "${judge}"
+    if "min_cosim" in config:  # depends on the teacher; the default of others is the recipe's
+        assert f"default:{defaults['min_cosim']:.2f}" in config["min_cosim"]
+        config["min_cosim"] = defaults["min_cosim"]
+    defaults.pop("judge", None)
+    assert config == defaults
