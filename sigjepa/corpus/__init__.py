@@ -1,0 +1,1 @@
+"""From source code to `functions.parquet`: sources, extraction, duplicates, splits, the store."""

@@ -1,0 +1,207 @@
+"""Reading and extracting in parallel, no more of each repository than the corpus can use."""
+
+import math
+import multiprocessing
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from itertools import islice
+from types import TracebackType
+from typing import TypeAlias
+
+from sigjepa.corpus.functions import Function, is_test_path
+from sigjepa.corpus.sources.contract import Repository
+from sigjepa.corpus.split import seeded_hash
+from sigjepa.errors import SigjepaError
+from sigjepa.progress import progress
+
+Extracted: TypeAlias = tuple[list[Function], Counter[str]]
+File: TypeAlias = tuple[str, str, bytes]
+"""Repository, path within it, content."""
+ExtractFile: TypeAlias = Callable[..., Extracted]
+
+OVERCOLLECT = 1.3
+"""How many more functions than asked for are read, because duplicates go afterwards."""
+INLINE_FILES = 200
+"""Starting worker processes costs about as much as extracting from so many files."""
+BATCH_FILES = 16
+
+
+@dataclass
+class Collected:
+    """Functions by repository in the order read, what was skipped by reason, and how many files there were."""
+
+    functions: dict[str, list[Function]] = field(default_factory=dict)
+    skipped: Counter[str] = field(default_factory=Counter)
+    files_listed: int = 0
+    files_read: int = 0
+
+
+@dataclass
+class Reading:
+    """How far one repository has been read: the files still to come, in seeded order, and the next helping."""
+
+    repository: Repository
+    waiting: deque[int]
+    functions: list[Function] = field(default_factory=list)
+    helping: int = 1
+
+
+def collect(
+    repositories: Sequence[Repository],
+    extract: ExtractFile,
+    *,
+    max_functions: int | None,
+    max_functions_per_repository: int | None,
+    include_tests: bool,
+    seed: int,
+    workers: int | None,
+) -> Collected:
+    """Functions from `repositories`, a little over the two limits, at random but the same for any number of workers.
+
+    Each repository is read in a seeded order of its files until it has given its level of functions. The level starts
+    where equal shares would fill the corpus and doubles while small repositories leave it short. `extract` must be
+    picklable: a module's function, or a `functools.partial` of one.
+    """
+    collected = Collected()
+    readings = []
+    for repository in repositories:
+        if not include_tests:
+            collected.skipped["test_file"] += sum(map(is_test_path, repository.paths))
+        kept = [position for position, path in enumerate(repository.paths) if include_tests or not is_test_path(path)]
+        kept.sort(key=lambda position: (seeded_hash(seed, repository.paths[position]), position))
+        readings.append(Reading(repository, deque(kept)))
+        collected.files_listed += len(repository.paths)
+
+    wanted = math.inf if max_functions is None else OVERCOLLECT * max_functions
+    limit = math.inf if max_functions_per_repository is None else OVERCOLLECT * max_functions_per_repository
+    level = min(limit, max(8.0, wanted / max(1, len(readings))))
+    with (
+        Extractor(extract, workers) as extractor,
+        progress(None, "Reading source files", total=None, unit="file") as bar,
+    ):
+        while True:
+            while unfinished := [one for one in readings if one.waiting and len(one.functions) < level]:
+                files_read = read_round(unfinished, level, extractor, collected)
+                bar.update(files_read)
+            enough = sum(min(len(one.functions), level) for one in readings) >= wanted
+            if enough or level >= limit or not any(one.waiting for one in readings):
+                break
+            level = min(limit, 2 * level)
+    collected.functions = {one.repository.name: one.functions for one in readings}
+    return collected
+
+
+def read_round(readings: Sequence[Reading], level: float, extractor: "Extractor", collected: Collected) -> int:
+    """Read the next helping of each repository, all of it without a level; returns the number of files."""
+    helpings: list[tuple[Reading, list[int]]] = []
+    for one in readings:
+        count = len(one.waiting) if math.isinf(level) else min(one.helping, len(one.waiting))
+        one.helping *= 2
+        helpings.append((one, [one.waiting.popleft() for _ in range(count)]))
+
+    owners: deque[Reading] = deque()
+
+    def files() -> Iterator[File]:
+        for one, positions in helpings:
+            for position, content in zip(positions, one.repository.read(positions), strict=True):
+                if content is None:
+                    collected.skipped["unreadable_file"] += 1
+                    continue
+                owners.append(one)
+                # Names from the disk may hold bytes that are no UTF-8, which no file we write can.
+                path = one.repository.paths[position].encode("utf-8", "backslashreplace").decode()
+                yield one.repository.name, path, content
+
+    total = sum(len(positions) for _, positions in helpings)
+    for functions, skipped in extractor.map(files(), total):
+        owners.popleft().functions.extend(functions)
+        collected.skipped.update(skipped)
+        collected.files_read += 1
+    return total
+
+
+class Extractor(AbstractContextManager["Extractor"]):
+    """Maps files to their functions in order, in worker processes once there is work enough for them."""
+
+    def __init__(self, extract: ExtractFile, workers: int | None):
+        self.extract = extract
+        self.workers = usable_cores() if workers is None else workers
+        if self.workers < 1:
+            raise SigjepaError(f"corpus.workers={workers} must be at least 1, or null for one per core.")
+        self.pool: ProcessPoolExecutor | None = None
+
+    def map(self, files: Iterator[File], total: int) -> Iterator[Extracted]:
+        """Functions and skip counts of each of `total` files, in their order."""
+        if self.workers == 1 or (self.pool is None and total < INLINE_FILES):
+            yield from (self.extract(content, repository=name, path=path) for name, path, content in files)
+            return
+        if self.pool is None:
+            # "spawn": a fork of a process whose libraries run threads can hang
+            self.pool = ProcessPoolExecutor(self.workers, mp_context=multiprocessing.get_context("spawn"))
+        running: deque[Future[list[Extracted]]] = deque()
+        try:
+            while batch := list(islice(files, BATCH_FILES)):
+                running.append(self.pool.submit(extract_batch, self.extract, batch))
+                if len(running) > 4 * self.workers:  # bounds what waits in memory
+                    yield from running.popleft().result()
+            while running:
+                yield from running.popleft().result()
+        except BrokenProcessPool:
+            raise SigjepaError(
+                "A process that extracts functions died. In a script of your own, guard the call with "
+                "`if __name__ == '__main__':`; if memory ran out, or to do without processes, set corpus.workers=1."
+            ) from None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self.pool is not None:
+            self.pool.shutdown(cancel_futures=True)
+
+
+def extract_batch(extract: ExtractFile, files: Sequence[File]) -> list[Extracted]:
+    """What a worker process does."""
+    return [extract(content, repository=name, path=path) for name, path, content in files]
+
+
+def usable_cores() -> int:
+    """Cores this process may use, which in a container or under a scheduler are fewer than the machine's."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def level_out(
+    functions: dict[str, list[Function]],
+    *,
+    max_functions: int | None,
+    max_functions_per_repository: int | None,
+    seed: int,
+) -> list[Function]:
+    """At most `max_functions`, taken as equally from all repositories as their sizes allow, in order of place.
+
+    Which functions of a repository stay depends on their content and `seed` alone.
+    """
+    limit = max_functions_per_repository or max(map(len, functions.values()), default=0)
+    quota = {name: min(limit, len(found)) for name, found in functions.items()}
+    if max_functions is not None and sum(quota.values()) > max_functions:
+        low, high = 0, limit  # the highest level whose sum fits, by bisection
+        while low < high:
+            level = (low + high + 1) // 2
+            if sum(min(size, level) for size in quota.values()) <= max_functions:
+                low = level
+            else:
+                high = level - 1
+        larger = sorted((name for name in quota if quota[name] > low), key=lambda name: (seeded_hash(seed, name), name))
+        quota = {name: min(size, low) for name, size in quota.items()}
+        for name in larger[: max_functions - sum(quota.values())]:
+            quota[name] += 1
+    chosen = [
+        function
+        for name, found in functions.items()
+        for function in sorted(found, key=lambda one: (seeded_hash(seed, one.key), one.place))[: quota[name]]
+    ]
+    return sorted(chosen, key=lambda function: function.place)

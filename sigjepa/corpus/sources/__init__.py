@@ -1,0 +1,1 @@
+"""Where source code comes from: installed packages, folders, git repositories, JSON lines."""

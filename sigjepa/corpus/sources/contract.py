@@ -1,0 +1,82 @@
+"""What a source of Python files must offer."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from sigjepa.errors import SigjepaError
+
+SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "site-packages", "dist-packages"})
+
+
+class Repository(Protocol):
+    """The unit that never straddles a split: its Python files, listed at once and read when wanted."""
+
+    @property
+    def name(self) -> str:
+        """Name of the repository, without a machine's paths in it."""
+
+    @property
+    def paths(self) -> Sequence[str]:
+        """Path of every Python file within the repository, with `/`."""
+
+    def read(self, positions: Sequence[int]) -> Iterator[bytes | None]:
+        """Contents of the files at `positions` of `paths`, in that order; None for one that cannot be read."""
+
+
+class Source(Protocol):
+    """Python files by repository, and a fingerprint that changes when they do."""
+
+    @property
+    def name(self) -> str:
+        """Short name for the corpus folder."""
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """JSON-serialisable identity of the content, part of the corpus key; quick, and free of machine paths."""
+
+    def repositories(self) -> Sequence[Repository]:
+        """All repositories, each name once."""
+
+
+def sequence_of_names(values: Sequence[str], parameter: str) -> list[str]:
+    """`values` as a non-empty list; raises SigjepaError for a single string, which would be read letter by letter."""
+    if isinstance(values, str) or not values:
+        raise SigjepaError(f"{parameter}={values!r} must be a list of at least one path, such as {parameter}=[a,b].")
+    return [str(value) for value in values]
+
+
+def unique_names(paths: Sequence[Path]) -> list[str]:
+    """A name for each path: its last part, and as many parents as it takes to tell it from the others.
+
+    Raises SigjepaError when a path is given twice.
+    """
+    if repeated := [str(path) for position, path in enumerate(paths) if path in paths[:position]]:
+        raise SigjepaError(f"{repeated[0]} is given twice as a repository; give each one once.")
+    names = [path.name for path in paths]
+    depth = 1
+    while len(set(names)) < len(names):
+        depth += 1
+        names = [
+            "/".join(part for part in path.parts[-depth:] if part != path.anchor) if names.count(name) > 1 else name
+            for path, name in zip(paths, names, strict=True)
+        ]
+    return names
+
+
+def python_files(folder: Path) -> list[str]:
+    """Paths of the `.py` files below `folder`, sorted; no links, hidden folders or virtual environments."""
+    found = []
+    for current, folders, names in os.walk(folder):
+        folders[:] = sorted(
+            name
+            for name in folders
+            if name not in SKIPPED_FOLDERS
+            and not name.startswith(".")
+            and not Path(current, name, "pyvenv.cfg").exists()
+        )
+        for name in names:
+            path = Path(current, name)
+            if name.endswith(".py") and path.is_file() and not path.is_symlink():
+                found.append(path.relative_to(folder).as_posix())
+    return sorted(found)

@@ -1,0 +1,142 @@
+"""HEADs of git repositories, bare or not, read from the object store without a checkout."""
+
+import os
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sigjepa.corpus.sources.contract import sequence_of_names, unique_names
+from sigjepa.errors import SigjepaError
+
+REGULAR_FILES = frozenset({"100644", "100755"})  # not 120000 (links) and 160000 (submodules)
+
+
+@dataclass(frozen=True)
+class GitRepository:
+    """The Python files of one commit; `git_folder` is the bare repository or the `.git` of a working tree."""
+
+    name: str
+    git_folder: Path
+    paths: Sequence[str] = field(repr=False)
+    blobs: Sequence[str] = field(repr=False)
+
+    def read(self, positions: Sequence[int]) -> Iterator[bytes | None]:
+        """Contents of the files at `positions` of `paths`, all from one `git cat-file --batch`.
+
+        Raises SigjepaError when the repository lacks one of them.
+        """
+        if not positions:
+            return
+        with subprocess.Popen(
+            git_command(self.git_folder, "cat-file", "--batch"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=git_environment(),
+        ) as process:
+            if process.stdin is None or process.stdout is None:
+                raise AssertionError("Popen was asked for both pipes")
+            for position in positions:
+                # One request at a time: neither side can block on a full pipe.
+                process.stdin.write(f"{self.blobs[position]}\n".encode())
+                process.stdin.flush()
+                header = process.stdout.readline().split()  # <object> blob <size>, or <object> missing
+                if len(header) != 3 or header[1] != b"blob":
+                    raise SigjepaError(
+                        f"The git repository {self.git_folder} lacks the content of {self.paths[position]} (object "
+                        f"{self.blobs[position]}): it is damaged or a partial clone. Run `git fsck` or clone it again."
+                    )
+                yield process.stdout.read(int(header[2]) + 1)[:-1]
+
+
+@dataclass(frozen=True)
+class GitRepositories:
+    """HEAD of each of `paths`, working trees or bare repositories; what is not committed does not count."""
+
+    paths: Sequence[str]
+
+    @property
+    def name(self) -> str:
+        """Short name for the corpus folder."""
+        return "git"
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """Commit of each repository's HEAD."""
+        commits = {name: head_commit(folder) for name, folder in self.git_folders().items()}
+        return {"source": self.name, "repositories": commits}
+
+    def repositories(self) -> list[GitRepository]:
+        """The repositories with their Python files; raises SigjepaError for what is not one, or has no HEAD."""
+        found = []
+        for name, folder in self.git_folders().items():
+            files = python_blobs(folder, head_commit(folder))
+            found.append(GitRepository(name, folder, [path for path, _ in files], [blob for _, blob in files]))
+        return found
+
+    def git_folders(self) -> dict[str, Path]:
+        """Where each repository's objects are, by name: the folder's, without `.git`."""
+        given = [Path(path).expanduser().resolve() for path in sequence_of_names(self.paths, "paths")]
+        plain = [path.parent if path.name == ".git" else path for path in given]
+        shown = [path.with_suffix("") if path.suffix == ".git" else path for path in plain]
+        names = unique_names(shown if len(set(shown)) == len(set(plain)) else plain)
+        # An explicit .git keeps git from taking a folder inside of another repository for that repository.
+        folders = [path / ".git" if (path / ".git").exists() else path for path in plain]
+        return dict(zip(names, folders, strict=True))
+
+
+def head_commit(git_folder: Path) -> str:
+    """Object name of the commit at HEAD; raises SigjepaError when there is no repository or no commit."""
+    try:
+        run_git(git_folder, "rev-parse", "--git-dir")
+    except subprocess.CalledProcessError as error:
+        raise SigjepaError(
+            f"{git_folder} is not a git repository ({error_text(error)}); check corpus.source.paths, "
+            f"or read it as it lies with corpus=folder."
+        ) from None
+    try:
+        return run_git(git_folder, "rev-parse", "--verify", "HEAD^{commit}").decode().strip()
+    except subprocess.CalledProcessError as error:
+        raise SigjepaError(
+            f"HEAD of the git repository {git_folder} does not exist ({error_text(error)}): it is empty, or HEAD names "
+            f"a missing branch. Commit to it, point HEAD at a branch with `git symbolic-ref HEAD refs/heads/<branch>`, "
+            f"or take it off corpus.source.paths."
+        ) from None
+
+
+def python_blobs(git_folder: Path, commit: str) -> list[tuple[str, str]]:
+    """(path, object name) of the regular `.py` files of a commit, sorted by path."""
+    listing = run_git(git_folder, "ls-tree", "-r", "-z", "--full-tree", commit)
+    files = []
+    for entry in listing.split(b"\0")[:-1]:
+        description, _, path = entry.partition(b"\t")
+        mode, _, blob = description.decode().split(" ")
+        if mode in REGULAR_FILES and path.endswith(b".py"):
+            files.append((path.decode("utf-8", "backslashreplace"), blob))
+    return sorted(files)
+
+
+def run_git(git_folder: Path, *arguments: str) -> bytes:
+    """Standard output of a git command; raises CalledProcessError, and SigjepaError when git is not installed."""
+    try:
+        return subprocess.run(
+            git_command(git_folder, *arguments), capture_output=True, check=True, env=git_environment()
+        ).stdout
+    except FileNotFoundError:
+        raise SigjepaError("corpus=git needs the `git` program, which is not installed or not on PATH.") from None
+
+
+def git_command(git_folder: Path, *arguments: str) -> list[str]:
+    """Command line for one repository, whatever the current folder is."""
+    return ["git", f"--git-dir={git_folder}", *arguments]
+
+
+def git_environment() -> dict[str, str]:
+    """This process's environment without the variables by which a hook or a caller points git elsewhere."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("GIT_")} | {"LC_ALL": "C"}
+
+
+def error_text(error: subprocess.CalledProcessError) -> str:
+    """First line of what git printed."""
+    return error.stderr.decode(errors="replace").strip().partition("\n")[0]

@@ -1,0 +1,150 @@
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sigjepa.corpus.collect import INLINE_FILES, Collected, collect, level_out
+from sigjepa.corpus.functions import Function, extract_functions
+from sigjepa.errors import SigjepaError
+
+EXTRACT = partial(extract_functions, min_body_statements=2)
+
+
+@dataclass
+class MemoryRepository:
+    name: str
+    files: dict[str, bytes | None]
+    reads: list[str] = field(default_factory=list)
+
+    @property
+    def paths(self) -> list[str]:
+        return list(self.files)
+
+    def read(self, positions: Sequence[int]) -> Iterator[bytes | None]:
+        for position in positions:
+            self.reads.append(self.paths[position])
+            yield self.files[self.paths[position]]
+
+
+def source(functions: int, label: str) -> bytes:
+    return "".join(f"def f{i}(x):\n    y = '{label}{i}'\n    return y\n" for i in range(functions)).encode()
+
+
+def repository(name: str, files: int, functions: int = 1) -> MemoryRepository:
+    return MemoryRepository(name, {f"m{i}.py": source(functions, f"{name}{i}:") for i in range(files)})
+
+
+def collected(
+    repositories: Sequence[MemoryRepository],
+    *,
+    total: int | None = None,
+    each: int | None = None,
+    include_tests: bool = False,
+    seed: int = 0,
+    workers: int = 1,
+) -> Collected:
+    return collect(
+        repositories,
+        EXTRACT,
+        max_functions=total,
+        max_functions_per_repository=each,
+        include_tests=include_tests,
+        seed=seed,
+        workers=workers,
+    )
+
+
+def test_without_limits_everything_is_read() -> None:
+    found = collected([repository("a", 7, 2), repository("b", 3)])
+    assert {name: len(functions) for name, functions in found.functions.items()} == {"a": 14, "b": 3}
+    assert found.files_listed == found.files_read == 10
+
+
+def test_with_a_limit_a_repository_is_not_read_to_the_end() -> None:
+    large, small = repository("large", 400), repository("small", 3)
+    found = collected([large, small], each=10)
+    assert 13 <= len(found.functions["large"]) < 50
+    assert len(found.functions["small"]) == 3
+    assert len(large.reads) == len(found.functions["large"])
+    assert large.reads != sorted(large.reads)  # drawn at random, not from the top
+    assert found.files_listed == 403
+
+
+def test_one_large_repository_makes_up_for_small_ones() -> None:
+    found = collected([repository("large", 400), *(repository(f"s{i}", 1) for i in range(20))], total=200)
+    assert sum(map(len, found.functions.values())) >= 200
+
+
+def test_the_result_is_the_same_for_any_number_of_workers_and_differs_by_seed() -> None:
+    def run(workers: int, seed: int = 0) -> Collected:
+        return collected([repository("a", INLINE_FILES + 50), repository("b", 30)], workers=workers, seed=seed)
+
+    assert run(1) == run(2)
+    assert run(1).functions["a"] != run(1, seed=1).functions["a"]
+
+
+def test_tests_and_unreadable_files_are_counted() -> None:
+    files = {"a.py": source(1, "a"), "tests/b.py": source(1, "b"), "gone.py": None}
+    found = collected([MemoryRepository("r", files)])
+    assert found.skipped == {"test_file": 1, "unreadable_file": 1}
+    assert [function.path for function in found.functions["r"]] == ["a.py"]
+    with_tests = collected([MemoryRepository("r", files)], include_tests=True)
+    assert with_tests.skipped == {"unreadable_file": 1}
+    assert {function.path for function in with_tests.functions["r"]} == {"a.py", "tests/b.py"}
+
+
+def test_a_name_that_is_no_text_is_made_one() -> None:
+    found = collected([MemoryRepository("r", {"\udce9.py": source(1, "a")})])
+    assert found.functions["r"][0].path == "\\udce9.py"
+
+
+def test_zero_workers_are_an_error() -> None:
+    with pytest.raises(SigjepaError, match=r"workers=0.*at least 1"):
+        collected([repository("a", 1)], workers=0)
+
+
+def test_a_dead_worker_is_one_clear_error() -> None:
+    with pytest.raises(SigjepaError, match=r"process.*died.*workers=1"):
+        collect(
+            [repository("a", INLINE_FILES)],
+            end_process,
+            max_functions=None,
+            max_functions_per_repository=None,
+            include_tests=False,
+            seed=0,
+            workers=2,
+        )
+
+
+def end_process(content: bytes, *, repository: str, path: str) -> tuple[list[Function], Counter[str]]:
+    import os
+
+    os._exit(3)
+
+
+SIZES = st.lists(st.integers(0, 30), min_size=1, max_size=8)
+
+
+@given(SIZES, st.none() | st.integers(1, 100), st.none() | st.integers(1, 20), st.integers(0, 3))
+def test_levelling_fills_the_limits_as_equally_as_it_can(
+    sizes: list[int], total: int | None, each: int | None, seed: int
+) -> None:
+    functions = {
+        f"r{i}": [Function(f"r{i}", "a.py", "f", line, "", "", f"{i}:{line}") for line in range(size)]
+        for i, size in enumerate(sizes)
+    }
+    chosen = level_out(functions, max_functions=total, max_functions_per_repository=each, seed=seed)
+    available = sum(min(size, each or size) for size in sizes)
+    assert len(chosen) == min(available, total or available)
+    assert chosen == sorted(chosen, key=lambda one: one.place)
+    taken = Counter(one.repository for one in chosen)
+    assert max(taken.values(), default=0) <= (each or 30)
+    fullest = max(taken.values(), default=0)
+    for name, found in functions.items():  # who got less than the fullest by more than one had no more to give
+        assert taken[name] >= fullest - 1 or taken[name] == min(len(found), each or len(found))
+    shuffled = {name: found[::-1] for name, found in functions.items()}
+    assert chosen == level_out(shuffled, max_functions=total, max_functions_per_repository=each, seed=seed)

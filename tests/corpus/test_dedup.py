@@ -1,0 +1,101 @@
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sigjepa.corpus.dedup import MISSED_SHARE, PERMUTATIONS, drop_duplicates, jaccard, lsh_bands, shingle_set
+from sigjepa.corpus.functions import Function
+from sigjepa.errors import SigjepaError
+
+
+def function(body: str, name: str = "f", repository: str = "r") -> Function:
+    return Function(repository, "a.py", name, 1, f"def {name}():", "", body)
+
+
+def naive_jaccard(first: str, second: str) -> float:
+    def shingles(body: str) -> set[tuple[str, ...]]:
+        tokens = re.findall(r"\w+|[^\w\s]", body)
+        return {tuple(tokens[i : i + 5]) for i in range(max(1, len(tokens) - 4))}
+
+    return len(shingles(first) & shingles(second)) / len(shingles(first) | shingles(second))
+
+
+def sum_of(names: list[str]) -> str:
+    return "total = " + " + ".join(names)
+
+
+def test_equal_bodies_are_exact_duplicates_whatever_the_signature() -> None:
+    kept, dropped = drop_duplicates([function("return x", "f"), function("return x", "g"), function("return y", "h")])
+    assert [one.qualname for one in kept] == ["f", "h"]
+    assert dropped == {"exact_duplicate": 1}
+
+
+def test_one_of_a_cluster_stays_and_far_ones_do() -> None:
+    names = [f"name{i}" for i in range(60)]
+    bodies = [sum_of(names), sum_of(["other", *names[1:]]), sum_of(names[:20]), sum_of(names[::-1])]
+    kept, dropped = drop_duplicates([function(body) for body in bodies])
+    assert [one.body for one in kept] == [bodies[0], bodies[2], bodies[3]]
+    assert dropped == {"near_duplicate": 1}
+
+
+def test_layout_and_comments_apart_tokens_decide() -> None:
+    body = sum_of([f"name{i}" for i in range(9)])
+    _, dropped = drop_duplicates([function(body), function(body.replace(" + ", "  +\n    "))])
+    assert dropped == {"near_duplicate": 1}
+
+
+TOKENS = st.sampled_from(["a", "b", "c", "self", ".", "(", ")", "=", "é", "\n"])
+
+
+@given(st.lists(TOKENS, min_size=1), st.lists(TOKENS, min_size=1))
+def test_jaccard_is_that_of_the_naive_sets(first: list[str], second: list[str]) -> None:
+    one, two = " ".join(first), " ".join(second)
+    if one.strip() and two.strip():
+        assert jaccard(shingle_set(one), shingle_set(two)) == pytest.approx(naive_jaccard(one, two))
+
+
+def test_bodies_without_tokens_do_not_fail() -> None:
+    assert len(shingle_set("")) == 1
+
+
+@given(st.data())
+def test_no_kept_pair_reaches_the_threshold_and_every_dropped_one_has_a_reason(data: st.DataObject) -> None:
+    words = [f"w{i}" for i in range(40)]
+    bodies = []
+    for _ in range(data.draw(st.integers(2, 12))):
+        changed = list(words)
+        for position in data.draw(st.lists(st.integers(0, 39), max_size=4)):
+            changed[position] = data.draw(st.sampled_from(["u", "v"]))
+        bodies.append(sum_of(changed))
+    kept, dropped = drop_duplicates([function(body) for body in bodies])
+    pairs = [(one.body, two.body) for i, one in enumerate(kept) for two in kept[:i]]
+    assert all(naive_jaccard(*pair) < 0.8 for pair in pairs)
+    left = [body for body in bodies if body not in {one.body for one in kept}]
+    assert all(any(naive_jaccard(body, one.body) >= 0.8 for one in kept) for body in left)
+    assert len(kept) + dropped.total() == len(bodies)
+
+
+def test_lsh_finds_pairs_at_the_threshold() -> None:
+    random = np.random.default_rng(0)
+    bodies = []
+    for _ in range(300):  # pairs of 50 + 2 * 6 different tokens: a Jaccard just over 0.8
+        names = [f"n{value}" for value in random.integers(0, 10**9, 60)]
+        bodies += [" ".join(names), " ".join([*names[:54], *(f"m{value}" for value in random.integers(0, 10**9, 6))])]
+    assert naive_jaccard(bodies[0], bodies[1]) == pytest.approx(50 / 62)
+    kept, _ = drop_duplicates([function(body) for body in bodies])
+    assert len(kept) == 300
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.7, 0.8, 0.9, 1.0])
+def test_bands_miss_few_at_any_threshold(threshold: float) -> None:
+    bands = lsh_bands(threshold)
+    assert PERMUTATIONS % bands == 0
+    assert (1 - threshold ** (PERMUTATIONS / bands)) ** bands < MISSED_SHARE
+
+
+@pytest.mark.parametrize("threshold", [0, -1, 1.1])
+def test_a_threshold_out_of_range_is_an_error(threshold: float) -> None:
+    with pytest.raises(SigjepaError, match="near_duplicate_threshold"):
+        drop_duplicates([], threshold)

@@ -1,0 +1,277 @@
+import json
+import pickle
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from sigjepa.corpus.dedup import jaccard, shingle_set
+from sigjepa.corpus.sources.folder import Folder
+from sigjepa.corpus.store import SCHEMA, Corpus, CorpusRecipe
+from sigjepa.errors import SigjepaError
+
+
+def module(label: str, functions: int) -> str:
+    """Functions whose bodies share nothing that makes them near duplicates."""
+    return "\n".join(
+        f"def f{i}(x):\n    '''Says {label}.'''\n    {label}_{i} = x.{label}_{i}_a({i})\n    return {label}_{i}\n"
+        for i in range(functions)
+    )
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    root = tmp_path / "code"
+    for repository in range(10):
+        for file in range(3):
+            path = root / f"r{repository}" / f"m{file}.py"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(module(f"w{repository}x{file}", 2 + repository))
+    (root / "r0/broken.py").write_text("def f(:\n")
+    (root / "r0/latin.py").write_bytes(b"x = '\xe9'\n")
+    (root / "r1/test_it.py").write_text(module("tested", 3))
+    (root / "r9/copy.py").write_text(module("w0x0", 2))  # those of r0/m0.py
+    return root
+
+
+@pytest.fixture
+def recipe(code: Path) -> CorpusRecipe:
+    return CorpusRecipe(Folder([str(code)]), workers=1)
+
+
+@pytest.fixture
+def corpus(recipe: CorpusRecipe, tmp_path: Path) -> Corpus:
+    return recipe.prepare(tmp_path / "data")
+
+
+TOTAL = 3 * sum(range(2, 12))
+
+
+def test_the_folder_holds_what_is_promised(corpus: Corpus, tmp_path: Path) -> None:
+    assert corpus.folder.parent == tmp_path / "data/corpus"
+    assert corpus.folder.name.startswith("folder-")
+    assert {file.name for file in corpus.folder.iterdir()} == {"functions.parquet", "manifest.json", "summary.txt"}
+    manifest = json.loads((corpus.folder / "manifest.json").read_text())
+    assert manifest == corpus.manifest
+    assert manifest["functions"] == len(corpus) == TOTAL
+    assert manifest["skipped"] == {"exact_duplicate": 2, "syntax_error": 1, "test_file": 1, "undecodable_file": 1}
+    assert manifest["inputs"]["extraction"] == 1
+    assert str(tmp_path) not in json.dumps(manifest)
+
+
+def test_rows_are_in_order_and_ids_are_positions(corpus: Corpus) -> None:
+    table = pq.read_table(corpus.folder / "functions.parquet")
+    assert table.schema.equals(SCHEMA)
+    assert table.column("id").to_pylist() == list(range(TOTAL))
+    places = [*zip(*(corpus.column(name) for name in ("repository", "path", "line", "qualname")), strict=True)]
+    assert places == sorted(places)
+    row = {name: corpus.column(name)[0] for name in SCHEMA.names}
+    assert row["signature"] == "def f0(x):"
+    assert row["docstring"] == "Says w0x0."
+    assert row["body"] == "w0x0_0 = x.w0x0_0_a(0)\nreturn w0x0_0"
+    assert (row["repository"], row["path"], row["qualname"], row["line"]) == ("r0", "m0.py", "f0", 1)
+
+
+def test_splits_and_tiers_are_by_repository_and_keep_their_shares(corpus: Corpus) -> None:
+    homes = {*zip(*(corpus.column(name) for name in ("repository", "split", "tier")), strict=True)}
+    assert len(homes) == 10
+    for split, share in (("train", 0.7), ("val", 0.2), ("test", 0.1)):
+        assert len(corpus.ids(split)) / TOTAL == pytest.approx(share, abs=0.06)
+
+
+def test_no_duplicate_and_no_near_duplicate_is_left_to_straddle_a_split(code: Path, tmp_path: Path) -> None:
+    names = [f"name{i}" for i in range(60)]
+    for repository in range(10):  # one body with a small difference in each repository
+        body = " + ".join(["seed", *names[1:30], f"own{repository}", *names[31:]])
+        (code / f"r{repository}" / "near.py").write_text(f"def near(x):\n    total = {body}\n    return total\n")
+    corpus = CorpusRecipe(Folder([str(code)]), workers=1).prepare(tmp_path / "data")
+    assert corpus.manifest["skipped"]["near_duplicate"] == 9
+    assert corpus.column("qualname").count("near") == 1
+    assert len(set(corpus.column("key"))) == len(set(corpus.column("body"))) == len(corpus)
+    shingles = [shingle_set(body) for body in corpus.column("body")]
+    splits = corpus.column("split")
+    pairs = [(i, j) for i in range(len(corpus)) for j in range(i) if splits[i] != splits[j]]
+    assert all(jaccard(shingles[i], shingles[j]) < 0.8 for i, j in pairs)
+
+
+def test_ids_of_splits_and_tiers_divide_the_corpus(corpus: Corpus) -> None:
+    assert corpus.ids().dtype == np.int64
+    by_split = np.concatenate([corpus.ids(split) for split in ("train", "val", "test")])
+    by_tier = np.concatenate([corpus.ids(tiers=[tier]) for tier in ("phase0", "heads")])
+    assert sorted(by_split) == sorted(by_tier) == list(corpus.ids()) == list(range(TOTAL))
+    both = corpus.ids("train", ["phase0"])
+    assert 0 < len(both) < len(corpus.ids("train"))
+    assert {corpus.column("split")[i] + corpus.column("tier")[i] for i in both} == {"trainphase0"}
+    assert len(corpus.ids(tiers=[])) == 0
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda corpus: corpus.ids("trian"), "no split 'trian'. Did you mean 'train'"),
+        (lambda corpus: corpus.ids(tiers=["head"]), "no tier 'head'. Did you mean 'heads'"),
+        (lambda corpus: corpus.column("sigature"), "no column 'sigature'. Did you mean 'signature'"),
+    ],
+)
+def test_unknown_names_are_answered_with_the_nearest(corpus: Corpus, call: Any, message: str) -> None:
+    with pytest.raises(SigjepaError, match=message):
+        call(corpus)
+
+
+def test_a_second_call_reads_what_the_first_wrote(recipe: CorpusRecipe, corpus: Corpus, tmp_path: Path) -> None:
+    written = (corpus.folder / "functions.parquet").stat().st_mtime_ns
+    again = replace(recipe, workers=2).prepare(tmp_path / "data")
+    assert again.folder == corpus.folder
+    assert (again.folder / "functions.parquet").stat().st_mtime_ns == written
+    assert again.hash == corpus.hash
+
+
+def test_equal_content_elsewhere_has_an_equal_hash(
+    recipe: CorpusRecipe, corpus: Corpus, code: Path, tmp_path: Path
+) -> None:
+    code.rename(tmp_path / "moved")
+    moved = CorpusRecipe(Folder([str(tmp_path / "moved")]), workers=1).prepare(tmp_path / "elsewhere")
+    assert (moved.folder.name, moved.hash) == (corpus.folder.name, corpus.hash)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"max_functions": 50},
+        {"max_functions_per_repository": 7},
+        {"include_tests": True},
+        {"min_body_statements": 1},
+        {"max_body_lines": 100},
+        {"max_file_bytes": 10_000},
+        {"near_duplicate_threshold": 0.9},
+        {"split_shares": {"train": 0.6, "val": 0.2, "test": 0.2}},
+        {"phase0_share": 0.3},
+        {"split_seed": 1},
+    ],
+)
+def test_another_recipe_has_another_folder(recipe: CorpusRecipe, change: Mapping[str, Any]) -> None:
+    assert replace(recipe, **change).inputs() != recipe.inputs()
+
+
+def test_changed_code_is_extracted_again(recipe: CorpusRecipe, corpus: Corpus, code: Path, tmp_path: Path) -> None:
+    (code / "r5/m9.py").write_text(module("added", 1))
+    changed = recipe.prepare(tmp_path / "data")
+    assert changed.folder != corpus.folder
+    assert len(changed) == TOTAL + 1
+
+
+def test_limits_hold(recipe: CorpusRecipe, tmp_path: Path) -> None:
+    each = replace(recipe, max_functions_per_repository=7).prepare(tmp_path / "data")
+    sizes = [each.column("repository").count(f"r{i}") for i in range(10)]
+    assert max(sizes) == 7
+    total = replace(recipe, max_functions=41).prepare(tmp_path / "data")
+    assert len(total) == 41
+    assert total.manifest["skipped"]["over_limit"] > 0
+
+
+def test_jobs_that_share_a_cold_cache_build_it_once(
+    recipe: CorpusRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    builds: list[Path] = []
+    build = CorpusRecipe.build
+
+    def counted(self: CorpusRecipe, folder: Path, inputs: Mapping[str, Any]) -> None:
+        builds.append(folder)
+        build(self, folder, inputs)
+
+    monkeypatch.setattr(CorpusRecipe, "build", counted)
+    jobs = [threading.Thread(target=recipe.prepare, args=(tmp_path / "data",)) for _ in range(4)]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join()
+    assert len(builds) == 1
+
+
+def test_a_corpus_goes_to_a_worker_process_as_its_path(corpus: Corpus) -> None:
+    pickled = pickle.dumps(corpus)
+    assert len(pickled) < 1_000
+    assert pickle.loads(pickled).column("body") == corpus.column("body")
+
+
+@dataclass(frozen=True)
+class EmptySource:
+    name: str = "nothing"
+    found: list[Any] = field(default_factory=list)
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {}
+
+    def repositories(self) -> list[Any]:
+        return self.found
+
+
+def test_an_empty_corpus_says_what_was_skipped(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "m.py").write_text("def f(x):\n    return x\ndef g(x): ...\n")
+    recipe = CorpusRecipe(Folder([str(tmp_path / name) for name in ("a", "b", "c")]))
+    with pytest.raises(SigjepaError, match=r"corpus is empty.*lists 3 .*3 short_body, 3 stub.*corpus\.source"):
+        recipe.prepare(tmp_path / "data")
+    assert not list((tmp_path / "data/corpus").glob("*/manifest.json"))
+    with pytest.raises(SigjepaError, match=r"'nothing' lists 0 .*Skipped: nothing"):
+        CorpusRecipe(EmptySource()).prepare(tmp_path / "data")
+
+
+def test_two_repositories_are_too_few(code: Path, tmp_path: Path) -> None:
+    with pytest.raises(SigjepaError, match=r"at least 3 repositories.*r1 \(9 functions\), r2 \(12 functions\)"):
+        CorpusRecipe(Folder([str(code / "r1"), str(code / "r2")])).prepare(tmp_path / "data")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"max_functions": 0}, {"max_functions_per_repository": -1}, {"min_body_statements": 0}, {"max_body_lines": 0}],
+)
+def test_a_limit_below_one_is_named(recipe: CorpusRecipe, tmp_path: Path, change: dict[str, int]) -> None:
+    with pytest.raises(SigjepaError, match=f"corpus.{next(iter(change))}=.*at least 1"):
+        replace(recipe, **change).prepare(tmp_path)  # type: ignore[arg-type]
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "message"),
+    [
+        ("functions.parquet", flip, r"functions\.parquet is damaged or was altered"),
+        ("functions.parquet", lambda file: file.write_bytes(b""), r"functions\.parquet is damaged or was altered"),
+        ("functions.parquet", Path.unlink, r"functions\.parquet does not exist"),
+        ("manifest.json", Path.unlink, r"manifest\.json does not exist.*sigjepa\.prepare"),
+        ("manifest.json", lambda file: file.write_text("{"), r"manifest\.json is not valid JSON"),
+        ("manifest.json", lambda file: file.write_text("{}"), r"manifest\.json is not the manifest of a corpus"),
+    ],
+)
+def test_damage_is_found_and_named(corpus: Corpus, file: str, damage: Any, message: str) -> None:
+    damage(corpus.folder / file)
+    with pytest.raises(SigjepaError, match=message):
+        Corpus.open(corpus.folder)
+
+
+@pytest.mark.parametrize("content", ["not parquet", "other columns"])
+def test_a_file_of_another_kind_is_named(corpus: Corpus, content: str) -> None:
+    from sigjepa.artifacts import file_digest
+
+    file = corpus.folder / "functions.parquet"
+    if content == "not parquet":
+        file.write_text(content)
+    else:
+        pq.write_table(corpus.table.select(["id", "body"]), file)
+    manifest = {**corpus.manifest, "digest": file_digest(file)}
+    (corpus.folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(
+        SigjepaError, match=r"functions\.parquet (cannot be read as parquet|has columns \['id', 'body'\])"
+    ):
+        Corpus.open(corpus.folder)

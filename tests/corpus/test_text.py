@@ -1,0 +1,70 @@
+import ast
+
+import pytest
+
+from sigjepa.corpus.text import SourceText, decode_source, dedent, encode_source, indent_source, literal_lines
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"x = 1\r\ny = 2\r\n", "x = 1\ny = 2\n"),
+        (b"x = 1\ry = 2", "x = 1\ny = 2"),
+        (b"\xef\xbb\xbfname = '\xc3\xa9'", "name = 'é'"),
+        (b"# -*- coding: latin-1 -*-\nname = '\xe9'", "# -*- coding: latin-1 -*-\nname = 'é'"),
+        ("# coding: koi8-r\nname = 'Ж'".encode("koi8-r"), "# coding: koi8-r\nname = 'Ж'"),
+    ],
+)
+def test_decoding_follows_marks_and_cookies(content: bytes, text: str) -> None:
+    assert decode_source(content) == text
+
+
+@pytest.mark.parametrize(
+    "content", [b"name = '\xe9'", b"# coding: no-such\n", b"# coding: rot13\n", b"# coding: utf-7\nx = '+2AA-'\n"]
+)
+def test_what_does_not_decode_raises_what_is_documented(content: bytes) -> None:
+    with pytest.raises((UnicodeError, LookupError, SyntaxError)):
+        decode_source(content)
+
+
+@pytest.mark.parametrize("text", ["x = 'é'", "# coding: latin-1\nx = 'é'", "# coding: latin-1\nx = 'Ж'", "\ud800"])
+def test_encoding_honours_the_cookie_where_it_can(text: str) -> None:
+    content = encode_source(text)
+    if "é" in text:
+        assert decode_source(content) == text
+    else:  # not in that encoding: UTF-8 bytes, for the extraction to judge
+        assert content == text.encode("utf-8", "surrogatepass")
+
+
+def test_columns_count_characters_where_ast_counts_bytes() -> None:
+    text = SourceText("é = 'ü'; x = 1")
+    offset = ast.parse(text.lines[0]).body[1].col_offset
+    assert text.lines[0][text.column(1, offset) :] == "x = 1"
+
+
+@pytest.mark.parametrize(
+    ("line", "margin", "expected"),
+    [
+        ("        x", "    ", "    x"),
+        ("  # far left", "    ", "# far left"),
+        ("\t\tx", "\t", "\tx"),
+        ("\f    x", "    ", "x"),
+        ("    \f        x", "    ", "    x"),
+        ("", "    ", ""),
+        ("  ", "    ", ""),
+    ],
+)
+def test_dedent(line: str, margin: str, expected: str) -> None:
+    assert dedent(line, margin) == expected
+
+
+def test_lines_inside_of_literals_are_found() -> None:
+    source = 'a = """one\n two\n"""\nb = ("x"\n     "y")\nc = f"""{a}\n  {b}"""\nd = "e\\\n f"\n'
+    assert literal_lines([ast.parse(source)], source.split("\n")) == {2, 3, 7, 9}
+
+
+def test_indenting_leaves_strings_and_empty_lines_alone() -> None:
+    body = 'x = """one\n two"""\n\nif x:\n    return x'
+    indented = indent_source(body, "    ")
+    assert indented == '    x = """one\n two"""\n\n    if x:\n        return x'
+    assert indent_source("not python at all", "  ") == "  not python at all"
