@@ -1,0 +1,115 @@
+"""A tiny random Qwen2 and a tiny random BERT with tokenizers of their own, and a corpus of a few functions."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, Qwen2Config, Qwen2Model
+
+from sigjepa.teacher.encoder import FrozenTeacher
+
+DIM = 32
+LINES = [
+    "def add(left, right): return left + right",
+    "def read(path): return open(path).read()",
+    "class Stack: pass  # items are pushed and popped",
+    "for item in items: total += item.price * count",
+]
+SPECIAL = ["<pad>", "<unk>", "<start>", "<end>"]
+
+
+def save_tokenizer(folder: Path, padding_side: str) -> int:
+    """Train a small tokenizer that wraps a text in <start> and <end>; returns the size of its vocabulary."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.train_from_iterator(LINES, trainers.BpeTrainer(vocab_size=160, special_tokens=SPECIAL))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<start> $A <end>",
+        special_tokens=[(token, tokenizer.token_to_id(token)) for token in ("<start>", "<end>")],
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>", padding_side=padding_side
+    ).save_pretrained(folder)
+    return tokenizer.get_vocab_size()
+
+
+@pytest.fixture(scope="session")
+def qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Directory of a random causal decoder."""
+    folder = tmp_path_factory.mktemp("qwen")
+    vocabulary = save_tokenizer(folder, "left")
+    torch.manual_seed(0)
+    config = Qwen2Config(
+        vocab_size=vocabulary,
+        hidden_size=DIM,
+        intermediate_size=64,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+    )
+    Qwen2Model(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Directory of a random bidirectional encoder."""
+    folder = tmp_path_factory.mktemp("bert")
+    vocabulary = save_tokenizer(folder, "right")
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=vocabulary,
+        hidden_size=DIM,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=64,
+        initializer_range=0.5,  # large, so that positions and attention matter
+    )
+    BertModel(config).save_pretrained(folder)
+    return folder
+
+
+@dataclass
+class FakeCorpus:
+    """What `embed_corpus` needs of a corpus."""
+
+    signatures: list[str]
+    bodies: list[str]
+    hash: str = "corpus-1"
+
+    def __len__(self) -> int:
+        return len(self.signatures)
+
+    def column(self, name: str) -> list[str]:
+        return {"signature": self.signatures, "body": self.bodies}[name]
+
+
+@pytest.fixture
+def corpus() -> FakeCorpus:
+    return FakeCorpus(
+        signatures=["def add(left, right):", "def read(path):", "def pop():", "def total(items):", "def price(item):"],
+        bodies=["return left + right", "return open(path).read()", "", "for item in items: total += item", "return 1"],
+    )
+
+
+@pytest.fixture(scope="session")
+def make_teacher() -> Callable[..., FrozenTeacher]:
+    def make(path: Path | str, **changes: Any) -> FrozenTeacher:
+        arguments: dict[str, Any] = {
+            "name": "tiny",
+            "path": str(path),
+            "pool_special_tokens": False,
+            "max_signature_tokens": 16,
+            "max_body_tokens": 32,
+            "tokens_per_batch": 64,
+            "storage_dtype": "float32",
+        }
+        return FrozenTeacher(**(arguments | changes))
+
+    return make
