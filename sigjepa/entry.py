@@ -73,8 +73,8 @@ def explain(error: Exception, config_name: str, arguments: list[str]) -> str:
     message = str(error)
     if missing := re.search(r"Could not load '([^']+)/([^'/]+)'", message):  # an option inside a list has no .options
         group, option = missing.groups()
-        options = sorted(path.stem for path in (config_directory() / group).glob("*.yaml"))
-        return f"There is no '{group}/{option}'.{nearest_name(option, options)} Options: {', '.join(options)}."
+        siblings = sorted(path.stem for path in (config_directory() / group).glob("*.yaml"))
+        return f"There is no '{group}/{option}'.{nearest_name(option, siblings)} Options: {', '.join(siblings)}."
     match = re.search(r"[Cc]ould not override '([^'@]+)[^']*'", message)
     if isinstance(error, ConfigCompositionException) and match:
         key = match.group(1)

@@ -18,7 +18,9 @@ CONF = Path(__file__).parents[2] / "conf"
 @pytest.fixture
 def compose_with(tmp_path):
     """Compose a root config that chooses a judge and negatives, as the real one does."""
-    (tmp_path / "root.yaml").write_text("defaults:\n  - judge: structural\n  - negatives: knn\n  - _self_\nseed: 0\nteacher: {name: any}\n")
+    (tmp_path / "root.yaml").write_text(
+        "defaults:\n  - judge: structural\n  - negatives: knn\n  - _self_\nseed: 0\nteacher: {name: any}\n"
+    )
 
     def composed(*overrides):
         with initialize_config_dir(str(tmp_path), version_base="1.3"):

@@ -1,0 +1,1 @@
+"""From shards and hard negatives to batches."""

@@ -1,0 +1,45 @@
+"""The record that passes from data to models and losses."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass
+class Negatives:
+    """Hard-negative rows appended to a batch; each row appears once, whoever brought it.
+
+    ids: `[M]` function ids. embeddings: `[M, D]` teacher body embeddings. scores: `[B, M]` the judge's `score_c` of
+    each pair, -1 where the anchor did not bring the row.
+    """
+
+    ids: Tensor
+    embeddings: Tensor
+    scores: Tensor
+
+    @property
+    def owners(self) -> Tensor:
+        """`[B, M]` bool: which anchor brought which negative."""
+        return self.scores >= 0
+
+
+@dataclass
+class Batch:
+    """A batch of functions: what the student sees, what it must predict, and what it is told apart from.
+
+    ids: `[B]`. signature_states: `[B, S, D]`, signature_mask: `[B, S]` (True = token). body_pooled: `[B, D]`.
+    body_states: `[B, T, D]`, body_mask: `[B, T]`, both None unless asked for. related_ids: `[B, R]` ids that the
+    judge called related to the anchor (`score_c >= 2`), padded with -1: never to be used as its negatives.
+    """
+
+    ids: Tensor
+    signature_states: Tensor
+    signature_mask: Tensor
+    body_pooled: Tensor
+    body_states: Tensor | None = None
+    body_mask: Tensor | None = None
+    negatives: Negatives | None = None
+    related_ids: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)

@@ -1,0 +1,1 @@
+"""Students: from signature states to a predicted body."""

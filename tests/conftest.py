@@ -1,0 +1,69 @@
+"""Fixtures that several rooms share."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import hydra
+import pytest
+import torch
+
+from sigjepa.data.batch import Batch, Negatives
+from sigjepa.entry import config_directory
+from sigjepa.instantiate import instantiate
+
+
+@pytest.fixture
+def make_batch():
+    """Random batches of any size; negatives are owned at random, a third of anchors own none."""
+
+    def make(
+        size: int = 6, dim: int = 8, negatives: int = 0, body_tokens: int = 0, seed: int = 0, first_id: int = 0
+    ) -> Batch:
+        generator = torch.Generator().manual_seed(seed)
+        lengths = torch.randint(1, 7, (size,), generator=generator)
+        batch = Batch(
+            ids=torch.arange(first_id, first_id + size),
+            signature_states=torch.randn(size, 7, dim, generator=generator),
+            signature_mask=torch.arange(7) < lengths[:, None],
+            body_pooled=torch.randn(size, dim, generator=generator),
+        )
+        if negatives:
+            scores = torch.randint(-1, 2, (size, negatives), generator=generator).to(torch.int8)
+            scores[::3] = -1
+            batch.negatives = Negatives(
+                ids=torch.arange(1000, 1000 + negatives),
+                embeddings=torch.randn(negatives, dim, generator=generator),
+                scores=scores,
+            )
+        if body_tokens:
+            body_lengths = torch.randint(1, body_tokens + 1, (size,), generator=generator)
+            batch.body_states = torch.randn(size, body_tokens, dim, generator=generator)
+            batch.body_mask = torch.arange(body_tokens) < body_lengths[:, None]
+        return batch
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_data_dir(tmp_path_factory):
+    """An artifact cache that the tests of one session share, so that `data=tiny` is embedded once."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="session")
+def tiny_datamodule(tiny_data_dir):
+    """The prepared DataModule of `data=tiny experiment=exp2_1 data.body_states=true`: real functions, real teacher."""
+    with hydra.initialize_config_dir(str(config_directory()), version_base="1.3"):
+        config = hydra.compose(
+            "train",
+            [
+                *("data=tiny", "experiment=exp2_1", "data.body_states=true", "negatives.tiers=null"),
+                *(f"paths.data_dir={tiny_data_dir}", "paths.run_dir=none", "logger=none"),
+            ],
+        )
+    datamodule = instantiate(config.data)
+    datamodule.prepare_data()
+    datamodule.setup("fit")
+    return datamodule

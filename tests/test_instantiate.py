@@ -1,0 +1,68 @@
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from sigjepa.errors import SigjepaError
+from sigjepa.instantiate import check_keys, instantiate, plain
+from sigjepa.losses.infonce import InfoNCE
+from sigjepa.negatives.schedule import LinearRamp
+
+INFONCE = {
+    "_target_": "sigjepa.losses.infonce.InfoNCE",
+    "temperature": 0.1,
+    "schedule": {"_target_": "sigjepa.negatives.schedule.LinearRamp", "start_epoch": 3, "ramp_epochs": 2},
+}
+
+
+def test_nested_nodes_become_objects():
+    loss = instantiate(OmegaConf.create(INFONCE))
+    assert isinstance(loss, InfoNCE)
+    assert loss.schedule == LinearRamp(start_epoch=3, ramp_epochs=2)
+
+
+def test_interpolated_nodes_become_objects():
+    config = OmegaConf.create({"loss": {"infonce": "${term}"}, "term": INFONCE})
+    assert isinstance(instantiate(config.loss)["infonce"], InfoNCE)
+
+
+def test_none_passes_through():
+    assert instantiate(None) is None
+
+
+def test_partial_targets_take_arguments_later():
+    make = instantiate(OmegaConf.create({"_target_": "torch.optim.AdamW", "_partial_": True, "lr": 0.5}))
+    assert make([torch.nn.Parameter(torch.zeros(1))]).param_groups[0]["lr"] == 0.5
+
+
+@pytest.mark.parametrize("target", ["os.system", "builtins.eval", "subprocess.run", "functools.partial", "sigjepax.a"])
+@pytest.mark.parametrize("depth", ["outer", "nested", "list"])
+def test_targets_outside_the_allow_list_are_refused(target, depth):
+    node = {"_target_": target}
+    config = {"outer": node, "nested": {**INFONCE, "schedule": node}, "list": {"terms": [node]}}[depth]
+    with pytest.raises(SigjepaError, match="outside the allowed packages"):
+        instantiate(OmegaConf.create(config))
+
+
+def test_own_packages_are_allowed_by_name():
+    node = OmegaConf.create({"_target_": "collections.Counter"})
+    assert instantiate(node, ["collections."]) == {}
+
+
+def test_misspelt_key_names_the_nearest():
+    with pytest.raises(SigjepaError, match=r"takes no 'temprature'\. Did you mean 'temperature'\?"):
+        instantiate(OmegaConf.create({"_target_": INFONCE["_target_"], "temprature": 0.1}))
+
+
+def test_target_that_does_not_exist():
+    with pytest.raises(SigjepaError, match="sigjepa.losses.infonce.Nothing"):
+        instantiate(OmegaConf.create({"_target_": "sigjepa.losses.infonce.Nothing"}))
+
+
+def test_value_that_is_not_given_names_the_key():
+    with pytest.raises(SigjepaError, match=r"no value for 'corpus\.path': give corpus\.path="):
+        plain(OmegaConf.create({"corpus": {"path": "???"}}))
+
+
+def test_top_level_key_that_nothing_reads():
+    with pytest.raises(SigjepaError, match=r"'trainner' that nothing reads\. Did you mean 'trainer'"):
+        check_keys({"trainner": 1}, ["trainer", "seed"])
