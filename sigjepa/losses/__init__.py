@@ -1,0 +1,1 @@
+"""Loss terms: pure equations, and the modules that hold their state."""

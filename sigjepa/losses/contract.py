@@ -1,0 +1,35 @@
+"""What every loss term takes and gives back."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from torch import Tensor
+
+from sigjepa.data.batch import Batch
+from sigjepa.models.prediction import Prediction
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far training has come: `epoch` counts from 0 and `step` is the optimizer step; schedules are pure in it."""
+
+    epoch: int
+    step: int
+
+
+@dataclass
+class LossTerm:
+    """A loss term's scalar value, unweighted, and the figures it wants logged beside it."""
+
+    value: Tensor
+    logs: dict[str, Tensor | float] = field(default_factory=dict)
+
+
+class Loss(Protocol):
+    """A loss term: an `nn.Module` with a `weight` in the sum, called once a training step."""
+
+    weight: float
+
+    def __call__(self, prediction: Prediction, batch: Batch, progress: Progress) -> LossTerm:
+        """The term's value on one batch."""
+        ...

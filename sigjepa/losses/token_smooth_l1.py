@@ -1,0 +1,46 @@
+"""Per-token SmoothL1 between predicted and layer-normalised teacher states (Exp 2.2)."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sigjepa.data.batch import Batch
+from sigjepa.errors import SigjepaError
+from sigjepa.losses.contract import LossTerm, Progress
+from sigjepa.losses.gather import gather_rows, world_size
+from sigjepa.models.prediction import Prediction
+
+
+def token_smooth_l1(predicted: Tensor, states: Tensor, mask: Tensor, beta: float) -> Tensor:
+    """SmoothL1 of each real token against the teacher's layer-normalised state, `[tokens]`, meaned over D.
+
+    predicted, states: `[B, T, D]`; mask: `[B, T]`, True = token. Targets are normalised without affine parameters, as
+    in I-JEPA (https://arxiv.org/abs/2301.08243).
+    """
+    targets = F.layer_norm(states[mask].float(), (states.shape[-1],))
+    return F.smooth_l1_loss(predicted[mask].float(), targets, reduction="none", beta=beta).mean(dim=-1)
+
+
+class TokenSmoothL1(nn.Module):
+    """Mean per-token SmoothL1 over the real tokens of the batch.
+
+    beta: where the loss turns from squared to absolute. weight: share of this term in the loss. Under DDP each rank's
+    value is scaled by its share of the global batch's tokens, so DDP's mean is the single-process value and gradient.
+    """
+
+    def __init__(self, beta: float = 1.0, weight: float = 1.0) -> None:
+        super().__init__()
+        if beta <= 0:
+            raise SigjepaError(f"token_smooth_l1.beta is {beta}; give a positive number.")
+        self.beta = beta
+        self.weight = weight
+
+    def forward(self, prediction: Prediction, batch: Batch, progress: Progress) -> LossTerm:
+        """The term on one batch; raises SigjepaError when student or data bring no token states."""
+        if prediction.states is None:
+            raise SigjepaError("The token_smooth_l1 loss needs a student that predicts tokens: model=token_predictor.")
+        if batch.body_states is None or batch.body_mask is None:
+            raise SigjepaError("The token_smooth_l1 loss needs the bodies' token states: data.body_states=true.")
+        losses = token_smooth_l1(prediction.states, batch.body_states, batch.body_mask, self.beta)
+        tokens, _ = gather_rows(torch.tensor([len(losses)], device=losses.device))
+        return LossTerm(losses.sum() * world_size() / tokens.sum().clamp(min=1))

@@ -1,0 +1,114 @@
+"""Two gloo processes give the single process's loss and gradient on the same global batch."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch import distributed, multiprocessing
+
+from sigjepa.data.batch import Batch, Negatives
+from sigjepa.losses.contract import Progress
+from sigjepa.losses.gather import gather_rows
+from sigjepa.losses.infonce import InfoNCE
+from sigjepa.losses.token_smooth_l1 import TokenSmoothL1
+from sigjepa.models.prediction import Prediction
+
+START = Progress(epoch=0, step=0)
+SHARES = ([0, 2, 4, 6], [1, 3, 5])  # uneven on purpose
+
+
+def share(batch: Batch, rows: list[int]) -> Batch:
+    """What one rank would have been given: its anchors and only the negatives that they brought."""
+    scores = batch.negatives.scores[rows]
+    brought = (scores >= 0).any(dim=0)
+    return dataclasses.replace(
+        batch,
+        ids=batch.ids[rows],
+        signature_states=batch.signature_states[rows],
+        signature_mask=batch.signature_mask[rows],
+        body_pooled=batch.body_pooled[rows],
+        body_states=batch.body_states[rows],
+        body_mask=batch.body_mask[rows],
+        negatives=Negatives(batch.negatives.ids[brought], batch.negatives.embeddings[brought], scores[:, brought]),
+    )
+
+
+def run_terms(batch: Batch, pooled: torch.Tensor, states: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Value and gradients (predictions, temperature) of every term."""
+    results = {}
+    for name in ("none", "union", "per_anchor"):
+        pooled_leaf = pooled.clone().requires_grad_()
+        loss = InfoNCE(mined_candidates=name, temperature=0.1)
+        term = loss(Prediction(pooled_leaf), batch, START)
+        term.value.backward()
+        results[name] = term.value.detach()
+        results[f"{name}_gradient"] = pooled_leaf.grad
+        results[f"{name}_temperature_gradient"] = loss.log_temperature.grad
+    states_leaf = states.clone().requires_grad_()
+    term = TokenSmoothL1()(Prediction(pooled, states_leaf), batch, START)
+    term.value.backward()
+    return results | {"tokens": term.value.detach(), "tokens_gradient": states_leaf.grad}
+
+
+def worker(rank: int, folder: str, batch: Batch, pooled: torch.Tensor, states: torch.Tensor) -> None:
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    rows = SHARES[rank]
+    results = run_terms(share(batch, rows), pooled[rows], states[rows])
+    gathered, offset = gather_rows(torch.full((rank + 1, 2), float(rank)))
+    results |= {"gathered": gathered, "offset": torch.tensor(offset)}
+    torch.save(results, f"{folder}/{rank}.pt")
+    distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("gloo")
+    generator = torch.Generator().manual_seed(3)
+    scores = torch.randint(-1, 2, (7, 9), generator=generator).to(torch.int8)
+    scores[0] = -1
+    batch = Batch(
+        ids=torch.arange(7),
+        signature_states=torch.zeros(7, 2, 8),
+        signature_mask=torch.ones(7, 2).bool(),
+        body_pooled=torch.randn(7, 8, generator=generator),
+        body_states=torch.randn(7, 5, 8, generator=generator),
+        body_mask=torch.arange(5) < torch.randint(1, 6, (7, 1), generator=generator),
+        negatives=Negatives(
+            torch.tensor([100, 101, 102, 103, 104, 105, 106, 107, 3]),  # the last one stands in the batch as well
+            torch.randn(9, 8, generator=generator),
+            scores,
+        ),
+    )
+    batch.negatives.embeddings[8] = batch.body_pooled[3]
+    batch.body_pooled[5] = batch.body_pooled[2]  # byte-identical bodies on different ranks
+    pooled, states = torch.randn(7, 8, generator=generator), torch.randn(7, 5, 8, generator=generator)
+    single = run_terms(batch, pooled, states)
+    multiprocessing.spawn(worker, (str(folder), batch, pooled, states), nprocs=2)
+    ranks = [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    return single, ranks
+
+
+@pytest.mark.parametrize("name", ["none", "union", "per_anchor", "tokens"])
+def test_mean_over_ranks_is_the_single_process_value(results, name):
+    single, ranks = results
+    torch.testing.assert_close((ranks[0][name] + ranks[1][name]) / 2, single[name], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["none", "union", "per_anchor", "tokens"])
+def test_gradients_are_those_of_the_single_process(results, name):
+    single, ranks = results
+    for rank, rows in enumerate(SHARES):
+        # DDP averages, so a rank's own rows come back divided by the number of ranks
+        torch.testing.assert_close(
+            ranks[rank][f"{name}_gradient"] / 2, single[f"{name}_gradient"][rows], rtol=0, atol=1e-6
+        )
+    if name != "tokens":
+        key = f"{name}_temperature_gradient"
+        torch.testing.assert_close((ranks[0][key] + ranks[1][key]) / 2, single[key], rtol=0, atol=1e-6)
+
+
+def test_gather_rows_takes_uneven_shares_in_rank_order(results):
+    _, ranks = results
+    for rank in range(2):
+        assert ranks[rank]["gathered"].tolist() == [[0, 0], [1, 1], [1, 1]]
+        assert ranks[rank]["offset"] == rank
