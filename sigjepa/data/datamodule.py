@@ -1,0 +1,177 @@
+"""The LightningDataModule: builds what is missing of corpus, shards and negatives, and serves batches."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+
+from sigjepa.corpus.store import Corpus, CorpusRecipe
+from sigjepa.data.batch import Batch
+from sigjepa.data.dataset import FunctionBatches, share_identical_bodies
+from sigjepa.data.sampler import LengthBucketSampler, SequentialSampler
+from sigjepa.errors import SigjepaError
+from sigjepa.negatives.index import HardNegatives
+from sigjepa.negatives.recipe import NegativesRecipe
+from sigjepa.teacher.encoder import FrozenTeacher
+from sigjepa.teacher.shards import TeacherShards, embed_corpus
+
+SMALLEST_POOL = 11
+"""Rank@10 of a pool of ten or fewer is 100 % whatever the prediction."""
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """What a run is trained on; `hard_negatives` is None without mining."""
+
+    corpus: Corpus
+    shards: TeacherShards
+    hard_negatives: HardNegatives | None
+
+    def hashes(self) -> dict[str, str | None]:
+        """Content hash of the corpus and the keyed folder names of all three artifacts, for provenance."""
+        folder = self.hard_negatives.folder if self.hard_negatives is not None else None
+        return {
+            "corpus_hash": self.corpus.hash,
+            "corpus": self.corpus.folder.name,
+            "shards": self.shards.folder.name,
+            "negatives": folder.name if folder is not None else None,
+        }
+
+    def figures(self) -> dict[str, float | int]:
+        """Sizes of the splits, and how many train functions have hard negatives and how many each."""
+        figures: dict[str, float | int] = {
+            f"{split}_functions": len(self.corpus.ids(split)) for split in ("train", "val", "test")
+        }
+        statistics = self.hard_negatives.statistics() if self.hard_negatives is not None else {}
+        return figures | {
+            "hard_negative_coverage": statistics.get("coverage", 0.0),
+            "hard_negatives_per_anchor": statistics.get("average_per_anchor", 0.0),
+        }
+
+
+class FunctionDataModule(LightningDataModule):
+    """Batches of teacher states for the train, val and test splits.
+
+    corpus, teacher, negatives: how each artifact is made; all three are cached under `data_dir` by the hash of their
+    inputs. negatives: None trains without hard negatives. batch_size: functions per process and step.
+    eval_batch_size: functions per validation step. body_states: whether batches carry the body's token states.
+    negatives_per_anchor: at most this many hard negatives of each anchor, nearest first. bucket_batches: batches per
+    length bucket; 1 shuffles without regard to length. num_workers: loader processes; 0 loads in the main one.
+    """
+
+    def __init__(
+        self,
+        corpus: CorpusRecipe,
+        teacher: FrozenTeacher,
+        negatives: NegativesRecipe | None,
+        data_dir: str | Path,
+        batch_size: int = 64,
+        eval_batch_size: int = 256,
+        body_states: bool = False,
+        negatives_per_anchor: int = 8,
+        bucket_batches: int = 16,
+        num_workers: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise SigjepaError(f"data.batch_size is {batch_size}; give a positive number of functions per step.")
+        if batch_size == 1 and negatives is None:
+            raise SigjepaError(
+                "data.batch_size is 1 and there are no hard negatives: in-batch InfoNCE has nothing to tell the body "
+                "from. Use data.batch_size=2 or more, or negatives=knn."
+            )
+        self.corpus_recipe = corpus
+        self.teacher = teacher
+        self.negatives_recipe = negatives
+        self.data_dir = Path(data_dir)
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self.body_states = body_states
+        self.negatives_per_anchor = negatives_per_anchor
+        self.bucket_batches = bucket_batches
+        self.num_workers = num_workers
+        self.seed = seed
+        self.body_pooled: Tensor | None = None
+        self._artifacts: Artifacts | None = None
+
+    def prepare_data(self) -> None:
+        """Build the artifacts that are missing; a second call finds them."""
+        self.artifacts()
+
+    def artifacts(self) -> Artifacts:
+        """Corpus, shards and hard negatives: opened, or built where missing."""
+        if self._artifacts is None:
+            corpus = self.corpus_recipe.prepare(self.data_dir)
+            shards = embed_corpus(corpus, self.teacher, self.data_dir, body_states=self.body_states)
+            hard_negatives = (
+                self.negatives_recipe.prepare(corpus, shards, self.data_dir)
+                if self.negatives_recipe is not None
+                else None
+            )
+            self._artifacts = Artifacts(corpus, shards, hard_negatives)
+        return self._artifacts
+
+    def setup(self, stage: str) -> None:
+        """Open the artifacts; raises SigjepaError when val or test is too small for Rank@10."""
+        if self.body_pooled is None:
+            data = self.artifacts()
+            for split in ("val", "test"):
+                size = len(data.corpus.ids(split))
+                if size < SMALLEST_POOL:
+                    raise SigjepaError(
+                        f"The {split} split has {size} functions; Rank@10 needs at least {SMALLEST_POOL}. "
+                        "Take a larger corpus (data=quick, or more repositories)."
+                    )
+            self.body_pooled = share_identical_bodies(data.corpus.column("body"), data.shards.body_pooled)
+
+    @property
+    def targets(self) -> Tensor:
+        """What students predict: `[n, D]` body embeddings by function id, byte-identical bodies made equal."""
+        assert self.body_pooled is not None, "setup() has not run"
+        return self.body_pooled
+
+    def _loader(self, sampler: Sampler[np.ndarray], hard_negatives: HardNegatives | None) -> DataLoader[Batch]:
+        dataset = FunctionBatches(
+            self.artifacts().shards, self.targets, hard_negatives, self.negatives_per_anchor, self.body_states
+        )
+        # batch_size=None: the sampler yields whole batches of ids and the dataset answers each with one Batch
+        return DataLoader(
+            dataset,
+            sampler=sampler,
+            batch_size=None,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+        )
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Shuffled, length-bucketed batches of the train split, with hard negatives."""
+        data = self.artifacts()
+        ids = data.corpus.ids("train")
+        sampler = LengthBucketSampler(
+            ids,
+            data.shards.signature_lengths[ids],
+            self.batch_size,
+            seed=self.seed,
+            bucket_batches=self.bucket_batches,
+            rank=self.trainer.global_rank if self.trainer else 0,
+            world_size=self.trainer.world_size if self.trainer else 1,
+        )
+        return self._loader(sampler, data.hard_negatives)
+
+    def _eval_loader(self, split: str) -> DataLoader[Batch]:
+        data = self.artifacts()
+        ids = data.corpus.ids(split)
+        sampler = SequentialSampler(ids, data.shards.signature_lengths[ids], self.eval_batch_size)
+        return self._loader(sampler, None)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Every function of the val split once."""
+        return self._eval_loader("val")
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Every function of the test split once."""
+        return self._eval_loader("test")

@@ -1,0 +1,73 @@
+"""Which functions share a batch: similar lengths together, order a pure function of (seed, epoch)."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from torch.utils.data import Sampler
+
+
+class LengthBucketSampler(Sampler[np.ndarray]):
+    """Yields batches of ids, shuffled, each of similar signature length (padding dominates the cost of a batch).
+
+    Ids are shuffled, cut into buckets of `bucket_batches` batches, sorted by length within a bucket, cut into batches
+    of near-equal size and shuffled again. Every rank draws the same global batches of `batch_size * world_size` and
+    takes its own share, so the global batch does not depend on how many processes there are.
+
+    ids, lengths: `[n]`. batch_size: functions per process and step.
+    """
+
+    def __init__(
+        self,
+        ids: np.ndarray,
+        lengths: np.ndarray,
+        batch_size: int,
+        seed: int = 0,
+        bucket_batches: int = 16,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.ids = ids
+        self.lengths = lengths
+        self.batch_size = batch_size
+        self.seed = seed
+        self.bucket_batches = bucket_batches
+        self.rank = rank
+        self.world_size = world_size
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order is drawn next; Lightning calls it."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.ids) / (self.batch_size * self.world_size))
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        generator = np.random.default_rng([self.seed, self.epoch])
+        shuffled = generator.permutation(len(self.ids))
+        # array_split keeps the last batch as large as the others: no batch of one left over
+        batches = np.array_split(shuffled, len(self))
+        ordered: list[np.ndarray] = []
+        for start in range(0, len(batches), self.bucket_batches):
+            bucket = batches[start : start + self.bucket_batches]
+            positions = np.concatenate(bucket)
+            by_length = positions[np.argsort(self.lengths[positions], kind="stable")]
+            ordered.extend(np.split(by_length, np.cumsum([len(batch) for batch in bucket])[:-1]))
+        for index in generator.permutation(len(ordered)):
+            yield self.ids[ordered[index][self.rank :: self.world_size]]
+
+
+class SequentialSampler(Sampler[np.ndarray]):
+    """Yields batches of ids sorted by length: every function once, in the order cheapest to pad."""
+
+    def __init__(self, ids: np.ndarray, lengths: np.ndarray, batch_size: int) -> None:
+        self.ids = ids[np.argsort(lengths, kind="stable")]
+        self.batch_size = batch_size
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.ids) / self.batch_size)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for start in range(0, len(self.ids), self.batch_size):
+            yield self.ids[start : start + self.batch_size]

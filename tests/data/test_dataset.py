@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+import torch
+
+from sigjepa.data.dataset import FunctionBatches, pad_states, share_identical_bodies
+from sigjepa.negatives.index import HardNegatives
+from sigjepa.negatives.judged import JudgedPairs
+
+
+class Shards:
+    """States whose numbers say whose they are: function i has i + 1 signature and i + 2 body tokens of value i."""
+
+    def signature_states(self, function):
+        return torch.full((function + 1, 3), float(function))
+
+    def body_states(self, function):
+        return torch.full((function + 2, 3), float(function))
+
+
+@pytest.fixture
+def hard_negatives():
+    pairs = [(0, 3, 0.9, 0), (0, 4, 0.8, 1), (0, 5, 0.95, 2), (1, 3, 0.7, 0), (1, 0, 0.6, 0), (1, 2, 0.65, 0)]
+    anchors, neighbors, cosim, scores = (np.array(column) for column in zip(*pairs, strict=True))
+    judged = JudgedPairs(anchors, neighbors, cosim, scores.astype(np.int8), "test", [""] * len(pairs))
+    return HardNegatives.from_judged(judged, train_ids=np.arange(6), min_cosim=0.5, max_score_c=1)
+
+
+BODIES = torch.arange(18, dtype=torch.float32).reshape(6, 3)
+
+
+def test_states_are_padded_and_masked():
+    batch = FunctionBatches(Shards(), BODIES, body_states=True)[[2, 0]]
+    assert batch.ids.tolist() == [2, 0]
+    assert batch.signature_states.shape == (2, 3, 3)
+    assert batch.signature_mask.tolist() == [[True] * 3, [True, False, False]]
+    assert batch.signature_states[0].unique().tolist() == [2]
+    assert batch.body_mask.sum(1).tolist() == [4, 2]
+    assert torch.equal(batch.body_pooled, BODIES[[2, 0]])
+
+
+def test_batches_without_body_states_or_negatives_carry_none():
+    batch = FunctionBatches(Shards(), BODIES)[[1, 2]]
+    assert batch.body_states is batch.body_mask is batch.negatives is batch.related_ids is None
+
+
+def test_negatives_are_unique_rows_with_their_owners(hard_negatives):
+    batch = FunctionBatches(Shards(), BODIES, hard_negatives)[[2, 0, 1]]
+    assert batch.negatives.ids.tolist() == [0, 2, 3, 4]
+    assert torch.equal(batch.negatives.embeddings, BODIES[[0, 2, 3, 4]])
+    assert batch.negatives.scores.tolist() == [[-1, -1, -1, -1], [-1, -1, 0, 1], [0, 0, 0, -1]]
+    assert batch.negatives.owners.sum().item() == 5
+
+
+def test_an_anchor_brings_its_nearest_negatives(hard_negatives):
+    batch = FunctionBatches(Shards(), BODIES, hard_negatives, negatives_per_anchor=1)[[0, 1]]
+    assert batch.negatives.ids.tolist() == [3]
+    batch = FunctionBatches(Shards(), BODIES, hard_negatives, negatives_per_anchor=2)[[1]]
+    assert batch.negatives.ids.tolist() == [2, 3]
+
+
+def test_related_pairs_come_padded_and_symmetric(hard_negatives):
+    batch = FunctionBatches(Shards(), BODIES, hard_negatives)[[5, 0, 1]]
+    assert batch.related_ids.tolist() == [[0], [5], [-1]]
+
+
+def test_a_batch_without_any_negatives_is_empty_not_missing(hard_negatives):
+    batch = FunctionBatches(Shards(), BODIES, hard_negatives)[[4, 5]]
+    assert batch.negatives.ids.shape == (0,)
+    assert batch.negatives.embeddings.shape == (0, 3)
+    assert batch.negatives.scores.shape == (2, 0)
+
+
+def test_identical_bodies_share_one_target():
+    nearly = torch.tensor([[1.0], [2.0], [1.0 + 1e-7], [3.0]])
+    shared = share_identical_bodies(["a", "b", "a", "c"], nearly)
+    assert shared[2] == shared[0] == 1.0
+    assert shared[[1, 3]].tolist() == [[2.0], [3.0]]
+
+
+def test_pad_states_of_one():
+    padded, mask = pad_states([torch.ones(2, 3)])
+    assert padded.shape == (1, 2, 3)
+    assert mask.all()

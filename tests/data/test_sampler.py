@@ -1,0 +1,68 @@
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sigjepa.data.sampler import LengthBucketSampler, SequentialSampler
+
+sizes = st.integers(2, 200)
+
+
+def sampler_for(n, batch_size, seed=0, epoch=0, **options):
+    lengths = np.random.default_rng(n).integers(1, 50, size=n)
+    sampler = LengthBucketSampler(np.arange(n) * 3, lengths, batch_size, seed=seed, **options)
+    sampler.set_epoch(epoch)
+    return sampler
+
+
+@settings(max_examples=60, deadline=None)
+@given(n=sizes, batch_size=st.integers(2, 32), bucket=st.integers(1, 5), epoch=st.integers(0, 5))
+def test_every_function_once_in_batches_of_near_equal_size(n, batch_size, bucket, epoch):
+    sampler = sampler_for(n, batch_size, epoch=epoch, bucket_batches=bucket)
+    batches = list(sampler)
+    assert len(batches) == len(sampler)
+    assert sorted(np.concatenate(batches)) == list(np.arange(n) * 3)
+    sizes = [len(batch) for batch in batches]
+    assert max(sizes) <= batch_size
+    assert max(sizes) - min(sizes) <= 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(n=sizes, seed=st.integers(0, 100), epoch=st.integers(0, 9))
+def test_order_is_a_pure_function_of_seed_and_epoch(n, seed, epoch):
+    first = [batch.tolist() for batch in sampler_for(n, 8, seed=seed, epoch=epoch)]
+    assert [batch.tolist() for batch in sampler_for(n, 8, seed=seed, epoch=epoch)] == first
+    sampler = sampler_for(n, 8, seed=seed, epoch=epoch + 1)
+    list(sampler)  # drawing another epoch in between changes nothing
+    sampler.set_epoch(epoch)
+    assert [batch.tolist() for batch in sampler] == first
+
+
+def test_epochs_and_seeds_differ():
+    orders = {str([b.tolist() for b in sampler_for(100, 8, seed=s, epoch=e)]) for s in range(3) for e in range(3)}
+    assert len(orders) == 9
+
+
+@settings(max_examples=30, deadline=None)
+@given(n=sizes, batch_size=st.integers(1, 16), world_size=st.sampled_from([2, 3, 4]))
+def test_ranks_share_the_single_process_global_batches(n, batch_size, world_size):
+    whole = [batch.tolist() for batch in sampler_for(n, batch_size * world_size)]
+    shares = [list(sampler_for(n, batch_size, rank=r, world_size=world_size)) for r in range(world_size)]
+    assert {len(share) for share in shares} == {len(whole)}
+    for step, batch in enumerate(whole):
+        assert sorted(np.concatenate([share[step] for share in shares])) == sorted(batch)
+
+
+def test_buckets_save_padding():
+    def padded(bucket_batches):
+        lengths = np.random.default_rng(0).integers(1, 100, size=2000)
+        sampler = LengthBucketSampler(np.arange(2000), lengths, 50, bucket_batches=bucket_batches)
+        return sum(len(batch) * lengths[batch].max() for batch in sampler)
+
+    assert padded(bucket_batches=16) < 0.7 * padded(bucket_batches=1)
+
+
+def test_sequential_sampler_serves_everyone_once_by_length():
+    lengths = np.array([5, 1, 4, 2, 3])
+    batches = list(SequentialSampler(np.arange(10, 15), lengths, batch_size=2))
+    assert [batch.tolist() for batch in batches] == [[11, 13], [14, 12], [10]]
+    assert len(SequentialSampler(np.arange(10, 15), lengths, batch_size=2)) == 3
