@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sigjepa.errors import SigjepaError
+from sigjepa.evaluation.ranks import Ranks, mean_cosine, pool_ranks
+
+
+def naive_ranks(predictions, bodies):
+    """Cosine by cosine; candidates with the same body are exact ties by definition."""
+    optimistic, pessimistic = [], []
+    for i, prediction in enumerate(predictions):
+        same = [bool((bodies[c] == bodies[i]).all()) for c in range(len(bodies))]
+        scores = [float(prediction @ body / (prediction.norm() * body.norm())) for body in bodies]
+        higher = sum(scores[c] > scores[i] for c in range(len(bodies)) if not same[c])
+        optimistic.append(1 + higher)
+        pessimistic.append(higher + sum(same))
+    return optimistic, pessimistic
+
+
+@settings(max_examples=50, deadline=None)
+@given(n=st.integers(2, 20), duplicates=st.integers(0, 10), block=st.integers(1, 8), seed=st.integers(0, 9999))
+def test_pool_ranks_equal_the_naive_count(n, duplicates, block, seed):
+    generator = torch.Generator().manual_seed(seed)
+    bodies = torch.randn(n, 6, generator=generator, dtype=torch.float64).float()
+    for _ in range(duplicates):
+        a, b = torch.randint(0, n, (2,), generator=generator)
+        bodies[a] = bodies[b]
+    predictions = torch.randn(n, 6, generator=generator)
+    ranks = pool_ranks(predictions, bodies, block=block)
+    optimistic, pessimistic = naive_ranks(predictions, bodies)
+    assert ranks.optimistic.tolist() == optimistic
+    assert ranks.pessimistic.tolist() == pessimistic
+
+
+def test_metrics_equal_sentence_transformers_without_ties():
+    from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
+    from sentence_transformers.util import cos_sim
+
+    generator = torch.Generator().manual_seed(0)
+    bodies = torch.randn(60, 16, generator=generator)
+    predictions = bodies + 1.5 * torch.randn(60, 16, generator=generator)
+    names = [str(i) for i in range(60)]
+    evaluator = InformationRetrievalEvaluator(
+        queries=dict(zip(names, names, strict=True)),
+        corpus=dict(zip(names, names, strict=True)),
+        relevant_docs={name: {name} for name in names},
+        mrr_at_k=[60],
+        accuracy_at_k=[1, 5, 10],
+        score_functions={"cosine": cos_sim},
+        show_progress_bar=False,
+    )
+
+    class Lookup:
+        """Answers a text with the vector of its number, as a SentenceTransformer would."""
+
+        def __init__(self, vectors):
+            self.vectors = vectors
+
+        def encode_query(self, sentences, **_):
+            return self.vectors[[int(sentence) for sentence in sentences]]
+
+        encode_document = encode_query
+
+    scores = evaluator.compute_all_metrics(Lookup(predictions), corpus_model=Lookup(bodies))["cosine"]
+    metrics = pool_ranks(predictions, bodies).metrics()
+    for k in (1, 5, 10):
+        assert metrics[f"rank{k}"] == pytest.approx(scores["accuracy@k"][k])
+    assert metrics["mrr"] == pytest.approx(scores["mrr@k"][60])
+
+
+@settings(max_examples=50, deadline=None)
+@given(optimistic=st.integers(1, 30), tied=st.integers(1, 10))
+def test_ties_are_reported_in_expectation(optimistic, tied):
+    places = np.arange(optimistic, optimistic + tied)
+    ranks = Ranks(np.array([optimistic]), np.array([places[-1]]))
+    for k in (1, 5, 10):
+        assert ranks.recall_at(k)[0] == pytest.approx((places <= k).mean())
+    assert ranks.reciprocal()[0] == pytest.approx((1 / places).mean())
+
+
+def test_a_constant_prediction_ranks_as_chance_when_all_bodies_are_equal():
+    metrics = pool_ranks(torch.ones(40, 4), torch.ones(40, 4)).metrics()
+    assert metrics["rank10"] == pytest.approx(0.25)
+
+
+def test_a_perfect_prediction_ranks_first():
+    bodies = torch.randn(30, 8)
+    assert pool_ranks(bodies * 3, bodies).metrics() == {"rank1": 1, "rank5": 1, "rank10": 1, "mrr": 1}
+    assert mean_cosine(bodies * 3, bodies) == pytest.approx(1)
+
+
+def test_a_nan_prediction_is_an_error():
+    with pytest.raises(SigjepaError, match="NaN or infinite"):
+        pool_ranks(torch.tensor([[float("nan")], [1.0]]), torch.ones(2, 1))
