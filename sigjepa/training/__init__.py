@@ -1,0 +1,1 @@
+"""One training run: the Lightning module, its callbacks and the run directory."""

@@ -1,0 +1,45 @@
+"""What Lightning calls while a run goes on."""
+
+import csv
+from pathlib import Path
+
+from lightning import Callback, LightningModule, Trainer
+
+from sigjepa.artifacts import atomic_path
+
+
+class MetricsTable(Callback):
+    """Writes `metrics.csv`: one row per validation epoch, every figure logged in that epoch.
+
+    The file is rewritten whole at each epoch's end (atomically), since columns may appear late: a curriculum logs its
+    mined figures only once it has begun.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.rows: list[dict[str, float]] = []
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Add the epoch's row; validation has run by now."""
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name != "train/step_loss"}
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        self.rows.append({"epoch": trainer.current_epoch, "step": trainer.global_step, "lr": rate} | metrics)
+        if trainer.is_global_zero:
+            write_rows(self.path, self.rows)
+
+    def state_dict(self) -> dict[str, list[dict[str, float]]]:
+        """The rows so far, kept in the checkpoint so that a continued run continues its table."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, list[dict[str, float]]]) -> None:
+        """Take up the table of the run that is continued."""
+        self.rows = list(state_dict["rows"])
+
+
+def write_rows(path: Path, rows: list[dict[str, float]]) -> None:
+    """Write rows as CSV, atomically; columns in the order in which they first appear, absent values empty."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, columns)
+        writer.writeheader()
+        writer.writerows(rows)

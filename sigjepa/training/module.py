@@ -1,0 +1,118 @@
+"""The LightningModule: sums the loss terms in training, ranks the whole pool in validation and test."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import numpy as np
+import torch
+from lightning import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from sigjepa.data.batch import Batch
+from sigjepa.errors import SigjepaError
+from sigjepa.evaluation.ranks import Ranks, mean_cosine, pool_ranks
+from sigjepa.losses.contract import Loss, Progress
+from sigjepa.models.prediction import Prediction
+from sigjepa.training.optimizer import parameter_groups
+
+
+class SigJepaModule(LightningModule):
+    """Trains a student on named, weighted loss terms.
+
+    model: `(signature_states, signature_mask, body_positions) -> Prediction`. losses: terms by the name they are
+    logged under. optimizer: `(parameter groups) -> Optimizer`. scheduler: `(optimizer, total_steps) -> LRScheduler`,
+    stepped every optimizer step; None keeps the rate. hyperparameters: the resolved config, plain values only, stored
+    in the checkpoint and sent to loggers.
+    """
+
+    first_loss: Tensor
+
+    def __init__(
+        self,
+        model: nn.Module,
+        losses: Mapping[str, nn.Module],
+        optimizer: Callable[[list[dict[str, Any]]], Optimizer],
+        scheduler: Callable[[Optimizer, int], LRScheduler] | None = None,
+        hyperparameters: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if not losses:
+            raise SigjepaError("There is no loss term to train on: choose one, e.g. 'loss=[infonce]'.")
+        self.save_hyperparameters(hyperparameters or {})
+        self.model = model
+        self.losses = nn.ModuleDict(losses)
+        self.make_optimizer = optimizer
+        self.make_scheduler = scheduler
+        self.register_buffer("first_loss", torch.tensor(float("nan")))
+        self.ranks: dict[str, tuple[np.ndarray, Ranks]] = {}
+        self._evaluated: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def forward(self, batch: Batch) -> Prediction:
+        """The student's prediction; of the body, only how many positions to predict is read, and never in eval."""
+        body_positions = batch.body_states.shape[1] if self.training and batch.body_states is not None else 0
+        return self.model(batch.signature_states, batch.signature_mask, body_positions)
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """The weighted sum of the loss terms; raises SigjepaError with the step and the term when one is not finite."""
+        prediction = self(batch)
+        progress = Progress(epoch=self.current_epoch, step=self.global_step)
+        total = torch.zeros((), device=prediction.pooled.device)
+        logs: dict[str, Tensor | float] = {}
+        for name, module in self.losses.items():
+            loss = cast(Loss, module)
+            term = loss(prediction, batch, progress)
+            if not torch.isfinite(term.value):
+                raise SigjepaError(
+                    f"The loss term '{name}' is {term.value.item()} at step {self.global_step} (epoch "
+                    f"{self.current_epoch}). Training stopped; the checkpoints of the last good epoch are kept. "
+                    "Lower optimizer.lr or trainer.gradient_clip_val."
+                )
+            total = total + loss.weight * term.value
+            logs[f"train/{name}"] = term.value.detach()
+            logs |= {f"train/{name}_{key}": value for key, value in term.logs.items()}
+        if self.global_step == 0:
+            self.first_loss.copy_(total.detach())
+        self.log("train/step_loss", total, prog_bar=True, on_step=True, on_epoch=False, batch_size=len(batch))
+        logs["train/loss"] = total.detach()
+        logs["train/first_loss"] = self.first_loss  # where hard negatives from step 0 show first
+        self.log_dict(logs, on_step=False, on_epoch=True, batch_size=len(batch), sync_dist=True)
+        return total
+
+    def _evaluate(self, batch: Batch) -> None:
+        self._evaluated.append((batch.ids, self(batch).pooled.float(), batch.body_pooled))
+
+    def _log_ranks(self, split: str) -> None:
+        ids, predictions, bodies = (torch.cat(parts) for parts in zip(*self._evaluated, strict=True))
+        self._evaluated.clear()
+        order = torch.argsort(ids)
+        ranks = pool_ranks(predictions[order], bodies[order])
+        self.ranks[split] = (ids[order].cpu().numpy(), ranks)
+        metrics = ranks.metrics() | {"cosine": mean_cosine(predictions, bodies)}
+        for name, value in metrics.items():
+            self.log(f"{split}/{name}", value, prog_bar=split == "val" and name == "rank10")
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """Collect predictions; every process evaluates the whole split, so ranks need no gathering."""
+        self._evaluate(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Rank the true body of every val function among all bodies of the split."""
+        self._log_ranks("val")
+
+    def test_step(self, batch: Batch, batch_index: int) -> None:
+        """Collect predictions of the test split."""
+        self._evaluate(batch)
+
+    def on_test_epoch_end(self) -> None:
+        """Rank the true body of every test function among all bodies of the split."""
+        self._log_ranks("test")
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer over decayed and undecayed parameters, and its per-step schedule."""
+        optimizer = self.make_optimizer(parameter_groups(self))
+        if self.make_scheduler is None:
+            return optimizer
+        scheduler = self.make_scheduler(optimizer, int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

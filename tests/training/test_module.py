@@ -1,0 +1,146 @@
+import functools
+import math
+
+import lightning
+import pytest
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import nn
+from torch.utils.data import DataLoader
+
+from sigjepa.errors import SigjepaError
+from sigjepa.evaluation.ranks import pool_ranks
+from sigjepa.losses.contract import LossTerm
+from sigjepa.losses.infonce import InfoNCE
+from sigjepa.losses.token_smooth_l1 import TokenSmoothL1
+from sigjepa.models.predictor import SigPredictor
+from sigjepa.models.token_predictor import TokenPredictor
+from sigjepa.training.callbacks import MetricsTable
+from sigjepa.training.module import SigJepaModule
+from sigjepa.training.optimizer import warmup_cosine
+
+SMALL = {"teacher_dim": 8, "hidden_dim": 16, "heads": 2, "feedforward_dim": 32, "dropout": 0.0}
+
+
+class Constant(nn.Module):
+    """A loss term of a fixed value that depends on the prediction in name only, and on the step for NaN."""
+
+    def __init__(self, value=1.0, weight=1.0, nan_at=None):
+        super().__init__()
+        self.value, self.weight, self.nan_at = value, weight, nan_at
+
+    def forward(self, prediction, batch, progress):
+        value = math.nan if progress.step == self.nan_at else self.value
+        return LossTerm(prediction.pooled.sum() * 0 + value, {"step": float(progress.step)})
+
+
+def make_module(losses, model=None, lr=1e-2, scheduler=warmup_cosine):
+    optimizer = functools.partial(torch.optim.AdamW, lr=lr)
+    return SigJepaModule(model or SigPredictor(**SMALL), losses, optimizer, scheduler, {"seed": 0})
+
+
+def make_trainer(tmp_path, epochs, *callbacks):
+    return lightning.Trainer(
+        accelerator="cpu",
+        max_epochs=epochs,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        callbacks=[*callbacks, ModelCheckpoint(tmp_path, "best", monitor="val/rank10", mode="max", save_last=True)],
+        default_root_dir=tmp_path,
+    )
+
+
+@pytest.fixture
+def loader(make_batch):
+    """Three batches of eight."""
+
+    def make(**options):
+        batches = [make_batch(size=8, seed=seed, first_id=8 * seed, **options) for seed in range(3)]
+        return DataLoader(batches, batch_size=None)
+
+    return make
+
+
+def test_learns_to_rank_what_it_has_seen(loader, tmp_path):
+    lightning.seed_everything(0, verbose=False)
+    module = make_module({"infonce": InfoNCE()})
+    trainer = make_trainer(tmp_path, 60)
+    trainer.fit(module, loader(), loader())
+    assert trainer.callback_metrics["val/rank1"] > 0.5  # chance is 1/24
+    assert trainer.callback_metrics["train/infonce"] < 0.5 * trainer.callback_metrics["train/first_loss"]
+    assert module.losses["infonce"].log_temperature.item() != pytest.approx(math.log(0.07))
+
+
+def test_sums_weighted_terms_and_logs_each(loader, tmp_path):
+    module = make_module({"one": Constant(2.0, weight=0.5), "two": Constant(3.0, weight=2.0)})
+    trainer = make_trainer(tmp_path, 2)
+    trainer.fit(module, loader(), loader())
+    metrics = trainer.callback_metrics
+    assert metrics["train/loss"] == pytest.approx(0.5 * 2 + 2 * 3)
+    assert metrics["train/one"] == pytest.approx(2)
+    assert metrics["train/two"] == pytest.approx(3)
+    assert metrics["train/two_step"] == pytest.approx(4)  # steps 3, 4, 5 of the second epoch
+    assert metrics["train/first_loss"] == pytest.approx(7)
+
+
+def test_ranks_are_those_of_the_whole_pool(loader, tmp_path, make_batch):
+    module = make_module({"infonce": InfoNCE()})
+    trainer = make_trainer(tmp_path, 1)
+    trainer.validate(module, loader(), verbose=False)
+    batches = [make_batch(size=8, seed=seed) for seed in range(3)]
+    with torch.no_grad():
+        predictions = torch.cat([module.eval()(batch).pooled for batch in batches])
+    expected = pool_ranks(predictions, torch.cat([batch.body_pooled for batch in batches]))
+    ids, ranks = module.ranks["val"]
+    assert ids.tolist() == list(range(24))
+    assert ranks.optimistic.tolist() == expected.optimistic.tolist()
+    assert trainer.callback_metrics["val/rank10"] == pytest.approx(expected.metrics()["rank10"])
+
+
+def test_a_nan_loss_stops_with_step_and_term_and_keeps_the_last_good_checkpoint(loader, tmp_path):
+    module = make_module({"infonce": InfoNCE(), "fragile": Constant(nan_at=7)})
+    with pytest.raises(SigjepaError, match=r"loss term 'fragile' is nan at step 7 \(epoch 2\)"):
+        make_trainer(tmp_path, 5).fit(module, loader(), loader())
+    saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert saved["epoch"] == 1
+    assert saved["global_step"] == 6
+
+
+def test_token_level_student_learns_both_terms(loader, tmp_path):
+    lightning.seed_everything(0, verbose=False)
+    module = make_module({"infonce": InfoNCE(), "token_smooth_l1": TokenSmoothL1()}, TokenPredictor(**SMALL))
+    table = MetricsTable(tmp_path / "metrics.csv")
+    make_trainer(tmp_path, 30, table).fit(module, loader(body_tokens=5), loader(body_tokens=5))
+    for name in ("train/infonce", "train/token_smooth_l1"):
+        assert table.rows[-1][name] < table.rows[0][name]
+    assert [row["epoch"] for row in table.rows] == list(range(30))
+
+
+def test_in_evaluation_no_body_is_looked_at(make_batch):
+    module = make_module({"infonce": InfoNCE()}, TokenPredictor(**SMALL))
+    batch = make_batch(body_tokens=5)
+    assert module.train()(batch).states.shape == (6, 5, 8)
+    assert module.eval()(batch).states is None
+
+
+def test_checkpoints_load_with_weights_only(loader, tmp_path):
+    module = make_module({"infonce": InfoNCE()})
+    make_trainer(tmp_path, 1).fit(module, loader(), loader())
+    checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert checkpoint["hyper_parameters"] == {"seed": 0}
+    assert "losses.infonce.log_temperature" in checkpoint["state_dict"]
+    assert torch.isfinite(checkpoint["state_dict"]["first_loss"])
+
+
+def test_the_learning_rate_can_stay_as_it_is(loader, tmp_path):
+    module = make_module({"infonce": InfoNCE()}, scheduler=None)
+    trainer = make_trainer(tmp_path, 2)
+    trainer.fit(module, loader(), loader())
+    assert trainer.optimizers[0].param_groups[0]["lr"] == 1e-2
+
+
+def test_no_loss_term_is_an_error():
+    with pytest.raises(SigjepaError, match="no loss term"):
+        make_module({})
