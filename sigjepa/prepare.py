@@ -1,0 +1,28 @@
+"""Build corpus, shards and hard negatives alone: `python -m sigjepa.prepare experiment=hardneg_curriculum`."""
+
+import time
+
+from omegaconf import DictConfig
+
+from sigjepa.data.datamodule import FunctionDataModule
+from sigjepa.entry import entry_point
+from sigjepa.instantiate import RUN_KEYS, check_keys, instantiate, plain
+
+
+def prepare(config: DictConfig) -> None:
+    """Build or open the artifacts that `sigjepa.train` would use with the same words, and say what they hold."""
+    started = time.perf_counter()
+    resolved = plain(config)
+    check_keys(resolved, RUN_KEYS)
+    datamodule: FunctionDataModule = instantiate(config.data, resolved["allowed_targets"])
+    data = datamodule.artifacts()
+    print(data.corpus.summary_table())
+    if data.hard_negatives is not None:
+        print(data.hard_negatives.summary_table())
+    print(f"artifacts: {data.hashes()} in {datamodule.data_dir} ({time.perf_counter() - started:.0f} s)")
+
+
+main = entry_point("prepare")(prepare)
+
+if __name__ == "__main__":
+    main()
