@@ -1,5 +1,9 @@
 """The LightningDataModule: builds what is missing of corpus, shards and negatives, and serves batches."""
 
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +22,18 @@ from sigjepa.negatives.recipe import NegativesRecipe
 from sigjepa.teacher.encoder import FrozenTeacher
 from sigjepa.teacher.shards import TeacherShards, embed_corpus
 
+log = logging.getLogger(__name__)
+
 SMALLEST_POOL = 11
 """Rank@10 of a pool of ten or fewer is 100 % whatever the prediction."""
+
+
+@contextmanager
+def timed(stage: str) -> Iterator[None]:
+    """Log how long an artifact took to build or to open."""
+    started = time.perf_counter()
+    yield
+    log.info("%s ready in %.1f s", stage, time.perf_counter() - started)
 
 
 @dataclass(frozen=True)
@@ -105,13 +119,14 @@ class FunctionDataModule(LightningDataModule):
     def artifacts(self) -> Artifacts:
         """Corpus, shards and hard negatives: opened, or built where missing."""
         if self._artifacts is None:
-            corpus = self.corpus_recipe.prepare(self.data_dir)
-            shards = embed_corpus(corpus, self.teacher, self.data_dir, body_states=self.body_states)
-            hard_negatives = (
-                self.negatives_recipe.prepare(corpus, shards, self.data_dir)
-                if self.negatives_recipe is not None
-                else None
-            )
+            with timed("corpus"):
+                corpus = self.corpus_recipe.prepare(self.data_dir)
+            with timed("teacher shards"):
+                shards = embed_corpus(corpus, self.teacher, self.data_dir, body_states=self.body_states)
+            hard_negatives = None
+            if self.negatives_recipe is not None:
+                with timed("hard negatives"):
+                    hard_negatives = self.negatives_recipe.prepare(corpus, shards, self.data_dir)
             self._artifacts = Artifacts(corpus, shards, hard_negatives)
         return self._artifacts
 

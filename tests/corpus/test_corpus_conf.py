@@ -9,14 +9,18 @@ from omegaconf import DictConfig, OmegaConf
 
 from sigjepa.corpus.store import CorpusRecipe
 
-FILES = sorted((Path(__file__).parents[2] / "conf/corpus").glob("*.yaml"))
+CONF = Path(__file__).parents[2] / "conf/corpus"
+FILES = sorted(file for file in CONF.glob("*.yaml") if file.stem != "base")
 SIZE = {"max_functions": 400, "max_functions_per_repository": 25, "packages": []}
 
 
 def composed(file: Path) -> DictConfig:
     # at the root, as the group's own keys: only ${size.…} points outside
-    config = OmegaConf.merge({"size": SIZE, "corpus": OmegaConf.load(file)})
+    config = OmegaConf.merge(
+        {"size": SIZE}, {"corpus": OmegaConf.load(CONF / "base.yaml")}, {"corpus": OmegaConf.load(file)}
+    )
     assert isinstance(config, DictConfig)
+    del config.corpus["defaults"]
     return config.corpus  # type: ignore[no-any-return]
 
 
@@ -40,7 +44,7 @@ def test_keys_are_parameters_and_values_are_the_defaults(file: Path) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_comment_on_top_gives_the_command(file: Path) -> None:
-    assert f"python -m sigjepa.prepare corpus={file.stem}" in file.read_text().partition("_target_")[0]
+    assert f"python -m sigjepa.prepare corpus={file.stem}" in file.read_text().partition("defaults:")[0]
 
 
 def test_a_composed_recipe_builds_a_corpus_of_the_standard_library(tmp_path: Path) -> None:
