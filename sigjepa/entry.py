@@ -10,6 +10,7 @@ from typing import Any
 
 import hydra
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -38,8 +39,14 @@ def choose(name: str, values: Mapping[str, Any]) -> Any:
     return values[name] if name in values else values["default"]
 
 
+def run_group(mode: RunMode, sweep_dir: str, name: str) -> str:
+    """What a dashboard groups a job by: its sweep's folder, or the experiment's name when it runs alone."""
+    return Path(sweep_dir).name if mode == RunMode.MULTIRUN else name
+
+
 OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
 OmegaConf.register_new_resolver("choose", choose, replace=True)
+OmegaConf.register_new_resolver("run_group", run_group, replace=True)
 
 
 def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:

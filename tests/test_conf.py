@@ -5,9 +5,10 @@ from pathlib import Path
 import hydra
 import pytest
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from sigjepa.entry import config_directory, explain, folder_name
+from sigjepa.entry import config_directory, explain, folder_name, run_group
 from sigjepa.instantiate import RUN_KEYS, check_keys, instantiate, plain
 
 CONF = config_directory()
@@ -156,6 +157,11 @@ def test_folder_names_are_safe_and_short():
     long = [folder_name("x=" + "a" * 300 + end) for end in "bc"]
     assert len(long[0]) < 150
     assert long[0] != long[1]
+
+
+def test_jobs_of_a_sweep_are_grouped_by_it_and_single_runs_by_experiment():
+    assert run_group(RunMode.MULTIRUN, "multirun/2026-02-24", "exp1_4") == "2026-02-24"
+    assert run_group(RunMode.RUN, "multirun/2026-02-24", "exp1_4") == "exp1_4"
 
 
 def test_conf_lies_beside_the_package_in_a_checkout():
