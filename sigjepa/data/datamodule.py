@@ -166,9 +166,12 @@ class FunctionDataModule(LightningDataModule):
         """Shuffled, length-bucketed batches of the train split, with hard negatives."""
         data = self.artifacts()
         ids = data.corpus.ids("train")
+        lengths = data.shards.signature_lengths[ids]
+        if self.body_states:  # then bodies are padded too, and they are the longer half
+            lengths = lengths + data.shards.body_lengths[ids]
         sampler = LengthBucketSampler(
             ids,
-            data.shards.signature_lengths[ids],
+            lengths,
             self.batch_size,
             seed=self.seed,
             bucket_batches=self.bucket_batches,

@@ -19,6 +19,14 @@ def test_train_loader_serves_the_train_split_once_with_negatives(tiny_datamodule
     assert all(batch.negatives is not None and batch.body_states is not None for batch in batches)
 
 
+def test_batches_with_body_states_are_bucketed_by_both_halves(tiny_datamodule):
+    shards = tiny_datamodule.artifacts().shards
+    lengths = shards.signature_lengths + shards.body_lengths
+    spreads = [lengths[batch.ids.numpy()].std() for batch in tiny_datamodule.train_dataloader()]
+    ids = tiny_datamodule.artifacts().corpus.ids("train")
+    assert np.mean(spreads) < 0.5 * lengths[ids].std()
+
+
 def test_negatives_never_come_from_val_or_test(tiny_datamodule):
     train = set(tiny_datamodule.artifacts().corpus.ids("train").tolist())
     negatives = [batch.negatives.ids for batch in tiny_datamodule.train_dataloader()]
