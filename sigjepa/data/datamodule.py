@@ -71,7 +71,8 @@ class FunctionDataModule(LightningDataModule):
 
     corpus, teacher, negatives: how each artifact is made; all three are cached under `data_dir` by the hash of their
     inputs. negatives: None trains without hard negatives. batch_size: functions per process and step.
-    eval_batch_size: functions per validation step. body_states: whether batches carry the body's token states.
+    eval_batch_size: functions per validation step. body_states: whether batches carry the body's token states;
+    max_body_states: at most this many of each body, from its start, None is all of them.
     negatives_per_anchor: at most this many hard negatives of each anchor, nearest first. bucket_batches: batches per
     length bucket; 1 shuffles without regard to length. num_workers: loader processes; 0 loads in the main one.
     """
@@ -85,6 +86,7 @@ class FunctionDataModule(LightningDataModule):
         batch_size: int = 64,
         eval_batch_size: int = 256,
         body_states: bool = False,
+        max_body_states: int | None = None,
         negatives_per_anchor: int = 8,
         bucket_batches: int = 16,
         num_workers: int = 0,
@@ -105,6 +107,7 @@ class FunctionDataModule(LightningDataModule):
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.body_states = body_states
+        self.max_body_states = max_body_states
         self.negatives_per_anchor = negatives_per_anchor
         self.bucket_batches = bucket_batches
         self.num_workers = num_workers
@@ -151,7 +154,12 @@ class FunctionDataModule(LightningDataModule):
 
     def _loader(self, sampler: Sampler[np.ndarray], hard_negatives: HardNegatives | None) -> DataLoader[Batch]:
         dataset = FunctionBatches(
-            self.artifacts().shards, self.targets, hard_negatives, self.negatives_per_anchor, self.body_states
+            self.artifacts().shards,
+            self.targets,
+            hard_negatives,
+            self.negatives_per_anchor,
+            self.body_states,
+            self.max_body_states,
         )
         # batch_size=None: the sampler yields whole batches of ids and the dataset answers each with one Batch
         return DataLoader(
@@ -168,7 +176,7 @@ class FunctionDataModule(LightningDataModule):
         ids = data.corpus.ids("train")
         lengths = data.shards.signature_lengths[ids]
         if self.body_states:  # then bodies are padded too, and they are the longer half
-            lengths = lengths + data.shards.body_lengths[ids]
+            lengths = lengths + data.shards.body_lengths[ids].clip(max=self.max_body_states)
         sampler = LengthBucketSampler(
             ids,
             lengths,

@@ -33,7 +33,8 @@ def pad_states(states: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 class FunctionBatches(Dataset[Batch]):
     """Serves a `Batch` for a list of function ids.
 
-    body_pooled: `[n, D]` targets by function id. body_states: whether batches carry the body's token states.
+    body_pooled: `[n, D]` targets by function id. body_states: whether batches carry the body's token states;
+    max_body_states: at most this many of each body, from its start; None is all of them.
     negatives_per_anchor: at most this many hard negatives of each anchor, nearest first.
     """
 
@@ -44,12 +45,14 @@ class FunctionBatches(Dataset[Batch]):
         hard_negatives: HardNegatives | None = None,
         negatives_per_anchor: int = 8,
         body_states: bool = False,
+        max_body_states: int | None = None,
     ) -> None:
         self.shards = shards
         self.body_pooled = body_pooled
         self.hard_negatives = hard_negatives
         self.negatives_per_anchor = negatives_per_anchor
         self.body_states = body_states
+        self.max_body_states = max_body_states
 
     def __getitem__(self, ids: Sequence[int]) -> Batch:
         """The batch of `ids`, in their order."""
@@ -61,7 +64,9 @@ class FunctionBatches(Dataset[Batch]):
             body_pooled=self.body_pooled[torch.as_tensor(np.asarray(ids, dtype=np.int64))],
         )
         if self.body_states:
-            batch.body_states, batch.body_mask = pad_states([self.shards.body_states(int(i)) for i in ids])
+            batch.body_states, batch.body_mask = pad_states(
+                [self.shards.body_states(int(i))[: self.max_body_states] for i in ids]
+            )
         if self.hard_negatives is not None:
             batch.negatives = self._negatives(ids, self.hard_negatives)
             batch.related_ids = _related_ids(ids, self.hard_negatives)

@@ -37,10 +37,10 @@ class TokenSmoothL1(nn.Module):
 
     def forward(self, prediction: Prediction, batch: Batch, progress: Progress) -> LossTerm:
         """The term on one batch; raises SigjepaError when student or data bring no token states."""
-        if prediction.states is None:
-            raise SigjepaError("The token_smooth_l1 loss needs a student that predicts tokens: model=token_predictor.")
         if batch.body_states is None or batch.body_mask is None:
             raise SigjepaError("The token_smooth_l1 loss needs the bodies' token states: data.body_states=true.")
+        if prediction.states is None:
+            raise SigjepaError("The token_smooth_l1 loss needs a student that predicts tokens: model=token_predictor.")
         losses = token_smooth_l1(prediction.states, batch.body_states, batch.body_mask, self.beta)
         tokens, _ = gather_rows(torch.tensor([len(losses)], device=losses.device))
         return LossTerm(losses.sum() * world_size() / tokens.sum().clamp(min=1))

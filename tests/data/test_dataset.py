@@ -38,6 +38,12 @@ def test_states_are_padded_and_masked():
     assert torch.equal(batch.body_pooled, BODIES[[2, 0]])
 
 
+def test_body_states_can_be_cut_from_the_start():
+    batch = FunctionBatches(Shards(), BODIES, body_states=True, max_body_states=3)[[0, 4]]
+    assert batch.body_mask.sum(1).tolist() == [2, 3]
+    assert batch.body_states.shape == (2, 3, 3)
+
+
 def test_batches_without_body_states_or_negatives_carry_none():
     batch = FunctionBatches(Shards(), BODIES)[[1, 2]]
     assert batch.body_states is batch.body_mask is batch.negatives is batch.related_ids is None
