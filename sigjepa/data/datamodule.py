@@ -176,7 +176,10 @@ class FunctionDataModule(LightningDataModule):
         ids = data.corpus.ids("train")
         lengths = data.shards.signature_lengths[ids]
         if self.body_states:  # then bodies are padded too, and they are the longer half
-            lengths = lengths + data.shards.body_lengths[ids].clip(max=self.max_body_states)
+            body_lengths = data.shards.body_lengths[ids]
+            if self.max_body_states is not None:
+                body_lengths = np.minimum(body_lengths, self.max_body_states)
+            lengths = lengths + body_lengths
         sampler = LengthBucketSampler(
             ids,
             lengths,

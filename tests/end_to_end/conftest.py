@@ -1,0 +1,43 @@
+"""Real commands in processes of their own, from a folder that is not the checkout."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def run(tiny_datamodule, tiny_data_dir):
+    """Run `python -m sigjepa.<command> …` in a folder, on the shared artifact cache; returns the finished process."""
+
+    def command(name, *overrides, cwd, check=True, **environment):
+        env = {key: value for key, value in os.environ.items() if not key.startswith("WANDB")}
+        env |= {"SIGJEPA_DATA_DIR": str(tiny_data_dir), "OMP_NUM_THREADS": "2", **environment}
+        done = subprocess.run(
+            [sys.executable, "-m", f"sigjepa.{name}", *overrides],
+            cwd=cwd,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=800,
+            check=False,
+        )
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    return command
+
+
+@pytest.fixture(scope="session")
+def sweep(run, tmp_path_factory):
+    """The four experiments on `data=tiny`, swept by one command; the folder of their run directories."""
+    folder = tmp_path_factory.mktemp("sweep")
+    run(
+        "train",
+        *("-m", "experiment=exp1_4,exp2_1,exp2_2,hardneg_curriculum", "data=tiny", "trainer.max_epochs=2"),
+        *("loss.infonce.schedule.start_epoch=0", "loss.infonce.schedule.ramp_epochs=0"),
+        cwd=folder,
+    )
+    (sweep_folder,) = (folder / "multirun").iterdir()
+    return sweep_folder

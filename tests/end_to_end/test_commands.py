@@ -1,0 +1,95 @@
+"""Single commands: preparing, mistakes, distribution, and a wheel used from elsewhere."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+QUICKEST = ("data=tiny", "trainer.max_epochs=1", "logger=none", "hydra.run.dir=run")
+
+
+def test_prepare_reuses_what_is_there_and_prints_both_tables(run, tmp_path):
+    done = run("prepare", "experiment=exp2_1", "data=tiny", cwd=tmp_path)
+    assert "functions.parquet" not in done.stderr
+    for text in ("| split", "score_c=0 pairs", "structural (heuristic)", "artifacts:"):
+        assert text in done.stdout
+
+
+def test_the_same_seed_gives_the_same_weights(run, tmp_path):
+    def weights(name):
+        run("train", *QUICKEST[:-1], f"hydra.run.dir={name}", "seed=1", cwd=tmp_path)
+        return torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+
+    first, again = weights("a"), weights("b")
+    assert all(torch.equal(first[key], again[key]) for key in first)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["trainer.max_epoch=3"], "Did you mean 'trainer.max_epochs'?"),
+        (["corpus=folder"], "no value for 'corpus.source.paths'"),
+    ],
+)
+def test_a_mistake_is_one_clear_message(run, tmp_path, overrides, message):
+    done = run("train", *QUICKEST, *overrides, cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [line for line in done.stderr.splitlines() if line.startswith("sigjepa:")]
+
+
+def test_a_run_that_fails_on_its_way_says_so_in_its_summary(run, tmp_path):
+    overrides = ("model=token_predictor_small", "loss=[infonce,token_smooth_l1]")
+    done = run("train", *QUICKEST, *overrides, cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert "data.body_states=true" in done.stderr
+    assert "Traceback" not in done.stderr
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["status"] == "failed"
+    assert "data.body_states=true" in summary["error"]
+
+
+def test_a_sweep_refuses_ddp(run, tmp_path):
+    done = run("train", "-m", "data=tiny", "trainer=ddp_cpu", "logger=none", "seed=0,1", cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert "ddp_spawn" in done.stderr
+
+
+def test_two_processes_train_and_leave_one_run_directory(run, tmp_path):
+    run("train", *QUICKEST, "trainer=ddp_cpu", "experiment=exp2_1", cwd=tmp_path)
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["status"] == "finished"
+    assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 2
+
+
+def test_help_lists_the_groups(run, tmp_path):
+    done = run("train", "--help", cwd=tmp_path)
+    assert "experiment: exp1_4, exp2_1, exp2_2, hardneg_curriculum" in done.stdout
+
+
+def test_importing_sigjepa_is_cheap():
+    heavy = {"torch", "lightning", "transformers", "wandb", "faiss", "hydra"}
+    code = "import sigjepa, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not heavy & set(done.stdout.split())
+
+
+def test_a_wheel_installed_elsewhere_runs_from_any_folder(tmp_path):
+    wheels, site, elsewhere = (tmp_path / name for name in ("wheels", "site", "elsewhere"))
+    elsewhere.mkdir()
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", wheels, CHECKOUT], check=True)
+    (wheel,) = wheels.glob("sigjepa-*.whl")
+    subprocess.run([*pip, "install", "--no-deps", "--no-index", "--target", site, wheel], check=True)
+    code = (
+        f"import sys; sys.path.insert(0, {str(site)!r}); sys.argv = ['train', '--cfg', 'job', 'experiment=exp2_2'];"
+        "import sigjepa.train as t; assert t.__file__.startswith(sys.path[0]), t.__file__; t.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=elsewhere, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "name: exp2_2" in done.stdout
