@@ -36,7 +36,7 @@ def plot_curves(runs: Sequence[Run], path: Path, metric: str = "val/rank10") -> 
     curves: dict[str, list[dict[int, float]]] = defaultdict(list)
     for run in runs:
         curves[run.summary["experiment"]].append(read_curve(run.folder / "metrics.csv", metric))
-    for experiment, members in curves.items():
+    for experiment, members in sorted(curves.items()):
         epochs = sorted(set().union(*members))
         values = [[100 * member[epoch] for member in members if epoch in member] for epoch in epochs]
         (line,) = axes.plot(epochs, [np.mean(row) for row in values], label=f"{experiment} ({len(members)} seeds)")

@@ -43,6 +43,12 @@ def test_baselines_of_different_pools_are_not_mixed(tmp_path):
     assert "zero-shot" not in results_table(find_runs([tmp_path]))
 
 
+def test_baselines_that_differ_in_the_last_bits_are_one_pool(tmp_path):
+    write_run(tmp_path / "a")
+    write_run(tmp_path / "b", baselines={"zero_shot": dict.fromkeys(COLUMNS, 0.5 + 1e-7)})
+    assert "zero-shot" in results_table(find_runs([tmp_path]))
+
+
 def test_only_finished_runs_are_counted(tmp_path):
     write_run(tmp_path / "a")
     write_run(tmp_path / "b", status="failed")
