@@ -39,7 +39,6 @@ def train(config: DictConfig) -> float:
     allowed = resolved["allowed_targets"]
     facts: dict[str, Any] = {"experiment": resolved["name"], "seed": resolved["seed"]}
     with recorded_status(run_dir / "summary.json", facts):
-        lightning.seed_everything(resolved["seed"], workers=True, verbose=False)
         datamodule: FunctionDataModule = instantiate(config.data, allowed)
         datamodule.prepare_data()
         datamodule.setup("fit")
@@ -51,6 +50,8 @@ def train(config: DictConfig) -> float:
             100 * facts["hard_negative_coverage"],
             facts["hard_negatives_per_anchor"],
         )
+        # only now: building an artifact may draw random numbers, opening it does not
+        lightning.seed_everything(resolved["seed"], workers=True, verbose=False)
         module = SigJepaModule(
             model=instantiate(config.model, allowed, teacher_dim=datamodule.teacher.dim),
             losses=instantiate(config.loss, allowed),
@@ -69,8 +70,6 @@ def train(config: DictConfig) -> float:
                 write_json(run_dir / "baselines.json", baselines)
             trainer.fit(module, datamodule=datamodule)
             metrics = evaluate_best(trainer, module, datamodule)
-            for logger in loggers:
-                logger.log_metrics({key: value for key, value in metrics.items() if key.startswith("test/")})
         facts |= metrics | {"wall_seconds": round(time.perf_counter() - started, 1)}
         if trainer.is_global_zero:
             write_ranks(run_dir / "ranks.npz", module.ranks)
@@ -88,7 +87,9 @@ def evaluate_best(
         raise SigjepaError("No best checkpoint was written: keep callbacks.best_checkpoint (a ModelCheckpoint).")
     path = checkpoint.best_model_path
     stopped_epoch = trainer.current_epoch - 1
+    loggers, trainer.loggers = trainer.loggers, []  # their curves have this point already
     (val,) = trainer.validate(module, datamodule=datamodule, ckpt_path=path, verbose=False)
+    trainer.loggers = loggers
     (test,) = trainer.test(module, datamodule=datamodule, ckpt_path=path, verbose=False)
     temperatures = [loss.temperature.item() for loss in module.losses.values() if isinstance(loss, InfoNCE)]
     return {

@@ -45,6 +45,7 @@ def plot_curves(runs: Sequence[Run], path: Path, metric: str = "val/rank10") -> 
     if zero_shot is not None:
         axes.axhline(100 * zero_shot, color="0.4", linestyle="--", label="teacher zero-shot")
     axes.set(xlabel="epoch", ylabel=f"{metric} (%)")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
     axes.legend()
     with atomic_path(path) as temporary:
