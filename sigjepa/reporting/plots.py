@@ -28,6 +28,7 @@ def plot_curves(runs: Sequence[Run], path: Path, metric: str = "val/rank10") -> 
     """
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415 - an extra, and slow to import
+        from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
     except ModuleNotFoundError:
         raise SigjepaError("matplotlib is not installed: pip install 'sigjepa[plots]'.") from None
 
@@ -45,7 +46,7 @@ def plot_curves(runs: Sequence[Run], path: Path, metric: str = "val/rank10") -> 
     if zero_shot is not None:
         axes.axhline(100 * zero_shot, color="0.4", linestyle="--", label="teacher zero-shot")
     axes.set(xlabel="epoch", ylabel=f"{metric} (%)")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend()
     with atomic_path(path) as temporary:
