@@ -17,7 +17,7 @@ from scipy.stats import spearmanr
 
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.judges.contract import SCORES, JudgeRequest
-from sigjepa.negatives.judges.structural import StructuralJudge, dice, extract_features, split_identifier
+from sigjepa.negatives.judges.structural import StructuralJudge, dice, extract_features
 
 PAIRS = [json.loads(line) for line in (Path(__file__).parent / "labelled_pairs.jsonl").read_text().splitlines()]
 FUNCTIONS = [(pair[f"{side}_signature"], pair[f"{side}_body"]) for pair in PAIRS for side in ("anchor", "neighbor")]
@@ -180,20 +180,6 @@ def test_code_that_does_not_parse_is_compared_by_its_tokens():
 def test_invalid_escapes_in_judged_code_do_not_warn(recwarn):
     extract_features("def f():", "return '\\d'")
     assert not recwarn.list
-
-
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("parseHTTPHeader_v2", ["parse", "http", "header", "v", "2"]),
-        ("snake_case_name", ["snake", "case", "name"]),
-        ("__init__", ["init"]),
-        ("URL", ["url"]),
-        ("_", []),
-    ],
-)
-def test_split_identifier(name, words):
-    assert split_identifier(name) == words
 
 
 def test_dice():

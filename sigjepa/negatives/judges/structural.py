@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from sigjepa.corpus.words import split_identifier
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.judges.contract import Judgement, JudgeRequest
 
@@ -26,7 +27,6 @@ VERSION = 1  # raise it when the same pair may get another score: judged pairs a
 
 LITERAL_CHARACTERS = 200  # an embedded text says no more about a function after this
 
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _TOKEN = re.compile(r"[^\W\d]\w*|\d[\w.]*|\"[^\"\n]*\"|'[^'\n]*'|[^\w\s]")
 _FLOW_WORDS = frozenset({"if", "for", "while", "try", "with", "return", "raise", "yield", "break", "continue", "del"})
 _NO_CONTENT = frozenset({"self", "cls", "args", "kwargs", "none", "true", "false"})
@@ -65,11 +65,6 @@ class Features:
     shape: Hashes
     shingles: Hashes
     canonical: str  # equal for two bodies that differ in formatting and local names only
-
-
-def split_identifier(name: str) -> list[str]:
-    """Lower-case words of a snake_case or camelCase name: `parseHTTPHeader_v2` -> parse, http, header, v, 2."""
-    return [word.lower() for word in _WORD.findall(name)]
 
 
 def extract_features(signature: str, body: str) -> Features:
