@@ -16,7 +16,8 @@ from sigjepa.artifacts import write_json
 from sigjepa.data.datamodule import FunctionDataModule
 from sigjepa.entry import entry_point
 from sigjepa.errors import SigjepaError
-from sigjepa.evaluation.baselines import split_baselines
+from sigjepa.evaluation.baselines import measure_baselines
+from sigjepa.evaluation.pools import read_pools
 from sigjepa.instantiate import RUN_KEYS, check_keys, instantiate, plain
 from sigjepa.losses.infonce import InfoNCE
 from sigjepa.reporting.runs import read_run
@@ -24,7 +25,7 @@ from sigjepa.reporting.tables import results_table
 from sigjepa.training.loggers import finished
 from sigjepa.training.module import SigJepaModule
 from sigjepa.training.provenance import provenance
-from sigjepa.training.run_directory import recorded_status, write_ranks, write_summary
+from sigjepa.training.run_directory import recorded_status, write_baselines, write_evaluated, write_summary
 
 log = logging.getLogger(__name__)
 
@@ -64,15 +65,16 @@ def train(config: DictConfig) -> float:
         with finished(list((instantiate(config.logger, allowed) or {}).values())) as loggers:
             trainer: lightning.Trainer = instantiate(config.trainer, allowed, callbacks=callbacks, logger=loggers)
             if trainer.is_global_zero:
-                write_json(run_dir / "provenance.json", provenance(resolved, resolved["seed"], data.hashes()))
-                ids = {split: data.corpus.ids(split) for split in ("train", "val", "test")}
-                baselines = split_baselines(data.shards.signature_pooled, datamodule.targets, ids)
-                write_json(run_dir / "baselines.json", baselines)
+                mined = data.hard_negatives.summary_rows() if data.hard_negatives is not None else None
+                facts_of_origin = provenance(resolved, resolved["seed"], data.hashes(), datamodule.data_dir, mined)
+                write_json(run_dir / "provenance.json", facts_of_origin)
+                pools = read_pools(data.corpus, data.shards.signature_pooled, datamodule.targets)
+                write_baselines(run_dir, measure_baselines(resolved["baseline"], pools))
             trainer.fit(module, datamodule=datamodule)
             metrics = evaluate_best(trainer, module, datamodule)
         facts |= metrics | {"wall_seconds": round(time.perf_counter() - started, 1)}
         if trainer.is_global_zero:
-            write_ranks(run_dir / "ranks.npz", module.ranks)
+            write_evaluated(run_dir, module.evaluated)
             write_summary(run_dir / "summary.json", facts | {"status": "finished"})
             print(results_table([read_run(run_dir)]), f"\nrun directory: {run_dir}", flush=True)
     return metrics["val/rank10"]

@@ -63,6 +63,8 @@ class Artifacts:
         return figures | {
             "hard_negative_coverage": statistics.get("coverage", 0.0),
             "hard_negatives_per_anchor": statistics.get("average_per_anchor", 0.0),
+            "hard_negative_pairs_score0": statistics.get("score_c_0", 0),
+            "hard_negative_pairs_score1": statistics.get("score_c_1", 0),
         }
 
 

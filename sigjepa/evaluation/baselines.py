@@ -1,14 +1,32 @@
 """What costs nothing to predict: the figures every student stands beside, on the same pool with the same ranks."""
 
-from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sigjepa.evaluation.ranks import CUTOFFS, mean_cosine, pool_ranks
-from sigjepa.teacher.normalize import fit_centre
+from sigjepa.errors import SigjepaError, nearest_name
+from sigjepa.evaluation.lexical import bm25_scores
+from sigjepa.evaluation.pools import HELD_OUT, Pool, Pools
+from sigjepa.evaluation.ranks import CUTOFFS, Ranks, cosine_scores, mean_cosine, pool_ranks, score_ranks
+from sigjepa.teacher.normalize import fit_centre, fit_whitening
+
+FUSION_WEIGHTS = tuple(float(weight) for weight in np.linspace(0, 1, 21))
+"""The shares of BM25 among which the fusion chooses on val."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A baseline on the val and test pools.
+
+    metrics: `{"val/rank1": ...}`, and for the fusion `weight`. ranks: `{split: (ids [N], Ranks)}`; empty where the
+    metrics are an exact expectation.
+    """
+
+    metrics: dict[str, float]
+    ranks: dict[str, tuple[np.ndarray, Ranks]]
 
 
 def random_metrics(pool_size: int) -> dict[str, float]:
@@ -17,33 +35,117 @@ def random_metrics(pool_size: int) -> dict[str, float]:
     return metrics | {"mrr": float((1 / np.arange(1, pool_size + 1)).mean())}
 
 
-def _metrics(predictions: Tensor, bodies: Tensor) -> dict[str, float]:
-    return pool_ranks(predictions, bodies).metrics() | {"cosine": mean_cosine(predictions, bodies)}
+def _from_ranks(ranks: Mapping[str, Ranks], pools: Pools, more: Mapping[str, float]) -> Baseline:
+    metrics = {f"{split}/{name}": value for split, one in ranks.items() for name, value in one.metrics().items()}
+    return Baseline(metrics | dict(more), {split: (pools[split].ids, one) for split, one in ranks.items()})
 
 
-def split_baselines(
-    signature_pooled: Tensor, body_pooled: Tensor, ids: Mapping[str, np.ndarray]
-) -> dict[str, dict[str, float]]:
-    """Every baseline's metrics on the val and test pools, as `{name: {"val/rank1": ...}}`.
+def _from_predictions(predictions: Mapping[str, Tensor], bodies: Mapping[str, Tensor], pools: Pools) -> Baseline:
+    cosines = {f"{split}/cosine": mean_cosine(predictions[split], bodies[split]) for split in HELD_OUT}
+    return _from_ranks({split: pool_ranks(predictions[split], bodies[split]) for split in HELD_OUT}, pools, cosines)
 
-    `random`: exact expectation. `mean_body`: the mean train body for every query. `zero_shot`: the teacher's own
-    signature embedding as the prediction. `zero_shot_centred`: the same after subtracting the train means, of
-    signatures from signatures and of bodies from bodies. signature_pooled, body_pooled: `[n, D]` by function id;
-    ids: of the train, val and test split.
+
+def random_order(pools: Pools) -> Baseline:
+    """The expectation of guessing."""
+    metrics = {
+        f"{split}/{name}": value for split in HELD_OUT for name, value in random_metrics(len(pools[split].ids)).items()
+    }
+    return Baseline(metrics, {})
+
+
+def mean_body(pools: Pools) -> Baseline:
+    """The mean train body as the prediction for every query."""
+    mean = pools["train"].body_pooled.double().mean(dim=0).float()
+    bodies = {split: pools[split].body_pooled for split in HELD_OUT}
+    return _from_predictions({split: mean.expand_as(bodies[split]) for split in HELD_OUT}, bodies, pools)
+
+
+def zero_shot(pools: Pools) -> Baseline:
+    """The teacher's own embedding of the signature as the prediction."""
+    signatures = {split: pools[split].signature_pooled for split in HELD_OUT}
+    return _from_predictions(signatures, {split: pools[split].body_pooled for split in HELD_OUT}, pools)
+
+
+def _centred(pools: Pools) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Signatures less the mean train signature, bodies less the mean train body, for all three pools."""
+    centre_signature = fit_centre(pools["train"].signature_pooled)
+    centre_body = fit_centre(pools["train"].body_pooled)
+    signatures = {split: centre_signature(pool.signature_pooled) for split, pool in pools.items()}
+    return signatures, {split: centre_body(pool.body_pooled) for split, pool in pools.items()}
+
+
+def zero_shot_centred(pools: Pools) -> Baseline:
+    """Zero-shot after each half has lost its own train mean."""
+    return _from_predictions(*_centred(pools), pools)
+
+
+def zero_shot_whitened(pools: Pools) -> Baseline:
+    """Zero-shot after centring each half, and one whitening of both, fitted on train.
+
+    One for both: the bases of two whitenings have nothing to do with each other, and neither would their cosines.
     """
-    train = torch.from_numpy(ids["train"])
-    mean_body = body_pooled[train].float().mean(dim=0)
-    centre_signature, centre_body = fit_centre(signature_pooled[train]), fit_centre(body_pooled[train])
-    baselines: dict[str, dict[str, float]] = defaultdict(dict)
-    for split in ("val", "test"):
-        pool = torch.from_numpy(ids[split])
-        signatures, bodies = signature_pooled[pool].float(), body_pooled[pool].float()
-        by_name = {
-            "random": random_metrics(len(pool)),
-            "mean_body": _metrics(mean_body.expand_as(bodies), bodies),
-            "zero_shot": _metrics(signatures, bodies),
-            "zero_shot_centred": _metrics(centre_signature(signatures), centre_body(bodies)),
-        }
-        for name, metrics in by_name.items():
-            baselines[name] |= {f"{split}/{metric}": value for metric, value in metrics.items()}
-    return dict(baselines)
+    signatures, bodies = _centred(pools)
+    whiten = fit_whitening(torch.cat([signatures["train"], bodies["train"]]))
+    return _from_predictions(
+        {split: whiten(signatures[split]) for split in HELD_OUT},
+        {split: whiten(bodies[split]) for split in HELD_OUT},
+        pools,
+    )
+
+
+def bm25(pools: Pools) -> Baseline:
+    """BM25 over split identifiers, no embedding at all."""
+    return _from_ranks({split: score_ranks(_bm25_scores(pools[split])) for split in HELD_OUT}, pools, {})
+
+
+def _bm25_scores(pool: Pool) -> Tensor:
+    return bm25_scores(pool.signatures, pool.bodies)
+
+
+def fusion(pools: Pools) -> Baseline:
+    """`weight` × BM25 + (1 − `weight`) × centred zero-shot, both standardised per query; `weight` chosen on val.
+
+    The one of `FUSION_WEIGHTS` with the highest val/rank10, val/mrr among equals.
+    """
+    signatures, bodies = _centred(pools)
+    lexical = {split: _standardised(_bm25_scores(pools[split])) for split in HELD_OUT}
+    semantic = {split: _standardised(cosine_scores(signatures[split], bodies[split])) for split in HELD_OUT}
+
+    def fused(split: str, weight: float) -> Ranks:
+        return score_ranks(weight * lexical[split] + (1 - weight) * semantic[split])
+
+    def on_val(weight: float) -> tuple[float, float]:
+        metrics = fused("val", weight).metrics()
+        return metrics["rank10"], metrics["mrr"]
+
+    weight = max(FUSION_WEIGHTS, key=on_val)
+    return _from_ranks({split: fused(split, weight) for split in HELD_OUT}, pools, {"weight": weight})
+
+
+def _standardised(scores: Tensor) -> Tensor:
+    """Each row `[N]` of `scores` `[Q, N]` with mean 0 and deviation 1; a constant row becomes 0."""
+    centred = scores - scores.mean(dim=1, keepdim=True)
+    return centred / scores.std(dim=1, correction=0, keepdim=True).clamp(min=torch.finfo(scores.dtype).eps)
+
+
+BASELINES: dict[str, Callable[[Pools], Baseline]] = {
+    "random": random_order,
+    "mean_body": mean_body,
+    "zero_shot": zero_shot,
+    "zero_shot_centred": zero_shot_centred,
+    "zero_shot_whitened": zero_shot_whitened,
+    "bm25": bm25,
+    "fusion": fusion,
+}
+"""The baselines that `baseline` names in configs, in the order in which tables show them."""
+
+
+def measure_baselines(names: str | Sequence[str], pools: Pools) -> dict[str, Baseline]:
+    """The named baselines, or all of them for `all`; raises SigjepaError for a name that is not in `BASELINES`."""
+    chosen = list(BASELINES) if names == "all" else [names] if isinstance(names, str) else list(names)
+    for name in chosen:
+        if name not in BASELINES:
+            raise SigjepaError(
+                f"There is no baseline '{name}'.{nearest_name(name, BASELINES)} Known: all, {', '.join(BASELINES)}."
+            )
+    return {name: BASELINES[name](pools) for name in BASELINES if name in chosen}

@@ -69,6 +69,21 @@ def pool_ranks(predictions: Tensor, bodies: Tensor, block: int = 1024) -> Ranks:
     return Ranks(optimistic, pessimistic)
 
 
+def score_ranks(scores: Tensor) -> Ranks:
+    """Ranks of candidate i for query i by `scores` `[N, N]`; raises SigjepaError when a score is not finite."""
+    if not torch.isfinite(scores).all():
+        raise SigjepaError("A score is NaN or infinite; check the embeddings and texts it was computed from.")
+    targets = torch.arange(len(scores), device=scores.device)
+    optimistic, pessimistic = rank_by_score(scores, targets, torch.ones_like(targets))
+    return Ranks(optimistic.cpu().numpy(), pessimistic.cpu().numpy())
+
+
+def cosine_scores(predictions: Tensor, bodies: Tensor) -> Tensor:
+    """`[Q, N]` cosine of predictions `[Q, D]` and bodies `[N, D]`; identical bodies get equal columns: exact ties."""
+    unique, columns = torch.unique(bodies.float(), dim=0, return_inverse=True)
+    return (F.normalize(predictions.float(), dim=-1) @ F.normalize(unique, dim=-1).T)[:, columns]
+
+
 def mean_cosine(predictions: Tensor, bodies: Tensor) -> float:
     """Mean cosine between prediction i and body i, both `[N, D]`."""
     return float(F.cosine_similarity(predictions.float(), bodies.float(), dim=-1).mean())

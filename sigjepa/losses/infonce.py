@@ -120,6 +120,8 @@ class InfoNCE(nn.Module):
         logs: dict[str, Tensor | float] = {
             "in_batch": in_batch_losses.mean(),
             "mined": (losses - in_batch_losses).mean(),
+            # with Z the sum over a set of candidates, in_batch - loss = log(Z_in_batch / Z_all)
+            "mined_mass": (1 - (in_batch_losses - losses).exp()).clamp(min=0).mean(),
             "unique_negatives": float((~candidates.excluded[:, n:]).any(dim=0).sum()),
         }
         if batch.negatives is not None:

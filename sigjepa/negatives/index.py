@@ -150,13 +150,13 @@ class HardNegatives:
             "average_per_anchor": len(self) / anchors if anchors else 0.0,
         }
 
-    def summary_table(self) -> str:
-        """The published summary table, as Markdown."""
+    def summary_rows(self) -> dict[str, str]:
+        """The published summary table: value by statistic, as printed."""
         figures, limits = self.statistics(), self.metadata.get("filter", {})
         file = f"`{FILE_NAME}`"
         if self.folder is not None:
             file += f" ({(self.folder / FILE_NAME).stat().st_size / 1e6:.1f} MB)"
-        rows = {
+        return {
             "Source": f"`{self.metadata.get('source', 'unknown')}`",
             "Judge": self.metadata.get("judge", "unknown"),
             "Filter": f"cosim ≥ {limits.get('min_cosim', float('nan')):.2f}, score_c ≤ {limits.get('max_score_c')}, "
@@ -169,9 +169,11 @@ class HardNegatives:
             "Avg hard negs per anchor": f"{figures['average_per_anchor']:.1f}",
             "File": file,
         }
-        return "\n".join(
-            ["| Statistic | Value |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())]
-        )
+
+    def summary_table(self) -> str:
+        """The published summary table, as Markdown."""
+        rows = self.summary_rows().items()
+        return "\n".join(["| Statistic | Value |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
 
     def save(self, folder: Path) -> None:
         """Write `hard_negatives.json` in the published format and, beside it, `hard_negatives.meta.json`."""

@@ -14,6 +14,9 @@ LABELS = {
     "mean_body": "mean body",
     "zero_shot": "teacher zero-shot",
     "zero_shot_centred": "teacher zero-shot, centred",
+    "zero_shot_whitened": "teacher zero-shot, whitened",
+    "bm25": "BM25",
+    "fusion": "BM25 + zero-shot",
 }
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-import numpy as np
 import torch
 from lightning import LightningModule
 from torch import Tensor, nn
@@ -12,10 +11,12 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from sigjepa.data.batch import Batch
 from sigjepa.errors import SigjepaError
-from sigjepa.evaluation.ranks import Ranks, mean_cosine, pool_ranks
+from sigjepa.evaluation.health import health_metrics
+from sigjepa.evaluation.ranks import mean_cosine, pool_ranks
 from sigjepa.losses.contract import Loss, Progress
 from sigjepa.models.prediction import Prediction
 from sigjepa.training.optimizer import parameter_groups
+from sigjepa.training.run_directory import Evaluated
 
 
 class SigJepaModule(LightningModule):
@@ -46,8 +47,8 @@ class SigJepaModule(LightningModule):
         self.make_optimizer = optimizer
         self.make_scheduler = scheduler
         self.register_buffer("first_loss", torch.tensor(float("nan")))
-        self.ranks: dict[str, tuple[np.ndarray, Ranks]] = {}
-        self._evaluated: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.evaluated: dict[str, Evaluated] = {}
+        self._collected: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def forward(self, batch: Batch) -> Prediction:
         """The student's prediction; of the body, only how many positions to predict is read, and never in eval."""
@@ -80,22 +81,31 @@ class SigJepaModule(LightningModule):
         self.log_dict(logs, on_step=False, on_epoch=True, batch_size=len(batch), sync_dist=True)
         return total
 
-    def _evaluate(self, batch: Batch) -> None:
-        self._evaluated.append((batch.ids, self(batch).pooled.float(), batch.body_pooled))
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Log the norm of the whole gradient before it is clipped, mean over the epoch's steps."""
+        gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
+        self.log("train/gradient_norm", norm, on_step=False, on_epoch=True, batch_size=1)
+
+    def _collect(self, batch: Batch) -> None:
+        self._collected.append((batch.ids, self(batch).pooled.float(), batch.body_pooled))
 
     def _log_ranks(self, split: str) -> None:
-        ids, predictions, bodies = (torch.cat(parts) for parts in zip(*self._evaluated, strict=True))
-        self._evaluated.clear()
+        ids, predictions, bodies = (torch.cat(parts) for parts in zip(*self._collected, strict=True))
+        self._collected.clear()
         order = torch.argsort(ids)
-        ranks = pool_ranks(predictions[order], bodies[order])
-        self.ranks[split] = (ids[order].cpu().numpy(), ranks)
+        ids, predictions, bodies = ids[order], predictions[order], bodies[order]
+        ranks = pool_ranks(predictions, bodies)
+        self.evaluated[split] = Evaluated(ids.cpu().numpy(), ranks, predictions.cpu().numpy())
         metrics = ranks.metrics() | {"cosine": mean_cosine(predictions, bodies)}
+        if split == "val":  # each epoch's; the test pool is looked at for ranks alone
+            metrics |= health_metrics(predictions, bodies)
         for name, value in metrics.items():
             self.log(f"{split}/{name}", value, prog_bar=split == "val" and name == "rank10")
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Collect predictions; every process evaluates the whole split, so ranks need no gathering."""
-        self._evaluate(batch)
+        self._collect(batch)
 
     def on_validation_epoch_end(self) -> None:
         """Rank the true body of every val function among all bodies of the split."""
@@ -103,7 +113,7 @@ class SigJepaModule(LightningModule):
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
         """Collect predictions of the test split."""
-        self._evaluate(batch)
+        self._collect(batch)
 
     def on_test_epoch_end(self) -> None:
         """Rank the true body of every test function among all bodies of the split."""

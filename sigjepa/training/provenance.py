@@ -40,14 +40,27 @@ def package_versions() -> dict[str, str | None]:
     return versions
 
 
-def provenance(config: dict[str, Any], seed: int, artifacts: dict[str, str | None]) -> dict[str, Any]:
-    """The content of `provenance.json`. config: resolved; artifacts: hash of corpus, shards and negatives."""
+def provenance(
+    config: dict[str, Any],
+    seed: int,
+    artifacts: dict[str, str | None],
+    data_dir: Path,
+    hard_negatives: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    """The content of `provenance.json`.
+
+    config: resolved. artifacts: hash of the corpus, folder names of corpus, shards and negatives below `data_dir`.
+    hard_negatives: the summary table of their index.
+    """
     return {
         "command": sys.argv,
         "git": git_state(Path(__file__).resolve().parents[1]),
         "versions": package_versions(),
         "platform": platform.platform(),
         "config_hash": content_key(config),
+        "config": config,
         "artifacts": artifacts,
+        "data_dir": str(data_dir.resolve()),
+        "hard_negatives": hard_negatives,
         "seed": seed,
     }

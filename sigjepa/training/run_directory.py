@@ -4,24 +4,57 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sigjepa.artifacts import atomic_path
+from sigjepa.artifacts import atomic_path, write_json
+from sigjepa.evaluation.baselines import Baseline
 from sigjepa.evaluation.ranks import Ranks
 
 
-def write_ranks(path: Path, ranks: dict[str, tuple[np.ndarray, Ranks]]) -> None:
-    """Write `ranks.npz`: for each split `<split>_ids`, `<split>_optimistic` and `<split>_pessimistic`, all `[N]`."""
+@dataclass(frozen=True)
+class Evaluated:
+    """One split as the best checkpoint sees it: ids `[N]`, ascending, their ranks, and predictions `[N, D]`."""
+
+    ids: np.ndarray
+    ranks: Ranks
+    predictions: np.ndarray
+
+
+def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
+    """Write an `.npz`, atomically."""
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, **arrays)
+
+
+def write_ranks(path: Path, ranks: Mapping[str, tuple[np.ndarray, Ranks]]) -> None:
+    """Write an `.npz` of ranks: for each split `<split>_ids`, `<split>_optimistic` and `<split>_pessimistic`, `[N]`."""
     arrays: dict[str, Any] = {}
     for split, (ids, split_ranks) in ranks.items():
         arrays[f"{split}_ids"] = ids
         arrays[f"{split}_optimistic"] = split_ranks.optimistic
         arrays[f"{split}_pessimistic"] = split_ranks.pessimistic
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(stream, **arrays)
+    write_arrays(path, arrays)
+
+
+def write_evaluated(run_dir: Path, evaluated: Mapping[str, Evaluated]) -> None:
+    """Write `ranks.npz`, and `predictions.npz` with `<split>_ids` `[N]` and `<split>_pooled` `[N, D]`."""
+    write_ranks(run_dir / "ranks.npz", {split: (one.ids, one.ranks) for split, one in evaluated.items()})
+    predictions: dict[str, Any] = {}
+    for split, one in evaluated.items():
+        predictions |= {f"{split}_ids": one.ids, f"{split}_pooled": one.predictions}
+    write_arrays(run_dir / "predictions.npz", predictions)
+
+
+def write_baselines(run_dir: Path, baselines: Mapping[str, Baseline]) -> None:
+    """Write `baselines.json`, metrics by baseline, and `baselines/<name>.npz`, the rank of every query."""
+    for name, baseline in baselines.items():
+        if baseline.ranks:
+            write_ranks(run_dir / "baselines" / f"{name}.npz", baseline.ranks)
+    write_json(run_dir / "baselines.json", {name: baseline.metrics for name, baseline in baselines.items()})
 
 
 def write_summary(path: Path, summary: Mapping[str, Any]) -> None:

@@ -160,6 +160,17 @@ def test_logs_split_the_loss_into_in_batch_and_mined(make_batch):
     assert term.logs["unique_negatives"] == batch.negatives.owners.any(0).sum()
 
 
+def test_mined_mass_is_the_share_of_softmax_on_mined_candidates(make_batch):
+    batch = make_batch(size=6, negatives=7)
+    predictions = torch.randn(6, 8)
+    loss = InfoNCE(mined_candidates="per_anchor", schedule=Constant(weight=0.5), temperature=0.2)
+    candidates = torch.cat([batch.body_pooled, batch.negatives.embeddings])
+    logits = (F.normalize(predictions, dim=-1) @ F.normalize(candidates, dim=-1).T / 0.2).exp()
+    logits[:, 6:] *= 0.5 * batch.negatives.owners
+    expected = (logits[:, 6:].sum(dim=1) / logits.sum(dim=1)).mean()
+    torch.testing.assert_close(loss(Prediction(predictions), batch, START).logs["mined_mass"], expected)
+
+
 def test_misspelt_mined_candidates_names_the_nearest():
     with pytest.raises(SigjepaError, match="Did you mean 'per_anchor'"):
         InfoNCE(mined_candidates="per-anchor")

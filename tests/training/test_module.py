@@ -9,8 +9,9 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from sigjepa.errors import SigjepaError
+from sigjepa.evaluation.health import effective_rank
 from sigjepa.evaluation.ranks import pool_ranks
-from sigjepa.losses.contract import LossTerm
+from sigjepa.losses.contract import LossTerm, Progress
 from sigjepa.losses.infonce import InfoNCE
 from sigjepa.losses.token_smooth_l1 import TokenSmoothL1
 from sigjepa.models.predictor import SigPredictor
@@ -93,10 +94,40 @@ def test_ranks_are_those_of_the_whole_pool(loader, tmp_path, make_batch):
     with torch.no_grad():
         predictions = torch.cat([module.eval()(batch).pooled for batch in batches])
     expected = pool_ranks(predictions, torch.cat([batch.body_pooled for batch in batches]))
-    ids, ranks = module.ranks["val"]
-    assert ids.tolist() == list(range(24))
-    assert ranks.optimistic.tolist() == expected.optimistic.tolist()
+    evaluated = module.evaluated["val"]
+    assert evaluated.ids.tolist() == list(range(24))
+    assert evaluated.ranks.optimistic.tolist() == expected.optimistic.tolist()
+    torch.testing.assert_close(torch.from_numpy(evaluated.predictions), predictions)
+    assert trainer.callback_metrics["val/effective_rank"] == pytest.approx(effective_rank(predictions), rel=1e-4)
     assert trainer.callback_metrics["val/rank10"] == pytest.approx(expected.metrics()["rank10"])
+
+
+class GradientNorms(lightning.Callback):
+    """Keeps the norm of the gradient that the optimizer has just used."""
+
+    def __init__(self):
+        self.norms = []
+
+    def on_before_zero_grad(self, trainer, pl_module, optimizer):
+        squares = [p.grad.square().sum() for p in pl_module.parameters() if p.grad is not None]
+        if squares:
+            self.norms.append(float(torch.stack(squares).sum().sqrt()))
+
+
+@pytest.mark.parametrize("limit", [None, 1e-3])
+def test_gradient_norm_is_that_of_the_whole_gradient_before_clipping(loader, tmp_path, limit):
+    used = GradientNorms()
+    trainer = make_trainer(tmp_path, 1, used)
+    trainer.gradient_clip_val = limit
+    module = make_module({"infonce": InfoNCE()}, lr=0.0)
+    trainer.fit(module, loader(), loader())
+    norms = []
+    for batch in loader():
+        module.zero_grad()
+        module.losses["infonce"](module(batch), batch, Progress(0, 0)).value.backward()
+        norms.append(float(nn.utils.get_total_norm([p.grad for p in module.parameters() if p.grad is not None])))
+    assert float(trainer.callback_metrics["train/gradient_norm"]) == pytest.approx(sum(norms) / 3, rel=1e-4)
+    assert all(norm <= (limit or math.inf) * 1.001 for norm in used.norms)
 
 
 def test_a_nan_loss_stops_with_step_and_term_and_keeps_the_last_good_checkpoint(loader, tmp_path):

@@ -30,11 +30,14 @@ def test_a_package_that_git_does_not_track_has_no_sha(tmp_path):
     assert git_state(installed) == {"sha": None, "dirty": None}
 
 
-def test_provenance_names_versions_artifacts_and_config():
-    record = provenance({"a": 1}, seed=5, artifacts={"corpus": "installed-1"})
+def test_provenance_names_versions_artifacts_and_config(tmp_path):
+    record = provenance({"a": 1}, 5, {"corpus": "installed-1"}, tmp_path / "data", {"Judge": "structural"})
     assert record["seed"] == 5
     assert record["artifacts"] == {"corpus": "installed-1"}
-    assert record["config_hash"] == provenance({"a": 1}, 6, {})["config_hash"]
-    assert record["config_hash"] != provenance({"a": 2}, 5, {})["config_hash"]
+    assert record["config"] == {"a": 1}
+    assert record["data_dir"] == str(tmp_path.resolve() / "data")
+    assert record["hard_negatives"] == {"Judge": "structural"}
+    assert record["config_hash"] == provenance({"a": 1}, 6, {}, tmp_path)["config_hash"]
+    assert record["config_hash"] != provenance({"a": 2}, 5, {}, tmp_path)["config_hash"]
     assert record["versions"]["torch"]
     assert set(package_versions()) == set(record["versions"])

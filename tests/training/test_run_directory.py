@@ -3,8 +3,16 @@ import json
 import numpy as np
 import pytest
 
+from sigjepa.evaluation.baselines import Baseline
 from sigjepa.evaluation.ranks import Ranks
-from sigjepa.training.run_directory import recorded_status, write_ranks, write_summary
+from sigjepa.training.run_directory import (
+    Evaluated,
+    recorded_status,
+    write_baselines,
+    write_evaluated,
+    write_ranks,
+    write_summary,
+)
 
 
 def test_ranks_round_trip(tmp_path):
@@ -14,6 +22,22 @@ def test_ranks_round_trip(tmp_path):
         assert arrays["val_ids"].tolist() == [4, 9]
         assert arrays["val_optimistic"].tolist() == [1, 3]
         assert arrays["val_pessimistic"].tolist() == [2, 3]
+
+
+def test_evaluated_splits_leave_ranks_and_predictions(tmp_path):
+    evaluated = Evaluated(np.array([4, 9]), Ranks(np.array([1, 3]), np.array([2, 3])), np.eye(2, dtype=np.float32))
+    write_evaluated(tmp_path, {"test": evaluated})
+    with np.load(tmp_path / "ranks.npz") as ranks, np.load(tmp_path / "predictions.npz") as predictions:
+        assert ranks["test_optimistic"].tolist() == [1, 3]
+        assert predictions["test_ids"].tolist() == [4, 9]
+        assert predictions["test_pooled"].tolist() == np.eye(2).tolist()
+
+
+def test_baselines_leave_metrics_and_the_ranks_of_those_that_have_them(tmp_path):
+    ranks = {"val": (np.array([4]), Ranks(np.array([1]), np.array([2])))}
+    write_baselines(tmp_path, {"bm25": Baseline({"val/rank1": 0.5}, ranks), "random": Baseline({"val/rank1": 0.1}, {})})
+    assert json.loads((tmp_path / "baselines.json").read_text())["bm25"] == {"val/rank1": 0.5}
+    assert [path.name for path in (tmp_path / "baselines").iterdir()] == ["bm25.npz"]
 
 
 def test_summary_is_strict_json(tmp_path):

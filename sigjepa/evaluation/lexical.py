@@ -1,0 +1,35 @@
+"""BM25 over the words of signature and body: what shared vocabulary alone retrieves."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from sigjepa.corpus.words import split_identifier
+from sigjepa.errors import SigjepaError
+
+
+def bm25_scores(signatures: Sequence[str], bodies: Sequence[str]) -> Tensor:
+    """`[Q, C]` BM25 score of each body for each signature (Robertson & Zaragoza 2009; bm25s' Lucene variant).
+
+    Texts are split into the lower-case words of their identifiers before they reach bm25s, whose own tokenizer would
+    lower-case first. Document frequencies are those of `bodies`, the pool. Raises SigjepaError when bm25s is not
+    installed or no body has a word.
+    """
+    try:
+        import bm25s  # noqa: PLC0415 - training must not need it
+    except ModuleNotFoundError:
+        raise SigjepaError(
+            "bm25s is not installed: pip install bm25s, or leave its baselines out with "
+            "'baseline=[random,mean_body,zero_shot,zero_shot_centred,zero_shot_whitened]'."
+        ) from None
+    documents = [split_identifier(body) for body in bodies]
+    if not any(documents):
+        raise SigjepaError("No body of the pool has a word, so BM25 has nothing to index; check corpus.source.")
+    index = bm25s.BM25()
+    index.index(documents, show_progress=False)
+    rows = [torch.zeros(len(bodies)) for _ in signatures]
+    for row, signature in zip(rows, signatures, strict=True):
+        if words := [word for word in split_identifier(signature) if word in index.vocab_dict]:
+            row.copy_(torch.from_numpy(index.get_scores(words)))
+    return torch.stack(rows)

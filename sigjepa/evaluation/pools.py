@@ -1,0 +1,42 @@
+"""The three splits as baselines and ceilings see them: texts and teacher embeddings, side by side."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from sigjepa.corpus.store import Corpus
+
+HELD_OUT = ("val", "test")
+
+
+@dataclass(frozen=True)
+class Pool:
+    """One split: ids `[N]`, ascending, the texts of both halves, and the teacher's embeddings of them `[N, D]`."""
+
+    ids: np.ndarray
+    signatures: Sequence[str]
+    bodies: Sequence[str]
+    signature_pooled: Tensor
+    body_pooled: Tensor
+
+
+Pools = Mapping[str, Pool]
+"""The pools `train`, `val` and `test`."""
+
+
+def read_pools(corpus: Corpus, signature_pooled: Tensor, body_pooled: Tensor) -> dict[str, Pool]:
+    """The pools of a corpus; `signature_pooled` and `body_pooled` are `[n, D]` by function id."""
+    signatures, bodies = corpus.column("signature"), corpus.column("body")
+    return {
+        split: Pool(
+            ids,
+            [signatures[i] for i in ids],
+            [bodies[i] for i in ids],
+            signature_pooled[ids].float(),
+            body_pooled[ids].float(),
+        )
+        for split in ("train", *HELD_OUT)
+        for ids in [corpus.ids(split)]
+    }
