@@ -1,5 +1,6 @@
 """BM25 over the words of signature and body: what shared vocabulary alone retrieves."""
 
+import logging
 from collections.abc import Sequence
 
 import torch
@@ -23,6 +24,7 @@ def bm25_scores(signatures: Sequence[str], bodies: Sequence[str]) -> Tensor:
             "bm25s is not installed: pip install bm25s, or leave its baselines out with "
             "'baseline=[random,mean_body,zero_shot,zero_shot_centred,zero_shot_whitened]'."
         ) from None
+    logging.getLogger("bm25s").setLevel(logging.WARNING)  # importing it set DEBUG: a line for every index
     documents = [split_identifier(body) for body in bodies]
     if not any(documents):
         raise SigjepaError("No body of the pool has a word, so BM25 has nothing to index; check corpus.source.")

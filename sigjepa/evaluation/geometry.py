@@ -1,0 +1,115 @@
+"""How a pool's bodies lie in the teacher's space: near neighbours, duplicates, dimensions in use, common direction."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sigjepa.errors import SigjepaError
+from sigjepa.evaluation.health import effective_rank, mean_pairwise_cosine
+from sigjepa.evaluation.ranks import cosine_scores
+from sigjepa.teacher.normalize import fit_centre, fit_whitening
+
+NEAR = (0.80, 0.90, 0.95)
+"""Cosines from which another body counts as near; hard negatives are mined from the first one on."""
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """The shape of a pool in one choice of coordinates.
+
+    effective_rank: dimensions in use, between 1 and min(N, D). mean_pairwise_cosine: anisotropy, 0 when bodies share no
+    direction. near: by threshold, the share of bodies whose nearest other body is at that cosine or above.
+    """
+
+    effective_rank: float
+    mean_pairwise_cosine: float
+    near: Mapping[float, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, with keys `nearest_other_0.80`."""
+        gauges = {"effective_rank": self.effective_rank, "mean_pairwise_cosine": self.mean_pairwise_cosine}
+        return gauges | {f"nearest_other_{threshold:.2f}": share for threshold, share in self.near.items()}
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The shape of a pool of `bodies` bodies: `duplicates` is the share of them with an exact copy in the pool."""
+
+    bodies: int
+    dimension: int
+    duplicates: float
+    raw: Coordinates
+    centred: Coordinates
+    whitened: Coordinates
+
+    def coordinates(self) -> dict[str, Coordinates]:
+        """The three by name."""
+        return {"raw": self.raw, "centred": self.centred, "whitened": self.whitened}
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        by_name = {name: coordinates.as_dict() for name, coordinates in self.coordinates().items()}
+        return asdict(self) | by_name
+
+
+def check_bodies(bodies: Tensor, name: str = "pool") -> None:
+    """Raises SigjepaError unless `bodies` is a finite `[N, D]` of at least two rows, none of them zero, with D >= 2."""
+    if bodies.ndim != 2:
+        raise SigjepaError(f"The {name} bodies have the shape {list(bodies.shape)}; give one row a function, [N, D].")
+    rows, dimension = bodies.shape
+    if rows < 2:
+        raise SigjepaError(f"The {name} has {rows} bodies; neighbours need at least two. Choose a larger split.")
+    if dimension < 2:
+        raise SigjepaError(f"The {name} bodies have {dimension} coordinate; a direction needs at least two.")
+    if not torch.isfinite(bodies).all():
+        raise SigjepaError(f"A body of the {name} is NaN or infinite; encode the corpus again.")
+    if not bodies.any(dim=1).all():
+        row = int((~bodies.any(dim=1)).nonzero()[0])
+        raise SigjepaError(f"Body {row} of the {name} is zero and has no direction; encode the corpus again.")
+
+
+def nearest_other(bodies: Tensor) -> Tensor:
+    """`[N]` cosine of each of `bodies` `[N, D]` to the nearest that is not itself; an exact copy is another body.
+
+    Raises SigjepaError for fewer than two bodies, or one that is zero or not finite.
+    """
+    check_bodies(bodies)
+    return cosine_scores(bodies, bodies).fill_diagonal_(-torch.inf).amax(dim=1)
+
+
+def duplicate_share(bodies: Tensor) -> float:
+    """Share of `bodies` `[N, D]` that have an exact copy among the others."""
+    _, columns, counts = torch.unique(bodies, dim=0, return_inverse=True, return_counts=True)
+    return float((counts[columns] > 1).float().mean())
+
+
+def measure_coordinates(bodies: Tensor) -> Coordinates:
+    """The shape of `bodies` `[N, D]` in the coordinates that they are given in."""
+    nearest = nearest_other(bodies)
+    near = {threshold: float((nearest >= threshold).float().mean()) for threshold in NEAR}
+    return Coordinates(effective_rank(bodies), mean_pairwise_cosine(bodies), near)
+
+
+def measure_geometry(bodies: Tensor, train_bodies: Tensor) -> Geometry:
+    """The shape of a pool's `bodies` `[N, D]`, raw, centred and whitened by the statistics of `train_bodies` `[T, D]`.
+
+    Raises SigjepaError for fewer than two rows, rows that are zero or not finite, or unequal D.
+    """
+    check_bodies(bodies)
+    check_bodies(train_bodies, "train split")
+    if bodies.shape[1] != train_bodies.shape[1]:
+        raise SigjepaError(
+            f"The pool's bodies have {bodies.shape[1]} coordinates, the train bodies {train_bodies.shape[1]}: "
+            "they are of two teachers."
+        )
+    return Geometry(
+        len(bodies),
+        bodies.shape[1],
+        duplicate_share(bodies),
+        measure_coordinates(bodies.float()),
+        measure_coordinates(fit_centre(train_bodies)(bodies)),
+        measure_coordinates(fit_whitening(train_bodies)(bodies)),
+    )
