@@ -1,53 +1,145 @@
-"""Training curves, with a band over seeds."""
+"""Figures of runs: each is drawn once and kept as PNG, for Markdown and W&B, and as SVG, for the page."""
 
-import csv
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sigjepa.artifacts import atomic_path
-from sigjepa.errors import SigjepaError
-from sigjepa.reporting.runs import Run
+from sigjepa.reporting.runs import Run, by_experiment
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FOREGROUND = "#010203"
+"""Colour of text and lines; the page puts its own in its place, so that one SVG reads on dark and on light."""
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999", "#f0e442")
+"""Okabe and Ito's colours, told apart by most colour-blind people."""
+GAUGES = {
+    "train/loss": "loss",
+    "train/gradient_norm": "gradient norm",
+    "train/infonce_temperature": "temperature",
+    "val/effective_rank": "effective rank of predictions",
+    "val/pairwise_cosine": "mean pairwise cosine of predictions",
+    "val/prediction_std": "standard deviation of predictions",
+}
+MINED_GAUGES = {
+    "train/infonce_in_batch": "in-batch loss",
+    "train/infonce_mined": "loss added by mined candidates",
+    "train/infonce_mined_mass": "softmax mass on mined candidates",
+    "train/infonce_covered_anchors": "share of anchors with hard negatives",
+    "train/infonce_unique_negatives": "unique rows appended a step",
+    "train/infonce_pairs_score1": "score_c = 1 pairs a step",
+}
 
 
-def read_curve(path: Path, metric: str) -> dict[int, float]:
-    """A metric by epoch from a run's `metrics.csv`; raises SigjepaError naming the file when it can't be read."""
-    try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            return {int(row["epoch"]): float(row[metric]) for row in csv.DictReader(stream) if row[metric]}
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise SigjepaError(f"{path} has no readable column '{metric}' ({error!r}).") from None
+@contextmanager
+def drawn(path: Path, width: float, height: float) -> Iterator["Figure"]:
+    """Yield an empty figure and save it as `path` with `.png` and `.svg`; sizes in inches."""
+    from matplotlib import rc_context  # noqa: PLC0415 - slow to import
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    style: dict[Any, Any] = {
+        **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), FOREGROUND),
+        "font.family": "sans-serif",
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "legend.frameon": False,
+        "svg.fonttype": "none",  # text stays text: small, searchable, in the page's own font
+        "svg.hashsalt": path.name,  # the same figure gives the same file
+    }
+    with rc_context(style):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure
+        for suffix, options in ((".png", {"dpi": 120}), (".svg", {"transparent": True, "metadata": {"Date": None}})):
+            with atomic_path(path.with_suffix(suffix)) as temporary:
+                figure.savefig(temporary, format=suffix.lstrip("."), **options)
 
 
-def plot_curves(runs: Sequence[Run], path: Path, metric: str = "val/rank10") -> None:
-    """Draw a metric by epoch, one line an experiment: mean over seeds, band from least to greatest.
+def band(axes: "Axes", runs: Sequence[Run], metric: str, scale: float = 1.0) -> None:
+    """Draw a metric by epoch, one line an experiment: mean over the seeds that reached an epoch, band from least to
+    greatest; nothing for runs that never logged it."""
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
 
-    An epoch's mean is over the seeds that reached it. Raises SigjepaError when matplotlib is not installed.
-    """
-    try:
-        from matplotlib.figure import Figure  # noqa: PLC0415 - an extra, and slow to import
-        from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
-    except ModuleNotFoundError:
-        raise SigjepaError("matplotlib is not installed: pip install 'sigjepa[plots]'.") from None
-
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
-    curves: dict[str, list[dict[int, float]]] = defaultdict(list)
-    for run in runs:
-        curves[run.summary["experiment"]].append(read_curve(run.folder / "metrics.csv", metric))
-    for experiment, members in sorted(curves.items()):
-        epochs = sorted(set().union(*members))
-        values = [[100 * member[epoch] for member in members if epoch in member] for epoch in epochs]
-        (line,) = axes.plot(epochs, [np.mean(row) for row in values], label=f"{experiment} ({len(members)} seeds)")
-        axes.fill_between(epochs, [min(r) for r in values], [max(r) for r in values], color=line.get_color(), alpha=0.2)
-    zero_shot = runs[0].baselines.get("zero_shot", {}).get(metric)
-    if zero_shot is not None:
-        axes.axhline(100 * zero_shot, color="0.4", linestyle="--", label="teacher zero-shot")
-    axes.set(xlabel="epoch", ylabel=f"{metric} (%)")
+    for number, (experiment, members) in enumerate(by_experiment(runs).items()):
+        rows: dict[int, list[float]] = {}
+        for run in members:
+            for row in run.metrics:
+                if metric in row:
+                    rows.setdefault(int(row["epoch"]), []).append(scale * row[metric])
+        if rows:
+            epochs = sorted(rows)
+            colour = PALETTE[number % len(PALETTE)]
+            seeds = f"{len(members)} seed{'s' if len(members) > 1 else ''}"
+            axes.plot(epochs, [np.mean(rows[epoch]) for epoch in epochs], color=colour, label=f"{experiment} ({seeds})")
+            lowest, highest = ([pick(rows[epoch]) for epoch in epochs] for pick in (min, max))
+            axes.fill_between(epochs, lowest, highest, color=colour, alpha=0.18, linewidth=0)
+    axes.grid(alpha=0.25)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.3)
-    axes.legend()
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format=path.suffix.lstrip(".") or "png", dpi=150)
+
+
+def plot_curves(
+    runs: Sequence[Run], path: Path, metric: str = "val/rank10", levels: Mapping[str, float] | None = None
+) -> None:
+    """Draw a rank metric's curves in percent; `levels`, fractions by name, are dashed horizontals (baselines)."""
+    with drawn(path, 7, 4) as figure:
+        axes = figure.subplots()
+        band(axes, runs, metric, scale=100)
+        for style, (name, level) in zip(("--", ":", "-.", (0, (1, 4))), (levels or {}).items(), strict=False):
+            axes.axhline(100 * level, color="#888888", linestyle=style, linewidth=1.2, label=name)
+        axes.set(xlabel="epoch", ylabel=f"{metric} (%)")
+        axes.legend(fontsize=8)
+
+
+def plot_gauges(runs: Sequence[Run], path: Path, gauges: Mapping[str, str]) -> None:
+    """Draw small multiples of metrics by epoch; `gauges` is the title by metric, six of them."""
+    with drawn(path, 9, 5) as figure:
+        panels = figure.subplots(2, 3).flat
+        for axes, (metric, title) in zip(panels, gauges.items(), strict=True):
+            band(axes, runs, metric)
+            axes.set_title(title, fontsize=9)
+        handles, labels = max((axes.get_legend_handles_labels() for axes in figure.axes), key=lambda pair: len(pair[1]))
+        if handles:
+            figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8)
+
+
+def plot_differences(
+    differences: Mapping[str, tuple[float, float | None, float | None]], path: Path, title: str
+) -> None:
+    """Draw differences in points with their intervals, one row each: `{name: (difference, low, high)}`."""
+    with drawn(path, 7, 0.8 + 0.36 * len(differences)) as figure:
+        axes = figure.subplots()
+        for row, (difference, low, high) in enumerate(differences.values()):
+            if low is not None and high is not None:
+                axes.plot([100 * low, 100 * high], [row, row], color=PALETTE[0], linewidth=2)
+            axes.plot([100 * difference], [row], "o", color=PALETTE[0])
+        axes.axvline(0, color="#888888", linewidth=1)
+        axes.set_yticks(range(len(differences)), list(differences))
+        axes.invert_yaxis()
+        axes.margins(y=0.3 / max(len(differences), 1) + 0.05)
+        axes.set(xlabel=title)
+        axes.grid(alpha=0.25, axis="x")
+
+
+def plot_ceiling(
+    curves: Mapping[str, Mapping[float, float]], points: Mapping[str, tuple[float, float]], path: Path
+) -> None:
+    """Draw Rank@10 by the cosine of simulated predictions, one line a direction, and runs as points.
+
+    curves: `{direction: {cosine: rank10}}`; points: `{name: (cosine, rank10)}`; fractions.
+    """
+    with drawn(path, 7, 4) as figure:
+        axes = figure.subplots()
+        for number, (direction, curve) in enumerate(curves.items()):
+            cosines = sorted(curve)
+            colour = PALETTE[number % len(PALETTE)]
+            axes.plot(cosines, [100 * curve[cosine] for cosine in cosines], color=colour, label=f"error: {direction}")
+        for number, (name, (cosine, rank10)) in enumerate(points.items(), start=len(curves)):
+            axes.plot([cosine], [100 * rank10], "D", color=PALETTE[number % len(PALETTE)], label=name)
+        axes.set(xlabel="cosine between prediction and true body", ylabel="Rank@10 (%)")
+        axes.grid(alpha=0.25)
+        axes.legend(fontsize=8)

@@ -1,34 +1,213 @@
 """Run directories, found and read."""
 
+import csv
+import math
+import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sigjepa.artifacts import read_json
 from sigjepa.errors import SigjepaError
+from sigjepa.evaluation.ranks import Ranks
+from sigjepa.reporting.sweeps import overrides_of, planned_jobs
+
+FINISHED = "finished"
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: where it lies, its `summary.json`, and the baselines measured on its pools."""
+    """A run directory and what its files hold.
+
+    status: `finished`, `running` or `failed` as its `summary.json` says, `missing` without one, or `not started` for
+    a job of a sweep that has no folder yet. reason: why it is not finished. Every file is read when it is asked for
+    and raises SigjepaError naming it when it can't be read.
+    """
 
     folder: Path
     summary: dict[str, Any]
-    baselines: dict[str, dict[str, float]]
+    status: str
+    reason: str = ""
 
+    @property
+    def experiment(self) -> str:
+        """What tables call the run."""
+        return str(self.summary.get("experiment", self.folder.name))
 
-def find_runs(folders: list[Path]) -> list[Run]:
-    """Every finished run in or below `folders`, by path; raises SigjepaError when there is none."""
-    summaries = sorted({path for folder in folders for path in folder.rglob("summary.json")})
-    if not summaries:
-        names = ", ".join(str(folder) for folder in folders)
-        raise SigjepaError(f"No run with a summary.json in {names}; give the folder of a run or of a sweep: runs=...")
-    runs = [read_run(path.parent) for path in summaries if read_json(path).get("status") == "finished"]
-    if not runs:
-        raise SigjepaError(f"None of the {len(summaries)} runs found is finished; see 'status' in their summary.json.")
-    return runs
+    @property
+    def seed(self) -> int | None:
+        """The student's seed, where it is known."""
+        return self.summary.get("seed")
+
+    @cached_property
+    def baselines(self) -> dict[str, dict[str, float]]:
+        """Metrics of each baseline on the run's pools."""
+        return read_json(self.folder / "baselines.json")
+
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """From which code, config and artifacts the run came."""
+        path = self.folder / "provenance.json"
+        provenance = read_json(path)
+        if missing := [key for key in ("config", "artifacts", "data_dir", "git") if key not in provenance]:
+            raise SigjepaError(f"{path} has no {', '.join(missing)}: the run is of an older version. Run it again.")
+        return provenance
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved config."""
+        return self.provenance["config"]
+
+    def pool(self) -> str:
+        """Identity of the held-out pools: the hash of the corpus and its splits."""
+        return str(self.provenance["artifacts"]["corpus_hash"])
+
+    @cached_property
+    def metrics(self) -> list[dict[str, float]]:
+        """Rows of `metrics.csv`, absent values left out."""
+        return read_metrics(self.folder / "metrics.csv")
+
+    def curve(self, metric: str) -> dict[int, float]:
+        """A metric by epoch; raises SigjepaError naming the file when no epoch has it."""
+        curve = {int(row["epoch"]): row[metric] for row in self.metrics if metric in row}
+        if not curve:
+            raise SigjepaError(
+                f"{self.folder / 'metrics.csv'} has no value of '{metric}': no epoch was validated, or the name is "
+                f"wrong. Leave the run out, or choose metric= among its columns."
+            )
+        return curve
+
+    def ranks(self, split: str) -> tuple[np.ndarray, Ranks]:
+        """Ids `[N]` and ranks of the queries of a split, for the best checkpoint."""
+        return read_ranks(self.folder / "ranks.npz", split)
+
+    def baseline_ranks(self, name: str, split: str) -> tuple[np.ndarray, Ranks]:
+        """Ids `[N]` and ranks of the queries of a split, for a baseline on the same pool."""
+        return read_ranks(self.folder / "baselines" / f"{name}.npz", split)
+
+    def predictions(self, split: str) -> tuple[np.ndarray, np.ndarray]:
+        """Ids `[N]` and the best checkpoint's predictions `[N, D]` of a split."""
+        ids, pooled = read_arrays(self.folder / "predictions.npz", f"{split}_ids", f"{split}_pooled")
+        return ids, pooled
 
 
 def read_run(folder: Path) -> Run:
-    """The run in `folder`."""
-    return Run(folder, read_json(folder / "summary.json"), read_json(folder / "baselines.json"))
+    """The run in `folder`; one that has no readable `summary.json` says so in its status."""
+    path = folder / "summary.json"
+    if not path.exists():
+        return Run(folder, overrides_of(folder), "missing", "it has no summary.json: it never began, or lost it")
+    summary = read_json(path)
+    status = str(summary.get("status", "missing"))
+    reason = {"failed": str(summary.get("error", "no reason recorded")), "running": "still running, or was killed"}
+    return Run(folder, summary, status, reason.get(status, ""))
+
+
+def find_runs(folders: Sequence[Path]) -> list[Run]:
+    """Every run in or below `folders`, whatever its status, and jobs that a sweep there has not started.
+
+    Raises SigjepaError when there is none.
+    """
+    found: dict[Path, Run] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            raise SigjepaError(f"There is no folder {folder}; give the folder of a run or of a sweep: runs=...")
+        for marker in ("summary.json", ".hydra/overrides.yaml"):
+            for path in sorted(folder.rglob(marker)):
+                run_folder = path.parents[marker.count("/")]
+                found.setdefault(run_folder.resolve(), read_run(run_folder))
+        for job in planned_jobs(folder, found):
+            found[job.resolve()] = Run(job, overrides_of(job), "not started", "its sweep has not come to it")
+    if not found:
+        names = ", ".join(str(folder) for folder in folders)
+        raise SigjepaError(f"There is no run in {names}; give the folder of a run or of a sweep: runs=...")
+    return sorted(
+        found.values(), key=lambda run: (run.experiment, run.seed if run.seed is not None else -1, run.folder)
+    )
+
+
+def latest_folder(roots: Sequence[Path]) -> Path:
+    """The sweep or single run below `roots` (such as multirun/ and outputs/) that was written last.
+
+    A sweep is a folder with a `multirun.yaml`; a run of a sweep stands for all of it. Raises SigjepaError when there
+    is none.
+    """
+    written: dict[Path, float] = {}
+    for root in roots:
+        for path in root.glob("**/summary.json"):
+            sweep = path.parents[1]
+            folder = sweep if (sweep / "multirun.yaml").exists() else path.parent
+            written[folder] = max(path.stat().st_mtime, written.get(folder, 0.0))
+    if not written:
+        below = " or ".join(map(str, roots))
+        raise SigjepaError(f"There is no run below {below} here; give the folder of a run or of a sweep: runs=...")
+    return max(written, key=lambda folder: written[folder])
+
+
+def finished_runs(runs: Sequence[Run]) -> list[Run]:
+    """Those that are finished; raises SigjepaError when none is."""
+    finished = [run for run in runs if run.status == FINISHED]
+    if not finished:
+        statuses = ", ".join(f"{run.folder.name}: {run.status}" for run in runs[:5]) + ", …" * (len(runs) > 5)
+        raise SigjepaError(
+            f"None of the {len(runs)} runs found is finished ({statuses}); see 'status' "
+            "in their summary.json, or wait with watch=true."
+        )
+    return finished
+
+
+def by_experiment(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """The runs of each experiment, in the order given; what differs between them is the seed."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(run.experiment, []).append(run)
+    return groups
+
+
+def read_metrics(path: Path) -> list[dict[str, float]]:
+    """Rows of a `metrics.csv`; raises SigjepaError naming the file and the line that can't be read."""
+    rows: list[dict[str, float]] = []
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            reader = csv.DictReader(stream)
+            for cells in reader:
+                try:
+                    row = {name: float(value) for name, value in cells.items() if value}
+                    int(row["epoch"])
+                except (KeyError, ValueError, TypeError):
+                    raise SigjepaError(
+                        f"{path}, line {reader.line_num} is not a row of numbers under the file's header; "
+                        "delete that line, or leave the run out."
+                    ) from None
+                rows.append(row)
+    except FileNotFoundError:
+        raise SigjepaError(f"{path} does not exist; the run has written no epoch. Leave it out.") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SigjepaError(f"{path} can't be read ({error}); leave the run out, or repair the file.") from None
+    return [{name: value for name, value in row.items() if not math.isnan(value)} for row in rows]
+
+
+def read_arrays(path: Path, *names: str) -> tuple[np.ndarray, ...]:
+    """The named arrays of an `.npz`; raises SigjepaError naming the file when it or one of them is missing."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return tuple(arrays[name] for name in names)
+    except FileNotFoundError:
+        raise SigjepaError(
+            f"{path} does not exist; the run is unfinished or older than this file: run it again."
+        ) from None
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise SigjepaError(f"{path} has no readable {', '.join(names)} ({error}); run it again.") from None
+
+
+def read_ranks(path: Path, split: str) -> tuple[np.ndarray, Ranks]:
+    """Ids `[N]` and ranks of a split; raises SigjepaError when the file can't be read or the split is empty."""
+    ids, optimistic, pessimistic = read_arrays(
+        path, *(f"{split}_{name}" for name in ("ids", "optimistic", "pessimistic"))
+    )
+    if not len(ids):
+        raise SigjepaError(f"{path} has no {split} query; a corpus with an empty {split} split can't be compared.")
+    return ids, Ranks(optimistic, pessimistic)

@@ -1,13 +1,12 @@
-"""Result tables in Markdown: one row an experiment, mean ± standard deviation over seeds, baselines below."""
+"""Result tables in Markdown: one row an experiment, mean and 95 % interval over seeds, baselines below."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import mean, stdev
+from statistics import mean
 
-from sigjepa.reporting.runs import Run
+from sigjepa.evaluation.significance import seed_interval
+from sigjepa.reporting.runs import Run, by_experiment
 
 COLUMNS = ("val/rank1", "val/rank10", "test/rank1", "test/rank5", "test/rank10", "test/mrr", "test/cosine")
-POOL_TOLERANCE = 0.002
 PERCENT = ("rank1", "rank5", "rank10", "mrr")
 LABELS = {
     "random": "random",
@@ -18,19 +17,32 @@ LABELS = {
     "bm25": "BM25",
     "fusion": "BM25 + zero-shot",
 }
+"""What tables call the baselines."""
+INTERVAL_NOTE = "± is half the width of the 95 % interval of the mean over seeds (Student's t)."
+ONE_SEED_NOTE = "With one seed there is no ±: a single value says nothing about its spread. Run more seeds: seed=0,1,2."
+OTHER_POOL = "†"
+OTHER_POOL_NOTE = (
+    f"{OTHER_POOL} another corpus, and so another pool than the first run's: these figures can't be compared with it, "
+    "and no test was made."
+)
 
 
 def spread(values: Sequence[float], metric: str) -> str:
-    """`mean ± standard deviation` of a metric over seeds, in percent for ranks; no deviation from a single value."""
-    percent = metric.rsplit("/", 1)[-1] in PERCENT
-    scale, digits = (100, 2) if percent else (1, 3)
-    deviation = f" ± {scale * stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{scale * mean(values):.{digits}f}{deviation}"
+    """`mean ± half width of the 95 % interval` over seeds, in percent for ranks; a single value has no interval."""
+    scale, digits = (100, 2) if metric.rsplit("/", 1)[-1] in PERCENT else (1, 3)
+    half_width = seed_interval(values).half_width
+    interval = "" if half_width is None else f" ± {scale * half_width:.{digits}f}"
+    return f"{scale * mean(values):.{digits}f}{interval}"
+
+
+def escape_cell(text: str) -> str:
+    """Text that stays within its cell of a Markdown table."""
+    return " ".join(text.replace("|", "\\|").split())
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table, columns padded so that it reads as plain text too."""
-    lines = [list(header), *(list(row) for row in rows)]
+    lines = [[escape_cell(cell) for cell in line] for line in (header, *rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
     text = [f"| {' | '.join(cells)} |" for cells in padded]
@@ -38,40 +50,27 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def results_table(runs: Sequence[Run]) -> str:
-    """The table of `runs`: Rank@k and MRR in percent. Baselines are shown when all runs share their pools."""
-    by_experiment: dict[str, list[Run]] = defaultdict(list)
-    for run in runs:
-        by_experiment[run.summary["experiment"]].append(run)
-    rows = [
-        [
-            experiment,
-            str(len(members)),
-            *(spread([member.summary[column] for member in members], column) for column in COLUMNS),
-            f"{mean(member.summary['best_epoch'] for member in members):.0f}",
-        ]
-        for experiment, members in sorted(by_experiment.items())
-    ]
-    rows.extend(_baseline_rows(runs))
-    return markdown_table(["run", "seeds", *COLUMNS, "best epoch"], rows)
+    """The table of finished `runs`: Rank@k and MRR in percent, and the baselines of the first run's pool."""
+    rows = []
+    for experiment, members in by_experiment(runs).items():
+        mark = f" {OTHER_POOL}" if any(run.pool() != runs[0].pool() for run in members) else ""
+        rows.append(
+            [
+                f"{experiment}{mark}",
+                str(len(members)),
+                *(spread([member.summary[column] for member in members], column) for column in COLUMNS),
+                f"{mean(member.summary['best_epoch'] for member in members):.0f}",
+            ]
+        )
+    return markdown_table(["run", "seeds", *COLUMNS, "best epoch"], [*rows, *_baseline_rows(runs[0].baselines)])
 
 
-def same_pool(one: Mapping[str, Mapping[str, float]], other: Mapping[str, Mapping[str, float]]) -> bool:
-    """Whether two runs' baselines tell of one pool and teacher.
-
-    Not to the last bit: bodies embedded with and without their token states are two encoder passes, in which a padded
-    batch may round otherwise and a near-tie fall the other way.
-    """
-    return one.keys() == other.keys() and all(
-        one[name].keys() == other[name].keys()
-        and all(abs(value - other[name][metric]) < POOL_TOLERANCE for metric, value in one[name].items())
-        for name in one
-    )
+def baseline_table(baselines: Mapping[str, Mapping[str, float]]) -> str:
+    """The table of baselines alone, metrics by name."""
+    return markdown_table(["baseline", *COLUMNS], [[row[0], *row[2:-1]] for row in _baseline_rows(baselines)])
 
 
-def _baseline_rows(runs: Sequence[Run]) -> list[list[str]]:
-    baselines = runs[0].baselines
-    if not all(same_pool(run.baselines, baselines) for run in runs):
-        return []
+def _baseline_rows(baselines: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
     return [
         [
             LABELS.get(name, name),

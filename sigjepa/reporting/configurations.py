@@ -1,0 +1,64 @@
+"""What differs between the configurations, the code and the artifacts of runs."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sigjepa.reporting.runs import Run, by_experiment
+
+NOT_COMPARED = ("seed", "name", "paths", "logger", "data.seed", "data.data_dir", "callbacks")
+"""Keys that differ between any two runs and say nothing about the experiment; a prefix ends at a dot."""
+
+
+def flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted key and value of every leaf; an empty mapping or list is a leaf."""
+    if isinstance(node, Mapping) and node:
+        for key, value in node.items():
+            yield from flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, node
+
+
+def origin(run: Run) -> dict[str, Any]:
+    """The configuration of a run, with the code, versions and artifacts behind it, by dotted key."""
+    provenance = run.provenance
+    return {
+        **dict(flatten(run.config)),
+        **{f"artifacts.{key}": value for key, value in provenance["artifacts"].items()},
+        **{f"git.{key}": value for key, value in provenance["git"].items()},
+        **{f"versions.{key}": value for key, value in provenance["versions"].items()},
+        "platform": provenance["platform"],
+    }
+
+
+def configuration_differences(runs: Sequence[Run]) -> dict[str, dict[str, str]]:
+    """`{key: {experiment: value}}` for every key whose value is not the same in all runs.
+
+    Several values within one experiment are joined by ` / `; a key that a run lacks is `-`.
+    """
+    groups = {name: [origin(run) for run in members] for name, members in by_experiment(runs).items()}
+    keys = dict.fromkeys(key for origins in groups.values() for one in origins for key in one)
+    differences = {}
+    for key in keys:
+        if any(key == skipped or key.startswith(f"{skipped}.") for skipped in NOT_COMPARED):
+            continue
+        values = {
+            name: " / ".join(dict.fromkeys(_shown(one[key]) if key in one else "-" for one in origins))
+            for name, origins in groups.items()
+        }
+        if len(set(values.values())) > 1 or any(" / " in value for value in values.values()):
+            differences[key] = values
+    return _without_copies(differences)
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _without_copies(differences: Mapping[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+    """Drop `data.negatives` where it repeats `negatives`: config groups are interpolated into one another."""
+    return {
+        key: values
+        for key, values in differences.items()
+        if differences.get(key.partition(".")[2]) != values or not key.startswith("data.")
+    }

@@ -1,0 +1,59 @@
+"""Training curves as a table: a metric at chosen epochs, the best and the last one marked."""
+
+from collections import Counter
+from collections.abc import Sequence
+from statistics import mean
+
+from sigjepa.reporting.published import MARK, published_curve, published_summary
+from sigjepa.reporting.runs import FINISHED, Run, by_experiment
+
+DEFAULT_EPOCHS = (0, 1, 2, 5, 10, 15, 20, 30, 40, 50)
+
+
+def curve_rows(
+    runs: Sequence[Run], metric: str, epochs: Sequence[int] = DEFAULT_EPOCHS, published: bool = False
+) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: `metric` in percent, mean over the seeds that reached an epoch, one column an experiment.
+
+    Shown are `epochs` and every epoch that is some run's best (`best`) or last (`stop`), with the number of seeds for
+    which it is when there are several. published: add the published curves of the same experiments, marked.
+    """
+    groups = by_experiment(runs)
+    curves = {name: [run.curve(metric) for run in members] for name, members in groups.items()}
+    best = {name: Counter(max(one, key=lambda epoch: one[epoch]) for one in all_) for name, all_ in curves.items()}
+    last = {
+        name: Counter(max(run.curve(metric)) for run in members if run.status == FINISHED)
+        for name, members in groups.items()
+    }
+    references = {name: published_curve(name) for name in groups if published and published_curve(name)}
+    reached = {epoch for members in curves.values() for curve in members for epoch in curve}
+    shown = {epoch for epoch in epochs if epoch in reached}
+    shown |= {epoch for counts in (*best.values(), *last.values()) for epoch in counts}
+    shown |= {epoch for curve in references.values() for epoch in curve}
+
+    def cell(name: str, epoch: int) -> str:
+        values = [curve[epoch] for curve in curves[name] if epoch in curve]
+        if not values:
+            return "—"
+        seeds = len(curves[name])
+        marks = _mark("best", best[name][epoch], seeds) + _mark("stop", last[name][epoch], seeds)
+        return f"{100 * mean(values):.2f}{marks}"
+
+    def reference(name: str, epoch: int) -> str:
+        curve, summary = references[name], published_summary(name)
+        if epoch not in curve:
+            return "—"
+        marks = _mark("best", epoch == summary["best_epoch"], 1) + _mark("stop", epoch == summary["stopped_epoch"], 1)
+        return f"{100 * curve[epoch]:.2f}{marks}"
+
+    rows = [
+        [str(epoch), *(cell(name, epoch) for name in groups), *(reference(name, epoch) for name in references)]
+        for epoch in sorted(shown)
+    ]
+    return ["epoch", *groups, *(f"{name} published {MARK}" for name in references)], rows
+
+
+def _mark(word: str, count: int, seeds: int) -> str:
+    if not count:
+        return ""
+    return f" ({word})" if seeds == 1 else f" ({word} of {count} seed{'s' if count > 1 else ''})"

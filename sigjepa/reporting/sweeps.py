@@ -1,0 +1,52 @@
+"""What a Hydra sweep was asked to run, so that a report can tell what is missing."""
+
+import itertools
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError  # type: ignore[import-untyped]
+
+from sigjepa.entry import folder_name
+from sigjepa.errors import SigjepaError
+
+
+def overrides_of(folder: Path) -> dict[str, Any]:
+    """`experiment` and `seed` as a job's overrides, or else its folder's name, tell them."""
+    path = folder / ".hydra" / "overrides.yaml"
+    overrides = read_yaml(path) if path.exists() else folder.name.split(",")
+    values = dict(item.lstrip("+").split("=", 1) for item in overrides if "=" in item)
+    known: dict[str, Any] = {"experiment": values["experiment"]} if "experiment" in values else {}
+    return known | ({"seed": int(values["seed"])} if values.get("seed", "").isdecimal() else {})
+
+
+def planned_jobs(sweep: Path, found: Collection[Path]) -> list[Path]:
+    """Folders that the sweep's `multirun.yaml` asks for and that are not among those found."""
+    path = sweep / "multirun.yaml"
+    if not path.exists():
+        return []
+    task = (read_yaml(path).get("hydra", {}).get("overrides", {}) or {}).get("task", [])
+    overrides = OverridesParser.create().parse_overrides(list(task))
+    choices = [
+        list(override.sweep_string_iterator())
+        if override.is_sweep_override()
+        else [override.get_value_element_as_str()]
+        for override in overrides
+    ]
+    keys = [override.get_key_element() for override in overrides]
+    jobs = [
+        sweep / folder_name(",".join(sorted(f"{key}={value}" for key, value in zip(keys, values, strict=True))))
+        for values in itertools.product(*choices)
+    ]
+    return [job for job in jobs if job.resolve() not in found]
+
+
+def read_yaml(path: Path) -> Any:
+    """A YAML file's plain values; raises SigjepaError naming the file when it can't be read."""
+    try:
+        return OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException) as error:
+        raise SigjepaError(f"{path} is not readable YAML ({error}); leave the run out.") from None

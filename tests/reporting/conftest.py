@@ -1,0 +1,73 @@
+"""Run directories as a sweep leaves them, small and made up."""
+
+import json
+
+import numpy as np
+import pytest
+
+from sigjepa.evaluation.ranks import Ranks
+from sigjepa.reporting.runs import read_run
+from sigjepa.training.callbacks import write_rows
+from sigjepa.training.run_directory import Evaluated, write_evaluated, write_ranks
+
+QUERIES = 40
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    """Write a finished run whose Rank@k follow from `skill`, the share of queries that it ranks among the first ten."""
+
+    def make(
+        name, experiment="exp1_4", seed=0, skill=0.5, epochs=4, corpus_hash="xxh3_128:a", mined=False, config=None
+    ):
+        folder = tmp_path / name
+        generator = np.random.default_rng([seed, len(experiment), int(1000 * skill)])
+        evaluated, metrics = {}, {}
+        for first, split in ((100, "val"), (200, "test")):
+            places = np.where(generator.random(QUERIES) < skill, generator.integers(1, 11, QUERIES), 11)
+            ranks = Ranks(places, places)
+            predictions = generator.normal(size=(QUERIES, 8)).astype(np.float32)
+            evaluated[split] = Evaluated(np.arange(first, first + QUERIES), ranks, predictions)
+            metrics |= {f"{split}/{key}": value for key, value in ranks.metrics().items()} | {f"{split}/cosine": 0.3}
+            write_ranks(
+                folder / "baselines" / "zero_shot.npz",
+                {one: (each.ids, Ranks(np.full(QUERIES, 5), np.full(QUERIES, 5))) for one, each in evaluated.items()},
+            )
+        write_evaluated(folder, evaluated)
+        rows = [
+            {"epoch": epoch, "step": 10 * epoch, "lr": 1e-3, "val/rank10": metrics["val/rank10"] * (epoch + 1) / epochs}
+            | {"train/loss": 4.0 - epoch, "train/gradient_norm": 1.0, "train/infonce_temperature": 0.07}
+            for epoch in range(epochs)
+        ]
+        if mined:
+            for row in rows[1:]:
+                row |= {"train/infonce_mined_weight": 1.0, "train/infonce_in_batch": 2.0, "train/infonce_mined": 0.5}
+                row |= {"train/infonce_mined_mass": 0.25, "train/infonce_covered_anchors": 0.4}
+                row |= {"train/infonce_unique_negatives": 30.0, "train/infonce_negatives_per_covered_anchor": 3.0}
+                row |= {"train/infonce_pairs_score0": 30.0, "train/infonce_pairs_score1": 10.0}
+        write_rows(folder / "metrics.csv", rows)
+        gauges = ("prediction_std", "target_std", "effective_rank", "target_effective_rank")
+        gauges += ("pairwise_cosine", "target_pairwise_cosine")
+        summary = metrics | {f"val/{gauge}": 0.5 for gauge in gauges}
+        summary |= {"experiment": experiment, "seed": seed, "status": "finished", "best_epoch": epochs - 1}
+        summary |= {"stopped_epoch": epochs - 1, "temperature": 0.05, "first_loss": 4.2, "wall_seconds": 9.0}
+        summary |= {"hard_negative_coverage": 0.4 if mined else 0.0, "hard_negatives_per_anchor": 3.0 if mined else 0.0}
+        (folder / "summary.json").write_text(json.dumps(summary))
+        keys = [f"{split}/{key}" for split in ("val", "test") for key in ("rank1", "rank5", "rank10", "mrr", "cosine")]
+        baselines = {"random": dict.fromkeys(keys[:4] + keys[5:9], 0.1), "zero_shot": dict.fromkeys(keys, 0.6)}
+        (folder / "baselines.json").write_text(json.dumps(baselines))
+        provenance = {
+            "command": ["train"],
+            "config": {"name": experiment, "seed": seed, "teacher": {"name": "minilm"}, "loss": {}} | (config or {}),
+            "artifacts": {"corpus_hash": corpus_hash, "corpus": "c", "shards": "s", "negatives": None},
+            "data_dir": str(tmp_path / "data"),
+            "hard_negatives": {"Judge": "structural", "Total pairs": "12"} if mined else None,
+            "git": {"sha": "0" * 40, "dirty": False},
+            "versions": {"torch": "2.13.0"},
+            "platform": "test",
+            "seed": seed,
+        }
+        (folder / "provenance.json").write_text(json.dumps(provenance))
+        return read_run(folder)
+
+    return make

@@ -1,0 +1,334 @@
+import json
+
+import numpy as np
+import pytest
+
+from sigjepa.errors import SigjepaError
+from sigjepa.evaluation.ranks import Ranks
+from sigjepa.evaluation.significance import METRICS
+from sigjepa.reporting.comparison import SEED_METRICS, compare
+from sigjepa.reporting.conclusions import FINDING_HEADER, METRIC_LABELS, conclusions, finding_rows
+from sigjepa.reporting.runs import Run
+from sigjepa.training.run_directory import write_ranks
+
+QUERIES = 200
+DRAWS = 999
+
+
+def ranks_at(level, seed, count=QUERIES, noise=0.05):
+    """Ranks of which about `level` are in the first ten; queries keep their hardness, seeds move them by `noise`."""
+    hardness = np.random.default_rng(0).random(count)
+    moved = hardness + np.random.default_rng([seed, round(1000 * level)]).normal(0, noise, count)
+    rank = np.clip(np.ceil(10 * moved / level), 1, None).astype(np.int64)
+    return Ranks(rank, rank)
+
+
+class Sweep:
+    """Run directories on disk, as far as a comparison reads them."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.runs = []
+
+    def add(
+        self,
+        experiment,
+        seed,
+        level,
+        status="finished",
+        pool="corpus-a",
+        baselines=None,
+        ids=None,
+        count=QUERIES,
+        **more,
+    ):
+        folder = self.folder / f"{len(self.runs)}"
+        ids = np.arange(count) if ids is None else ids
+        ranks = ranks_at(level, 0 if seed is None else seed, len(ids))
+        write_ranks(folder / "ranks.npz", {"test": (ids, ranks)})
+        for name, baseline_level in (baselines or {}).items():
+            write_ranks(folder / "baselines" / f"{name}.npz", {"test": (ids, ranks_at(baseline_level, 77, len(ids)))})
+        (folder / "provenance.json").write_text(
+            json.dumps({"artifacts": {"corpus_hash": pool}, "config": {}, "data_dir": "", "git": {}})
+        )
+        test = {f"test/{name}": value for name, value in ranks.metrics().items()} | {"test/cosine": 0.5 + seed_of(seed)}
+        summary = {"experiment": experiment, "seed": seed, "status": status} | test | more
+        self.runs.append(Run(folder, summary, status))
+        return folder
+
+    def compare(self, baseline="exp1_4", **options):
+        return compare(self.runs, baseline, **{"trivial": (), "resamples": DRAWS} | options)
+
+
+def seed_of(seed):
+    return 0 if seed is None else seed / 100
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    return Sweep(tmp_path)
+
+
+@pytest.fixture
+def full(sweep):
+    """Three seeds of: the baseline, a better one, one like it, and a worse one, beside two trivial baselines."""
+    for seed in (1, 2, 3):
+        for experiment, level in (("exp1_4", 0.40), ("better", 0.60), ("alike", 0.401), ("worse", 0.20)):
+            sweep.add(experiment, seed, level, baselines={"mean_body": 0.05, "bm25": 0.80})
+    return sweep
+
+
+def finding(findings, experiment, metric="rank10", reference=None):
+    (found,) = [
+        one
+        for one in findings
+        if (one.experiment, one.metric) == (experiment, metric) and reference in (None, one.reference)
+    ]
+    return found
+
+
+def test_verdicts_of_three_experiments(full):
+    comparison = full.compare()
+    verdicts = {one.experiment: one.verdict for one in comparison.experiments if one.metric == "rank10"}
+    assert verdicts == {"better": "better", "alike": "within noise", "worse": "worse"}
+    assert len(comparison.experiments) == 3 * len(METRICS)
+    best = finding(comparison.experiments, "better")
+    assert best.level == pytest.approx(np.mean([ranks_at(0.40, seed).metrics()["rank10"] for seed in (1, 2, 3)]))
+    assert best.difference == pytest.approx(
+        np.mean([ranks_at(0.60, s).metrics()["rank10"] - ranks_at(0.40, s).metrics()["rank10"] for s in (1, 2, 3)])
+    )
+    assert best.effect.over_queries.p_value <= best.effect.adjusted
+    assert sorted(best.effect.by_seed) == [1, 2, 3]
+
+
+def test_experiments_are_tested_against_trivial_baselines_in_the_same_way(full):
+    comparison = full.compare(trivial=("mean_body", "bm25"))
+    assert len(comparison.trivial) == 4 * 2 * len(METRICS)
+    assert finding(comparison.trivial, "better", reference="mean_body").verdict == "better"
+    assert finding(comparison.trivial, "better", reference="bm25").verdict == "worse"
+    assert finding(comparison.trivial, "better", reference="bm25").level == pytest.approx(
+        ranks_at(0.80, 77).metrics()["rank10"]
+    )
+
+
+def test_swapping_the_baseline_mirrors_the_finding(full):
+    there = finding(full.compare("exp1_4").experiments, "better").effect
+    back = finding(full.compare("better").experiments, "exp1_4")
+    assert back.verdict == "worse"
+    assert back.effect.interval == pytest.approx((-there.interval[1], -there.interval[0]))
+
+
+def test_identical_runs_are_within_noise_and_never_equal(sweep):
+    for seed in (1, 2):
+        for experiment in ("exp1_4", "copy"):
+            sweep.add(experiment, seed, 0.4)
+    comparison = sweep.compare()
+    for one in comparison.experiments:
+        assert (one.verdict, one.difference, one.effect.over_queries.p_value) == ("within noise", 0, 1)
+    assert "equal" not in " ".join(conclusions(comparison))
+
+
+# spreads
+
+
+def test_spread_has_mean_interval_and_count(full):
+    spreads = {(one.experiment, one.metric): one for one in full.compare().spreads}
+    assert len(spreads) == 4 * len(SEED_METRICS)
+    cosine = spreads["better", "test/cosine"]
+    assert cosine.interval.mean == pytest.approx(0.52)
+    # t(0.975, 2) = 4.302653, standard error 0.01 / sqrt(3)
+    assert cosine.interval.half_width == pytest.approx(4.302653 * 0.01 / 3**0.5, rel=1e-6)
+    assert (cosine.interval.count, cosine.remark) == (3, "")
+    assert cosine.text == "0.520 [0.495, 0.545]"
+    assert spreads["better", "val/rank10"].interval is None
+    assert spreads["better", "val/rank10"].remark == "no finished run has val/rank10"
+    assert spreads["better", "val/rank10"].text == ""
+
+
+def test_one_seed_has_no_interval_and_says_why(sweep):
+    sweep.add("exp1_4", 1, 0.4, **{"val/rank10": 0.25})
+    spread = next(one for one in sweep.compare().spreads if one.metric == "val/rank10")
+    assert (spread.interval.mean, spread.interval.low) == (0.25, None)
+    assert spread.remark == "no interval: one seed has no spread"
+    assert spread.text == "25.00"
+
+
+def test_a_value_that_some_runs_lack_is_said(sweep):
+    for seed, value in ((1, 0.2), (2, None), (3, 0.4)):
+        sweep.add("exp1_4", seed, 0.4, **{"val/rank10": value})
+    spread = next(one for one in sweep.compare().spreads if one.metric == "val/rank10")
+    assert (spread.interval.mean, spread.interval.count) == (pytest.approx(0.3), 2)
+    assert spread.remark == "1 of 3 runs have no val/rank10"
+
+
+def test_a_repeated_seed_is_no_repetition(sweep):
+    for seed in (1, 1, 2):
+        sweep.add("exp1_4", seed, 0.4)
+    sweep.add("other", 1, 0.4)
+    sweep.add("other", 2, 0.4)
+    comparison = sweep.compare()
+    spread = next(one for one in comparison.spreads if one.metric == "test/rank10")
+    assert spread.interval.low is None
+    assert spread.remark == "no interval: several runs have seed 1"
+    found = finding(comparison.experiments, "other")
+    assert found.remark == "seed 1: the baseline has 2 finished runs with this seed"
+    assert list(found.effect.by_seed) == [2]
+    assert "exactly one finished run" in finding(sweep.compare("other").experiments, "exp1_4").remark
+
+
+# what can't be tested
+
+
+def untested(comparison, experiment):
+    found = finding(comparison.experiments, experiment)
+    assert found.verdict == "not tested"
+    assert found.effect is None
+    return found.remark
+
+
+def test_runs_on_other_pools_are_marked_and_not_tested(sweep):
+    sweep.add("exp1_4", 1, 0.4)
+    sweep.add("elsewhere", 1, 0.4, pool="corpus-b")
+    comparison = sweep.compare()
+    why = "seed 1: the pools differ (corpus-b and corpus-a), so queries cannot be paired"
+    assert untested(comparison, "elsewhere") == why
+    assert f"no experiment is tested against exp1_4: {why}." in conclusions(comparison)[0]
+
+
+def test_runs_of_other_queries_are_marked_and_not_tested(sweep):
+    sweep.add("exp1_4", 1, 0.4)
+    sweep.add("shifted", 1, 0.4, ids=np.arange(1, QUERIES + 1))
+    assert "ranks of different queries: 1 ids are only in the first" in untested(sweep.compare(), "shifted")
+
+
+def test_seeds_on_different_pools_have_no_common_mean(sweep):
+    for seed, pool in ((1, "corpus-a"), (2, "corpus-b")):
+        sweep.add("exp1_4", seed, 0.4, pool=pool)
+        sweep.add("other", seed, 0.6, pool=pool)
+    comparison = sweep.compare()
+    assert untested(comparison, "other") == "seeds 1, 2 are on different pools, so they have no common mean"
+    spread = next(one for one in comparison.spreads if one.metric == "test/rank10")
+    assert spread.interval.low is None
+    assert spread.remark == "no interval: the runs are on different pools"
+
+
+def test_other_seeds_only_are_not_tested(sweep):
+    sweep.add("exp1_4", 1, 0.4)
+    sweep.add("other", 2, 0.6)
+    assert untested(sweep.compare(), "other") == "seed 2: the baseline has 0 finished runs with this seed"
+
+
+def test_a_run_that_lacks_its_ranks_names_the_file(sweep):
+    sweep.add("exp1_4", 1, 0.4)
+    folder = sweep.add("other", 1, 0.6)
+    (folder / "ranks.npz").unlink()
+    assert str(folder / "ranks.npz") in untested(sweep.compare(), "other")
+
+
+def test_a_baseline_that_was_not_measured_names_the_file(sweep):
+    folder = sweep.add("exp1_4", 1, 0.4)
+    comparison = sweep.compare(trivial=("bm25",))
+    (found,) = [one for one in comparison.trivial if one.metric == "rank10"]
+    assert found.verdict == "not tested"
+    assert str(folder / "baselines" / "bm25.npz") in found.remark
+    assert "no experiment is tested against a trivial baseline" in conclusions(comparison)[1]
+
+
+def test_unfinished_runs_are_not_tested(sweep):
+    sweep.add("exp1_4", 1, 0.4)
+    sweep.add("going", 1, 0.9, status="running")
+    assert untested(sweep.compare(), "going") == "the experiment has no finished run"
+
+
+def test_a_run_without_a_seed_is_not_tested(sweep):
+    sweep.add("exp1_4", 1, 0.4)
+    sweep.add("other", None, 0.6)
+    assert "not exactly one finished run with this seed" in untested(sweep.compare(), "other")
+
+
+def test_an_unknown_baseline_names_the_nearest(full):
+    with pytest.raises(SigjepaError, match="no experiment 'exp1_5' to compare with. Did you mean 'exp1_4'"):
+        full.compare("exp1_5")
+
+
+# sentences
+
+
+def test_the_three_main_sentences(full):
+    best, trivial, visible = conclusions(full.compare(trivial=("mean_body", "bm25")))[:3]
+    assert best.startswith("On test Rank@10, better (the highest of 3 differences tested) is better than exp1_4: +")
+    assert "95 % interval over 3 seeds +" in best
+    assert trivial.startswith("On test Rank@10, none of 4 experiments tested is shown to be better than BM25 (")
+    assert (
+        "the strongest of 2 trivial baselines tested (4 worse); the highest, better, is worse than BM25: -" in trivial
+    )
+    widths = [one.effect.over_seeds.half_width for one in full.compare().experiments if one.metric == "rank10"]
+    assert visible.startswith("With 3 seeds, a difference from exp1_4 on test Rank@10 shows only above ")
+    assert f"{100 * min(widths):.2f} points" in visible
+    assert f"{100 * max(widths):.2f} points" in visible
+
+
+def test_sentences_say_no_more_than_the_verdicts(full):
+    comparison = full.compare(trivial=("mean_body", "bm25"))
+    sentences = conclusions(comparison)
+    alike = next(sentence for sentence in sentences if "alike is within noise of exp1_4" in sentence)
+    assert "permutation p " in alike
+    for one in comparison.experiments:
+        said = [
+            s for s in sentences if f"On test {METRIC_LABELS[one.metric]}, {one.experiment}" in s and "exp1_4:" in s
+        ]
+        for sentence in said:
+            assert one.verdict in sentence
+        assert said or (one.metric != "rank10" and one.verdict == "within noise")
+    assert any(
+        s.startswith("On test Rank@10, worse is better than mean body (+") and "; worse than BM25 (-" in s
+        for s in sentences
+    )
+
+
+def test_some_experiments_beat_the_strongest_baseline(sweep):
+    for seed in (1, 2, 3):
+        for experiment, level in (("exp1_4", 0.40), ("better", 0.60)):
+            sweep.add(experiment, seed, level, baselines={"bm25": 0.50})
+    sentence = conclusions(sweep.compare(trivial=("bm25",)))[1]
+    assert "1 of 2 experiments tested is shown to be better than BM25" in sentence
+    assert "the highest, better, is better than BM25: +" in sentence
+
+
+def test_one_seed_speaks_for_itself_alone(sweep):
+    sweep.add("exp1_4", 4, 0.4, baselines={"bm25": 0.2})
+    sweep.add("better", 4, 0.6, baselines={"bm25": 0.2})
+    comparison = sweep.compare(trivial=("bm25",))
+    assert finding(comparison.experiments, "better").verdict == "better for this seed only"
+    best, trivial, visible = conclusions(comparison)[:3]
+    assert "better is better than exp1_4 for this seed only: +" in best
+    assert "95 % interval over queries, seed 4 alone +" in best
+    assert "2 better for this seed only" in trivial
+    assert visible.startswith("One seed each: the noise of seeds is unknown.")
+
+
+def test_seeds_left_out_are_said(full):
+    full.add("better", 9, 0.6)
+    assert conclusions(full.compare())[0].endswith("Left out: seed 9: the baseline has 0 finished runs with this seed.")
+
+
+def test_an_experiment_alone_has_nothing_to_beat(sweep):
+    sweep.add("exp1_4", 1, 0.4)
+    first, second, third = conclusions(sweep.compare())
+    assert first == "On test Rank@10, no experiment is tested against exp1_4: there is no other experiment."
+    assert "no experiment is tested against a trivial baseline" in second
+    assert "nothing is tested" in third
+
+
+def test_rows_have_the_cells_of_their_header(full):
+    full.add("going", 1, 0.9, status="running")
+    comparison = full.compare(trivial=("bm25",))
+    rows = finding_rows(comparison.experiments)
+    assert len(rows) == 4 * len(METRICS)
+    assert {len(row) for row in rows + finding_rows(comparison.trivial)} == {len(FINDING_HEADER)}
+    row = dict(zip(FINDING_HEADER, next(r for r in rows if r[0] == "better" and r[2] == "Rank@10"), strict=True))
+    assert (row["against"], row["seeds"], row["verdict"]) == ("exp1_4", "3", "better")
+    effect = finding(comparison.experiments, "better").effect
+    assert row["Δ points"] == f"{100 * effect.over_queries.difference:+.2f}"
+    going = next(row for row in rows if row[0] == "going")
+    assert going[-1] == "not tested: the experiment has no finished run"

@@ -1,0 +1,59 @@
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from sigjepa.reporting.plots import (
+    FOREGROUND,
+    GAUGES,
+    MINED_GAUGES,
+    plot_ceiling,
+    plot_curves,
+    plot_differences,
+    plot_gauges,
+)
+
+
+@pytest.fixture
+def runs(make_run):
+    return [make_run("a"), make_run("b", seed=1), make_run("c", experiment="exp2_1", mined=True)]
+
+
+def check(path, *texts):
+    assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    svg = path.with_suffix(".svg").read_text()
+    ElementTree.fromstring(svg)  # well-formed
+    for text in texts:
+        assert text in svg
+    return svg
+
+
+def test_curves_name_runs_seeds_and_levels(runs, tmp_path):
+    plot_curves(runs, tmp_path / "curves", levels={"BM25": 0.6})
+    svg = check(tmp_path / "curves", "exp1_4 (2 seeds)", "exp2_1 (1 seed)", "BM25", "val/rank10 (%)")
+    assert FOREGROUND in svg
+    assert not re.search(r"fill: ?#ffffff", svg)  # no background of its own
+
+
+def test_gauges_are_drawn_with_and_without_data(runs, tmp_path):
+    plot_gauges(runs, tmp_path / "health", GAUGES)
+    check(tmp_path / "health", *GAUGES.values())
+    plot_gauges(runs[:2], tmp_path / "mined", MINED_GAUGES)  # nothing was mined
+    check(tmp_path / "mined", "score_c = 1 pairs a step")
+
+
+def test_differences_with_and_without_interval(tmp_path):
+    plot_differences({"one": (0.01, -0.01, 0.03), "two": (0.02, None, None)}, tmp_path / "d", "points")
+    check(tmp_path / "d", "one", "two", "points")
+
+
+def test_ceiling_shows_directions_and_runs(tmp_path):
+    plot_ceiling({"isotropic": {0.0: 0.1, 1.0: 1.0}}, {"exp1_4": (0.3, 0.7)}, tmp_path / "ceiling")
+    check(tmp_path / "ceiling", "error: isotropic", "exp1_4")
+
+
+def test_the_same_figure_is_the_same_file(runs, tmp_path):
+    plot_curves(runs, tmp_path / "curves")
+    first = (tmp_path / "curves.svg").read_bytes()
+    plot_curves(runs, tmp_path / "curves")
+    assert (tmp_path / "curves.svg").read_bytes() == first

@@ -1,0 +1,110 @@
+import json
+
+import numpy as np
+import pytest
+
+from sigjepa.errors import SigjepaError
+from sigjepa.reporting.runs import by_experiment, find_runs, finished_runs, read_metrics
+
+
+def test_a_run_gives_back_what_its_files_hold(make_run):
+    run = make_run("a", seed=3, skill=1.0)
+    assert (run.experiment, run.seed, run.status, run.pool()) == ("exp1_4", 3, "finished", "xxh3_128:a")
+    ids, ranks = run.ranks("test")
+    assert ids.tolist() == list(range(200, 240))
+    assert ranks.metrics()["rank10"] == 1
+    assert run.baseline_ranks("zero_shot", "val")[1].metrics()["rank5"] == 1
+    ids, predictions = run.predictions("val")
+    assert predictions.shape == (40, 8)
+    assert list(run.curve("val/rank10")) == [0, 1, 2, 3]
+    assert run.config["teacher"] == {"name": "minilm"}
+
+
+def test_runs_of_every_status_are_found_and_none_is_dropped(make_run, tmp_path):
+    make_run("a")
+    for name, status in (("b", "running"), ("c", "failed")):
+        make_run(name, seed=1)
+        (tmp_path / name / "summary.json").write_text(json.dumps({"status": status, "error": "out of memory"}))
+    (tmp_path / "experiment=exp2_1,seed=7" / ".hydra").mkdir(parents=True)
+    (tmp_path / "experiment=exp2_1,seed=7" / ".hydra" / "overrides.yaml").write_text("- experiment=exp2_1\n- seed=7\n")
+    runs = {run.status: run for run in find_runs([tmp_path])}
+    assert set(runs) == {"finished", "running", "failed", "missing"}
+    assert "out of memory" in runs["failed"].reason
+    assert "killed" in runs["running"].reason
+    assert "no summary.json" in runs["missing"].reason
+    assert (runs["missing"].experiment, runs["missing"].seed) == ("exp2_1", 7)
+    assert [run.folder.name for run in finished_runs(list(runs.values()))] == ["a"]
+
+
+def test_a_folder_named_twice_gives_its_runs_once(make_run, tmp_path):
+    make_run("a")
+    assert len(find_runs([tmp_path, tmp_path / "a"])) == 1
+
+
+def test_no_runs_no_folder_and_no_finished_run_are_errors(make_run, tmp_path):
+    with pytest.raises(SigjepaError, match="There is no run in"):
+        find_runs([tmp_path])
+    with pytest.raises(SigjepaError, match=r"There is no folder .*nowhere"):
+        find_runs([tmp_path / "nowhere"])
+    make_run("a")
+    (tmp_path / "a" / "summary.json").write_text('{"status": "running"}')
+    with pytest.raises(SigjepaError, match=r"None of the 1 runs found is finished \(a: running\)"):
+        finished_runs(find_runs([tmp_path]))
+
+
+def test_a_damaged_summary_names_the_file(make_run, tmp_path):
+    make_run("a")
+    (tmp_path / "a" / "summary.json").write_text('{"status": ')
+    with pytest.raises(SigjepaError, match=r"a/summary\.json is not valid JSON"):
+        find_runs([tmp_path])
+
+
+@pytest.mark.parametrize("line", ["2,abc", "x,0.5", "3,0.1,0.2,9"])
+def test_a_corrupt_csv_line_is_named(tmp_path, line):
+    path = tmp_path / "metrics.csv"
+    path.write_text(f"epoch,val/rank10\n0,0.1\n{line}\n")
+    with pytest.raises(SigjepaError, match=r"metrics\.csv, line 3 is not a row of numbers"):
+        read_metrics(path)
+
+
+def test_nan_and_empty_cells_are_absent(tmp_path):
+    path = tmp_path / "metrics.csv"
+    path.write_text("epoch,val/rank10,train/loss\n0,nan,1.5\n1,0.5,\n")
+    assert read_metrics(path) == [{"epoch": 0, "train/loss": 1.5}, {"epoch": 1, "val/rank10": 0.5}]
+
+
+def test_missing_metrics_and_bytes_that_are_no_text_are_named(tmp_path):
+    with pytest.raises(SigjepaError, match=r"metrics\.csv does not exist"):
+        read_metrics(tmp_path / "metrics.csv")
+    (tmp_path / "metrics.csv").write_bytes(b"epoch\n\xff\xfe\n")
+    with pytest.raises(SigjepaError, match=r"metrics\.csv can't be read"):
+        read_metrics(tmp_path / "metrics.csv")
+
+
+def test_a_run_that_never_validated_has_no_curve(make_run, tmp_path):
+    run = make_run("a")
+    (tmp_path / "a" / "metrics.csv").write_text("epoch,val/rank10\n")
+    with pytest.raises(SigjepaError, match=r"metrics\.csv has no value of 'val/rank10': no epoch was validated"):
+        run.curve("val/rank10")
+
+
+def test_an_empty_split_and_a_damaged_archive_are_named(make_run, tmp_path):
+    run = make_run("a")
+    np.savez(tmp_path / "a" / "ranks.npz", val_ids=np.array([]), val_optimistic=[], val_pessimistic=[])
+    with pytest.raises(SigjepaError, match=r"ranks\.npz has no val query"):
+        run.ranks("val")
+    with pytest.raises(SigjepaError, match=r"ranks\.npz has no readable test_ids"):
+        run.ranks("test")
+    (tmp_path / "a" / "predictions.npz").write_bytes(b"PK\x03\x04 torn")
+    with pytest.raises(SigjepaError, match=r"predictions\.npz has no readable"):
+        run.predictions("test")
+    with pytest.raises(SigjepaError, match=r"bm25\.npz does not exist"):
+        run.baseline_ranks("bm25", "test")
+
+
+def test_runs_are_grouped_by_experiment_in_order(make_run, tmp_path):
+    make_run("a", seed=1)
+    make_run("b", seed=0)
+    make_run("c", experiment="exp2_1")
+    groups = by_experiment(find_runs([tmp_path]))
+    assert {name: [run.seed for run in runs] for name, runs in groups.items()} == {"exp1_4": [0, 1], "exp2_1": [0]}

@@ -1,0 +1,52 @@
+import subprocess
+import sys
+
+import pytest
+
+from sigjepa.errors import SigjepaError
+from sigjepa.reporting.runs import find_runs
+from sigjepa.reporting.sweeps import overrides_of, planned_jobs, read_yaml
+
+SCRIPT = """
+import hydra
+from sigjepa.entry import config_directory
+from pathlib import Path
+
+@hydra.main(version_base="1.3", config_path=str(config_directory()), config_name="train")
+def main(config):
+    if config.name == "exp2_1":
+        raise SystemExit("stops the sweep before its third job")
+
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def stopped_sweep(tmp_path_factory):
+    """A real Hydra sweep of four jobs of which the third ended it."""
+    folder = tmp_path_factory.mktemp("stopped")
+    words = ["-m", "experiment=exp1_4,exp2_1", "seed=0,1", "loss=[infonce]", "hydra.sweep.dir=sweep"]
+    subprocess.run([sys.executable, "-c", SCRIPT, *words], cwd=folder, capture_output=True, check=False)
+    return folder / "sweep"
+
+
+def test_jobs_that_a_sweep_has_not_come_to_are_listed(stopped_sweep):
+    runs = find_runs([stopped_sweep])
+    by_status = {status: [run for run in runs if run.status == status] for status in ("missing", "not started")}
+    assert [(run.experiment, run.seed) for run in by_status["missing"]] == [("exp1_4", 0), ("exp1_4", 1), ("exp2_1", 0)]
+    assert [(run.experiment, run.seed) for run in by_status["not started"]] == [("exp2_1", 1)]
+
+
+def test_a_folder_without_multirun_plans_nothing(tmp_path):
+    assert planned_jobs(tmp_path, []) == []
+
+
+def test_overrides_are_read_from_hydra_or_else_from_the_folder_name(tmp_path):
+    assert overrides_of(tmp_path / "experiment=exp2_2,seed=4") == {"experiment": "exp2_2", "seed": 4}
+    assert overrides_of(tmp_path / "anything") == {}
+
+
+def test_damaged_yaml_is_named(tmp_path):
+    (tmp_path / "multirun.yaml").write_text("hydra: [")
+    with pytest.raises(SigjepaError, match=r"multirun\.yaml is not readable YAML"):
+        read_yaml(tmp_path / "multirun.yaml")

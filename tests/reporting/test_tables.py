@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from sigjepa.reporting.tables import OTHER_POOL, escape_cell, markdown_table, results_table, spread
+
+
+def cells(table):
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+
+
+def test_spread_is_mean_and_half_the_t_interval_in_percent():
+    values = [0.1, 0.2, 0.3]
+    low, high = stats.t.interval(0.95, 2, loc=np.mean(values), scale=stats.sem(values))
+    assert spread(values, "val/rank10") == f"20.00 ± {50 * (high - low):.2f}"
+    assert spread([0.1234], "test/mrr") == "12.34"
+    assert spread([0.1234], "test/cosine") == "0.123"
+
+
+def test_table_has_a_row_an_experiment_and_the_baselines(make_run):
+    runs = [make_run(f"a{seed}", seed=seed) for seed in range(3)] + [make_run("b", experiment="exp2_1")]
+    table = results_table(runs)
+    rows = cells(table)
+    assert rows[0][:2] == ["run", "seeds"]
+    assert rows[2][:2] == ["exp1_4", "3"]
+    assert "±" in rows[2][2]
+    assert rows[3][:2] == ["exp2_1", "1"]
+    assert "±" not in rows[3][2]
+    assert [row[0] for row in rows[4:]] == ["random", "teacher zero-shot"]
+    assert rows[5][3] == "60.00"
+    assert len({len(line) for line in table.splitlines()}) == 1
+
+
+def test_runs_of_another_pool_are_marked(make_run):
+    runs = [make_run("a"), make_run("b", experiment="exp2_1", corpus_hash="xxh3_128:b")]
+    rows = cells(results_table(runs))
+    assert rows[2][0] == "exp1_4"
+    assert rows[3][0] == f"exp2_1 {OTHER_POOL}"
+
+
+def test_markdown_table_pads_columns():
+    assert markdown_table(["a", "bb"], [["ccc", "d"]]) == "| a   | bb |\n|-----|----|\n| ccc | d  |"
+
+
+@pytest.mark.parametrize(("text", "cell"), [("a|b", "a\\|b"), ("two\nlines", "two lines")])
+def test_a_cell_can_not_leave_its_table(text, cell):
+    assert escape_cell(text) == cell
