@@ -1,0 +1,272 @@
+"""The error explorer's data: a sample of queries, what each run retrieves for them, and the code, highlighted."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from sigjepa.errors import SigjepaError
+from sigjepa.evaluation.ranks import Ranks, cosine_scores
+
+HARDEST, EASIEST, CHANGED = "hardest", "easiest", "changed"
+"""Why a query is in the sample."""
+
+ESCAPES = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
+"""What must not stand in a script element as it is: it could end the element, or a line."""
+
+
+@dataclass(frozen=True)
+class FunctionText:
+    """What a reader sees of one function."""
+
+    signature: str
+    body: str
+    qualname: str
+    repository: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """What one run predicts for each query of a pool, and where the true body ranks.
+
+    ids: `[N]`. predictions: `[N, D]`. ranks: of the same N queries, in the same order.
+    """
+
+    ids: np.ndarray
+    predictions: np.ndarray
+    ranks: Ranks
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """One retrieved body: its cosine with the prediction, the teacher's with the true body, and whether it is it."""
+
+    id: int
+    cosine: float
+    teacher_cosine: float
+    match: Literal["true", "copy", ""]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one run gives for one query: the true body's best and worst rank and cosine, and the first bodies."""
+
+    optimistic: int
+    pessimistic: int
+    cosine: float
+    retrieved: tuple[Retrieved, ...]
+
+
+@dataclass(frozen=True)
+class SampledQuery:
+    """One query of the sample: why it is there, and one answer a run.
+
+    change: log2 of its rank in the first compared run over that in the second; above 0 is an improvement.
+    """
+
+    id: int
+    kinds: tuple[str, ...]
+    change: float | None
+    answers: tuple[Answer, ...]
+
+
+@dataclass(frozen=True)
+class ExplorerData:
+    """All that the error explorer shows; `pool` is the number of candidates of every query."""
+
+    runs: tuple[str, ...]
+    compared: tuple[str, str] | None
+    pool: int
+    queries: tuple[SampledQuery, ...]
+    functions: Mapping[int, FunctionText]
+
+    def json(self) -> str:
+        """JSON that may stand in a `<script>` element as it is; code is there once an id, as highlighted tokens."""
+        functions = {
+            str(key): asdict(text) | {"signature": highlight(text.signature), "body": highlight(text.body)}
+            for key, text in sorted(self.functions.items())
+        }
+        value = {
+            "runs": self.runs,
+            "compared": self.compared,
+            "pool": self.pool,
+            "queries": [asdict(query) for query in self.queries],
+            "functions": functions,
+        }
+        return script_json(value)
+
+
+def explore(
+    shown: Mapping[str, Retrieval],
+    bodies: Tensor,
+    functions: Mapping[int, FunctionText],
+    *,
+    queries: int,
+    compared: tuple[str, str] | None = None,
+    top: int = 5,
+) -> ExplorerData:
+    """Sample a pool's hardest, easiest and most changed queries and look up what every run retrieves for them.
+
+    bodies: `[N, D]` the pool's true bodies, in the order of the retrievals' ids. queries: how many of each kind.
+    compared: the two runs between which a change is measured; None leaves that kind out. Equal scores are put in the
+    order of ids. Raises SigjepaError when the runs and bodies are not of one pool, or a function's text is missing.
+    """
+    ids = checked_ids(shown, bodies, queries=queries, compared=compared, top=top)
+    expected = np.stack([(run.ranks.optimistic + run.ranks.pessimistic) / 2 for run in shown.values()])
+    predictions = torch.stack([torch.from_numpy(run.predictions).float() for run in shown.values()])
+    own = F.cosine_similarity(predictions, bodies.float()[None], dim=-1).numpy()
+    names = list(shown)
+    change = np.log2(expected[names.index(compared[0])] / expected[names.index(compared[1])]) if compared else None
+    kinds = sample_queries(ids, expected.mean(axis=0), own.mean(axis=0), change, queries)
+
+    rows = torch.tensor(list(kinds))
+    # One call for all runs and the teacher: what costs is finding the identical bodies of the pool.
+    scores = cosine_scores(torch.cat([*predictions[:, rows], bodies[rows].float()]), bodies)
+    *by_run, teacher = scores.view(len(shown) + 1, len(rows), -1).numpy()
+    needed = set(ids[rows].tolist())
+    placed = [[first_places(ids, line, top) for line in lines] for lines in by_run]
+    needed |= {int(ids[place]) for lines in placed for places in lines for place in places}
+    check_texts(needed, functions)
+
+    def answer(run: int, position: int, row: int) -> Answer:
+        line, ranks = by_run[run][position], shown[names[run]].ranks
+        retrieved = (
+            Retrieved(
+                int(ids[place]),
+                rounded(line[place]),
+                rounded(teacher[position][place]),
+                match(int(ids[row]), int(ids[place]), functions),
+            )
+            for place in placed[run][position]
+        )
+        return Answer(int(ranks.optimistic[row]), int(ranks.pessimistic[row]), rounded(line[row]), tuple(retrieved))
+
+    sampled = tuple(
+        SampledQuery(
+            int(ids[row]),
+            tuple(why),
+            None if change is None else rounded(change[row]),
+            tuple(answer(run, position, row) for run in range(len(names))),
+        )
+        for position, (row, why) in enumerate(kinds.items())
+    )
+    return ExplorerData(tuple(names), compared, len(ids), sampled, {one: functions[one] for one in sorted(needed)})
+
+
+def checked_ids(
+    shown: Mapping[str, Retrieval], bodies: Tensor, *, queries: int, compared: tuple[str, str] | None, top: int
+) -> np.ndarray:
+    """The ids `[N]` that all retrievals share; raises SigjepaError for what `explore` can't work with."""
+    if not shown:
+        raise SigjepaError("The error explorer has no run to show; give it at least one finished run.")
+    for name, value in (("queries", queries), ("top", top)):
+        if value < 1:
+            raise SigjepaError(f"The error explorer got {name}={value}; it must be at least 1.")
+    unknown = [name for name in compared or () if name not in shown]
+    if unknown:
+        raise SigjepaError(f"The error explorer can't compare '{unknown[0]}'; it shows {', '.join(shown)}.")
+    (first, reference), *_ = shown.items()
+    if len(reference.ids) == 0:
+        raise SigjepaError(f"The error explorer got no query: the pool of '{first}' is empty.")
+    for name, run in shown.items():
+        if not np.array_equal(run.ids, reference.ids):
+            raise SigjepaError(f"'{name}' and '{first}' rank other queries; explore runs of one pool and split.")
+        if run.predictions.shape != tuple(bodies.shape) or len(run.ids) != len(bodies):
+            raise SigjepaError(
+                f"'{name}' has predictions {list(run.predictions.shape)} for {len(run.ids)} queries, but there are "
+                f"bodies {list(bodies.shape)}; give it the teacher and split that it was tested on."
+            )
+        if not len(run.ids) == len(run.ranks.optimistic) == len(run.ranks.pessimistic):
+            raise SigjepaError(f"'{name}' has {len(run.ranks.optimistic)} ranks for {len(run.ids)} queries.")
+        if not np.isfinite(run.predictions).all():
+            raise SigjepaError(f"A prediction of '{name}' is NaN or infinite: the student diverged; leave it out.")
+    return reference.ids
+
+
+def sample_queries(
+    ids: np.ndarray, rank: np.ndarray, cosine: np.ndarray, change: np.ndarray | None, queries: int
+) -> dict[int, list[str]]:
+    """Rows of the sampled queries with their kinds, from `[N]` mean ranks, mean cosines and changes.
+
+    Among equal ranks a lower cosine is harder and a higher one easier, then the lower id comes first. A query whose
+    rank is the same in both runs is no change.
+    """
+    orders = {HARDEST: np.lexsort((ids, cosine, -rank)), EASIEST: np.lexsort((ids, -cosine, rank))}
+    if change is not None:
+        order = np.lexsort((ids, -np.abs(change)))
+        orders[CHANGED] = order[change[order] != 0]
+    kinds: dict[int, list[str]] = {}
+    for kind, order in orders.items():
+        for row in order[:queries].tolist():
+            kinds.setdefault(row, []).append(kind)
+    return kinds
+
+
+def first_places(ids: np.ndarray, scores: np.ndarray, top: int) -> np.ndarray:
+    """Places of the `top` highest of `scores` `[N]`, equal ones in the order of ids."""
+    return np.lexsort((ids, -scores))[:top]
+
+
+def check_texts(needed: set[int], functions: Mapping[int, FunctionText]) -> None:
+    """Raise SigjepaError when the text of a needed function is missing."""
+    missing = sorted(needed - functions.keys())
+    if missing:
+        named = ", ".join(map(str, missing[:5])) + (", …" if len(missing) > 5 else "")
+        raise SigjepaError(
+            f"The corpus has no text for {len(missing)} of {len(needed)} functions (ids {named}); "
+            "give the corpus that the runs were trained on."
+        )
+
+
+def match(query: int, retrieved: int, functions: Mapping[int, FunctionText]) -> Literal["true", "copy", ""]:
+    """Whether a retrieved body is the query's own, a copy of it byte for byte, or neither."""
+    if retrieved == query:
+        return "true"
+    return "copy" if functions[retrieved].body == functions[query].body else ""
+
+
+def rounded(value: float) -> float:
+    """A figure as precise as anyone reads it, which keeps the page small."""
+    return round(float(value), 4)
+
+
+def highlight(code: str) -> list[tuple[str, str]]:
+    """Python code as `(class, text)` tokens of one letter a class; texts joined are the code, line ends as newlines."""
+    from pygments.lexers import PythonLexer  # noqa: PLC0415 - only the page needs it
+    from pygments.token import (  # noqa: PLC0415 - as above
+        Comment,
+        Keyword,
+        Name,
+        Number,
+        Operator,
+        String,
+    )
+
+    classes = (
+        ("k", (Keyword, Operator.Word)),
+        ("s", (String,)),
+        ("c", (Comment,)),
+        ("m", (Number,)),
+        ("d", (Name.Decorator,)),
+        ("f", (Name.Function, Name.Class)),
+        ("b", (Name.Builtin,)),
+    )
+    tokens: list[tuple[str, str]] = []
+    for kind, text in PythonLexer(stripnl=False, ensurenl=False).get_tokens(code):
+        letter = next((letter for letter, families in classes if any(kind in one for one in families)), "")
+        if tokens and (tokens[-1][0] == letter or text.isspace()):
+            tokens[-1] = (tokens[-1][0], tokens[-1][1] + text)
+        else:
+            tokens.append((letter, text))
+    return tokens
+
+
+def script_json(value: Mapping[str, Any] | Sequence[Any] | str) -> str:
+    """Compact JSON without a sign that HTML or a script could read as its own."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).translate(ESCAPES)

@@ -1,0 +1,362 @@
+"""The report's page as a reader uses it, in a real browser: Chromium, without a network or a server.
+
+Set SIGJEPA_PAGE_SCREENSHOTS to a folder to keep pictures of it.
+"""
+
+import argparse
+import configparser
+import inspect
+import os
+import re
+import shlex
+import shutil
+import textwrap
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from playwright.sync_api import expect, sync_playwright
+
+from sigjepa.corpus.functions import Function, extract_functions
+from sigjepa.corpus.words import split_identifier
+from sigjepa.evaluation.ranks import pool_ranks
+from sigjepa.reporting.explorer import FunctionText, Retrieval, explore
+from sigjepa.reporting.page import render_page
+
+QUERIES, WIDTH = 12, 64
+RUNS = {"exp1_4": 2.5, "exp2_1": 3.0, "exp2_2": 2.0, "hardneg_curriculum": 1.2}  # and how far off each predicts
+HOSTILE = '</script><script>window.pwned=1</script><img src=x onerror="window.pwned=1"><!--\u2028'
+MARKDOWN = f"# A report\n\n## Results\n\n| run | test/rank10 |\n| --- | --- |\n| exp1_4 | 12.3 |\n\n{HOSTILE}\n"
+
+
+def embed(bodies):
+    """`[N, D]` sums of one random vector a word: equal bodies get equal rows, like ones near rows."""
+    vectors, generator = {}, np.random.default_rng(0)
+    rows = []
+    for body in bodies:
+        row = np.zeros(WIDTH)
+        for word, count in Counter(split_identifier(body)).items():
+            if word not in vectors:
+                vectors[word] = generator.normal(size=WIDTH)
+            row += np.log1p(count) * vectors[word]
+        rows.append(row / np.linalg.norm(row))
+    return torch.from_numpy(np.array(rows, dtype=np.float32))
+
+
+def real_functions():
+    functions = []
+    for module in (argparse, configparser, shlex, textwrap):
+        source = Path(inspect.getsourcefile(module)).read_bytes()
+        found, _ = extract_functions(source, repository="cpython", path=f"{module.__name__}.py")
+        functions += found
+    hostile = Function(
+        HOSTILE, "hostile.py", "zz_hostile", 1, f'def zz_hostile(code="""{HOSTILE}"""):', HOSTILE, f"# {HOSTILE}\nx = 1"
+    )
+    return [*functions, hostile]
+
+
+@pytest.fixture(scope="module")
+def explorer():
+    functions = real_functions()
+    bodies = embed([one.body for one in functions])
+    generator = np.random.default_rng(1)
+    shown = {}
+    for name, noise in RUNS.items():
+        predictions = bodies + noise * torch.from_numpy(generator.normal(size=bodies.shape) / WIDTH**0.5).float()
+        predictions[-1] = -bodies[-1] if name != "exp2_1" else bodies[-1]  # the hostile one is among the hardest
+        shown[name] = Retrieval(np.arange(len(bodies)), predictions.numpy(), pool_ranks(predictions, bodies))
+    texts = {
+        row: FunctionText(one.signature, one.body, one.qualname, one.repository, one.path)
+        for row, one in enumerate(functions)
+    }
+    return explore(shown, bodies, texts, queries=QUERIES, compared=("exp1_4", "hardneg_curriculum"))
+
+
+@pytest.fixture(scope="module")
+def address(explorer, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    path = folder / "report.html"
+    path.write_text(render_page(MARKDOWN, folder, explorer=explorer, title="A report"), encoding="utf-8")
+    return path.as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    executable = shutil.which("chromium")
+    if executable is None:
+        if os.environ.get("SIGJEPA_REQUIRE_CHROMIUM") == "1":
+            pytest.fail("SIGJEPA_REQUIRE_CHROMIUM=1, but there is no `chromium` on PATH")
+        pytest.skip("no `chromium` on PATH: apt-get install chromium")
+    switches = ("no-first-run", "background-networking", "component-update", "sync")
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+    arguments += [f"--disable-{switch}" for switch in switches[1:]]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser, address):
+    """Open the page, at a view of it when given; complaints and requests are checked when the test ends."""
+    contexts, complaints, requests = [], [], []
+
+    def go(view="", **options):
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(5000)
+        page.on("console", lambda message: complaints.append(message.text) if message.type != "log" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url.partition("#")[0]))
+        page.goto(address + view)
+        return page
+
+    yield go
+    for context in contexts:
+        context.close()
+    assert complaints == []
+    assert set(requests) == {address}
+
+
+def eventually(page, condition, seconds=6.0):
+    """Wait for a condition; `wait_for_function` would evaluate a string in the page, which its policy forbids."""
+    end = time.monotonic() + seconds
+    while not page.evaluate(condition):
+        assert time.monotonic() < end, condition
+        page.wait_for_timeout(50)
+
+
+def shown(page):
+    return page.locator(".query:visible")
+
+
+def names(page):
+    return page.locator(".query:visible .query-name").all_inner_texts()
+
+
+def ids(page):
+    return [int(one) for one in page.locator(".query:visible").evaluate_all("all => all.map(one => one.dataset.id)")]
+
+
+def expected(answer):
+    return (answer.optimistic + answer.pessimistic) / 2
+
+
+def ranks_of(explorer, page, run):
+    place = {query.id: query for query in explorer.queries}
+    return [expected(place[one].answers[explorer.runs.index(run)]) for one in ids(page)]
+
+
+def test_nothing_in_the_page_runs_but_its_own_script(visit, explorer):
+    page = visit()
+    for query in page.locator(".query").all():
+        query.locator("summary").click()
+    assert page.evaluate("window.pwned") is None
+    assert page.locator("#explorer img").count() == 0
+    hostile = page.locator(".query", has=page.get_by_text("zz_hostile", exact=True)).first
+    assert HOSTILE in hostile.locator(".asked .code").nth(0).evaluate("box => box.textContent")
+    assert hostile.locator(".asked .code").nth(1).evaluate("box => box.textContent") == f"# {HOSTILE}\nx = 1"
+    assert page.locator(".query[open]").count() == len(explorer.queries)
+
+
+def test_search_shrinks_the_list_and_marks_the_words(visit, explorer):
+    page = visit()
+    total = len(explorer.queries)
+    expect(page.locator("#explorer-count")).to_have_text(f"{total} of {total} queries")
+    page.get_by_label("Search", exact=True).fill("PARSER self.")
+    texts = {
+        query.id: "\n".join((one.signature, one.body, one.qualname, one.repository, one.path)).lower()
+        for query in explorer.queries
+        for one in [explorer.functions[query.id]]
+    }
+    wanted = {key for key, text in texts.items() if "parser" in text and "self." in text}
+    assert 0 < len(wanted) < total
+    assert set(ids(page)) == wanted
+    expect(page.locator("#explorer-count")).to_have_text(f"{len(wanted)} of {total} queries")
+    shown(page).first.locator("summary").click()
+    expect(page.locator(".query[open] .retrieved")).to_have_count(5)
+    marks = {one.lower() for one in page.locator(".query[open] mark").all_inner_texts()}
+    assert marks == {"parser", "self", "."}  # a mark is one piece a token
+    background = page.locator(".query[open] mark").first.evaluate("one => getComputedStyle(one).backgroundColor")
+    assert background == "rgb(255, 226, 138)"
+    page.get_by_label("Search", exact=True).fill("no function holds this")
+    assert ids(page) == []
+    page.get_by_role("button", name="Clear filters").click()
+    assert len(ids(page)) == total
+    assert page.locator("#explorer mark").count() == 0
+
+
+def test_filters_and_sorting(visit, explorer):
+    page = visit()
+    for kind, label in (("hardest", "Hardest"), ("easiest", "Easiest"), ("changed", "Largest change")):
+        page.get_by_label(label).check()
+        assert set(ids(page)) == {query.id for query in explorer.queries if kind in query.kinds}
+        assert len(ids(page)) == QUERIES
+    page.get_by_label("All", exact=True).check()
+    for run in ("exp2_1", "hardneg_curriculum"):
+        page.get_by_label("Retrieved by").select_option(run)
+        everything = []
+        for choice, above, up_to in (("first", 0, 1), ("ten", 1, 10), ("beyond", 10, explorer.pool)):
+            page.get_by_label("Its rank").select_option(choice)
+            found = ranks_of(explorer, page, run)
+            assert all(above < rank <= up_to for rank in found)
+            everything += found
+        assert len(everything) == len(explorer.queries)
+        page.get_by_label("Its rank").select_option("any")
+        page.get_by_label("Sort").select_option("worst")
+        assert ranks_of(explorer, page, run) == sorted(everything, reverse=True)
+        page.get_by_label("Sort").select_option("best")
+        assert ranks_of(explorer, page, run) == sorted(everything)
+    page.get_by_label("Sort").select_option("name")
+    letters = [name.lower() for name in names(page)]
+    assert letters == sorted(letters)
+    page.get_by_label("Sort").select_option("change")
+    changes = {query.id: abs(query.change) for query in explorer.queries}
+    assert [changes[one] for one in ids(page)] == sorted(changes.values(), reverse=True)
+
+
+def test_an_open_query_shows_what_the_run_retrieves(visit, explorer):
+    page = visit()
+    page.get_by_label("Retrieved by").select_option("hardneg_curriculum")
+    page.get_by_label("Sort").select_option("best")
+    assert page.locator(".retrieved").count() == 0  # built when opened
+    query = {one.id: one for one in explorer.queries}[ids(page)[0]]
+    page.locator(".query summary").first.focus()
+    page.keyboard.press("Enter")
+    opened = page.locator(".query[open]")
+    expect(opened.locator(".retrieved")).to_have_count(5)
+    cosines = [float(one) for one in opened.locator(".retrieved-cosine").all_inner_texts()]
+    assert cosines == sorted(cosines, reverse=True)
+    answer = query.answers[explorer.runs.index("hardneg_curriculum")]
+    assert cosines == pytest.approx([one.cosine for one in answer.retrieved], abs=6e-4)
+    assert opened.locator(".retrieved.is-true .retrieved-match").inner_text() == "true body"
+    body = explorer.functions[query.id].body
+    assert opened.locator(".asked .code").nth(1).inner_text().strip() == body.strip()
+    words = set(split_identifier(explorer.functions[query.id].signature))
+    shared = {one.lower() for one in opened.locator(".shared").all_inner_texts()}
+    assert shared
+    assert shared <= words
+    page.get_by_label("Retrieved by").select_option("exp2_1")
+    answer = query.answers[explorer.runs.index("exp2_1")]
+    cosines = [float(one) for one in opened.locator(".retrieved-cosine").all_inner_texts()]
+    assert cosines == pytest.approx([one.cosine for one in answer.retrieved], abs=6e-4)
+
+
+def test_a_long_body_is_cut_until_asked_for(visit, explorer):
+    page = visit()
+    long = next(one.id for one in explorer.queries if explorer.functions[one.id].body.count("\n") >= 45)
+    query = page.locator(f".query[data-id='{long}']")
+    query.locator("summary").click()
+    box = query.locator(".asked .code").nth(1)
+    assert box.evaluate("box => box.textContent.split('\\n').length") == 40
+    query.locator(".asked .show-all").click()
+    assert box.evaluate("box => box.textContent") == explorer.functions[long].body
+    assert query.locator(".asked .show-all").count() == 0
+
+
+def test_the_address_holds_the_view(visit, explorer):
+    page = visit()
+    page.get_by_label("Search", exact=True).fill("def")
+    page.get_by_label("Easiest").check()
+    page.get_by_label("Retrieved by").select_option("exp2_2")
+    page.get_by_label("Sort").select_option("name")
+    shown(page).nth(1).locator("summary").click()
+    expect(page.locator(".query[open] .retrieved")).to_have_count(5)
+    eventually(page, "location.hash.includes('open=')")
+    before = (ids(page), page.locator(".query[open]").get_attribute("data-id"))
+
+    again = visit(page.evaluate("location.hash"))
+    assert again.get_by_label("Search", exact=True).input_value() == "def"
+    assert again.get_by_label("Easiest").is_checked()
+    assert again.get_by_label("Retrieved by").input_value() == "exp2_2"
+    assert (ids(again), again.locator(".query[open]").get_attribute("data-id")) == before
+    assert again.locator(".query[open] .retrieved").count() == 5
+    assert again.evaluate("scrollY") > 0  # a link to a view leads to the explorer
+
+    unknown = visit("#explorer:run=nobody&kind=odd&sort=x&open=99999,zz&search=def")
+    assert len(ids(unknown)) == len(explorer.queries)
+    assert unknown.get_by_label("Retrieved by").input_value() == "exp1_4"
+
+
+def test_a_refresh_keeps_the_readers_place(browser, explorer, tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text(render_page(MARKDOWN, tmp_path, explorer=explorer, refresh_seconds=2), encoding="utf-8")
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.goto(path.as_uri())
+    page.get_by_label("Sort").select_option("name")
+    shown(page).nth(3).locator("summary").click()
+    eventually(page, "location.hash.includes('open=')")
+    view = page.evaluate("location.hash")
+    page.evaluate("window.before = true; scrollTo({ top: 700, behavior: 'instant' })")
+    page.wait_for_event("load", timeout=8000)
+    assert page.evaluate("window.before") is None
+    eventually(page, "Math.abs(scrollY - 700) < 3")
+    assert page.locator(".query[open] .retrieved").count() == 5
+    assert page.evaluate("location.hash") == view
+    context.close()
+
+
+def background(page):
+    return page.evaluate("getComputedStyle(document.body).backgroundColor")
+
+
+def test_light_and_dark(visit):
+    light, dark = visit(color_scheme="light"), visit(color_scheme="dark")
+    day, night = background(light), background(dark)
+    assert day != night
+    for page, other in ((light, night), (dark, day)):
+        colour = page.locator("#explorer-app").evaluate("one => getComputedStyle(one).color")
+        page.locator("#theme").click()
+        assert background(page) == other
+        assert page.locator("#explorer-app").evaluate("one => getComputedStyle(one).color") != colour
+
+
+def test_on_a_phone_only_code_scrolls_sideways(visit):
+    page = visit(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+    for index in range(3):
+        shown(page).nth(index).locator("summary").click()
+    expect(page.locator(".query[open] .retrieved")).to_have_count(15)
+    assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+    assert page.evaluate("innerWidth") == 360
+    assert page.locator(".code").evaluate_all("all => all.some(one => one.scrollWidth > one.clientWidth)")
+
+
+def test_without_scripts_a_note_says_so(visit):
+    page = visit(java_script_enabled=False)
+    expect(page.get_by_text("The error explorer needs JavaScript.")).to_be_visible()
+    expect(page.locator("#explorer-app")).to_be_hidden()
+    expect(page.get_by_role("heading", name="Results")).to_be_visible()
+
+
+def test_keys_reach_everything(visit):
+    page = visit()
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.name") == "search"
+    reached = []
+    for _ in range(6):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.name || document.activeElement.tagName"))
+    assert reached == ["kind", "run", "rank", "sort", "SUMMARY", "SUMMARY"]
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
+
+
+@pytest.mark.skipif("SIGJEPA_PAGE_SCREENSHOTS" not in os.environ, reason="SIGJEPA_PAGE_SCREENSHOTS names no folder")
+def test_pictures(visit):
+    folder = Path(os.environ["SIGJEPA_PAGE_SCREENSHOTS"])
+    for name, options in (
+        ("light", {"color_scheme": "light"}),
+        ("dark", {"color_scheme": "dark"}),
+        ("phone", {"viewport": {"width": 360, "height": 740}, "device_scale_factor": 2}),
+    ):
+        page = visit("#explorer:search=parser&kind=easiest&run=hardneg_curriculum", **options)
+        shown(page).first.locator("summary").click()
+        page.screenshot(path=folder / f"{name}.png")
+        assert re.search("open=", page.evaluate("location.hash"))
+        page = visit("#explorer:", **options)
+        page.screenshot(path=folder / f"{name}-list.png")

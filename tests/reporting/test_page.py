@@ -1,0 +1,97 @@
+import re
+
+import pytest
+from markdown_it import MarkdownIt
+
+from sigjepa.errors import SigjepaError
+from sigjepa.reporting.page import align_numbers, figure, inline_svg, render_page
+from sigjepa.reporting.plots import plot_curves
+
+PNG = bytes.fromhex("89504e470d0a1a0a")
+
+
+@pytest.fixture
+def page(make_run, tmp_path):
+    """A page with a heading, a table and two figures, one as SVG and one as PNG."""
+    plot_curves([make_run("a")], tmp_path / "figures" / "curves")
+    plot_curves([make_run("b")], tmp_path / "figures" / "again")
+    (tmp_path / "figures" / "photo.png").write_bytes(PNG)
+    images = "\n\n".join(f"![about {name}](figures/{name}.png)" for name in ("curves", "again", "photo"))
+    markdown = f"# Runs\n\n## What the figures support\n\n| run | rank |\n|---|---|\n| a | 1.5 |\n\n{images}\n"
+    return render_page(markdown, tmp_path, title="a <title>")
+
+
+def test_a_page_needs_nothing_but_itself(page):
+    assert not re.search(r'(src|href)="(?!#|data:)', page)
+    assert not re.search(r"@import|url\((?!#)", page)
+    assert "default-src 'none'" in page
+
+
+def test_figures_are_inline_and_their_ids_differ(page):
+    assert page.count("<svg") == 2
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    for name in re.findall(r'(?:url\(#|href="#)([^)"]+)', page):
+        assert name in ids
+    assert "currentColor" in page
+    assert "#010203" not in page
+    assert "<figcaption>about photo</figcaption>" in page
+    assert "data:image/png;base64,iVBORw0KGgo=" in page
+
+
+def test_contents_lead_to_the_headings(page):
+    assert '<a href="#what-the-figures-support">What the figures support</a>' in page
+    assert '<h2 id="what-the-figures-support">' in page
+
+
+def test_the_title_is_escaped_and_refresh_is_asked_for_only_when_watching(page, tmp_path):
+    assert "<title>a &lt;title&gt;</title>" in page
+    assert 'http-equiv="refresh"' not in page
+    assert '<meta http-equiv="refresh" content="30">' in render_page("# t", tmp_path, refresh_seconds=30)
+
+
+def test_html_in_the_markdown_is_shown_and_not_run(tmp_path):
+    attacks = ["<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "[x](javascript:alert(1))"]
+    markdown = "# t\n\n" + "\n\n".join(attacks) + f"\n\n| {attacks[0]} |\n|---|\n| {attacks[1]} |\n"
+    page = render_page(markdown, tmp_path)
+    assert page.count("<script>") == 1  # the page's own
+    assert "<img src=x" not in page
+    assert 'href="javascript' not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def test_captions_are_escaped(tmp_path):
+    (tmp_path / "a.png").write_bytes(PNG)
+    assert 'alt="a&quot; onload=&quot;x"' in figure('a" onload="x', tmp_path / "a.png")
+    svg = '<?xml version="1.0"?><svg width="9pt" viewBox="0 0 9 9"><g id="g"/></svg>'
+    assert 'aria-label="&lt;b&gt;"' in inline_svg(svg, "a", "<b>")
+
+
+def test_a_missing_image_is_named(tmp_path):
+    with pytest.raises(SigjepaError, match=r"figures/curves\.png, which is not there"):
+        render_page("![x](figures/curves.png)", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("cells", "numeric"),
+    [
+        (["1.5", "-2", "+3.10"], True),
+        (["70.89 ± 2.9", "", "—"], True),
+        (["+1.0 to +2.0", "60.1 (best of 2 seeds) (stop)", "18.8 %"], True),
+        (["< 0.001", "never", "1,234"], True),
+        (["1.5", "worse"], False),
+        (["exp1_4"], False),
+        (["—", ""], False),
+        (["2 apples"], False),
+    ],
+)
+def test_columns_of_numbers_are_set_right(cells, numeric):
+    rows = "\n".join(f"| {cell} |" for cell in cells)
+    tokens = MarkdownIt("commonmark").enable("table").parse(f"| head |\n|---|\n{rows}\n")
+    align_numbers(tokens)
+    classes = {token.attrGet("class") for token in tokens if token.type in ("th_open", "td_open")}
+    assert classes == ({"number"} if numeric else {None})
+
+
+def test_tables_scroll_by_themselves(page):
+    assert re.search(r'<div class="table"[^>]*>\s*<table>', page)
