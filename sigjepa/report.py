@@ -1,28 +1,82 @@
-"""Compare runs: `python -m sigjepa.report runs=multirun/<sweep>` prints their table and draws their curves."""
+"""Compare runs: `python -m sigjepa.report runs=multirun/<sweep>` writes one folder with all that they can tell."""
 
+import logging
+import shlex
+import sys
+import time
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
-from sigjepa.artifacts import atomic_path
 from sigjepa.entry import entry_point
 from sigjepa.instantiate import plain
-from sigjepa.reporting.plots import plot_curves
-from sigjepa.reporting.runs import find_runs
-from sigjepa.reporting.tables import results_table
+from sigjepa.reporting.folder import check_comparable, write_report
+from sigjepa.reporting.runs import FINISHED, Run, find_runs, finished_runs, latest_folder
+
+log = logging.getLogger(__name__)
+
+ROOTS = (Path("multirun"), Path("outputs"))
 
 
 def report(config: DictConfig) -> None:
-    """Write `results.md` and `curves.png` of the runs below the folders that `runs` names."""
+    """Write `report.md`, `report.html` and `figures/` of the runs below the folders that `runs` names."""
     resolved = plain(config)
-    named = resolved["runs"]
-    runs = find_runs([Path(folder) for folder in ([named] if isinstance(named, str) else named)])
-    output = Path(resolved["output"])
-    table = results_table(runs)
-    with atomic_path(output / "results.md") as temporary:
-        temporary.write_text(table + "\n", encoding="utf-8")
-    plot_curves(runs, output / "curves.png", resolved["metric"])
-    print(f"{table}\n{len(runs)} runs; written to {output}")
+    watch, seconds = bool(resolved["watch"]), float(resolved["refresh_seconds"])
+    folders = run_folders(resolved["runs"])
+    seen: object = None
+    while True:
+        state = written_state(folders)
+        if state != seen:
+            seen = state
+            runs = find_runs(folders)
+            write_once(runs, resolved)
+            if not watch or all(run.status in (FINISHED, "failed") for run in runs):
+                return
+        time.sleep(seconds)
+
+
+def run_folders(named: str | list[str]) -> list[Path]:
+    """The folders that `runs` names: one, several, or the latest."""
+    if named == "latest":
+        folder = latest_folder(ROOTS)
+        log.info("the latest runs are in %s", folder)
+        return [folder]
+    return [Path(folder) for folder in ([named] if isinstance(named, str) else named)]
+
+
+def written_state(folders: list[Path]) -> object:
+    """What changes whenever a run below `folders` begins, validates an epoch, or ends."""
+    paths = (path for folder in folders for name in ("summary.json", "metrics.csv") for path in folder.rglob(name))
+    return sorted((str(path), path.stat().st_mtime_ns) for path in paths)
+
+
+def write_once(runs: list[Run], resolved: dict[str, Any]) -> None:
+    """Write the report of `runs` as they are now."""
+    started = time.perf_counter()
+    finished = [run for run in runs if run.status == FINISHED] if resolved["watch"] else finished_runs(runs)
+    check_comparable(finished, resolved["allow_different_pools"])
+    page = write_report(
+        runs,
+        Path(resolved["output"]),
+        command=shlex.join(["python", "-m", "sigjepa.report", *sys.argv[1:]]),
+        baseline=resolved["baseline"],
+        split=resolved["split"],
+        metric=resolved["metric"],
+        epochs=resolved["epochs"],
+        published=resolved["published"],
+        data_dir=Path(resolved["data_dir"]) if resolved["data_dir"] else None,
+        explorer_queries=resolved["explorer_queries"],
+        refresh_seconds=int(resolved["refresh_seconds"]) if resolved["watch"] else None,
+    )
+    if resolved["wandb"] is not None and finished:
+        from sigjepa.training.wandb_records import log_report, result_rows  # noqa: PLC0415 - Lightning is slow to import
+
+        figures = {path.stem: path for path in sorted((page.parent / "figures").glob("*.png"))}
+        results = result_rows({f"{run.experiment}, seed {run.seed}": run.summary for run in finished})
+        group = resolved["group"] or finished[0].folder.resolve().parent.name
+        log_report(page.parent, resolved["project"], group, figures, {"results": results}, mode=resolved["wandb"])
+    print(f"{len(finished)} of {len(runs)} runs finished; {page} written in {time.perf_counter() - started:.1f} s")
 
 
 main = entry_point("report")(report)

@@ -1,0 +1,63 @@
+"""Baselines and the teacher's ceiling without training a student: `python -m sigjepa.evaluate baseline=all`."""
+
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+
+from sigjepa.artifacts import write_json
+from sigjepa.data.datamodule import FunctionDataModule
+from sigjepa.entry import entry_point
+from sigjepa.errors import SigjepaError
+from sigjepa.evaluation.baselines import measure_baselines
+from sigjepa.evaluation.ceiling import fit_residuals
+from sigjepa.evaluation.pools import read_pools
+from sigjepa.instantiate import RUN_KEYS, check_keys, instantiate, plain
+from sigjepa.reporting.ceilings import Ceiling, ceiling_text, measure_ceiling, measure_space
+from sigjepa.reporting.runs import FINISHED, Run, read_run
+from sigjepa.reporting.tables import baseline_table
+from sigjepa.training.run_directory import write_baselines
+
+
+def evaluate(config: DictConfig) -> None:
+    """Measure the baselines that `baseline` names, and the ceiling that the teacher's space sets, and print both."""
+    resolved = plain(config)
+    check_keys(resolved, (*RUN_KEYS, "run", "split"))
+    run = finished_run(Path(resolved["run"])) if resolved["run"] else None
+    datamodule: FunctionDataModule = instantiate(config.data, resolved["allowed_targets"])
+    datamodule.prepare_data()
+    datamodule.setup("fit")
+    data = datamodule.artifacts()
+    if run is not None and run.pool() != data.corpus.hash:
+        raise SigjepaError(
+            f"{run.folder} was trained on the corpus {run.pool()}, but this command composes {data.corpus.hash}; "
+            "give the same data= and corpus= as the run had."
+        )
+    pools = read_pools(data.corpus, data.shards.signature_pooled, datamodule.targets)
+    baselines = measure_baselines(resolved["baseline"], pools)
+    output, split = Path(resolved["paths"]["run_dir"]), resolved["split"]
+    write_baselines(output, baselines)
+    ids = {name: torch.from_numpy(pool.ids) for name, pool in pools.items()}
+    if run is not None:
+        ceiling = measure_ceiling([run], datamodule.targets, ids["train"], split)
+    else:  # the errors of the teacher's own signature embedding stand in for a student's
+        residuals = fit_residuals(pools["val"].signature_pooled, pools["val"].body_pooled, ids["val"])
+        space = measure_space(datamodule.targets, ids["train"], ids[split], residuals)
+        ceiling = Ceiling(split, "the teacher's own signature embedding", *space, {})
+    write_json(output / "ceiling.json", ceiling.as_dict())
+    print(baseline_table({name: baseline.metrics for name, baseline in baselines.items()}))
+    print("", *ceiling_text(ceiling), f"written to {output}", sep="\n\n")
+
+
+def finished_run(folder: Path) -> Run:
+    """The run in `folder`; raises SigjepaError when it is not finished."""
+    run = read_run(folder)
+    if run.status != FINISHED:
+        raise SigjepaError(f"{folder} is no finished run ({run.status}: {run.reason}); give run= another one.")
+    return run
+
+
+main = entry_point("evaluate")(evaluate)
+
+if __name__ == "__main__":
+    main()

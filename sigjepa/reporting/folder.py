@@ -1,0 +1,191 @@
+"""The report's folder: `report.md`, `report.html` and `figures/`, from run directories alone."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean
+
+import torch
+
+from sigjepa.artifacts import atomic_path
+from sigjepa.errors import SigjepaError
+from sigjepa.reporting import sections
+from sigjepa.reporting.ceilings import DIRECTIONS, ceiling_text, measure_ceiling
+from sigjepa.reporting.comparison import MAIN_METRIC, Comparison, compare
+from sigjepa.reporting.evidence import Evidence, open_evidence, same_teacher
+from sigjepa.reporting.explorer import ExplorerData, FunctionText, Retrieval, explore
+from sigjepa.reporting.page import render_page
+from sigjepa.reporting.plots import GAUGES, MINED_GAUGES, plot_ceiling, plot_curves, plot_differences, plot_gauges
+from sigjepa.reporting.runs import FINISHED, Run, by_experiment
+from sigjepa.reporting.tables import LABELS
+
+LEVELS = ("zero_shot", "zero_shot_centred", "bm25", "fusion")
+"""Baselines whose level the curves are drawn against."""
+
+
+def check_comparable(finished: Sequence[Run], allow_different_pools: bool) -> None:
+    """Raise SigjepaError when runs are of different pools, unless the reader asked to see them side by side."""
+    pools = {run.pool(): run for run in reversed(finished)}
+    if len(pools) > 1 and not allow_different_pools:
+        named = "; ".join(f"{run.folder} has {pool}" for pool, run in list(pools.items())[::-1][:2])
+        raise SigjepaError(
+            f"The runs are of {len(pools)} different corpora, so of different pools: {named}. Their ranks can't be "
+            "compared. Report them one by one, or mark them side by side with allow_different_pools=true."
+        )
+
+
+def report_markdown(
+    runs: Sequence[Run],
+    figures: Path,
+    *,
+    command: str,
+    baseline: str | None,
+    split: str,
+    metric: str,
+    epochs: Sequence[int],
+    published: bool,
+    evidence: Evidence | SigjepaError,
+) -> str:
+    """The whole report as Markdown; its figures are drawn into `figures`.
+
+    Before any run is finished it has their list and their curves. evidence: of the first finished run, or why it could
+    not be opened. Raises SigjepaError for a file that can't be read.
+    """
+    finished = [run for run in runs if run.status == FINISHED]
+    written = [run for run in runs if (run.folder / "metrics.csv").exists() and (run in finished or run.metrics)]
+    parts = [f"# {title_of(runs)}\n"]
+    if not finished:
+        parts.append(sections.runs_section(runs))
+        if written:
+            parts.append(sections.curves_section(written, metric, epochs, published))
+            plot_curves(written, figures / "curves", metric)
+        return "\n".join(parts)
+    comparison = compare(finished, baseline or finished[0].experiment, split=split)
+    draw_figures(finished, written, comparison, figures, metric)
+    parts += [
+        sections.conclusions_section(comparison),
+        sections.runs_section(runs),
+        sections.results_section(finished, comparison, published),
+        sections.curves_section(written, metric, epochs, published),
+        sections.tests_section(comparison),
+        ceiling_section(finished, split, evidence, figures),
+        sections.hard_negatives_section(finished),
+        sections.health_section(finished),
+        sections.configuration_section(finished),
+        sections.origin_section(finished, command),
+    ]
+    return "\n".join(parts)
+
+
+def title_of(runs: Sequence[Run]) -> str:
+    """What the report is called: its experiments."""
+    return f"sigjepa: {', '.join(by_experiment(runs))}"
+
+
+def draw_figures(
+    finished: Sequence[Run], written: Sequence[Run], comparison: Comparison, figures: Path, metric: str
+) -> None:
+    """Curves, differences and gauges."""
+    measured = finished[0].baselines
+    levels = {LABELS[name]: measured[name][metric] for name in LEVELS if metric in measured.get(name, {})}
+    plot_curves(written, figures / "curves", metric, levels)
+    plot_gauges(finished, figures / "health", GAUGES)
+    if any(run.provenance["hard_negatives"] for run in finished):
+        plot_gauges([run for run in finished if run.provenance["hard_negatives"]], figures / "mined", MINED_GAUGES)
+    differences = {
+        f"{one.experiment} - {LABELS.get(one.reference, one.reference)}": (one.difference, *one.effect.interval)
+        for one in (*comparison.experiments, *comparison.trivial)
+        if one.metric == MAIN_METRIC and one.effect is not None and one.reference != "mean_body"  # off the scale
+    }
+    title = f"difference in {comparison.split}/{MAIN_METRIC}, percentage points, 95 % interval"
+    plot_differences(differences, figures / "differences", title)
+
+
+def ceiling_section(finished: Sequence[Run], split: str, evidence: Evidence | SigjepaError, figures: Path) -> str:
+    """The teacher's ceiling and why runs miss, or what is missing to tell."""
+    if isinstance(evidence, SigjepaError):
+        return sections.section("The teacher's ceiling", f"Not measured: {evidence}")
+    served = same_teacher(finished[0], finished)
+    train_ids = torch.from_numpy(evidence.corpus.ids("train"))
+    ceiling = measure_ceiling(served, evidence.targets, train_ids, split)
+    curves = {
+        DIRECTIONS[curve.directions]: dict(zip(curve.cosines, curve.means["rank10"], strict=True))
+        for curve in ceiling.curves
+    }
+    points = {
+        name: tuple(mean(run.summary[f"{split}/{key}"] for run in members) for key in ("cosine", "rank10"))
+        for name, members in by_experiment(served).items()
+    }
+    plot_ceiling(curves, points, figures / "ceiling")
+    return sections.section(
+        "The teacher's ceiling",
+        *ceiling_text(ceiling),
+        sections.image("Rank@10 by cosine, and where the runs are", "ceiling"),
+    )
+
+
+def write_report(
+    runs: Sequence[Run],
+    output: Path,
+    *,
+    command: str,
+    baseline: str | None,
+    split: str,
+    metric: str,
+    epochs: Sequence[int],
+    published: bool,
+    data_dir: Path | None,
+    explorer_queries: int,
+    refresh_seconds: int | None,
+) -> Path:
+    """Write `report.md`, `report.html` and `figures/` of `runs` into `output`; returns the page's path."""
+    finished = [run for run in runs if run.status == FINISHED]
+    evidence = evidence_or_reason(finished, data_dir)
+    markdown = report_markdown(
+        runs,
+        output / "figures",
+        command=command,
+        baseline=baseline,
+        split=split,
+        metric=metric,
+        epochs=epochs,
+        published=published,
+        evidence=evidence,
+    )
+    with atomic_path(output / "report.md") as temporary:
+        temporary.write_text(markdown, encoding="utf-8")
+    explorer = None
+    if not isinstance(evidence, SigjepaError) and explorer_queries > 0:
+        explorer = explore_runs(finished, baseline or finished[0].experiment, split, evidence, explorer_queries)
+    page = render_page(markdown, output, explorer=explorer, title=title_of(runs), refresh_seconds=refresh_seconds)
+    with atomic_path(output / "report.html") as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return output / "report.html"
+
+
+def evidence_or_reason(finished: Sequence[Run], data_dir: Path | None) -> Evidence | SigjepaError:
+    """The evidence of the first finished run; without it a report has neither ceiling nor explorer, and says why."""
+    try:
+        if not finished:
+            raise SigjepaError("no run is finished.")
+        return open_evidence(finished[0], data_dir)
+    except SigjepaError as error:
+        return error
+
+
+def explore_runs(finished: Sequence[Run], baseline: str, split: str, evidence: Evidence, queries: int) -> ExplorerData:
+    """The error explorer of one run of each experiment, the first seed's.
+
+    Largest changes are between the baseline experiment and the one that differs most from it on the split.
+    """
+    shown = {name: runs[0] for name, runs in by_experiment(same_teacher(finished[0], finished)).items()}
+    retrievals = {name: Retrieval(*run.predictions(split), run.ranks(split)[1]) for name, run in shown.items()}
+    ids = next(iter(retrievals.values())).ids
+    columns = {name: evidence.corpus.column(name) for name in FunctionText.__dataclass_fields__}
+    texts = {int(one): FunctionText(**{name: column[one] for name, column in columns.items()}) for one in ids}
+    level = f"{split}/{MAIN_METRIC}"
+    others = [name for name in shown if name != baseline and baseline in shown]
+    furthest = max(
+        others, key=lambda name: abs(shown[name].summary[level] - shown[baseline].summary[level]), default=None
+    )
+    compared = (baseline, furthest) if furthest is not None else None
+    return explore(retrievals, evidence.targets[ids].float(), texts, queries=queries, compared=compared)

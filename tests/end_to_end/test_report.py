@@ -1,0 +1,131 @@
+"""The report and the evaluation of real runs, as a user starts them."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+
+EXPERIMENTS = ["exp1_4", "exp2_1", "exp2_2", "hardneg_curriculum"]
+
+
+@pytest.fixture(scope="module")
+def reported(sweep, run, tmp_path_factory):
+    """The report of the sweep, and what the command printed."""
+    folder = tmp_path_factory.mktemp("reported")
+    done = run("report", f"runs={sweep}", "explorer_queries=3", cwd=folder)
+    return folder / "report", done.stdout
+
+
+def test_a_sweep_becomes_one_folder(reported):
+    output, printed = reported
+    assert "4 of 4 runs finished" in printed
+    assert {path.name for path in output.iterdir()} == {"report.md", "report.html", "figures"}
+    drawn = {path.stem for path in (output / "figures").iterdir()}
+    assert drawn == {"curves", "differences", "health", "mined", "ceiling"}
+
+
+def test_the_report_tells_of_runs_baselines_tests_and_ceiling(reported):
+    markdown = (reported[0] / "report.md").read_text()
+    for name in (*EXPERIMENTS, "teacher zero-shot, whitened", "BM25 + zero-shot", "random"):
+        assert f"| {name} " in markdown
+    assert "One seed each: the noise of seeds is unknown" in markdown
+    assert "nearest other ≥ 0.90" in markdown
+    assert "queries are missed at Rank@10" in markdown or "Undecided" in markdown
+    assert "| `loss.infonce.mined_candidates`" in markdown
+    assert "python -m sigjepa.report runs=" in markdown
+
+
+def test_the_page_shows_the_explorer_without_a_network(reported):
+    page = (reported[0] / "report.html").read_text()
+    assert 'id="explorer-data"' in page
+    assert page.count("<svg") == 5
+    assert 'http-equiv="refresh"' not in page
+
+
+def test_latest_is_the_sweep_that_was_written_last(sweep, run, tmp_path):
+    (tmp_path / "multirun").mkdir()
+    older, newer = tmp_path / "multirun" / "older", tmp_path / "multirun" / "newer"
+    for folder in (older, newer):
+        shutil.copytree(sweep, folder)
+    for path in newer.glob("*/summary.json"):
+        os.utime(path, (path.stat().st_mtime + 100,) * 2)
+    for path in older.glob("*/*2_1*"):
+        shutil.rmtree(path)
+    done = run("report", "runs=latest", "explorer_queries=0", cwd=tmp_path)
+    assert "the latest runs are in multirun/newer" in done.stdout
+    assert "4 of 4 runs finished" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["runs=nowhere"], "There is no folder nowhere"),
+        (["runs=empty"], "There is no run in empty"),
+        (["runs=latest"], "There is no run below multirun or outputs here"),
+        ([], "runs"),
+        (["runs=empty", "metrics=val/rank1"], "Did you mean 'metric'?"),
+    ],
+)
+def test_a_mistake_is_one_clear_message(run, tmp_path, overrides, message):
+    (tmp_path / "empty").mkdir()
+    done = run("report", *overrides, cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_watched_report_follows_a_run_to_its_end(sweep, tiny_data_dir, tmp_path):
+    folder = tmp_path / "runs" / "a"
+    shutil.copytree(next(sweep.glob("*exp1_4*")), folder)
+    summary = json.loads((folder / "summary.json").read_text())
+    (folder / "summary.json").write_text(json.dumps(summary | {"status": "running"}))
+    command = [sys.executable, "-m", "sigjepa.report", "runs=runs", "watch=true", "refresh_seconds=1"]
+    environment = os.environ | {"SIGJEPA_DATA_DIR": str(tiny_data_dir)}
+    page = tmp_path / "report" / "report.html"
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as watching:
+        try:
+            deadline = time.monotonic() + 120
+            while not page.exists() and time.monotonic() < deadline and watching.poll() is None:
+                time.sleep(0.2)
+            first = page.read_text()
+            assert watching.poll() is None
+            (folder / "summary.json").write_text(json.dumps(summary))
+            assert watching.wait(timeout=120) == 0
+        finally:
+            watching.kill()
+    assert "0 of 1 runs are finished" in first
+    assert 'http-equiv="refresh" content="1"' in first
+    assert "1 of 1 runs are finished" in page.read_text()
+
+
+def test_evaluate_prints_baselines_and_ceiling(run, tmp_path):
+    done = run("evaluate", "baseline=all", "data=tiny", "hydra.run.dir=out", cwd=tmp_path)
+    for name in ("random", "mean body", "teacher zero-shot, centred", "BM25", "BM25 + zero-shot"):
+        assert f"| {name} " in done.stdout
+    assert "needed for 90%" in done.stdout
+    assert {"baselines", "baselines.json", "ceiling.json"} <= {path.name for path in (tmp_path / "out").iterdir()}
+    assert json.loads((tmp_path / "out" / "ceiling.json").read_text())["plateaus"] == {}
+
+
+def test_evaluate_gives_a_verdict_on_a_run(sweep, run, tmp_path):
+    folder = next(sweep.glob("*exp1_4*"))
+    done = run("evaluate", "baseline=zero_shot", "data=tiny", f"run={folder}", "hydra.run.dir=out", cwd=tmp_path)
+    assert "exp1_4, seed 0:" in done.stdout
+    (plateau,) = json.loads((tmp_path / "out" / "ceiling.json").read_text())["plateaus"].values()
+    summary = json.loads((folder / "summary.json").read_text())
+    assert plateau["rank10"] == pytest.approx(summary["test/rank10"], abs=1e-6)
+    parts = sum(plateau["parts"].values())
+    assert parts == pytest.approx(1 - plateau["rank10"], abs=1e-6)
+
+
+def test_evaluate_refuses_an_unknown_baseline_and_a_run_of_another_corpus(sweep, run, tmp_path):
+    done = run("evaluate", "baseline=bm52", "data=tiny", cwd=tmp_path, check=False)
+    assert (done.returncode, "Did you mean 'bm25'?" in done.stderr) == (1, True)
+    folder = next(sweep.glob("*exp1_4*"))
+    done = run("evaluate", "data=tiny", "size.max_functions=200", f"run={folder}", cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert "was trained on the corpus" in done.stderr

@@ -1,0 +1,133 @@
+import json
+
+import pytest
+
+from sigjepa.errors import SigjepaError
+from sigjepa.reporting.folder import check_comparable, evidence_or_reason, report_markdown, write_report
+from sigjepa.reporting.runs import find_runs
+
+OPTIONS = {
+    "command": "python -m sigjepa.report runs=sweep",
+    "baseline": None,
+    "split": "test",
+    "metric": "val/rank10",
+    "epochs": [0, 1],
+    "published": False,
+}
+
+
+@pytest.fixture
+def sweep(make_run, tmp_path):
+    """Two experiments of three seeds, one of them with hard negatives, and a job that failed."""
+    for seed in range(3):
+        make_run(f"a{seed}", seed=seed, skill=0.3)
+        make_run(f"b{seed}", experiment="exp2_1", seed=seed, skill=0.9, mined=True)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "summary.json").write_text(
+        json.dumps({"experiment": "exp2_2", "seed": 0, "status": "failed", "error": "no | memory"})
+    )
+    return tmp_path
+
+
+def markdown_of(runs, folder, **changed):
+    finished = [run for run in runs if run.status == "finished"]
+    options = OPTIONS | {"evidence": evidence_or_reason(finished, None)} | changed
+    return report_markdown(runs, folder / "figures", **options)
+
+
+def sections_of(markdown):
+    parts = markdown.split("\n## ")
+    return {part.split("\n", 1)[0]: part for part in parts[1:]}
+
+
+def test_a_report_has_every_section_and_figure(sweep):
+    sections = sections_of(markdown_of(find_runs([sweep]), sweep))
+    assert list(sections) == [
+        *("What the figures support", "Runs", "Results", "Training curves", "Tests", "The teacher's ceiling"),
+        *("Hard negatives", "Health", "Configuration differences", "Origin"),
+    ]
+    names = {path.name for path in (sweep / "figures").iterdir()}
+    assert names == {
+        f"{name}.{kind}" for name in ("curves", "differences", "health", "mined") for kind in ("png", "svg")
+    }
+
+
+def test_the_verdict_of_the_tests_is_what_the_report_says(sweep):
+    sections = sections_of(markdown_of(find_runs([sweep]), sweep))
+    assert "exp2_1 is better than exp1_4" in sections["What the figures support"]
+    (row,) = [line for line in sections["Results"].splitlines() if "| exp1_4" in line and "Rank@10" in line]
+    assert row.rstrip(" |").endswith("better")
+
+
+def test_failed_runs_are_listed_with_their_reason(sweep):
+    section = sections_of(markdown_of(find_runs([sweep]), sweep))["Runs"]
+    assert "6 of 7 runs are finished" in section
+    assert "| exp2_2" in section
+    assert r"no \| memory" in section
+
+
+def test_hard_negatives_are_summed_up_where_they_were_mined(sweep):
+    section = sections_of(markdown_of(find_runs([sweep]), sweep))["Hard negatives"]
+    assert "| Judge " in section
+    assert "Union dilution" in section
+    assert "Exp 2.1" in section
+
+
+def test_without_artifacts_the_ceiling_says_what_is_missing(sweep):
+    section = sections_of(markdown_of(find_runs([sweep]), sweep))["The teacher's ceiling"]
+    assert "Not measured" in section
+    assert "data_dir=" in section
+
+
+def test_published_figures_stand_beside_marked(sweep):
+    section = sections_of(markdown_of(find_runs([sweep]), sweep, published=True))["Results"]
+    header = next(line for line in section.splitlines() if "published ‡" in line and line.startswith("|"))
+    columns = [cell.strip() for cell in header.strip("|").split("|")]
+    assert columns[1:4] == ["exp1_4", "exp2_1", "Δ exp2_1"]
+    (row,) = [line for line in section.splitlines() if line.startswith("| val/rank10 ")]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[columns.index("Δ exp2_1 published ‡")] == "-0.39"
+    assert "another teacher" in section
+
+
+def test_one_seed_gets_no_interval_and_the_reason(make_run, tmp_path):
+    make_run("a")
+    make_run("b", experiment="exp2_1")
+    sections = sections_of(markdown_of(find_runs([tmp_path]), tmp_path))
+    assert "±" not in sections["Results"].split("Differences")[0].replace("there is no ±", "")
+    assert "With one seed there is no ±" in sections["Results"]
+    assert "One seed each: the noise of seeds is unknown" in sections["What the figures support"]
+
+
+def test_runs_on_different_corpora_are_refused_unless_asked_for_and_then_marked(make_run, tmp_path):
+    runs = [make_run("a"), make_run("b", experiment="exp2_1", corpus_hash="xxh3_128:b")]
+    with pytest.raises(SigjepaError, match=r"2 different corpora.*xxh3_128:a.*xxh3_128:b.*allow_different_pools=true"):
+        check_comparable(runs, allow_different_pools=False)
+    check_comparable(runs, allow_different_pools=True)
+    check_comparable(runs[:1], allow_different_pools=False)
+    sections = sections_of(markdown_of(runs, tmp_path))
+    assert "| exp2_1 †" in sections["Results"]
+    assert "no test was made" in sections["Results"]
+    assert "not tested: seed 0: the pools differ" in sections["Results"]
+
+
+def test_an_unknown_baseline_names_the_nearest(sweep):
+    with pytest.raises(SigjepaError, match="Did you mean 'exp1_4'"):
+        markdown_of(find_runs([sweep]), sweep, baseline="exp1_5")
+
+
+def test_before_any_run_is_finished_there_are_curves_and_a_list(make_run, tmp_path):
+    make_run("a")
+    (tmp_path / "a" / "summary.json").write_text('{"status": "running", "experiment": "exp1_4", "seed": 0}')
+    markdown = markdown_of(find_runs([tmp_path]), tmp_path)
+    assert list(sections_of(markdown)) == ["Runs", "Training curves"]
+    assert "0 of 1 runs are finished" in markdown
+
+
+def test_the_folder_is_written_whole(sweep):
+    output = sweep / "report"
+    options = OPTIONS | {"data_dir": None, "explorer_queries": 0, "refresh_seconds": None}
+    page = write_report(find_runs([sweep]), output, **options)
+    assert page == output / "report.html"
+    assert {path.name for path in output.iterdir()} == {"report.md", "report.html", "figures"}
+    assert "exp2_1 is better than exp1_4" in page.read_text()
