@@ -25,11 +25,13 @@ from sigjepa.corpus.words import split_identifier
 from sigjepa.evaluation.ranks import pool_ranks
 from sigjepa.reporting.explorer import FunctionText, Retrieval, explore
 from sigjepa.reporting.page import render_page
+from sigjepa.reporting.plots import plot_differences
 
 QUERIES, WIDTH = 12, 64
 RUNS = {"exp1_4": 2.5, "exp2_1": 3.0, "exp2_2": 2.0, "hardneg_curriculum": 1.2}  # and how far off each predicts
 HOSTILE = '</script><script>window.pwned=1</script><img src=x onerror="window.pwned=1"><!--\u2028'
 MARKDOWN = f"# A report\n\n## Results\n\n| run | test/rank10 |\n| --- | --- |\n| exp1_4 | 12.3 |\n\n{HOSTILE}\n"
+FIGURE = "![differences of the runs](figures/differences.png)\n"
 
 
 def embed(bodies):
@@ -79,7 +81,9 @@ def explorer():
 def address(explorer, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     path = folder / "report.html"
-    path.write_text(render_page(MARKDOWN, folder, explorer=explorer, title="A report"), encoding="utf-8")
+    plot_differences({"exp2_1 - exp1_4": (0.03, -0.01, 0.07)}, folder / "figures" / "differences", "points")
+    page = render_page(f"{MARKDOWN}\n{FIGURE}", folder, explorer=explorer, title="A report")
+    path.write_text(page, encoding="utf-8")
     return path.as_uri()
 
 
@@ -115,6 +119,7 @@ def visit(browser, address):
         page.goto(address + view)
         return page
 
+    go.forgive = lambda: (complaints.clear(), requests.remove("https://example.org/x.png"))
     yield go
     for context in contexts:
         context.close()
@@ -293,8 +298,10 @@ def test_a_refresh_keeps_the_readers_place(browser, explorer, tmp_path):
     eventually(page, "location.hash.includes('open=')")
     view = page.evaluate("location.hash")
     page.evaluate("window.before = true; scrollTo({ top: 700, behavior: 'instant' })")
+    page.evaluate("document.querySelector('input[type=search]').focus({ preventScroll: true })")
     page.wait_for_event("load", timeout=8000)
     assert page.evaluate("window.before") is None
+    eventually(page, "document.activeElement.name === 'search'")  # whoever was typing goes on
     eventually(page, "Math.abs(scrollY - 700) < 3")
     assert page.locator(".query[open] .retrieved").count() == 5
     assert page.evaluate("location.hash") == view
@@ -316,6 +323,42 @@ def test_light_and_dark(visit):
         assert page.locator("#explorer-app").evaluate("one => getComputedStyle(one).color") != colour
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_figures_take_the_colours_of_the_page(visit, scheme):
+    page = visit(color_scheme=scheme)
+    colour = page.evaluate("getComputedStyle(document.body).color")
+    label = page.locator("figure svg text", has_text="exp2_1 - exp1_4")
+    assert label.evaluate("one => getComputedStyle(one).fill") == colour
+    assert label.evaluate("one => getComputedStyle(one).fontFamily").startswith("system-ui")
+    assert page.locator("figure svg").get_attribute("aria-label") == "differences of the runs"
+
+
+def test_the_policy_stops_scripts_styles_and_requests_that_are_not_the_pages_own(visit):
+    page = visit()
+    before = background(page)
+    blocked = page.evaluate(
+        """() => new Promise((done) => {
+          const blocked = [];
+          addEventListener("securitypolicyviolation", (event) => {
+            blocked.push(event.effectiveDirective);
+            if (blocked.length === 3) done(blocked.sort());
+          });
+          const inserted = { script: "window.pwned = 1", style: "body { background: red !important }" };
+          for (const [tag, text] of Object.entries(inserted)) {
+            const made = document.createElement(tag);
+            made.textContent = text;
+            document.body.append(made);
+          }
+          new Image().src = "https://example.org/x.png";
+          setTimeout(() => done(blocked.sort()), 4000);
+        })"""
+    )
+    assert blocked == ["img-src", "script-src-elem", "style-src-elem"]
+    assert page.evaluate("window.pwned") is None
+    assert background(page) == before
+    visit.forgive()  # that the browser complains, and lists the request that it stopped, is what was asked for
+
+
 def test_on_a_phone_only_code_scrolls_sideways(visit):
     page = visit(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
     for index in range(3):
@@ -323,6 +366,8 @@ def test_on_a_phone_only_code_scrolls_sideways(visit):
     expect(page.locator(".query[open] .retrieved")).to_have_count(15)
     assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
     assert page.evaluate("innerWidth") == 360
+    drawing = page.locator(".drawing").evaluate("one => [one.scrollWidth, one.clientWidth]")
+    assert drawing[0] > drawing[1]  # a figure is not shrunk until nobody can read it
     assert page.locator(".code").evaluate_all("all => all.some(one => one.scrollWidth > one.clientWidth)")
 
 

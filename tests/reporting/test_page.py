@@ -1,3 +1,5 @@
+import base64
+import hashlib
 import re
 
 import pytest
@@ -37,6 +39,31 @@ def test_figures_are_inline_and_their_ids_differ(page):
     assert "#010203" not in page
     assert "<figcaption>about photo</figcaption>" in page
     assert "data:image/png;base64,iVBORw0KGgo=" in page
+
+
+def test_the_policy_admits_the_pages_own_script_and_style_sheet_alone(page):
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page).group(1)
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    for name, element in (("script-src", "script"), ("style-src-elem", "style")):
+        (content,) = re.findall(rf"<{element}>(.*?)</{element}>", page, flags=re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert rules[name] == f"'sha256-{digest}'"
+    assert (rules["default-src"], rules["img-src"]) == ("'none'", "data:")
+
+
+def test_headings_of_one_name_get_ids_of_their_own(tmp_path):
+    page = render_page("# t\n\n## Runs\n\n## Theme\n\n## Runs\n\n## Ω\n\n## Runs\n", tmp_path)
+    assert re.findall(r'<h2 id="([^"]+)"', page) == ["runs", "theme-2", "runs-2", "section", "runs-3"]
+    assert re.findall(r'<li><a href="#([^"]+)"', page) == ["runs", "theme-2", "runs-2", "section", "runs-3"]
+
+
+def test_an_image_within_a_text_leaves_its_caption(tmp_path):
+    page = render_page(
+        "# t\n\nsee ![the *curve*](https://example.org/a.png) here\n\n| ![x](b.png) |\n|---|\n", tmp_path
+    )
+    assert "<p>see the *curve* here</p>" in page
+    assert "<img" not in page
+    assert "example.org" not in page
 
 
 def test_contents_lead_to_the_headings(page):
@@ -83,6 +110,7 @@ def test_a_missing_image_is_named(tmp_path):
         (["exp1_4"], False),
         (["—", ""], False),
         (["2 apples"], False),
+        (["1" + " ()" * 40 + "x"], False),
     ],
 )
 def test_columns_of_numbers_are_set_right(cells, numeric):
