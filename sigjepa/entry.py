@@ -57,6 +57,7 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
 
         def main() -> None:
             os.environ["HYDRA_FULL_ERROR"] = "1"  # raise to here instead of printing and exiting inside Hydra
+            sys.argv[1:] = [quote_path(argument) for argument in sys.argv[1:]]
             try:
                 command()
             except SigjepaError as error:
@@ -69,6 +70,15 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
         return main
 
     return decorate
+
+
+def quote_path(argument: str) -> str:
+    """`key=value` with its value quoted for Hydra if it is a path that exists: run folders have `=` and `,` in them."""
+    key, equals, value = argument.partition("=")
+    if not equals or not re.search(r"[=, ]", value) or not Path(value).exists():
+        return argument
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'{key}="{escaped}"'
 
 
 def explain(error: Exception, config_name: str, arguments: list[str]) -> str:

@@ -5,10 +5,11 @@ from pathlib import Path
 import hydra
 import pytest
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from sigjepa.entry import config_directory, explain, folder_name, run_group
+from sigjepa.entry import config_directory, explain, folder_name, quote_path, run_group
 from sigjepa.instantiate import RUN_KEYS, check_keys, instantiate, plain
 
 CONF = config_directory()
@@ -166,3 +167,16 @@ def test_jobs_of_a_sweep_are_grouped_by_it_and_single_runs_by_experiment():
 
 def test_conf_lies_beside_the_package_in_a_checkout():
     assert Path(__file__).resolve().parents[1] / "conf" == CONF
+
+
+def test_a_path_that_exists_is_quoted_for_hydra(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "experiment=exp1_4,seed=0"
+    folder.mkdir()
+    parser = OverridesParser.create()
+    for value in (folder.name, str(folder)):
+        (override,) = parser.parse_overrides([quote_path(f"runs={value}")])
+        assert (override.key_or_group, override.value()) == ("runs", value)
+        assert not override.is_sweep_override()
+    for argument in ("experiment=exp1_4,exp2_1", "runs=nowhere,else", "--help", "seed=0", "runs=."):
+        assert quote_path(argument) == argument
