@@ -6,7 +6,7 @@ from typing import Any
 
 from sigjepa.reporting.runs import Run, by_experiment
 
-NOT_COMPARED = ("seed", "name", "paths", "logger", "data.seed", "data.data_dir", "callbacks")
+NOT_COMPARED = ("seed", "name", "paths", "logger", "data.seed", "data.data_dir")
 """Keys that differ between any two runs and say nothing about the experiment; a prefix ends at a dot."""
 
 
@@ -22,8 +22,10 @@ def flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def origin(run: Run) -> dict[str, Any]:
     """The configuration of a run, with the code, versions and artifacts behind it, by dotted key."""
     provenance = run.provenance
+    own_folder = str(run.config.get("paths", {}).get("run_dir", run.folder))
     return {
-        **dict(flatten(run.config)),
+        # where a run writes says nothing about it
+        **{key: value for key, value in flatten(run.config) if own_folder not in str(value)},
         **{f"artifacts.{key}": value for key, value in provenance["artifacts"].items()},
         **{f"git.{key}": value for key, value in provenance["git"].items()},
         **{f"versions.{key}": value for key, value in provenance["versions"].items()},

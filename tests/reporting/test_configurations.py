@@ -25,6 +25,15 @@ def test_seeds_paths_and_names_are_no_difference_but_values_within_an_experiment
     assert configuration_differences(runs) == {"size": {"exp1_4": "1 / 2"}}
 
 
+def test_where_a_run_writes_is_no_difference_but_its_callbacks_are(make_run):
+    def config(folder, patience):
+        stopping = {"dirpath": f"{folder}/checkpoints", "patience": patience}
+        return {"paths": {"run_dir": folder}, "trainer": {"root": folder}, "callbacks": {"stopping": stopping}}
+
+    runs = [make_run("a", config=config("/x/a", 15)), make_run("b", experiment="exp2_1", config=config("/x/b", 30))]
+    assert configuration_differences(runs) == {"callbacks.stopping.patience": {"exp1_4": "15", "exp2_1": "30"}}
+
+
 def test_another_corpus_or_commit_is_a_difference(make_run):
     runs = [make_run("a"), make_run("b", experiment="exp2_1", corpus_hash="xxh3_128:b")]
     assert configuration_differences(runs) == {
