@@ -12,11 +12,9 @@ from omegaconf import DictConfig
 from sigjepa.entry import entry_point
 from sigjepa.instantiate import plain
 from sigjepa.reporting.folder import check_comparable, write_report
-from sigjepa.reporting.runs import FINISHED, Run, find_runs, finished_runs, latest_folder
+from sigjepa.reporting.runs import FINISHED, Run, find_runs, finished_runs, run_folders
 
 log = logging.getLogger(__name__)
-
-ROOTS = (Path("multirun"), Path("outputs"))
 
 
 def report(config: DictConfig) -> None:
@@ -24,6 +22,7 @@ def report(config: DictConfig) -> None:
     resolved = plain(config)
     watch, seconds = bool(resolved["watch"]), float(resolved["refresh_seconds"])
     folders = run_folders(resolved["runs"])
+    log.info("runs in %s", ", ".join(map(str, folders)))
     seen: object = None
     while True:
         state = written_state(folders)
@@ -34,15 +33,6 @@ def report(config: DictConfig) -> None:
             if not watch or all(run.status in (FINISHED, "failed") for run in runs):
                 return
         time.sleep(seconds)
-
-
-def run_folders(named: str | list[str]) -> list[Path]:
-    """The folders that `runs` names: one, several, or the latest."""
-    if named == "latest":
-        folder = latest_folder(ROOTS)
-        log.info("the latest runs are in %s", folder)
-        return [folder]
-    return [Path(folder) for folder in ([named] if isinstance(named, str) else named)]
 
 
 def written_state(folders: list[Path]) -> object:

@@ -10,6 +10,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
 from sigjepa.artifacts import write_json
@@ -20,12 +21,14 @@ from sigjepa.evaluation.baselines import measure_baselines
 from sigjepa.evaluation.pools import read_pools
 from sigjepa.instantiate import RUN_KEYS, check_keys, instantiate, plain
 from sigjepa.losses.infonce import InfoNCE
-from sigjepa.reporting.runs import read_run
+from sigjepa.reporting.plots import plot_curves
+from sigjepa.reporting.runs import Run, read_run
 from sigjepa.reporting.tables import results_table
 from sigjepa.training.loggers import finished
 from sigjepa.training.module import SigJepaModule
 from sigjepa.training.provenance import provenance
 from sigjepa.training.run_directory import recorded_status, write_baselines, write_evaluated, write_summary
+from sigjepa.training.wandb_records import log_images, log_tables, result_rows, statistic_rows
 
 log = logging.getLogger(__name__)
 
@@ -70,13 +73,16 @@ def train(config: DictConfig) -> float:
                 write_json(run_dir / "provenance.json", facts_of_origin)
                 pools = read_pools(data.corpus, data.shards.signature_pooled, datamodule.targets)
                 write_baselines(run_dir, measure_baselines(resolved["baseline"], pools))
+                log_tables(loggers, {"hard_negatives": statistic_rows(mined or {})})
             trainer.fit(module, datamodule=datamodule)
             metrics = evaluate_best(trainer, module, datamodule)
-        facts |= metrics | {"wall_seconds": round(time.perf_counter() - started, 1)}
-        if trainer.is_global_zero:
-            write_evaluated(run_dir, module.evaluated)
-            write_summary(run_dir / "summary.json", facts | {"status": "finished"})
-            print(results_table([read_run(run_dir)]), f"\nrun directory: {run_dir}", flush=True)
+            facts |= metrics | {"wall_seconds": round(time.perf_counter() - started, 1)}
+            if trainer.is_global_zero:
+                write_evaluated(run_dir, module.evaluated)
+                write_summary(run_dir / "summary.json", facts | {"status": "finished"})
+                run = read_run(run_dir)
+                print(results_table([run]), f"\nrun directory: {run_dir}", flush=True)
+                log_results(loggers, run)
     return metrics["val/rank10"]
 
 
@@ -102,6 +108,14 @@ def evaluate_best(
         "temperature": temperatures[0] if temperatures else float("nan"),
         "first_loss": module.first_loss.item(),
     }
+
+
+def log_results(loggers: list[Logger], run: Run) -> None:
+    """Send the result table and the curves to W&B, where that is a logger."""
+    if loggers:
+        log_tables(loggers, {"results": result_rows({run.experiment: run.summary, **run.baselines})})
+        plot_curves([run], run.folder / "figures" / "curves")
+        log_images(loggers, {"curves": run.folder / "figures" / "curves.png"})
 
 
 def refuse_distributed_sweep(strategy: str) -> None:

@@ -17,6 +17,8 @@ from sigjepa.evaluation.ranks import Ranks
 from sigjepa.reporting.sweeps import overrides_of, planned_jobs
 
 FINISHED = "finished"
+ROOTS = (Path("multirun"), Path("outputs"))
+"""Where runs land."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,13 @@ def find_runs(folders: Sequence[Path]) -> list[Run]:
     return sorted(
         found.values(), key=lambda run: (run.experiment, run.seed if run.seed is not None else -1, run.folder)
     )
+
+
+def run_folders(named: str | Sequence[str]) -> list[Path]:
+    """The folders that `runs=` names: one, several, or for `latest` what was written last below `ROOTS`."""
+    if named == "latest":
+        return [latest_folder(ROOTS)]
+    return [Path(folder) for folder in ([named] if isinstance(named, str) else named)]
 
 
 def latest_folder(roots: Sequence[Path]) -> Path:

@@ -1,10 +1,12 @@
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sigjepa.errors import SigjepaError
-from sigjepa.reporting.runs import by_experiment, find_runs, finished_runs, read_metrics
+from sigjepa.reporting.runs import by_experiment, find_runs, finished_runs, latest_folder, read_metrics, run_folders
 
 
 def test_a_run_gives_back_what_its_files_hold(make_run):
@@ -108,3 +110,26 @@ def test_runs_are_grouped_by_experiment_in_order(make_run, tmp_path):
     make_run("c", experiment="exp2_1")
     groups = by_experiment(find_runs([tmp_path]))
     assert {name: [run.seed for run in runs] for name, runs in groups.items()} == {"exp1_4": [0, 1], "exp2_1": [0]}
+
+
+def test_the_latest_folder_is_the_sweep_or_the_single_run_written_last(tmp_path):
+    places = ("multirun/one/a", "multirun/one/b", "multirun/two/a", "outputs/exp1_4/now")
+    for age, place in enumerate(places):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "summary.json").write_text("{}")
+        os.utime(tmp_path / place / "summary.json", (1000 + age, 1000 + age))
+    for sweep in ("one", "two"):
+        (tmp_path / "multirun" / sweep / "multirun.yaml").write_text("{}")
+    roots = [tmp_path / "multirun", tmp_path / "outputs"]
+    assert latest_folder(roots) == tmp_path / "outputs" / "exp1_4" / "now"
+    assert latest_folder(roots[:1]) == tmp_path / "multirun" / "two"
+    os.utime(tmp_path / "multirun" / "one" / "a" / "summary.json", (2000, 2000))
+    assert latest_folder(roots) == tmp_path / "multirun" / "one"
+
+
+def test_run_folders_are_one_several_or_the_latest(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run_folders("a") == [Path("a")]
+    assert run_folders(["a", "b"]) == [Path("a"), Path("b")]
+    with pytest.raises(SigjepaError, match="There is no run below multirun or outputs here"):
+        run_folders("latest")

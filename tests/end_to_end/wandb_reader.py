@@ -1,0 +1,56 @@
+"""What a local W&B run holds, read by wandb's own reader of its transaction log, `wandb leet inspect`."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def transaction_log(run_dir: Path) -> Path:
+    """The one `.wandb` file below a run directory that holds records."""
+    (path,) = [path for path in run_dir.glob("wandb/*run-*/run-*.wandb") if path.stat().st_size]
+    return path
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """The records of a `.wandb` file, in the order in which they were written."""
+    done = subprocess.run(
+        [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(path.resolve())],
+        cwd=path.parent,  # it keeps a log where it runs
+        env=os.environ | {"WANDB_ERROR_REPORTING": "false"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def of_type(records: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    """The contents of the records of one type: `run`, `metric`, `history`, `artifact`, `exit`, …"""
+    return [record[kind] for record in records if record["type"] == kind]
+
+
+def history(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What each `run.log` wrote, by key."""
+    return [record["item"] for record in of_type(records, "history")]
+
+
+def definitions(records: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The metrics that were defined by name, a pattern's aside."""
+    return {record["name"]: record for record in of_type(records, "metric") if "name" in record}
+
+
+def tables(run_dir: Path) -> dict[str, list[dict[str, Any]]]:
+    """Rows of the last version of each W&B table that a run directory's W&B run logged, by name."""
+    found = {}
+    path = transaction_log(run_dir)
+    for item in history(read_records(path)):
+        for key, kind in item.items():
+            if key.endswith("._type") and kind == "table-file":
+                name = key.removesuffix("._type")
+                content = json.loads((path.parent / "files" / item[f"{name}.path"]).read_text())
+                found[name] = [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]
+    return found

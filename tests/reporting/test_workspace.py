@@ -1,0 +1,114 @@
+import json
+import sys
+
+import pytest
+
+from sigjepa.artifacts import write_json
+from sigjepa.errors import SigjepaError
+from sigjepa.reporting.runs import find_runs
+from sigjepa.reporting.workspace import LOGGER, SECTIONS, Destination, logged_to, sweep_workspace, workspace_json
+from sigjepa.training.wandb_names import shortened
+
+pytestmark = pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince20")  # in the library
+
+
+@pytest.fixture
+def make_runs(tmp_path):
+    """Run directories below a sweep, one a logger config; None is a run that has not got as far as its provenance."""
+
+    def make(*loggers):
+        for number, logger in enumerate(loggers):
+            folder = tmp_path / "sweep" / str(number)
+            write_json(folder / "summary.json", {"status": "finished", "experiment": "exp1_4", "seed": number})
+            if logger is not None:
+                provenance = {"config": {"logger": logger}, "artifacts": {}, "data_dir": "data", "git": {}}
+                write_json(folder / "provenance.json", provenance)
+        return find_runs([tmp_path / "sweep"])
+
+    return make
+
+
+def wandb_config(project="sigjepa", group="sweep", entity=None):
+    return {"wandb": {"_target_": LOGGER, "project": project, "group": group, "entity": entity}}
+
+
+def test_runs_tell_where_they_were_logged(make_runs):
+    runs = make_runs(wandb_config(entity="team"), {"csv": {"_target_": "other"}}, {}, wandb_config(entity="team"), None)
+    assert logged_to(runs) == Destination("team", "sigjepa", ("sweep",))
+
+
+def test_runs_of_several_groups_are_shown_together(make_runs):
+    runs = make_runs(wandb_config(group="b"), wandb_config(group="a"))
+    assert logged_to(runs) == Destination(None, "sigjepa", ("a", "b"))
+
+
+@pytest.mark.parametrize("loggers", [[{}], [None], [{"csv": {"_target_": "other"}}]])
+def test_runs_that_were_not_logged_are_refused(make_runs, loggers):
+    with pytest.raises(SigjepaError, match="None of the 1 runs was logged to W&B: train with logger=wandb"):
+        logged_to(make_runs(*loggers))
+
+
+def test_runs_of_two_projects_are_refused(make_runs):
+    runs = make_runs(wandb_config("one", entity="team"), wandb_config("two"))
+    with pytest.raises(SigjepaError, match=r"several W&B projects \(team/one, two\)"):
+        logged_to(runs)
+
+
+@pytest.fixture(scope="module")
+def view():
+    return json.loads(workspace_json(sweep_workspace(Destination("team", "project", ("sweep",)))))
+
+
+def test_the_runset_is_the_sweep_grouped_by_experiment(view):
+    assert (view["entity"], view["project"], view["displayName"]) == ("team", "project", "sigjepa sweep")
+    (runset,) = view["spec"]["section"]["runSets"]
+    filters = {(item["key"]["name"], item["op"], json.dumps(item["value"])) for item in runset["filters"]["filters"]}
+    assert filters == {("jobType", "=", '"train"'), ("group", "IN", '["sweep"]')}
+    assert runset["grouping"] == [{"section": "config", "name": "name.value"}]
+
+
+def test_every_gauge_is_a_panel_over_steps_with_a_band_over_seeds(view):
+    sections = {
+        section["name"]: section["panels"] for section in view["spec"]["section"]["panelBankConfig"]["sections"]
+    }
+    assert list(sections) == [*SECTIONS, "Results"]
+    for name, panels in SECTIONS.items():
+        drawn = {panel["config"]["chartTitle"]: panel["config"] for panel in sections[name]}
+        assert {title: tuple(config["metrics"]) for title, config in drawn.items()} == panels
+        for config in drawn.values():
+            assert config["xAxis"] == "trainer/global_step"
+            assert (config["groupBy"], config["groupAgg"], config["groupArea"]) == ("name.value", "mean", "minmax")
+    assert SECTIONS["Retrieval"]["Rank@10 on val"] == ("val/rank10",)
+
+
+def test_without_a_group_the_whole_project_is_shown():
+    view = json.loads(workspace_json(sweep_workspace(Destination(None, "project"))))
+    (runset,) = view["spec"]["section"]["runSets"]
+    assert [item["key"]["name"] for item in runset["filters"]["filters"]] == ["jobType"]
+
+
+def test_a_group_is_shortened_as_its_runs_shortened_it():
+    group = "g" * 200
+    view = json.loads(workspace_json(sweep_workspace(Destination(None, "project", (group,)))))
+    (runset,) = view["spec"]["section"]["runSets"]
+    assert runset["filters"]["filters"][1]["value"] == [shortened(group, 128)]
+
+
+def test_the_workspace_survives_a_load_by_its_library(view):
+    """What the server would hand back gives the same workspace."""
+    from wandb_workspaces.workspaces import Workspace
+    from wandb_workspaces.workspaces.internal import View, WorkspaceViewspec
+
+    spec = WorkspaceViewspec.model_validate_json(json.dumps(view["spec"]))
+    loaded = Workspace._from_model(View.model_validate({**view, "spec": spec}))
+    assert (
+        json.loads(workspace_json(loaded))["spec"]["section"]["panelBankConfig"]["sections"]
+        == (view["spec"]["section"]["panelBankConfig"]["sections"])
+    )
+
+
+def test_the_extra_is_named_when_it_is_not_installed(monkeypatch):
+    for name in ("wandb_workspaces", "wandb_workspaces.reports.v2", "wandb_workspaces.workspaces"):
+        monkeypatch.setitem(sys.modules, name, None)  # what Python itself does for a module that must not be found
+    with pytest.raises(SigjepaError, match=r"wandb-workspaces is not installed: pip install 'sigjepa\[dashboard\]'"):
+        sweep_workspace(Destination(None, "project"))
