@@ -67,16 +67,24 @@ def test_every_option_composes_and_instantiates(compose, tmp_path, group, option
     assert instantiate(config.model, teacher_dim=8) is not None
 
 
-@pytest.mark.parametrize("config_name", ["train", "prepare"])
+@pytest.mark.parametrize("config_name", ["train", "prepare", "evaluate"])
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_composes_under_its_own_name(compose, config_name, experiment):
     config = compose(f"experiment={experiment}", config_name=config_name)
     assert config.name == experiment
-    check_keys(plain(config), RUN_KEYS)
+    check_keys(plain(config), (*RUN_KEYS, "run", "split") if config_name == "evaluate" else RUN_KEYS)
 
 
 def test_report_config_composes(compose):
     assert plain(compose("runs=multirun", config_name="report"))["metric"] == "val/rank10"
+
+
+def test_evaluate_config_has_the_keys_of_a_run_and_its_own(compose):
+    check_keys(plain(compose("baseline=[bm25]", config_name="evaluate")), (*RUN_KEYS, "run", "split"))
+
+
+def test_dashboard_config_composes_without_runs(compose):
+    assert plain(compose(config_name="dashboard"))["dry_run"] is False
 
 
 @pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda path: str(path.relative_to(CONF)))

@@ -1,0 +1,62 @@
+"""How long `sigjepa.report` takes, as a whole process, against its limit.
+
+    python benchmarks/report_building.py runs=multirun/<sweep>
+    python benchmarks/report_building.py runs=latest --repeats 5
+
+The limit is 10 s for 12 runs of data=quick, imports, tests, ceilings, figures and the error explorer included.
+"""
+
+import argparse
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from sigjepa.artifacts import write_json
+from sigjepa.reporting.tables import markdown_table
+
+LIMIT_SECONDS = 10.0
+
+
+def build(runs: str, output: str) -> tuple[float, int]:
+    """Seconds of one `python -m sigjepa.report`, and of how many finished runs."""
+    started = time.perf_counter()
+    command = [sys.executable, "-m", "sigjepa.report", runs, f"output={output}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    seconds = time.perf_counter() - started
+    if done.returncode:
+        sys.exit(done.stderr)
+    found = re.search(r"^(\d+) of \d+ runs finished", done.stdout, re.MULTILINE)
+    assert found is not None, done.stdout
+    return seconds, int(found[1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", help="as sigjepa.report takes it, e.g. runs=latest")
+    parser.add_argument("--repeats", type=int, default=3, help="counted processes, after one warm-up (default 3)")
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/report_building.json"))
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        measured = [build(options.runs, folder) for _ in range(options.repeats + 1)][1:]
+    seconds = [one for one, _ in measured]
+    result = {
+        "runs": measured[0][1],
+        "seconds": seconds,
+        "median_seconds": statistics.median(seconds),
+        "share_of_limit": statistics.median(seconds) / LIMIT_SECONDS,
+        "load_average": os.getloadavg()[0],
+    }
+    write_json(options.output, result)
+    row = [str(result["runs"]), f"{result['median_seconds']:.1f}", f"{min(seconds):.1f} to {max(seconds):.1f}"]
+    print(
+        markdown_table(["runs", "median s", "range", "share of the limit"], [[*row, f"{result['share_of_limit']:.2f}"]])
+    )
+
+
+if __name__ == "__main__":
+    main()
