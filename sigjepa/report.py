@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from sigjepa.entry import entry_point
 from sigjepa.instantiate import plain
-from sigjepa.reporting.folder import check_comparable, write_report
+from sigjepa.reporting.report_folder import check_comparable, write_report
 from sigjepa.reporting.runs import FINISHED, Run, find_runs, finished_runs, run_folders
 
 log = logging.getLogger(__name__)

@@ -128,6 +128,14 @@ def plateau_table(plateaus: Mapping[str, Plateau]) -> str:
     return markdown_table(header, rows)
 
 
+def first_of_each(plateaus: Mapping[str, Plateau]) -> dict[str, Plateau]:
+    """One plateau of each experiment, its first seed's: the table has them all."""
+    first: dict[str, tuple[str, Plateau]] = {}
+    for name, plateau in plateaus.items():
+        first.setdefault(name.rsplit(", seed", 1)[0], (name, plateau))
+    return dict(first.values())
+
+
 def ceiling_text(ceiling: Ceiling) -> list[str]:
     """The paragraphs and tables of a ceiling, as Markdown."""
     geometry = ceiling.geometry
@@ -148,6 +156,6 @@ def ceiling_text(ceiling: Ceiling) -> list[str]:
             "verdict needs both shares, with their whole intervals, on one side of one half. Student error includes "
             "what no signature can tell.",
             plateau_table(ceiling.plateaus),
-            "\n".join(f"- {name}: {one.sentence()}" for name, one in ceiling.plateaus.items()),
+            "\n".join(f"- {name}: {one.sentence()}" for name, one in first_of_each(ceiling.plateaus).items()),
         ]
     return paragraphs

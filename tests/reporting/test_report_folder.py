@@ -3,7 +3,7 @@ import json
 import pytest
 
 from sigjepa.errors import SigjepaError
-from sigjepa.reporting.folder import check_comparable, evidence_or_reason, report_markdown, write_report
+from sigjepa.reporting.report_folder import check_comparable, evidence_or_reason, report_markdown, write_report
 from sigjepa.reporting.runs import find_runs
 
 OPTIONS = {
