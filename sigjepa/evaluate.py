@@ -11,7 +11,7 @@ from sigjepa.entry import entry_point
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.baselines import measure_baselines
 from sigjepa.evaluation.ceiling import fit_residuals
-from sigjepa.evaluation.pools import read_pools
+from sigjepa.evaluation.pools import check_held_out, read_pools
 from sigjepa.instantiate import RUN_KEYS, check_keys, instantiate, plain
 from sigjepa.reporting.ceilings import Ceiling, ceiling_text, measure_ceiling, measure_space
 from sigjepa.reporting.runs import FINISHED, Run, read_run
@@ -23,6 +23,7 @@ def evaluate(config: DictConfig) -> None:
     """Measure the baselines that `baseline` names, and the ceiling that the teacher's space sets, and print both."""
     resolved = plain(config)
     check_keys(resolved, (*RUN_KEYS, "run", "split"))
+    check_held_out(resolved["split"])
     run = finished_run(Path(resolved["run"])) if resolved["run"] else None
     datamodule: FunctionDataModule = instantiate(config.data, resolved["allowed_targets"])
     datamodule.prepare_data()

@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from sigjepa.entry import entry_point
+from sigjepa.evaluation.pools import check_held_out
 from sigjepa.instantiate import plain
 from sigjepa.reporting.report_folder import check_comparable, write_report
 from sigjepa.reporting.runs import FINISHED, Run, find_runs, finished_runs, run_folders
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 def report(config: DictConfig) -> None:
     """Write `report.md`, `report.html` and `figures/` of the runs below the folders that `runs` names."""
     resolved = plain(config)
+    check_held_out(resolved["split"])
     watch, seconds = bool(resolved["watch"]), float(resolved["refresh_seconds"])
     folders = run_folders(resolved["runs"])
     log.info("runs in %s", ", ".join(map(str, folders)))

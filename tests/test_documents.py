@@ -37,3 +37,17 @@ def test_the_readme_names_only_targets_that_the_makefile_has():
     for document in DOCUMENTS[:2]:
         for target in re.findall(r"^ +make ([a-z-]+)|`make ([a-z-]+)", document.read_text(), re.MULTILINE):
             assert re.search(rf"^{''.join(target)}:", makefile, re.MULTILINE)
+
+
+def test_the_readme_quotes_the_committed_report():
+    """Sentences and the result table stand in the report as they do in the README."""
+    readme = (CHECKOUT / "README.md").read_text()
+    report = (CHECKOUT / "docs" / "results" / "four_experiments" / "report.md").read_text()
+    quotes = re.findall(r"^> (.+)$", readme, re.MULTILINE)
+    assert len(quotes) == 3
+    for quote in quotes:
+        assert f"- {quote}\n" in report
+    rows = re.findall(r"^\| .*± .*$|^\| (?:BM25|teacher|random|mean body).*$", readme, re.MULTILINE)
+    assert len(rows) == 11
+    for row in rows:
+        assert row in report

@@ -7,6 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from sigjepa.corpus.store import Corpus
+from sigjepa.errors import SigjepaError, nearest_name
 
 HELD_OUT = ("val", "test")
 
@@ -24,6 +25,12 @@ class Pool:
 
 Pools = Mapping[str, Pool]
 """The pools `train`, `val` and `test`."""
+
+
+def check_held_out(split: str) -> None:
+    """Raise SigjepaError for a split whose pool is not held out."""
+    if split not in HELD_OUT:
+        raise SigjepaError(f"split={split} is no held-out pool.{nearest_name(split, HELD_OUT)} Use val or test.")
 
 
 def read_pools(corpus: Corpus, signature_pooled: Tensor, body_pooled: Tensor) -> dict[str, Pool]:
