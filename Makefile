@@ -42,9 +42,10 @@ format: setup ## rewrite the code in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup ## measure encoding and training against their peers; writes benchmarks/results/
+bench: setup ## measure encoding, training and the latest report against peers or limits; writes benchmarks/results/
 	$(BIN)/python benchmarks/teacher_encoding.py
 	$(BIN)/python benchmarks/training_epoch.py
+	$(BIN)/python benchmarks/report_building.py runs=latest
 
 clean: ## remove caches and build products; artifacts (data/) and runs stay
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
