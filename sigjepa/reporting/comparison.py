@@ -1,7 +1,7 @@
-"""What a set of runs supports: spread over seeds, experiments against references, and plain sentences on both."""
+"""What a set of runs supports: every experiment tested against a baseline experiment and the trivial baselines."""
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,35 +13,14 @@ from sigjepa.errors import SigjepaError, nearest_name
 from sigjepa.evaluation import significance
 from sigjepa.evaluation.ranks import Ranks
 from sigjepa.evaluation.significance import NOT_TESTED
-from sigjepa.reporting.runs import FINISHED, Run
+from sigjepa.reporting.runs import FINISHED, Run, repeated_seeds
 
 TRIVIAL = ("mean_body", "zero_shot", "zero_shot_centred", "zero_shot_whitened", "bm25", "fusion")
 """Baselines that need no student and have a rank for every query."""
-SEED_METRICS = tuple(f"{split}/{metric}" for split in ("val", "test") for metric in (*significance.METRICS, "cosine"))
 MAIN_METRIC = "rank10"
 
 _Paired = tuple[dict[int, np.ndarray], list[dict[str, float]], str]
 """By seed the differences of every query, the reference's metrics, and what was left out and why."""
-
-
-@dataclass(frozen=True)
-class SeedSpread:
-    """A metric of one experiment over its seeds; interval is None where no finished run has it, remark says why."""
-
-    experiment: str
-    metric: str
-    interval: significance.SeedInterval | None
-    remark: str
-
-    @property
-    def text(self) -> str:
-        """`mean [low, high]`, cosine as it is and others in percent; empty without a value."""
-        if self.interval is None:
-            return ""
-        scale, digits = (1, 3) if self.metric.endswith("cosine") else (100, 2)
-        low, high = self.interval.low, self.interval.high
-        around = "" if low is None or high is None else f" [{scale * low:.{digits}f}, {scale * high:.{digits}f}]"
-        return f"{scale * self.interval.mean:.{digits}f}{around}"
 
 
 @dataclass(frozen=True)
@@ -72,11 +51,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything tested on one split: spreads, experiments against the baseline experiment, and trivial baselines."""
+    """Everything tested on one split: experiments against the baseline experiment, and against trivial baselines."""
 
     baseline: str
     split: str
-    spreads: list[SeedSpread]
     experiments: list[Finding]
     trivial: list[Finding]
 
@@ -105,36 +83,8 @@ def compare(
     others = [(name, baseline, _pair(groups[name], split, counterpart)) for name in names if name != baseline]
     ranks = {one: partial(Run.baseline_ranks, name=one, split=split) for one in trivial}
     beside = [(name, one, _pair(groups[name], split, ranks[one])) for name in names for one in trivial]
-    spreads = [_spread(name, groups[name], metric) for name in names for metric in SEED_METRICS]
     findings = [_findings(pairs, resamples, seed) for pairs in (others, beside)]
-    return Comparison(baseline, split, spreads, *findings)
-
-
-def _repeated(runs: Sequence[Run]) -> list[int | None]:
-    return [seed for seed, count in Counter(run.seed for run in runs).items() if count > 1]
-
-
-def _spread(experiment: str, runs: Sequence[Run], metric: str) -> SeedSpread:
-    known = [run for run in runs if isinstance(value := run.summary.get(metric), int | float) and math.isfinite(value)]
-    if not known:
-        return SeedSpread(experiment, metric, None, f"no finished run has {metric}")
-    interval = significance.seed_interval([run.summary[metric] for run in known])
-    remarks = [f"{len(runs) - len(known)} of {len(runs)} runs have no {metric}"] if len(known) < len(runs) else []
-    if interval.count == 1:
-        remarks.append("no interval: one seed has no spread")
-    elif doubt := _why_no_repetitions(known):
-        remarks.append(f"no interval: {doubt}")
-        interval = significance.SeedInterval(interval.mean, None, None, interval.count)
-    return SeedSpread(experiment, metric, interval, "; ".join(remarks))
-
-
-def _why_no_repetitions(runs: Sequence[Run]) -> str:
-    if repeated := _repeated(runs):
-        return f"several runs have seed {', '.join(map(str, repeated))}"
-    try:
-        return "the runs are on different pools" if len({run.pool() for run in runs}) > 1 else ""
-    except SigjepaError as error:
-        return str(error)
+    return Comparison(baseline, split, *findings)
 
 
 def _counterpart(run: Run, others: Sequence[Run], split: str) -> tuple[np.ndarray, Ranks]:
@@ -162,7 +112,7 @@ def _findings(pairs: Sequence[tuple[str, str, _Paired]], resamples: int, seed: i
 def _pair(runs: Sequence[Run], split: str, reference: Callable[[Run], tuple[np.ndarray, Ranks]]) -> _Paired:
     """Pair each run of one experiment with the ranks of `reference` beside it, query by query."""
     by_seed: dict[int, np.ndarray] = {}
-    levels, queries, repeated = [], set(), _repeated(runs)
+    levels, queries, repeated = [], set(), repeated_seeds(runs)
     remarks = [] if runs else ["the experiment has no finished run"]
     for run in runs:
         try:

@@ -14,6 +14,12 @@ def _mean(runs: Sequence[Run], metric: str) -> float | None:
     return mean(mean(values) for values in per_run) if per_run else None
 
 
+def _summary_mean(runs: Sequence[Run], key: str) -> float | None:
+    """Mean over the seeds of a figure of the summary; None where a run has none, as temperature without InfoNCE."""
+    values = [value for run in runs if isinstance(value := run.summary.get(key), int | float)]
+    return mean(values) if len(values) == len(runs) else None
+
+
 def _mined_rows(run: Run) -> list[dict[str, float]]:
     """The epochs in which mined candidates stood in the softmax."""
     return [row for row in run.metrics if row.get("train/infonce_mined_weight", 0) > 0]
@@ -53,15 +59,15 @@ def failure_mode_tables(runs: Sequence[Run]) -> dict[str, tuple[list[str], list[
         coverage.append(
             [
                 name,
-                _percent(mean(run.summary.get("hard_negative_coverage", 0.0) for run in members)),
+                _percent(_summary_mean(members, "hard_negative_coverage")),
                 _percent(mined),
-                _number(mean(run.summary.get("hard_negatives_per_anchor", 0.0) for run in members), "{:.1f}"),
+                _number(_summary_mean(members, "hard_negatives_per_anchor"), "{:.1f}"),
             ]
         )
         early.append(
             [
                 name,
-                _number(mean(run.summary["first_loss"] for run in members)),
+                _number(_summary_mean(members, "first_loss")),
                 _percent(_early(members)),
                 _number(_entry(members, "train/infonce_in_batch")),
                 _number(_entry(members, "train/infonce_mined")),
@@ -111,14 +117,11 @@ def health_table(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
     """Header and rows of the collapse gauges on val, of the best checkpoint, means over seeds; targets beside."""
     rows = []
     for name, members in by_experiment(runs).items():
-        best = [run.summary for run in members]
         rows.append(
             [
                 name,
                 *(
-                    _number(mean(one[f"val/{key}"] for one in best), pattern)
-                    if all(one.get(f"val/{key}") is not None for one in best)
-                    else "—"
+                    _number(_summary_mean(members, f"val/{key}"), pattern)
                     for key, pattern in (
                         ("prediction_std", "{:.3f}"),
                         ("target_std", "{:.3f}"),
@@ -129,7 +132,7 @@ def health_table(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
                     )
                 ),
                 _number(_mean(members, "train/gradient_norm")),
-                _number(mean(one["temperature"] for one in best), "{:.4f}"),
+                _number(_summary_mean(members, "temperature"), "{:.4f}"),
             ]
         )
     header = ["run", "std", "std of targets", "effective rank", "of targets", "pairwise cosine", "of targets"]

@@ -104,7 +104,7 @@ def ceiling_section(finished: Sequence[Run], split: str, evidence: Evidence | Si
     """The teacher's ceiling and why runs miss, or what is missing to tell."""
     if isinstance(evidence, SigjepaError):
         return sections.section("The teacher's ceiling", f"Not measured: {evidence}")
-    served = same_teacher(finished[0], finished)
+    served, level = same_teacher(finished[0], finished), f"{split}/{MAIN_METRIC}"
     train_ids = torch.from_numpy(evidence.corpus.ids("train"))
     ceiling = measure_ceiling(served, evidence.targets, train_ids, split)
     curves = {
@@ -112,7 +112,7 @@ def ceiling_section(finished: Sequence[Run], split: str, evidence: Evidence | Si
         for curve in ceiling.curves
     }
     points = {
-        name: tuple(mean(run.summary[f"{split}/{key}"] for run in members) for key in ("cosine", "rank10"))
+        name: (mean(run.figure(f"{split}/cosine") for run in members), mean(run.figure(level) for run in members))
         for name, members in by_experiment(served).items()
     }
     plot_ceiling(curves, points, figures / "ceiling")
@@ -185,7 +185,7 @@ def explore_runs(finished: Sequence[Run], baseline: str, split: str, evidence: E
     level = f"{split}/{MAIN_METRIC}"
     others = [name for name in shown if name != baseline and baseline in shown]
     furthest = max(
-        others, key=lambda name: abs(shown[name].summary[level] - shown[baseline].summary[level]), default=None
+        others, key=lambda name: abs(shown[name].figure(level) - shown[baseline].figure(level)), default=None
     )
     compared = (baseline, furthest) if furthest is not None else None
     return explore(retrievals, evidence.targets[ids].float(), texts, queries=queries, compared=compared)

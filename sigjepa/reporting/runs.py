@@ -3,6 +3,7 @@
 import csv
 import math
 import zipfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -44,6 +45,16 @@ class Run:
     def seed(self) -> int | None:
         """The student's seed, where it is known."""
         return self.summary.get("seed")
+
+    def figure(self, key: str) -> float:
+        """A figure of `summary.json`; raises SigjepaError naming the file and the key when it is not there."""
+        value = self.summary.get(key)
+        if not isinstance(value, int | float):
+            raise SigjepaError(
+                f"{self.folder / 'summary.json'} has no figure '{key}' (found: {value}); the run is of an older "
+                "version, or was edited. Run it again, or leave it out."
+            )
+        return float(value)
 
     @cached_property
     def baselines(self) -> dict[str, dict[str, float]]:
@@ -174,6 +185,18 @@ def by_experiment(runs: Sequence[Run]) -> dict[str, list[Run]]:
     for run in runs:
         groups.setdefault(run.experiment, []).append(run)
     return groups
+
+
+def repeated_seeds(runs: Sequence[Run]) -> list[int | None]:
+    """Seeds that more than one of an experiment's runs has."""
+    return [seed for seed, count in Counter(run.seed for run in runs).items() if count > 1]
+
+
+def why_no_repetitions(runs: Sequence[Run]) -> str:
+    """Why the spread of an experiment's runs says nothing about seeds; empty where it does, or there is one run."""
+    if repeated := repeated_seeds(runs):
+        return f"several runs have seed {', '.join(map(str, repeated))}"
+    return "the runs are on different pools" if len({run.pool() for run in runs}) > 1 else ""
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:

@@ -10,7 +10,7 @@ from sigjepa.reporting.configurations import configuration_differences
 from sigjepa.reporting.curves import curve_rows
 from sigjepa.reporting.failure_modes import failure_mode_tables, health_table
 from sigjepa.reporting.published import MARK, METRICS, NOTE, published_results, published_summary
-from sigjepa.reporting.runs import FINISHED, Run, by_experiment
+from sigjepa.reporting.runs import FINISHED, Run, by_experiment, why_no_repetitions
 from sigjepa.reporting.tables import (
     INTERVAL_NOTE,
     ONE_SEED_NOTE,
@@ -18,7 +18,7 @@ from sigjepa.reporting.tables import (
     PERCENT,
     markdown_table,
     results_table,
-    spread,
+    spread_over_seeds,
 )
 
 
@@ -56,12 +56,14 @@ def results_section(finished: Sequence[Run], comparison: Comparison, published: 
     several = any(len(members) > 1 for members in by_experiment(finished).values())
     other_pool = any(run.pool() != finished[0].pool() for run in finished)
     single = any(len(members) == 1 for members in by_experiment(finished).values())
+    doubts = {name: why_no_repetitions(members) for name, members in by_experiment(finished).items()}
     notes = [INTERVAL_NOTE if several else "", ONE_SEED_NOTE if single else "", OTHER_POOL_NOTE if other_pool else ""]
     return section(
         "Results",
         f"Ranks and MRR in percent; test figures are of the checkpoint that was best on val. "
         f"Baselines stand below, on the same pools with the same ranks. {' '.join(note for note in notes if note)}",
         results_table(finished),
+        "\n".join(f"- {name} has no interval: {doubt}." for name, doubt in doubts.items() if doubt),
         f"Differences from {comparison.baseline} on {comparison.split}, in percentage points:",
         markdown_table(FINDING_HEADER, finding_rows(comparison.experiments))
         if comparison.experiments
@@ -81,9 +83,9 @@ def published_table(finished: Sequence[Run], baseline: str) -> str:
     rows = []
     for metric in METRICS:
         scale, digits = (100, 2) if metric.rsplit("/", 1)[-1] in PERCENT else (1, 3)
-        here = {name: scale * mean(run.summary[metric] for run in groups[name]) for name in names}
+        here = {name: scale * mean(run.figure(metric) for run in groups[name]) for name in names}
         there = {name: scale * published_summary(name)[metric] for name in names}
-        cells = [spread([run.summary[metric] for run in groups[name]], metric) for name in names]
+        cells = [spread_over_seeds(groups[name], metric) for name in names]
         cells += [f"{here[name] - here[baseline]:+.{digits}f}" for name in others]
         cells += [f"{there[name]:.{digits}f}" for name in names]
         cells += [f"{there[name] - there[baseline]:+.{digits}f}" for name in others]

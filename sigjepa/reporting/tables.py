@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import mean
 
 from sigjepa.evaluation.significance import seed_interval
-from sigjepa.reporting.runs import Run, by_experiment
+from sigjepa.reporting.runs import Run, by_experiment, why_no_repetitions
 
 COLUMNS = ("val/rank1", "val/rank10", "test/rank1", "test/rank5", "test/rank10", "test/mrr", "test/cosine")
 PERCENT = ("rank1", "rank5", "rank10", "mrr")
@@ -35,6 +35,12 @@ def spread(values: Sequence[float], metric: str) -> str:
     return f"{scale * mean(values):.{digits}f}{interval}"
 
 
+def spread_over_seeds(members: Sequence[Run], metric: str) -> str:
+    """`spread` of an experiment's runs; without an interval where they do not repeat one thing with other seeds."""
+    values = [member.figure(metric) for member in members]
+    return spread([mean(values)] if why_no_repetitions(members) else values, metric)
+
+
 def escape_cell(text: str) -> str:
     """Text that stays within its cell of a Markdown table."""
     return " ".join(text.replace("|", "\\|").split())
@@ -58,8 +64,8 @@ def results_table(runs: Sequence[Run]) -> str:
             [
                 f"{experiment}{mark}",
                 str(len(members)),
-                *(spread([member.summary[column] for member in members], column) for column in COLUMNS),
-                f"{mean(member.summary['best_epoch'] for member in members):.0f}",
+                *(spread_over_seeds(members, column) for column in COLUMNS),
+                f"{mean(member.figure('best_epoch') for member in members):.0f}",
             ]
         )
     return markdown_table(["run", "seeds", *COLUMNS, "best epoch"], [*rows, *_baseline_rows(runs[0].baselines)])

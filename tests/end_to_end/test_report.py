@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from wandb_reader import history, read_records, tables, transaction_log
 
 EXPERIMENTS = ["exp1_4", "exp2_1", "exp2_2", "hardneg_curriculum"]
 
@@ -55,9 +56,16 @@ def test_latest_is_the_sweep_that_was_written_last(sweep, run, tmp_path):
         os.utime(path, (path.stat().st_mtime + 100,) * 2)
     for path in older.glob("*/*2_1*"):
         shutil.rmtree(path)
-    done = run("report", "runs=latest", "explorer_queries=0", cwd=tmp_path)
+    done = run("report", "runs=latest", "explorer_queries=0", "wandb=offline", cwd=tmp_path)
     assert "runs in multirun/newer" in done.stdout
     assert "4 of 4 runs finished" in done.stdout
+    logged = {
+        key.removesuffix("._type") for row in history(read_records(transaction_log(tmp_path / "report"))) for key in row
+    }
+    assert {"report/curves", "report/health", "report/ceiling"} <= logged
+    assert [row["run"] for row in tables(tmp_path / "report")["report/results"]] == [
+        f"{name}, seed 0" for name in EXPERIMENTS
+    ]
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,13 @@ def test_one_seed_gets_no_interval_and_the_reason(make_run, tmp_path):
     assert "One seed each: the noise of seeds is unknown" in sections["What the figures support"]
 
 
+def test_two_runs_of_one_seed_are_no_repetition_and_it_is_said(make_run, tmp_path):
+    runs = [make_run("a"), make_run("again"), make_run("b", experiment="exp2_1")]
+    section = sections_of(markdown_of(runs, tmp_path))["Results"]
+    assert "- exp1_4 has no interval: several runs have seed 0." in section
+    assert "±" not in section.split("- exp1_4")[0].split("|", 1)[1]
+
+
 def test_runs_on_different_corpora_are_refused_unless_asked_for_and_then_marked(make_run, tmp_path):
     runs = [make_run("a"), make_run("b", experiment="exp2_1", corpus_hash="xxh3_128:b")]
     with pytest.raises(SigjepaError, match=r"2 different corpora.*xxh3_128:a.*xxh3_128:b.*allow_different_pools=true"):

@@ -38,6 +38,16 @@ def test_runs_of_every_status_are_found_and_none_is_dropped(make_run, tmp_path):
     assert [run.folder.name for run in finished_runs(list(runs.values()))] == ["a"]
 
 
+def test_a_figure_that_a_summary_lacks_is_named(make_run, tmp_path):
+    make_run("a")
+    summary = json.loads((tmp_path / "a" / "summary.json").read_text())
+    (tmp_path / "a" / "summary.json").write_text(json.dumps(summary | {"test/rank10": None}))
+    (run,) = find_runs([tmp_path])
+    assert run.figure("val/rank10") == summary["val/rank10"]
+    with pytest.raises(SigjepaError, match=r"a/summary\.json has no figure 'test/rank10' \(found: None\)"):
+        run.figure("test/rank10")
+
+
 def test_a_folder_named_twice_gives_its_runs_once(make_run, tmp_path):
     make_run("a")
     assert len(find_runs([tmp_path, tmp_path / "a"])) == 1

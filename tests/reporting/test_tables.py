@@ -31,6 +31,13 @@ def test_table_has_a_row_an_experiment_and_the_baselines(make_run):
     assert len({len(line) for line in table.splitlines()}) == 1
 
 
+def test_runs_that_repeat_nothing_have_no_interval(make_run):
+    same_seed = [make_run("a"), make_run("b")]
+    assert "±" not in results_table(same_seed)
+    other_pool = [make_run("c"), make_run("d", seed=1, corpus_hash="xxh3_128:b")]
+    assert "±" not in results_table(other_pool)
+
+
 def test_runs_of_another_pool_are_marked(make_run):
     runs = [make_run("a"), make_run("b", experiment="exp2_1", corpus_hash="xxh3_128:b")]
     rows = cells(results_table(runs))
