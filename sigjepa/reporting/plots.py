@@ -18,6 +18,8 @@ FOREGROUND = "#010203"
 """Colour of text and lines; the page puts its own in its place, so that one SVG reads on dark and on light."""
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999", "#f0e442")
 """Okabe and Ito's colours, told apart by most colour-blind people."""
+GREY, STYLES = "#888888", ("--", ":", "-.", (0, (1, 4)))
+"""Of what is no experiment, so that a colour is one experiment in every figure of a report."""
 GAUGES = {
     "train/loss": "loss",
     "train/gradient_norm": "gradient norm",
@@ -89,8 +91,8 @@ def plot_curves(
     with drawn(path, 7, 4) as figure:
         axes = figure.subplots()
         band(axes, runs, metric, scale=100)
-        for style, (name, level) in zip(("--", ":", "-.", (0, (1, 4))), (levels or {}).items(), strict=False):
-            axes.axhline(100 * level, color="#888888", linestyle=style, linewidth=1.2, label=name)
+        for style, (name, level) in zip(STYLES, (levels or {}).items(), strict=False):
+            axes.axhline(100 * level, color=GREY, linestyle=style, linewidth=1.2, label=name)
         axes.set(xlabel="epoch", ylabel=f"{metric} (%)")
         axes.legend(fontsize=8)
 
@@ -117,7 +119,7 @@ def plot_differences(
             if low is not None and high is not None:
                 axes.plot([100 * low, 100 * high], [row, row], color=PALETTE[0], linewidth=2)
             axes.plot([100 * difference], [row], "o", color=PALETTE[0])
-        axes.axvline(0, color="#888888", linewidth=1)
+        axes.axvline(0, color=GREY, linewidth=1)
         axes.set_yticks(range(len(differences)), list(differences))
         axes.invert_yaxis()
         axes.margins(y=0.3 / max(len(differences), 1) + 0.05)
@@ -134,11 +136,10 @@ def plot_ceiling(
     """
     with drawn(path, 7, 4) as figure:
         axes = figure.subplots()
-        for number, (direction, curve) in enumerate(curves.items()):
-            cosines = sorted(curve)
-            colour = PALETTE[number % len(PALETTE)]
-            axes.plot(cosines, [100 * curve[cosine] for cosine in cosines], color=colour, label=f"error: {direction}")
-        for number, (name, (cosine, rank10)) in enumerate(points.items(), start=len(curves)):
+        for style, (direction, curve) in zip(STYLES, curves.items(), strict=False):
+            cosines, ranks = list(curve), [100 * rank10 for rank10 in curve.values()]
+            axes.plot(cosines, ranks, color=GREY, linestyle=style, label=f"error: {direction}")
+        for number, (name, (cosine, rank10)) in enumerate(points.items()):
             axes.plot([cosine], [100 * rank10], "D", color=PALETTE[number % len(PALETTE)], label=name)
         axes.set(xlabel="cosine between prediction and true body", ylabel="Rank@10 (%)")
         axes.grid(alpha=0.25)

@@ -90,7 +90,7 @@ def draw_figures(
     plot_curves(written, figures / "curves", metric, levels)
     plot_gauges(finished, figures / "health", GAUGES)
     if any(run.provenance["hard_negatives"] for run in finished):
-        plot_gauges([run for run in finished if run.provenance["hard_negatives"]], figures / "mined", MINED_GAUGES)
+        plot_gauges(finished, figures / "mined", MINED_GAUGES)
     differences = {
         f"{one.experiment} - {LABELS.get(one.reference, one.reference)}": (one.difference, *one.effect.interval)
         for one in (*comparison.experiments, *comparison.trivial)
