@@ -61,7 +61,8 @@ def write_once(runs: list[Run], resolved: dict[str, Any]) -> None:
         explorer_queries=resolved["explorer_queries"],
         refresh_seconds=int(resolved["refresh_seconds"]) if resolved["watch"] else None,
     )
-    if resolved["wandb"] is not None and finished:
+    last = not resolved["watch"] or len(finished) == len(runs)
+    if resolved["wandb"] is not None and finished and last:
         from sigjepa.training.wandb_records import log_report, result_rows  # noqa: PLC0415 - Lightning is slow to import
 
         figures = {path.stem: path for path in sorted((page.parent / "figures").glob("*.png"))}

@@ -15,7 +15,7 @@ import numpy as np
 from sigjepa.artifacts import read_json
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.ranks import Ranks
-from sigjepa.reporting.sweeps import overrides_of, planned_jobs
+from sigjepa.reporting.sweeps import is_training, overrides_of, planned_jobs
 
 FINISHED = "finished"
 ROOTS = (Path("multirun"), Path("outputs"))
@@ -131,7 +131,8 @@ def find_runs(folders: Sequence[Path]) -> list[Run]:
         for marker in ("summary.json", ".hydra/overrides.yaml"):
             for path in sorted(folder.rglob(marker)):
                 run_folder = path.parents[marker.count("/")]
-                found.setdefault(run_folder.resolve(), read_run(run_folder))
+                if is_training(run_folder):
+                    found.setdefault(run_folder.resolve(), read_run(run_folder))
         for job in planned_jobs(folder, found):
             found[job.resolve()] = Run(job, overrides_of(job), "not started", "its sweep has not come to it")
     if not found:

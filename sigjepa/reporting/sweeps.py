@@ -23,6 +23,12 @@ def overrides_of(folder: Path) -> dict[str, Any]:
     return known | ({"seed": int(values["seed"])} if values.get("seed", "").isdecimal() else {})
 
 
+def is_training(folder: Path) -> bool:
+    """Whether a Hydra job trained, or was to: preparing and evaluating leave folders too."""
+    path = folder / ".hydra" / "hydra.yaml"
+    return not path.exists() or read_yaml(path)["hydra"]["job"]["config_name"] == "train"
+
+
 def planned_jobs(sweep: Path, found: Collection[Path]) -> list[Path]:
     """Folders that the sweep's `multirun.yaml` asks for and that are not among those found."""
     path = sweep / "multirun.yaml"

@@ -37,6 +37,16 @@ def test_jobs_that_a_sweep_has_not_come_to_are_listed(stopped_sweep):
     assert [(run.experiment, run.seed) for run in by_status["not started"]] == [("exp2_1", 1)]
 
 
+def test_what_only_prepared_or_evaluated_is_no_run(stopped_sweep, tmp_path):
+    hydra_yaml = next(stopped_sweep.glob("*/.hydra/hydra.yaml")).read_text()
+    for name in ("train", "prepare", "evaluate"):
+        folder = tmp_path / name / ".hydra"
+        folder.mkdir(parents=True)
+        (folder / "overrides.yaml").write_text("[]")
+        (folder / "hydra.yaml").write_text(hydra_yaml.replace("config_name: train", f"config_name: {name}"))
+    assert [run.folder.name for run in find_runs([tmp_path])] == ["train"]
+
+
 def test_a_folder_without_multirun_plans_nothing(tmp_path):
     assert planned_jobs(tmp_path, []) == []
 
