@@ -12,7 +12,14 @@ from omegaconf import DictConfig
 from sigjepa.entry import entry_point
 from sigjepa.evaluation.pools import check_held_out
 from sigjepa.instantiate import plain
-from sigjepa.reporting.report_folder import check_comparable, write_report
+from sigjepa.reporting.report_folder import (
+    check_comparable,
+    evidence_or_reason,
+    explore_runs,
+    report_markdown,
+    title_of,
+    write_report,
+)
 from sigjepa.reporting.runs import FINISHED, Run, find_runs, finished_runs, run_folders
 
 log = logging.getLogger(__name__)
@@ -48,19 +55,22 @@ def write_once(runs: list[Run], resolved: dict[str, Any]) -> None:
     started = time.perf_counter()
     finished = [run for run in runs if run.status == FINISHED] if resolved["watch"] else finished_runs(runs)
     check_comparable(finished, resolved["allow_different_pools"])
-    page = write_report(
+    output, baseline, split = Path(resolved["output"]), resolved["baseline"], resolved["split"]
+    evidence = evidence_or_reason(finished, Path(resolved["data_dir"]) if resolved["data_dir"] else None)
+    markdown = report_markdown(
         runs,
-        Path(resolved["output"]),
+        output / "figures",
         command=shlex.join(["python", "-m", "sigjepa.report", *sys.argv[1:]]),
-        baseline=resolved["baseline"],
-        split=resolved["split"],
+        baseline=baseline,
+        split=split,
         metric=resolved["metric"],
         epochs=resolved["epochs"],
         published=resolved["published"],
-        data_dir=Path(resolved["data_dir"]) if resolved["data_dir"] else None,
-        explorer_queries=resolved["explorer_queries"],
-        refresh_seconds=int(resolved["refresh_seconds"]) if resolved["watch"] else None,
+        evidence=evidence,
     )
+    explorer = explore_runs(finished, baseline, split, evidence, resolved["explorer_queries"])
+    refresh_seconds = int(resolved["refresh_seconds"]) if resolved["watch"] else None
+    page = write_report(output, markdown, title_of(runs), explorer, refresh_seconds)
     last = not resolved["watch"] or len(finished) == len(runs)
     if resolved["wandb"] is not None and finished and last:
         from sigjepa.training.wandb_records import log_report, result_rows  # noqa: PLC0415 - Lightning is slow to import

@@ -80,7 +80,9 @@ def test_report_config_composes(compose):
 
 
 def test_evaluate_config_has_the_keys_of_a_run_and_its_own(compose):
-    check_keys(plain(compose("baseline=[bm25]", config_name="evaluate")), (*RUN_KEYS, "run", "split"))
+    resolved = plain(compose("baseline=[bm25]", config_name="evaluate"))
+    check_keys(resolved, (*RUN_KEYS, "run", "split"))
+    assert (resolved["baseline"], resolved["split"], resolved["run"]) == (["bm25"], "test", None)
 
 
 def test_dashboard_config_composes_without_runs(compose):

@@ -124,39 +124,12 @@ def ceiling_section(finished: Sequence[Run], split: str, evidence: Evidence | Si
 
 
 def write_report(
-    runs: Sequence[Run],
-    output: Path,
-    *,
-    command: str,
-    baseline: str | None,
-    split: str,
-    metric: str,
-    epochs: Sequence[int],
-    published: bool,
-    data_dir: Path | None,
-    explorer_queries: int,
-    refresh_seconds: int | None,
+    output: Path, markdown: str, title: str, explorer: ExplorerData | None = None, refresh_seconds: int | None = None
 ) -> Path:
-    """Write `report.md`, `report.html` and `figures/` of `runs` into `output`; returns the page's path."""
-    finished = [run for run in runs if run.status == FINISHED]
-    evidence = evidence_or_reason(finished, data_dir)
-    markdown = report_markdown(
-        runs,
-        output / "figures",
-        command=command,
-        baseline=baseline,
-        split=split,
-        metric=metric,
-        epochs=epochs,
-        published=published,
-        evidence=evidence,
-    )
+    """Write `report.md` and `report.html` into `output`, where the figures are already; returns the page's path."""
     with atomic_path(output / "report.md") as temporary:
         temporary.write_text(markdown, encoding="utf-8")
-    explorer = None
-    if not isinstance(evidence, SigjepaError) and explorer_queries > 0:
-        explorer = explore_runs(finished, baseline or finished[0].experiment, split, evidence, explorer_queries)
-    page = render_page(markdown, output, explorer=explorer, title=title_of(runs), refresh_seconds=refresh_seconds)
+    page = render_page(markdown, output, explorer=explorer, title=title, refresh_seconds=refresh_seconds)
     with atomic_path(output / "report.html") as temporary:
         temporary.write_text(page, encoding="utf-8")
     return output / "report.html"
@@ -172,11 +145,16 @@ def evidence_or_reason(finished: Sequence[Run], data_dir: Path | None) -> Eviden
         return error
 
 
-def explore_runs(finished: Sequence[Run], baseline: str, split: str, evidence: Evidence, queries: int) -> ExplorerData:
-    """The error explorer of one run of each experiment, the first seed's.
+def explore_runs(
+    finished: Sequence[Run], baseline: str | None, split: str, evidence: Evidence | SigjepaError, queries: int
+) -> ExplorerData | None:
+    """The error explorer of one run of each experiment, the first seed's; None without evidence or queries.
 
     Largest changes are between the baseline experiment and the one that differs most from it on the split.
     """
+    if isinstance(evidence, SigjepaError) or queries < 1:
+        return None
+    baseline = baseline or finished[0].experiment
     shown = {name: runs[0] for name, runs in by_experiment(same_teacher(finished[0], finished)).items()}
     retrievals = {name: Retrieval(*run.predictions(split), run.ranks(split)[1]) for name, run in shown.items()}
     ids = next(iter(retrievals.values())).ids

@@ -133,8 +133,8 @@ def test_before_any_run_is_finished_there_are_curves_and_a_list(make_run, tmp_pa
 
 def test_the_folder_is_written_whole(sweep):
     output = sweep / "report"
-    options = OPTIONS | {"data_dir": None, "explorer_queries": 0, "refresh_seconds": None}
-    page = write_report(find_runs([sweep]), output, **options)
+    markdown = markdown_of(find_runs([sweep]), output)
+    page = write_report(output, markdown, "a title")
     assert page == output / "report.html"
     assert {path.name for path in output.iterdir()} == {"report.md", "report.html", "figures"}
     assert "exp2_1 is better than exp1_4" in page.read_text()

@@ -33,10 +33,20 @@ def test_wandb_takes_every_table(tmp_path):
 
 
 def test_other_loggers_are_left_alone(tmp_path):
+    asked = []
+
+    class Other:
+        """Notes whatever is asked of it."""
+
+        def __getattr__(self, name):
+            asked.append(name)
+            return lambda *_, **__: None
+
     figure = tmp_path / "figure.png"
     figure.write_bytes(b"")
-    log_tables([object()], {"results": [{"a": 1}]})
-    log_images([object()], {"figure": figure})
+    log_tables([Other()], {"results": [{"a": 1}]})
+    log_images([Other()], {"figure": figure})
+    assert asked == []
 
 
 @pytest.mark.parametrize("name", ["missing.png", "drawing.svg"])
