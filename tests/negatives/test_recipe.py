@@ -201,7 +201,10 @@ def test_manifests_hold_their_inputs(recipe, corpus, shards, tmp_path):
     recipe.prepare(corpus, shards, tmp_path)
     (manifest,) = (read_json(path) for path in tmp_path.glob("judged/*/manifest.json"))
     assert manifest["inputs"]["judge"] == {"judge": "scripted", "version": 1}
-    assert (manifest["inputs"]["corpus"], manifest["inputs"]["shards"]) == (corpus.hash, "fake-4567")
+    mined = manifest["inputs"]["mined"]
+    assert (mined["corpus"], mined["shards"]) == (corpus.hash, "fake-4567")
+    (manifest,) = (read_json(path) for path in tmp_path.glob("mined/*/manifest.json"))
+    assert manifest["inputs"] == mined
     (manifest,) = (read_json(path) for path in tmp_path.glob("negatives/*/manifest.json"))
     assert manifest["inputs"]["max_score_c"] == 1
 
@@ -264,7 +267,7 @@ def test_a_judge_that_breaks_its_contract(corpus, shards, tmp_path, judgements, 
     judge.judge = judgements
     with pytest.raises(SigjepaError, match=message):
         NegativesRecipe(judge, min_cosim=0.5).prepare(corpus, shards, tmp_path)
-    assert not list(tmp_path.rglob("manifest.json"))
+    assert not [path for path in tmp_path.rglob("manifest.json") if path.parent.parent.name != "mined"]
 
 
 def test_altered_judged_pairs(recipe, corpus, shards, tmp_path):
