@@ -18,7 +18,7 @@ HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}
 
 RUN_KEYS = (
     *("name", "seed", "allowed_targets", "size", "paths", "baseline"),
-    *("corpus", "teacher", "judge", "negatives", "data"),
+    *("corpus", "teacher", "judge", "negatives", "draw", "data"),
     *("model", "loss", "optimizer", "scheduler", "trainer", "callbacks", "logger"),
 )
 """The top-level keys of a run's config."""

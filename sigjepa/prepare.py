@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 from sigjepa.data.datamodule import FunctionDataModule
 from sigjepa.entry import entry_point
 from sigjepa.instantiate import RUN_KEYS, check_keys, instantiate, plain
+from sigjepa.reporting.tables import figures_table
 
 
 def prepare(config: DictConfig) -> None:
@@ -19,6 +20,7 @@ def prepare(config: DictConfig) -> None:
     print(data.corpus.summary_table())
     if data.hard_negatives is not None:
         print(data.hard_negatives.summary_table())
+    print(figures_table(datamodule.figures()))
     print(f"artifacts: {data.hashes()} in {datamodule.data_dir} ({time.perf_counter() - started:.0f} s)")
 
 

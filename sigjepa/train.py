@@ -23,7 +23,7 @@ from sigjepa.instantiate import RUN_KEYS, check_keys, instantiate, plain
 from sigjepa.losses.infonce import InfoNCE
 from sigjepa.reporting.plots import plot_curves
 from sigjepa.reporting.runs import Run, read_run
-from sigjepa.reporting.tables import results_table
+from sigjepa.reporting.tables import figures_table, results_table
 from sigjepa.training.loggers import finished
 from sigjepa.training.module import SigJepaModule
 from sigjepa.training.provenance import provenance
@@ -47,13 +47,8 @@ def train(config: DictConfig) -> float:
         datamodule.prepare_data()
         datamodule.setup("fit")
         data = datamodule.artifacts()
-        facts |= data.figures()
-        log.info(
-            "%d train, %d val, %d test functions; hard negatives for %.1f %% of train anchors, %.1f each",
-            *(facts[f"{split}_functions"] for split in ("train", "val", "test")),
-            100 * facts["hard_negative_coverage"],
-            facts["hard_negatives_per_anchor"],
-        )
+        facts |= datamodule.figures()
+        log.info("\n%s", figures_table(facts))
         # only now: building an artifact may draw random numbers, opening it does not
         lightning.seed_everything(resolved["seed"], workers=True, verbose=False)
         module = SigJepaModule(

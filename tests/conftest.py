@@ -9,7 +9,7 @@ import hydra
 import pytest
 import torch
 
-from sigjepa.data.batch import Batch, Negatives
+from sigjepa.data.batch import Batch, MinedRows
 from sigjepa.entry import config_directory
 from sigjepa.instantiate import instantiate
 
@@ -32,7 +32,7 @@ def make_batch():
         if negatives:
             scores = torch.randint(-1, 2, (size, negatives), generator=generator).to(torch.int8)
             scores[::3] = -1
-            batch.negatives = Negatives(
+            batch.negatives = MinedRows(
                 ids=torch.arange(1000, 1000 + negatives),
                 embeddings=torch.randn(negatives, dim, generator=generator),
                 scores=scores,

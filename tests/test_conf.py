@@ -1,5 +1,6 @@
 """Every YAML is composed and instantiated, and what a person can misspell is named back with the nearest valid word."""
 
+import itertools
 from pathlib import Path
 
 import hydra
@@ -29,6 +30,10 @@ GIVEN = {
 }
 
 
+# groups that stand at a place of their own instead of at the top
+PLACES = {"schedule": "schedule@loss.infonce.schedule"}
+
+
 @pytest.fixture
 def compose(tmp_path):
     """Compose as the entry points do, `hydra:` interpolations included."""
@@ -52,7 +57,7 @@ def compose(tmp_path):
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=[f"{group}={option}" for group, option in OPTIONS])
 def test_every_option_composes_and_instantiates(compose, tmp_path, group, option):
     value = f"[{option}]" if group == "loss" else option
-    overrides = [f"{group}={value}", *GIVEN.get((group, option), [])]
+    overrides = [f"{PLACES.get(group, group)}={value}", *GIVEN.get((group, option), [])]
     if group != "logger":
         overrides.append("logger=none")
     config = compose(*overrides)
@@ -97,24 +102,84 @@ def test_every_yaml_says_what_it_is_and_the_command_that_uses_it(path):
         assert any("python -m sigjepa." in line for line in head), f"{path} shows no command"
 
 
-def test_failure_mode_switches_change_one_thing_each(compose):
+def flat(container, prefix=""):
+    """Values by dotted key."""
+    if not isinstance(container, dict):
+        return {prefix[:-1]: container}
+    return {key: value for name, node in container.items() for key, value in flat(node, f"{prefix}{name}.").items()}
+
+
+REMEDIES = {
+    "hardneg_coverage": {"negatives.tiers": None},
+    "hardneg_score0": {"negatives.max_score_c": 0},
+    "hardneg_per_anchor": {"loss.infonce.mined_candidates": "per_anchor"},
+    "hardneg_delayed": {"loss.infonce.schedule.start_epoch": 10, "loss.infonce.schedule.ramp_epochs": 3},
+}
+
+
+def changes(compose, *overrides):
+    """What differs from `experiment=exp2_1`, besides names and what the datamodule repeats of the negatives."""
+    published, other = flat(plain(compose("experiment=exp2_1"))), flat(plain(compose(*overrides)))
+    assert published.keys() == other.keys()
+    return {
+        key: value
+        for key, value in other.items()
+        if value != published[key] and key.split(".")[0] in ("negatives", "loss", "model", "draw", "optimizer", "size")
+    }
+
+
+def test_exp2_1_is_the_published_one(compose):
     published = plain(compose("experiment=exp2_1"))
     assert published["negatives"]["tiers"] == ["phase0"]
     assert published["negatives"]["max_score_c"] == 1
     assert published["loss"]["infonce"]["mined_candidates"] == "union"
-    assert published["loss"]["infonce"]["schedule"]["start_epoch"] == 0
-    switches = {
-        "negatives.tiers=null": ("negatives", "tiers"),
-        "negatives.max_score_c=0": ("negatives", "max_score_c"),
-        "loss.infonce.schedule.start_epoch=10": ("loss", "infonce", "schedule", "start_epoch"),
-        "loss.infonce.mined_candidates=per_anchor": ("loss", "infonce", "mined_candidates"),
-    }
-    for override, keys in switches.items():
-        changed = plain(compose("experiment=exp2_1", override))
-        node = changed
-        for key in keys:
-            node = node[key]
-        assert str(node) == override.split("=")[1].replace("null", "None")
+    schedule = instantiate(compose("experiment=exp2_1").loss)["infonce"].schedule
+    assert [schedule.value_at(epoch) for epoch in (0, 1, 50)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("experiment", REMEDIES)
+def test_a_remedy_is_exp2_1_with_one_thing_changed(compose, experiment):
+    assert changes(compose, f"experiment={experiment}") == REMEDIES[experiment]
+
+
+def test_the_curriculum_is_all_remedies(compose):
+    expected = {key: value for remedy in REMEDIES.values() for key, value in remedy.items()}
+    assert changes(compose, "experiment=hardneg_curriculum") == expected
+
+
+def sweep_jobs(name):
+    """The overrides of every job that `-m sweep=<name>` starts."""
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        params = hydra.compose("train", [f"sweep={name}"], return_hydra_config=True).hydra.sweeper.params
+    overrides = OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in params.items()])
+    values = [[f"{one.key_or_group}={value}" for value in one.sweep_string_iterator()] for one in overrides]
+    return list(itertools.product(*values))
+
+
+def test_the_factorial_crosses_every_remedy_once(compose):
+    jobs = sweep_jobs("factorial")
+    cells = [changes(compose, "sweep=factorial", *job) for job in jobs]
+    keys = {*REMEDIES["hardneg_coverage"], *REMEDIES["hardneg_score0"], *REMEDIES["hardneg_per_anchor"]}
+    keys.add("loss.infonce.schedule.start_epoch")
+    assert len({str(sorted(cell.items())) for cell in cells}) == len(cells) == 16
+    assert {key for cell in cells for key in cell} == keys
+    assert len({plain(compose("sweep=factorial", *job))["name"] for job in jobs}) == 16
+    assert plain(compose("sweep=factorial"))["size"] == plain(compose("data=quick"))["size"]
+
+
+def test_the_remedies_sweep_names_experiments_that_exist():
+    jobs = sweep_jobs("remedies")
+    assert {job[0].split("=")[1] for job in jobs} == {"exp1_4", "exp2_1", *REMEDIES, "hardneg_curriculum"}
+    assert len(jobs) == 7 * 3
+
+
+def test_draws_take_numbers_and_schedules(compose):
+    draw = instantiate(compose("draw.number=3", "seed=5").draw)
+    assert (draw.number, draw.temperature, draw.seed) == (3, 0.0, 5)
+    draw = instantiate(compose("draw=annealed", "+schedule@draw.max_cosim=linear", "draw.max_cosim.ramp_epochs=4").draw)
+    assert draw.temperature.value_at(0) > draw.temperature.value_at(10) > draw.temperature.value_at(15) == 0.01
+    assert draw.max_cosim.value_at(2) == 0.5
+    assert instantiate(compose("draw=uniform").draw).temperature == float("inf")
 
 
 def test_lowest_cosine_of_a_hard_negative_depends_on_the_teacher(compose):

@@ -6,8 +6,8 @@ from torch import Tensor
 
 
 @dataclass
-class Negatives:
-    """Hard-negative rows appended to a batch; each row appears once, whoever brought it.
+class MinedRows:
+    """Bodies from outside of a batch that its anchors bring to it; each row appears once, whoever brought it.
 
     ids: `[M]` function ids. embeddings: `[M, D]` teacher body embeddings. scores: `[B, M]` the judge's `score_c` of
     each pair, -1 where the anchor did not bring the row.
@@ -19,7 +19,7 @@ class Negatives:
 
     @property
     def owners(self) -> Tensor:
-        """`[B, M]` bool: which anchor brought which negative."""
+        """`[B, M]` bool: which anchor brought which row."""
         return self.scores >= 0
 
 
@@ -28,8 +28,9 @@ class Batch:
     """A batch of functions: what the student sees, what it must predict, and what it is told apart from.
 
     ids: `[B]`. signature_states: `[B, S, D]`, signature_mask: `[B, S]` (True = token). body_pooled: `[B, D]`.
-    body_states: `[B, T, D]`, body_mask: `[B, T]`, both None unless asked for. related_ids: `[B, R]` ids that the
-    judge called related to the anchor (`score_c >= 2`), padded with -1: never to be used as its negatives.
+    body_states: `[B, T, D]`, body_mask: `[B, T]`, both None unless asked for. negatives: hard negatives of the
+    anchors. related_ids: `[B, R]` ids that the judge called related to the anchor (`score_c >= 2`), padded with -1:
+    never to be used as its negatives. related: bodies of some of these, to be further positives.
     """
 
     ids: Tensor
@@ -38,8 +39,9 @@ class Batch:
     body_pooled: Tensor
     body_states: Tensor | None = None
     body_mask: Tensor | None = None
-    negatives: Negatives | None = None
+    negatives: MinedRows | None = None
     related_ids: Tensor | None = None
+    related: MinedRows | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -14,9 +14,11 @@ from torch.utils.data import DataLoader, Sampler
 
 from sigjepa.corpus.store import Corpus, CorpusRecipe
 from sigjepa.data.batch import Batch
+from sigjepa.data.coverage import batch_coverage
 from sigjepa.data.dataset import FunctionBatches, share_identical_bodies
-from sigjepa.data.sampler import LengthBucketSampler, SequentialSampler
+from sigjepa.data.sampler import BatchRequest, LengthBucketSampler, SequentialSampler
 from sigjepa.errors import SigjepaError
+from sigjepa.negatives.draw import Draw
 from sigjepa.negatives.index import HardNegatives
 from sigjepa.negatives.recipe import NegativesRecipe
 from sigjepa.teacher.encoder import FrozenTeacher
@@ -75,8 +77,8 @@ class FunctionDataModule(LightningDataModule):
     inputs. negatives: None trains without hard negatives. batch_size: functions per process and step.
     eval_batch_size: functions per validation step. body_states: whether batches carry the body's token states;
     max_body_states: at most this many of each body, from its start, None is all of them.
-    negatives_per_anchor: at most this many hard negatives of each anchor, nearest first. bucket_batches: batches per
-    length bucket; 1 shuffles without regard to length. num_workers: loader processes; 0 loads in the main one.
+    draw: which of its hard negatives an anchor brings to a step. bucket_batches: batches per length bucket; 1 shuffles
+    without regard to length. num_workers: loader processes; 0 loads in the main one.
     """
 
     def __init__(
@@ -89,7 +91,7 @@ class FunctionDataModule(LightningDataModule):
         eval_batch_size: int = 256,
         body_states: bool = False,
         max_body_states: int | None = None,
-        negatives_per_anchor: int = 8,
+        draw: Draw | None = None,
         bucket_batches: int = 16,
         num_workers: int = 0,
         seed: int = 0,
@@ -110,7 +112,7 @@ class FunctionDataModule(LightningDataModule):
         self.eval_batch_size = eval_batch_size
         self.body_states = body_states
         self.max_body_states = max_body_states
-        self.negatives_per_anchor = negatives_per_anchor
+        self.draw = draw if draw is not None else Draw(seed=seed)
         self.bucket_batches = bucket_batches
         self.num_workers = num_workers
         self.seed = seed
@@ -154,12 +156,12 @@ class FunctionDataModule(LightningDataModule):
         assert self.body_pooled is not None, "setup() has not run"
         return self.body_pooled
 
-    def _loader(self, sampler: Sampler[np.ndarray], hard_negatives: HardNegatives | None) -> DataLoader[Batch]:
+    def _loader(self, sampler: Sampler[BatchRequest], hard_negatives: HardNegatives | None) -> DataLoader[Batch]:
         dataset = FunctionBatches(
             self.artifacts().shards,
             self.targets,
             hard_negatives,
-            self.negatives_per_anchor,
+            self.draw,
             self.body_states,
             self.max_body_states,
         )
@@ -172,8 +174,8 @@ class FunctionDataModule(LightningDataModule):
             persistent_workers=self.num_workers > 0,
         )
 
-    def train_dataloader(self) -> DataLoader[Batch]:
-        """Shuffled, length-bucketed batches of the train split, with hard negatives."""
+    def train_sampler(self) -> LengthBucketSampler:
+        """The order of the train split: this process's share of every epoch's shuffled, length-bucketed batches."""
         data = self.artifacts()
         ids = data.corpus.ids("train")
         lengths = data.shards.signature_lengths[ids]
@@ -182,7 +184,7 @@ class FunctionDataModule(LightningDataModule):
             if self.max_body_states is not None:
                 body_lengths = np.minimum(body_lengths, self.max_body_states)
             lengths = lengths + body_lengths
-        sampler = LengthBucketSampler(
+        return LengthBucketSampler(
             ids,
             lengths,
             self.batch_size,
@@ -191,7 +193,18 @@ class FunctionDataModule(LightningDataModule):
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=self.trainer.world_size if self.trainer else 1,
         )
-        return self._loader(sampler, data.hard_negatives)
+
+    def figures(self) -> dict[str, float | int]:
+        """Sizes of the splits, and what the hard negatives cover: of the train split, and of its batches."""
+        data = self.artifacts()
+        figures = data.figures()
+        if data.hard_negatives is not None:
+            figures |= batch_coverage(self.train_sampler(), data.hard_negatives, self.draw)
+        return figures
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Batches of `train_sampler`, with the hard negatives of their anchors."""
+        return self._loader(self.train_sampler(), self.artifacts().hard_negatives)
 
     def _eval_loader(self, split: str) -> DataLoader[Batch]:
         data = self.artifacts()

@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from sigjepa.data.batch import Batch, Negatives
-from sigjepa.negatives.index import HardNegatives
+from sigjepa.data.batch import Batch, MinedRows
+from sigjepa.data.sampler import BatchRequest
+from sigjepa.negatives.draw import Draw
+from sigjepa.negatives.index import RELATED_FROM, HardNegatives
 from sigjepa.teacher.shards import TeacherShards
 
 
@@ -31,11 +33,11 @@ def pad_states(states: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 
 
 class FunctionBatches(Dataset[Batch]):
-    """Serves a `Batch` for a list of function ids.
+    """Serves the `Batch` of a request.
 
-    body_pooled: `[n, D]` targets by function id. body_states: whether batches carry the body's token states;
-    max_body_states: at most this many of each body, from its start; None is all of them.
-    negatives_per_anchor: at most this many hard negatives of each anchor, nearest first.
+    body_pooled: `[n, D]` targets by function id. hard_negatives: None serves batches without. draw: which of its hard
+    negatives an anchor brings. body_states: whether batches carry the body's token states; max_body_states: at most
+    this many of each body, from its start; None is all of them.
     """
 
     def __init__(
@@ -43,19 +45,20 @@ class FunctionBatches(Dataset[Batch]):
         shards: TeacherShards,
         body_pooled: Tensor,
         hard_negatives: HardNegatives | None = None,
-        negatives_per_anchor: int = 8,
+        draw: Draw | None = None,
         body_states: bool = False,
         max_body_states: int | None = None,
     ) -> None:
         self.shards = shards
         self.body_pooled = body_pooled
         self.hard_negatives = hard_negatives
-        self.negatives_per_anchor = negatives_per_anchor
+        self.draw = draw if draw is not None else Draw()
         self.body_states = body_states
         self.max_body_states = max_body_states
 
-    def __getitem__(self, ids: Sequence[int]) -> Batch:
-        """The batch of `ids`, in their order."""
+    def __getitem__(self, request: BatchRequest) -> Batch:
+        """The batch of the request's ids, in their order."""
+        ids = request.ids
         signature_states, signature_mask = pad_states([self.shards.signature_states(int(i)) for i in ids])
         batch = Batch(
             ids=torch.as_tensor(np.asarray(ids, dtype=np.int64)),
@@ -68,20 +71,36 @@ class FunctionBatches(Dataset[Batch]):
                 [self.shards.body_states(int(i))[: self.max_body_states] for i in ids]
             )
         if self.hard_negatives is not None:
-            batch.negatives = self._negatives(ids, self.hard_negatives)
+            batch.negatives = self._negatives(request, self.hard_negatives)
             batch.related_ids = _related_ids(ids, self.hard_negatives)
+            if self.draw.related:
+                batch.related = self._related(request, self.hard_negatives)
         return batch
 
-    def _negatives(self, ids: Sequence[int], hard_negatives: HardNegatives) -> Negatives:
-        rows = [hard_negatives.negatives_of(int(i), limit=self.negatives_per_anchor) for i in ids]
-        unique = np.unique(np.concatenate([row.ids for row in rows])).astype(np.int64)
-        scores = np.full((len(ids), len(unique)), -1, dtype=np.int8)
-        for anchor, row in enumerate(rows):
-            scores[anchor, np.searchsorted(unique, row.ids)] = row.scores
-        negative_ids = torch.from_numpy(unique)
-        return Negatives(ids=negative_ids, embeddings=self.body_pooled[negative_ids], scores=torch.from_numpy(scores))
+    def _negatives(self, request: BatchRequest, hard_negatives: HardNegatives) -> MinedRows:
+        drawn = [
+            self.draw.negatives(hard_negatives.negatives_of(anchor), anchor, request.step, request.epoch)
+            for anchor in map(int, request.ids)
+        ]
+        return self._rows([one.ids for one in drawn], [one.scores for one in drawn])
+
+    def _related(self, request: BatchRequest, hard_negatives: HardNegatives) -> MinedRows:
+        drawn = [
+            self.draw.related_of(hard_negatives.related_to(anchor), anchor, request.step)
+            for anchor in map(int, request.ids)
+        ]
+        return self._rows(drawn, [np.full(len(ids), RELATED_FROM, np.int8) for ids in drawn])
+
+    def _rows(self, ids: Sequence[np.ndarray], scores: Sequence[np.ndarray]) -> MinedRows:
+        """Rows that each anchor brings, `B × [N_i]`, made unique."""
+        unique = np.unique(np.concatenate(ids)).astype(np.int64)
+        by_row = np.full((len(ids), len(unique)), -1, dtype=np.int8)
+        for anchor, (own, own_scores) in enumerate(zip(ids, scores, strict=True)):
+            by_row[anchor, np.searchsorted(unique, own)] = own_scores
+        row_ids = torch.from_numpy(unique)
+        return MinedRows(ids=row_ids, embeddings=self.body_pooled[row_ids], scores=torch.from_numpy(by_row))
 
 
-def _related_ids(ids: Sequence[int], hard_negatives: HardNegatives) -> Tensor:
+def _related_ids(ids: np.ndarray, hard_negatives: HardNegatives) -> Tensor:
     related = [torch.as_tensor(hard_negatives.related_to(int(i)), dtype=torch.long) for i in ids]
     return torch.nn.utils.rnn.pad_sequence(related, batch_first=True, padding_value=-1)

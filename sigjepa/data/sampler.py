@@ -2,12 +2,25 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from torch.utils.data import Sampler
 
 
-class LengthBucketSampler(Sampler[np.ndarray]):
+@dataclass(frozen=True)
+class BatchRequest:
+    """The functions of a batch, `ids [B]`, and when it is trained on: `step` of all steps, and `epoch` with fraction.
+
+    Whatever is drawn for a batch depends on this alone, so that any loader process, and a resumed run, draws the same.
+    """
+
+    ids: np.ndarray
+    step: int = 0
+    epoch: float = 0.0
+
+
+class LengthBucketSampler(Sampler[BatchRequest]):
     """Yields batches of ids, shuffled, each of similar signature length (padding dominates the cost of a batch).
 
     Ids are shuffled, cut into buckets of `bucket_batches` batches, sorted by length within a bucket, cut into batches
@@ -43,7 +56,7 @@ class LengthBucketSampler(Sampler[np.ndarray]):
     def __len__(self) -> int:
         return math.ceil(len(self.ids) / (self.batch_size * self.world_size))
 
-    def __iter__(self) -> Iterator[np.ndarray]:
+    def __iter__(self) -> Iterator[BatchRequest]:
         generator = np.random.default_rng([self.seed, self.epoch])
         shuffled = generator.permutation(len(self.ids))
         # array_split keeps the last batch as large as the others: no batch of one left over
@@ -54,11 +67,12 @@ class LengthBucketSampler(Sampler[np.ndarray]):
             positions = np.concatenate(bucket)
             by_length = positions[np.argsort(self.lengths[positions], kind="stable")]
             ordered.extend(np.split(by_length, np.cumsum([len(batch) for batch in bucket])[:-1]))
-        for index in generator.permutation(len(ordered)):
-            yield self.ids[ordered[index][self.rank :: self.world_size]]
+        for position, index in enumerate(generator.permutation(len(ordered))):
+            ids = self.ids[ordered[index][self.rank :: self.world_size]]
+            yield BatchRequest(ids, self.epoch * len(self) + position, self.epoch + position / len(self))
 
 
-class SequentialSampler(Sampler[np.ndarray]):
+class SequentialSampler(Sampler[BatchRequest]):
     """Yields batches of ids sorted by length: every function once, in the order cheapest to pad."""
 
     def __init__(self, ids: np.ndarray, lengths: np.ndarray, batch_size: int) -> None:
@@ -68,6 +82,6 @@ class SequentialSampler(Sampler[np.ndarray]):
     def __len__(self) -> int:
         return math.ceil(len(self.ids) / self.batch_size)
 
-    def __iter__(self) -> Iterator[np.ndarray]:
+    def __iter__(self) -> Iterator[BatchRequest]:
         for start in range(0, len(self.ids), self.batch_size):
-            yield self.ids[start : start + self.batch_size]
+            yield BatchRequest(self.ids[start : start + self.batch_size])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sigjepa.data.batch import Batch, Negatives
+from sigjepa.data.batch import Batch, MinedRows
 from sigjepa.losses.gather import gather_rows
 
 
@@ -14,14 +14,17 @@ class Candidates:
     """The candidates of a batch of anchors.
 
     ids: `[C]`, embeddings: `[C, D]`, in-batch rows first. labels: `[B]` column of each anchor's own body.
-    excluded: `[B, C]` true where a candidate must not enter the anchor's softmax. in_batch: how many of the C are
-    in-batch; the rest are mined.
+    excluded: `[B, C]` true where a candidate must not be a negative of the anchor. related: `[B, C]` true where it was
+    judged related to the anchor (`score_c >= 2`), which is excluded, too. scores: `[B, C]` the judge's `score_c` where
+    the pair was mined for the anchor, else -1. in_batch: how many of the C are in-batch; the rest are mined.
     """
 
     ids: Tensor
     embeddings: Tensor
     labels: Tensor
     excluded: Tensor
+    related: Tensor
+    scores: Tensor
     in_batch: int
 
 
@@ -30,9 +33,11 @@ def in_batch_candidates(batch: Batch) -> Candidates:
     ids, offset = gather_rows(batch.ids)
     embeddings, _ = gather_rows(batch.body_pooled)
     labels = offset + torch.arange(len(batch), device=ids.device)
-    excluded = _false_negatives(batch, ids, embeddings)
+    related = _judged_related(batch, ids)
+    excluded = _same_body(batch, ids, embeddings) | related
     excluded[torch.arange(len(batch), device=ids.device), labels] = False
-    return Candidates(ids, embeddings, labels, excluded, in_batch=len(ids))
+    scores = torch.full_like(excluded, -1, dtype=torch.int8)
+    return Candidates(ids, embeddings, labels, excluded, related, scores, in_batch=len(ids))
 
 
 def union_candidates(batch: Batch) -> Candidates:
@@ -41,49 +46,72 @@ def union_candidates(batch: Batch) -> Candidates:
     ids, _ = gather_rows(negatives.ids)
     embeddings, _ = gather_rows(negatives.embeddings)
     everyone = torch.ones(len(batch), len(ids), dtype=torch.bool, device=ids.device)
-    return _append_mined(in_batch_candidates(batch), batch, ids, embeddings, everyone)
+    return _append(in_batch_candidates(batch), batch, MinedRows(ids, embeddings, _own_scores(negatives, ids)), everyone)
 
 
 def per_anchor_candidates(batch: Batch) -> Candidates:
     """In-batch bodies and, for each anchor, only the hard negatives mined for it (`hardneg_curriculum`)."""
     negatives = _negatives(batch)
-    return _append_mined(in_batch_candidates(batch), batch, negatives.ids, negatives.embeddings, negatives.owners)
+    return _append(in_batch_candidates(batch), batch, negatives, negatives.owners)
 
 
 MINED_CANDIDATES = {"union": union_candidates, "per_anchor": per_anchor_candidates}
 """The candidate sets that `mined_candidates` names in configs."""
 
 
-def _negatives(batch: Batch) -> Negatives:
+def with_related(candidates: Candidates, batch: Batch) -> Candidates:
+    """`candidates` and the related bodies that anchors brought: negatives of nobody, `related` for their anchors."""
+    if batch.related is None:
+        return candidates
+    nobody = torch.zeros_like(batch.related.owners)
+    return _append(candidates, batch, batch.related, nobody)
+
+
+def _negatives(batch: Batch) -> MinedRows:
     if batch.negatives is not None:
         return batch.negatives
     empty = torch.empty(0, dtype=torch.long, device=batch.ids.device)
     scores = torch.empty(len(batch), 0, dtype=torch.int8, device=batch.ids.device)
-    return Negatives(empty, batch.body_pooled[:0], scores)
+    return MinedRows(empty, batch.body_pooled[:0], scores)
 
 
-def _append_mined(in_batch: Candidates, batch: Batch, ids: Tensor, embeddings: Tensor, admitted: Tensor) -> Candidates:
-    """Append mined rows `[M]`, `[M, D]`, admitted `[B, M]`; a function that already stands in the set is left out."""
-    earlier = torch.cat([in_batch.ids, ids])
-    position = torch.arange(len(earlier), device=ids.device)
-    first_of_id = torch.where(earlier[None, :] == ids[:, None], position, len(earlier)).min(dim=1).values
-    repeated = first_of_id < position[in_batch.in_batch :]
-    excluded = ~admitted | repeated | _false_negatives(batch, ids, embeddings)
+def _own_scores(negatives: MinedRows, ids: Tensor) -> Tensor:
+    """`[B, C]` scores of this rank's anchors for the gathered `ids [C]`, -1 where the anchor did not bring the row."""
+    if ids is negatives.ids:  # one process
+        return negatives.scores
+    same = (negatives.ids[:, None] == ids).to(torch.int8)  # each id once among this rank's rows
+    return ((negatives.scores + 1).float() @ same.float()).to(torch.int8) - 1
+
+
+def _append(candidates: Candidates, batch: Batch, rows: MinedRows, admitted: Tensor) -> Candidates:
+    """Append `rows`, admitted `[B, M]` as negatives; a function that already stands in the set is left out."""
+    earlier = torch.cat([candidates.ids, rows.ids])
+    position = torch.arange(len(earlier), device=earlier.device)
+    first_of_id = torch.where(earlier[None, :] == rows.ids[:, None], position, len(earlier)).min(dim=1).values
+    repeated = first_of_id < position[len(candidates.ids) :]
+    same, related = _same_body(batch, rows.ids, rows.embeddings), _judged_related(batch, rows.ids)
     return Candidates(
         ids=earlier,
-        embeddings=torch.cat([in_batch.embeddings, embeddings]),
-        labels=in_batch.labels,
-        excluded=torch.cat([in_batch.excluded, excluded], dim=1),
-        in_batch=in_batch.in_batch,
+        embeddings=torch.cat([candidates.embeddings, rows.embeddings]),
+        labels=candidates.labels,
+        excluded=torch.cat([candidates.excluded, ~admitted | repeated | same | related], dim=1),
+        related=torch.cat([candidates.related, related & ~repeated], dim=1),
+        scores=torch.cat([candidates.scores, rows.scores], dim=1),
+        in_batch=candidates.in_batch,
     )
 
 
-def _false_negatives(batch: Batch, ids: Tensor, embeddings: Tensor) -> Tensor:
-    """`[B, C]`: the anchor's own body, a byte-identical body, or one judged related to it (`score_c >= 2`)."""
-    false_negatives = batch.ids[:, None] == ids
+def _same_body(batch: Batch, ids: Tensor, embeddings: Tensor) -> Tensor:
+    """`[B, C]`: the anchor's own body or a byte-identical one."""
+    same = batch.ids[:, None] == ids
     # targets are frozen, so equal bodies are equal rows; the first coordinate rules out almost all pairs cheaply
     anchor, candidate = torch.nonzero(batch.body_pooled[:, :1] == embeddings[:, 0], as_tuple=True)
-    false_negatives[anchor, candidate] |= (batch.body_pooled[anchor] == embeddings[candidate]).all(dim=1)
-    if batch.related_ids is not None:
-        false_negatives |= (batch.related_ids[:, :, None] == ids).any(dim=1)
-    return false_negatives
+    same[anchor, candidate] |= (batch.body_pooled[anchor] == embeddings[candidate]).all(dim=1)
+    return same
+
+
+def _judged_related(batch: Batch, ids: Tensor) -> Tensor:
+    """`[B, C]`: judged related to the anchor (`score_c >= 2`)."""
+    if batch.related_ids is None:
+        return torch.zeros(len(batch), len(ids), dtype=torch.bool, device=ids.device)
+    return (batch.related_ids[:, :, None] == ids).any(dim=1)

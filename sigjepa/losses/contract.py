@@ -11,9 +11,12 @@ from sigjepa.models.prediction import Prediction
 
 @dataclass(frozen=True)
 class Progress:
-    """How far training has come: `epoch` counts from 0 and `step` is the optimizer step; schedules are pure in it."""
+    """How far training has come: `epoch` counts from 0, with its fraction done, and `step` is the optimizer step.
 
-    epoch: int
+    Schedules are pure in it.
+    """
+
+    epoch: float
     step: int
 
 

@@ -1,6 +1,7 @@
 """InfoNCE with a learned temperature over in-batch and mined candidates."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -8,11 +9,11 @@ from torch.nn import functional as F
 
 from sigjepa.data.batch import Batch
 from sigjepa.errors import SigjepaError, nearest_name
-from sigjepa.losses.candidates import MINED_CANDIDATES, Candidates, in_batch_candidates
+from sigjepa.losses.candidates import MINED_CANDIDATES, Candidates, in_batch_candidates, with_related
 from sigjepa.losses.contract import LossTerm, Progress
 from sigjepa.losses.gather import gather_rows, world_size
 from sigjepa.models.prediction import Prediction
-from sigjepa.negatives.schedule import Constant, Schedule
+from sigjepa.negatives.schedule import Constant, Schedule, check_extremes
 
 
 def info_nce(
@@ -26,24 +27,58 @@ def info_nce(
     """Cross-entropy of each anchor's own body among its candidates, `[B]` (CPC, https://arxiv.org/abs/1807.03748).
 
     predictions: `[B, D]`, candidates: `[C, D]`, both normalised here. labels: `[B]`. excluded: `[B, C]` candidates
-    that get no softmax mass. log_weights: `[C]` added to the logits, so a candidate of weight w counts w times.
-    Logits are fp32 whatever the inputs and autocast say.
+    that get no softmax mass. log_weights: `[C]` or `[B, C]` added to the logits, so a candidate of weight w counts w
+    times. Logits are fp32 whatever the inputs and autocast say.
     """
     with torch.autocast(predictions.device.type, enabled=False):
-        cosine = F.normalize(predictions.float(), dim=-1) @ F.normalize(candidates.float(), dim=-1).T
-        logits = cosine * inverse_temperature.float()
+        logits = _logits(predictions, candidates, inverse_temperature)
         if log_weights is not None:
             logits = logits + log_weights
         return F.cross_entropy(logits.masked_fill(excluded, -torch.inf), labels, reduction="none")
+
+
+def multi_positive_info_nce(
+    predictions: Tensor,
+    candidates: Tensor,
+    positives: Tensor,
+    inverse_temperature: Tensor,
+    excluded: Tensor,
+    log_weights: Tensor | None = None,
+) -> Tensor:
+    """Mean over an anchor's positives of the cross-entropy of each among the negatives, `[B]`.
+
+    A positive is never pushed away by another one: unlike in SupCon (https://arxiv.org/abs/2004.11362, eq. 2) the other
+    positives stand in no denominator. With one positive it is `info_nce`. positives: `[B, C]`, at least one a row;
+    excluded: `[B, C]` candidates that are no negatives; the rest as in `info_nce`.
+    """
+    with torch.autocast(predictions.device.type, enabled=False):
+        logits = _logits(predictions, candidates, inverse_temperature)
+        weighted = logits if log_weights is None else logits + log_weights
+        # the lowest finite number, not -inf: an anchor without negatives would have no gradient but NaN
+        lowest = torch.finfo(logits.dtype).min
+        negatives = weighted.masked_fill(excluded | positives, lowest).clamp(min=lowest).logsumexp(dim=1, keepdim=True)
+        losses = torch.logaddexp(logits, negatives) - logits
+        return (losses * positives).sum(dim=1) / positives.sum(dim=1)
+
+
+def _logits(predictions: Tensor, candidates: Tensor, inverse_temperature: Tensor) -> Tensor:
+    cosine = F.normalize(predictions.float(), dim=-1) @ F.normalize(candidates.float(), dim=-1).T
+    return cosine * inverse_temperature.float()
+
+
+RELATED = ("mask", "positive")
+"""What a body judged related to an anchor is: a candidate for nobody, or a further right answer."""
 
 
 class InfoNCE(nn.Module):
     """InfoNCE over the bodies of the batch (Exp 1.4) and, by name, mined hard negatives (Exp 2.1 and curriculum).
 
     mined_candidates: `none`, `union` (every anchor faces the batch's hard negatives) or `per_anchor` (its own only).
-    schedule: weight of the mined candidates by epoch; at weight 0 the term is exactly Exp 1.4. temperature: where the
-    learned temperature starts; kept in log space and within [min_temperature, max_temperature]. weight: share of this
-    term in the loss.
+    schedule: weight of the mined candidates by epoch; at weight 0 the term is exactly Exp 1.4. score_weights: how often
+    a hard negative of `score_c` 0 and of 1 counts in the softmax of the anchor it was mined for. related: `mask` takes
+    bodies judged related (`score_c >= 2`) out of every candidate set; `positive` makes those of the batch, and those
+    that `draw.related` brings, further positives. temperature: where the learned temperature starts; kept in log space
+    and within [min_temperature, max_temperature]. weight: share of this term in the loss.
 
     Under DDP the candidates of all ranks are gathered, without gradient since targets are frozen, and each rank's
     value is scaled so that DDP's mean over ranks is the single-process value and gradient on the global batch.
@@ -53,25 +88,37 @@ class InfoNCE(nn.Module):
         self,
         mined_candidates: str = "none",
         schedule: Schedule | None = None,
+        score_weights: Sequence[float] = (1.0, 1.0),
+        related: str = "mask",
         temperature: float = 0.07,
         min_temperature: float = 0.01,
         max_temperature: float = 1.0,
         weight: float = 1.0,
     ) -> None:
         super().__init__()
-        known = ["none", *MINED_CANDIDATES]
-        if mined_candidates not in known:
-            raise SigjepaError(
-                f"mined_candidates is '{mined_candidates}'; use one of {', '.join(known)}."
-                f"{nearest_name(mined_candidates, known)}"
-            )
+        for name, value, known in (
+            ("mined_candidates", mined_candidates, ["none", *MINED_CANDIDATES]),
+            ("related", related, list(RELATED)),
+        ):
+            if value not in known:
+                raise SigjepaError(
+                    f"infonce.{name} is '{value}'; use one of {', '.join(known)}.{nearest_name(value, known)}"
+                )
         if not 0 < min_temperature <= temperature <= max_temperature:
             raise SigjepaError(
                 f"temperature {temperature} is outside [{min_temperature}, {max_temperature}]; "
                 "change temperature, min_temperature or max_temperature."
             )
+        if len(score_weights) != 2 or not all(math.isfinite(one) and one >= 0 for one in score_weights):
+            raise SigjepaError(
+                f"infonce.score_weights is {list(score_weights)}; give two finite numbers of at least 0, for score_c 0 "
+                "and 1."
+            )
         self.mined_candidates = mined_candidates
         self.schedule = schedule if schedule is not None else Constant()
+        check_extremes(self.schedule, "infonce.schedule", 0, 1e6)
+        self.score_weights = tuple(score_weights)
+        self.related = related
         self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature)))
         self.min_temperature = min_temperature
         self.max_temperature = max_temperature
@@ -84,32 +131,61 @@ class InfoNCE(nn.Module):
 
     def forward(self, prediction: Prediction, batch: Batch, progress: Progress) -> LossTerm:
         """The term on one batch; logs the temperature and, with mined candidates, what they added."""
-        mined_weight = self.schedule.weight_at(progress.epoch) if self.mined_candidates != "none" else 0.0
+        mined_weight = self.schedule.value_at(progress.epoch) if self.mined_candidates != "none" else 0.0
         candidates = MINED_CANDIDATES[self.mined_candidates](batch) if mined_weight > 0 else in_batch_candidates(batch)
-        log_weights = torch.zeros(len(candidates.ids), device=batch.ids.device)
-        log_weights[candidates.in_batch :] = math.log(mined_weight) if mined_weight > 0 else -math.inf
-        inverse_temperature = 1 / self.temperature
+        log_weights = self._log_weights(candidates, mined_weight)
+        if self.related == "mask":
+            losses = info_nce(
+                prediction.pooled,
+                candidates.embeddings,
+                candidates.labels,
+                1 / self.temperature,
+                candidates.excluded,
+                log_weights,
+            )
+        else:
+            extended = with_related(candidates, batch)
+            positives = extended.related.scatter(1, extended.labels[:, None], True)
+            more = extended.embeddings.shape[0] - candidates.embeddings.shape[0]
+            losses = multi_positive_info_nce(
+                prediction.pooled,
+                extended.embeddings,
+                positives,
+                1 / self.temperature,
+                extended.excluded,
+                F.pad(log_weights, (0, more)),
+            )
+        anchors, _ = gather_rows(batch.ids)
+        value = losses.sum() * world_size() / len(anchors)
+        logs: dict[str, Tensor | float] = {"temperature": self.temperature.detach()}
+        if self.related == "positive":
+            logs["positives"] = positives.sum(dim=1).float().mean()
+        if self.mined_candidates != "none":
+            logs |= {"mined_weight": mined_weight} | self._mined_logs(prediction, batch, candidates, log_weights)
+        return LossTerm(value, logs)
+
+    def _log_weights(self, candidates: Candidates, mined_weight: float) -> Tensor:
+        """`[B, C]`: 0 for in-batch candidates, log of the curriculum's and the score's weight for mined ones."""
+        weights = torch.ones(candidates.scores.shape, device=candidates.ids.device)
+        for score, weight in enumerate(self.score_weights):
+            weights[candidates.scores == score] = weight
+        weights[:, candidates.in_batch :] *= mined_weight
+        return weights.log()
+
+    @torch.no_grad()
+    def _mined_logs(
+        self, prediction: Prediction, batch: Batch, candidates: Candidates, log_weights: Tensor
+    ) -> dict[str, Tensor | float]:
+        """The figures behind the four failure modes of Exp 2.1, with the own body as the one positive."""
+        n = candidates.in_batch
         losses = info_nce(
             prediction.pooled,
             candidates.embeddings,
             candidates.labels,
-            inverse_temperature,
+            1 / self.temperature,
             candidates.excluded,
             log_weights,
         )
-        anchors, _ = gather_rows(batch.ids)
-        value = losses.sum() * world_size() / len(anchors)
-        logs: dict[str, Tensor | float] = {"temperature": self.temperature.detach()}
-        if self.mined_candidates != "none":
-            logs |= {"mined_weight": mined_weight} | self._mined_logs(prediction, batch, candidates, losses)
-        return LossTerm(value, logs)
-
-    @torch.no_grad()
-    def _mined_logs(
-        self, prediction: Prediction, batch: Batch, candidates: Candidates, losses: Tensor
-    ) -> dict[str, Tensor | float]:
-        """The figures behind the four failure modes of Exp 2.1."""
-        n = candidates.in_batch
         in_batch_losses = info_nce(
             prediction.pooled,
             candidates.embeddings[:n],
@@ -128,6 +204,15 @@ class InfoNCE(nn.Module):
             covered = batch.negatives.owners.any(dim=1)
             logs["covered_anchors"] = covered.float().mean()
             logs["negatives_per_covered_anchor"] = batch.negatives.owners.sum() / covered.sum().clamp(min=1)
+            logs["negative_cosim"] = _mean_cosine(batch)
             for score in (0, 1):
                 logs[f"pairs_score{score}"] = (batch.negatives.scores == score).sum().float()
         return logs
+
+
+def _mean_cosine(batch: Batch) -> Tensor:
+    """Mean cosine of the anchors' bodies with the negatives they brought, 0 without any: how hard they are."""
+    assert batch.negatives is not None
+    cosine = F.normalize(batch.body_pooled.float(), dim=-1) @ F.normalize(batch.negatives.embeddings.float(), dim=-1).T
+    owners = batch.negatives.owners
+    return (cosine * owners).sum() / owners.sum().clamp(min=1)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from sigjepa.artifacts import atomic_path, file_digest, read_json
 from sigjepa.errors import SigjepaError
+from sigjepa.negatives.filters import PairFilter
 from sigjepa.negatives.judged import JudgedPairs, is_cosine, is_integer, is_score
 
 FILE_NAME = "hard_negatives.json"
@@ -27,6 +28,10 @@ class AnchorNegatives(NamedTuple):
     ids: Ids
     scores: npt.NDArray[np.int8]
     cosims: npt.NDArray[np.float64]
+
+    def at(self, positions: slice | Ids) -> "AnchorNegatives":
+        """Some of them."""
+        return AnchorNegatives(self.ids[positions], self.scores[positions], self.cosims[positions])
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,13 +85,14 @@ class HardNegatives:
         judged: JudgedPairs,
         *,
         train_ids: Ids,
-        min_cosim: float,
-        max_score_c: int,
+        pair_filter: PairFilter,
+        similarities: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = None,
         provenance: Mapping[str, Any] | None = None,
     ) -> "HardNegatives":
-        """Apply the filter: `cosim >= min_cosim`, `score_c <= max_score_c`, both ids in the train split.
+        """Keep the pairs that pass `pair_filter`, with both ids in the train split.
 
-        train_ids: `[n]`, the whole train split, whether or not all of it was mined. provenance: further metadata.
+        train_ids: `[n]`, the whole train split, whether or not all of it was mined. similarities: what a
+        positive-aware filter needs, `[P]` twice. provenance: further metadata.
         Raises SigjepaError when a judged id is not in the train split: val and test must never be mined.
         """
         ids = np.concatenate([judged.anchor_ids, judged.neighbor_ids])
@@ -97,11 +103,10 @@ class HardNegatives:
                 "validation and test bodies must never become negatives. Delete the folder of knn_results.jsonl and "
                 "run `python -m sigjepa.prepare`."
             )
-        order = np.lexsort((judged.neighbor_ids, -judged.cosim, judged.anchor_ids))
-        chosen = order[(judged.score_c[order] <= max_score_c) & (judged.cosim[order] >= min_cosim)]
+        chosen = pair_filter.chosen(judged, similarities)
         metadata = {
             "judge": judged.judge,
-            "filter": {"min_cosim": min_cosim, "max_score_c": max_score_c, "split": "train"},
+            "filter": {**pair_filter.settings(), "split": "train"},
             "train_functions": len(train_ids),
             **(provenance or {}),
         }
@@ -116,17 +121,10 @@ class HardNegatives:
     def __len__(self) -> int:
         return len(self.negatives.values)
 
-    def negatives_of(self, anchor: int, max_score_c: int | None = None, limit: int | None = None) -> AnchorNegatives:
-        """The negatives of `anchor`, nearest first; empty when it has none.
-
-        max_score_c: tighten the filter of the index. limit: at most this many.
-        """
+    def negatives_of(self, anchor: int) -> AnchorNegatives:
+        """The negatives of `anchor`, nearest first; empty when it has none."""
         span = self.negatives.span(anchor)
-        ids, scores, cosims = self.negatives.values[span], self.scores[span], self.cosims[span]
-        if max_score_c is not None:
-            kept = scores <= max_score_c
-            ids, scores, cosims = ids[kept], scores[kept], cosims[kept]
-        return AnchorNegatives(ids[:limit], scores[:limit], cosims[:limit])
+        return AnchorNegatives(self.negatives.values[span], self.scores[span], self.cosims[span])
 
     def related_to(self, anchor: int) -> Ids:
         """Ids judged related or equivalent to `anchor`, ascending: false negatives, to be masked out."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sigjepa.artifacts import artifact_lock, content_key, file_digest, read_json, write_json
 from sigjepa.errors import SigjepaError
+from sigjepa.negatives.filters import PairFilter, signature_similarities
 from sigjepa.negatives.index import HardNegatives
 from sigjepa.negatives.judged import FILE_NAME, JudgedPairs
 from sigjepa.negatives.judges.contract import Judge
@@ -38,8 +39,9 @@ class NegativesRecipe:
         judge: scores the mined pairs.
         neighbors: most neighbors of an anchor that are judged.
         min_cosim: lowest cosine of two bodies in the teacher's space, inclusive.
-        max_score_c: highest score of a negative, 0 or 1; related pairs (2, 3) are masked, never negatives.
         tiers: tiers of the corpus to mine, for instance `[phase0]` to reproduce the published coverage; None is all.
+        max_score_c, max_cosim, max_positive_share, min_positive_margin, min_rank, max_rank, max_per_anchor: which of
+            the judged pairs become negatives, see `PairFilter`.
 
     Raises SigjepaError for arguments out of range.
     """
@@ -47,16 +49,18 @@ class NegativesRecipe:
     judge: Judge
     neighbors: int = 8
     min_cosim: float = 0.80
-    max_score_c: int = 1
     tiers: Sequence[str] | None = None
+    max_score_c: int = 1
+    max_cosim: float = 1.0
+    max_positive_share: float | None = None
+    min_positive_margin: float | None = None
+    min_rank: int = 1
+    max_rank: int | None = None
+    max_per_anchor: int | None = None
 
     def __post_init__(self) -> None:
-        self._mining()  # checks its own arguments
-        if self.max_score_c not in (0, 1):
-            raise SigjepaError(
-                f"negatives.max_score_c must be 0 or 1, got {self.max_score_c}: pairs scored 2 or 3 are related, and "
-                "the loss masks them as false negatives."
-            )
+        self._mining()  # both check their own arguments
+        self.pair_filter()
 
     def prepare(self, corpus: "Corpus", shards: "TeacherShards", data_dir: Path) -> HardNegatives:
         """Build the hard negatives of a corpus, or reuse those already built from the same inputs.
@@ -69,14 +73,14 @@ class NegativesRecipe:
             "mined": self._mining().inputs(corpus, shards),
             "judge": self.judge.fingerprint(),
         }
-        inputs = {"judged": judged_inputs, "max_score_c": self.max_score_c}
+        inputs = {"judged": judged_inputs, "filter": self.pair_filter().settings()}
         folder = Path(data_dir) / "negatives" / f"{self._slug()}-{content_key(inputs)}"
         if not (folder / MANIFEST).exists():
             with artifact_lock(folder):
                 if not (folder / MANIFEST).exists():  # another process may have built it while this one waited
                     pairs = self._mining().prepare(corpus, shards, Path(data_dir))
                     judged_folder = self._judged(Path(data_dir), judged_inputs, corpus, pairs)
-                    self._filter(folder, inputs, judged_folder, corpus, pairs)
+                    self._filter(folder, inputs, judged_folder, corpus, shards, pairs)
         hard_negatives = HardNegatives.load(folder, len(corpus))
         if not len(hard_negatives):
             self._warn_of_nothing(hard_negatives)
@@ -84,6 +88,19 @@ class NegativesRecipe:
 
     def _mining(self) -> Mining:
         return Mining(self.neighbors, self.min_cosim, self.tiers)
+
+    def pair_filter(self) -> PairFilter:
+        """The bounds that a judged pair must keep."""
+        return PairFilter(
+            min_cosim=self.min_cosim,
+            max_cosim=self.max_cosim,
+            max_score_c=self.max_score_c,
+            max_positive_share=self.max_positive_share,
+            min_positive_margin=self.min_positive_margin,
+            min_rank=self.min_rank,
+            max_rank=self.max_rank,
+            max_per_anchor=self.max_per_anchor,
+        )
 
     def _slug(self) -> str:
         return re.sub(r"[^a-z0-9]+", "-", self.judge.name.lower()).strip("-")
@@ -100,16 +117,25 @@ class NegativesRecipe:
         return folder
 
     def _filter(
-        self, folder: Path, inputs: dict[str, Any], judged_folder: Path, corpus: "Corpus", pairs: "Pairs"
+        self,
+        folder: Path,
+        inputs: dict[str, Any],
+        judged_folder: Path,
+        corpus: "Corpus",
+        shards: "TeacherShards",
+        pairs: "Pairs",
     ) -> None:
         """Write the index of the judged pairs that pass, and its manifest."""
         manifest = read_json(judged_folder / MANIFEST)
         judged = self._read_judged(judged_folder, manifest)
+        pair_filter, similarities = self.pair_filter(), None
+        if pair_filter.needs_similarities:
+            similarities = signature_similarities(judged, shards.signature_pooled.numpy(), shards.body_pooled.numpy())
         hard_negatives = HardNegatives.from_judged(
             judged,
             train_ids=corpus.ids("train"),
-            min_cosim=self.min_cosim,
-            max_score_c=self.max_score_c,
+            pair_filter=pair_filter,
+            similarities=similarities,
             provenance={
                 "source": f"judged/{judged_folder.name}/{FILE_NAME}",
                 "source_digest": manifest["digest"],
@@ -137,13 +163,13 @@ class NegativesRecipe:
     def _warn_of_nothing(self, hard_negatives: HardNegatives) -> None:
         judged, highest = hard_negatives.metadata["judged_pairs"], hard_negatives.metadata["highest_cosim"]
         if judged:
-            reason = f"none of the {judged} judged pairs has score_c <= {self.max_score_c}"
+            reason = f"none of the {judged} judged pairs passes the filter {hard_negatives.metadata['filter']}"
         else:
             reason = f"no two bodies reach min_cosim={self.min_cosim:.2f}" + (
                 f", the highest cosine is {highest:.4f}" if highest is not None else " (fewer than two functions)"
             )
         logger.warning(
-            "There are no hard negatives: %s. Lower negatives.min_cosim, raise negatives.max_score_c, or train with "
-            "negatives=none.",
+            "There are no hard negatives: %s. Lower negatives.min_cosim, raise negatives.max_score_c, widen another "
+            "bound, or train with negatives=none.",
             reason,
         )

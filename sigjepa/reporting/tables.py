@@ -76,6 +76,20 @@ def baseline_table(baselines: Mapping[str, Mapping[str, float]]) -> str:
     return markdown_table(["baseline", *COLUMNS], [[row[0], *row[2:-1]] for row in _baseline_rows(baselines)])
 
 
+def figures_table(figures: Mapping[str, float | int]) -> str:
+    """What a run is about to train on: sizes of the splits and, with hard negatives, what they cover."""
+    rows = [[f"{split} functions", f"{figures[f'{split}_functions']:,}"] for split in ("train", "val", "test")]
+    if "covered_anchors_per_batch" in figures:
+        rows += [
+            ["train anchors with hard negatives", f"{figures['hard_negative_coverage']:.1%}"],
+            ["hard negatives of such an anchor", f"{figures['hard_negatives_per_anchor']:.1f}"],
+            ["of them brought to a step", f"{figures['negatives_per_covered_anchor']:.1f}"],
+            ["covered anchors per batch", f"{figures['covered_anchors_per_batch']:.1f}"],
+            ["unique rows appended per step", f"{figures['unique_negatives_per_step']:.1f}"],
+        ]
+    return markdown_table(["before training", ""], rows)
+
+
 def _baseline_rows(baselines: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
     return [
         [

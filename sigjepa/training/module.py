@@ -58,7 +58,8 @@ class SigJepaModule(LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The weighted sum of the loss terms; raises SigjepaError with the step and the term when one is not finite."""
         prediction = self(batch)
-        progress = Progress(epoch=self.current_epoch, step=self.global_step)
+        done = batch_index / self.trainer.num_training_batches
+        progress = Progress(epoch=self.current_epoch + done, step=self.global_step)
         total = torch.zeros((), device=prediction.pooled.device)
         logs: dict[str, Tensor | float] = {}
         for name, module in self.losses.items():

@@ -3,6 +3,9 @@ import pytest
 import torch
 
 from sigjepa.data.dataset import FunctionBatches, pad_states, share_identical_bodies
+from sigjepa.data.sampler import BatchRequest
+from sigjepa.negatives.draw import Draw
+from sigjepa.negatives.filters import PairFilter
 from sigjepa.negatives.index import HardNegatives
 from sigjepa.negatives.judged import JudgedPairs
 
@@ -17,19 +20,23 @@ class Shards:
         return torch.full((function + 2, 3), float(function))
 
 
+def request(ids, step=0, epoch=0.0):
+    return BatchRequest(np.array(ids), step, epoch)
+
+
 @pytest.fixture
 def hard_negatives():
     pairs = [(0, 3, 0.9, 0), (0, 4, 0.8, 1), (0, 5, 0.95, 2), (1, 3, 0.7, 0), (1, 0, 0.6, 0), (1, 2, 0.65, 0)]
     anchors, neighbors, cosim, scores = (np.array(column) for column in zip(*pairs, strict=True))
     judged = JudgedPairs(anchors, neighbors, cosim, scores.astype(np.int8), "test", [""] * len(pairs))
-    return HardNegatives.from_judged(judged, train_ids=np.arange(6), min_cosim=0.5, max_score_c=1)
+    return HardNegatives.from_judged(judged, train_ids=np.arange(6), pair_filter=PairFilter(min_cosim=0.5))
 
 
 BODIES = torch.arange(18, dtype=torch.float32).reshape(6, 3)
 
 
 def test_states_are_padded_and_masked():
-    batch = FunctionBatches(Shards(), BODIES, body_states=True)[[2, 0]]
+    batch = FunctionBatches(Shards(), BODIES, body_states=True)[request([2, 0])]
     assert batch.ids.tolist() == [2, 0]
     assert batch.signature_states.shape == (2, 3, 3)
     assert batch.signature_mask.tolist() == [[True] * 3, [True, False, False]]
@@ -39,18 +46,18 @@ def test_states_are_padded_and_masked():
 
 
 def test_body_states_can_be_cut_from_the_start():
-    batch = FunctionBatches(Shards(), BODIES, body_states=True, max_body_states=3)[[0, 4]]
+    batch = FunctionBatches(Shards(), BODIES, body_states=True, max_body_states=3)[request([0, 4])]
     assert batch.body_mask.sum(1).tolist() == [2, 3]
     assert batch.body_states.shape == (2, 3, 3)
 
 
 def test_batches_without_body_states_or_negatives_carry_none():
-    batch = FunctionBatches(Shards(), BODIES)[[1, 2]]
+    batch = FunctionBatches(Shards(), BODIES)[request([1, 2])]
     assert batch.body_states is batch.body_mask is batch.negatives is batch.related_ids is None
 
 
 def test_negatives_are_unique_rows_with_their_owners(hard_negatives):
-    batch = FunctionBatches(Shards(), BODIES, hard_negatives)[[2, 0, 1]]
+    batch = FunctionBatches(Shards(), BODIES, hard_negatives)[request([2, 0, 1])]
     assert batch.negatives.ids.tolist() == [0, 2, 3, 4]
     assert torch.equal(batch.negatives.embeddings, BODIES[[0, 2, 3, 4]])
     assert batch.negatives.scores.tolist() == [[-1, -1, -1, -1], [-1, -1, 0, 1], [0, 0, 0, -1]]
@@ -58,19 +65,19 @@ def test_negatives_are_unique_rows_with_their_owners(hard_negatives):
 
 
 def test_an_anchor_brings_its_nearest_negatives(hard_negatives):
-    batch = FunctionBatches(Shards(), BODIES, hard_negatives, negatives_per_anchor=1)[[0, 1]]
+    batch = FunctionBatches(Shards(), BODIES, hard_negatives, Draw(1))[request([0, 1])]
     assert batch.negatives.ids.tolist() == [3]
-    batch = FunctionBatches(Shards(), BODIES, hard_negatives, negatives_per_anchor=2)[[1]]
+    batch = FunctionBatches(Shards(), BODIES, hard_negatives, Draw(2))[request([1])]
     assert batch.negatives.ids.tolist() == [2, 3]
 
 
 def test_related_pairs_come_padded_and_symmetric(hard_negatives):
-    batch = FunctionBatches(Shards(), BODIES, hard_negatives)[[5, 0, 1]]
+    batch = FunctionBatches(Shards(), BODIES, hard_negatives)[request([5, 0, 1])]
     assert batch.related_ids.tolist() == [[0], [5], [-1]]
 
 
 def test_a_batch_without_any_negatives_is_empty_not_missing(hard_negatives):
-    batch = FunctionBatches(Shards(), BODIES, hard_negatives)[[4, 5]]
+    batch = FunctionBatches(Shards(), BODIES, hard_negatives)[request([4, 5])]
     assert batch.negatives.ids.shape == (0,)
     assert batch.negatives.embeddings.shape == (0, 3)
     assert batch.negatives.scores.shape == (2, 0)

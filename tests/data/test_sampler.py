@@ -14,11 +14,15 @@ def sampler_for(n, batch_size, seed=0, epoch=0, **options):
     return sampler
 
 
+def lists(sampler):
+    return [request.ids.tolist() for request in sampler]
+
+
 @settings(max_examples=60, deadline=None)
 @given(n=sizes, batch_size=st.integers(2, 32), bucket=st.integers(1, 5), epoch=st.integers(0, 5))
 def test_every_function_once_in_batches_of_near_equal_size(n, batch_size, bucket, epoch):
     sampler = sampler_for(n, batch_size, epoch=epoch, bucket_batches=bucket)
-    batches = list(sampler)
+    batches = [request.ids for request in sampler]
     assert len(batches) == len(sampler)
     assert sorted(np.concatenate(batches)) == list(np.arange(n) * 3)
     sizes = [len(batch) for batch in batches]
@@ -29,34 +33,43 @@ def test_every_function_once_in_batches_of_near_equal_size(n, batch_size, bucket
 @settings(max_examples=30, deadline=None)
 @given(n=sizes, seed=st.integers(0, 100), epoch=st.integers(0, 9))
 def test_order_is_a_pure_function_of_seed_and_epoch(n, seed, epoch):
-    first = [batch.tolist() for batch in sampler_for(n, 8, seed=seed, epoch=epoch)]
-    assert [batch.tolist() for batch in sampler_for(n, 8, seed=seed, epoch=epoch)] == first
+    first = lists(sampler_for(n, 8, seed=seed, epoch=epoch))
+    assert lists(sampler_for(n, 8, seed=seed, epoch=epoch)) == first
     sampler = sampler_for(n, 8, seed=seed, epoch=epoch + 1)
     list(sampler)  # drawing another epoch in between changes nothing
     sampler.set_epoch(epoch)
-    assert [batch.tolist() for batch in sampler] == first
+    assert lists(sampler) == first
 
 
 def test_epochs_and_seeds_differ():
-    orders = {str([b.tolist() for b in sampler_for(100, 8, seed=s, epoch=e)]) for s in range(3) for e in range(3)}
+    orders = {str(lists(sampler_for(100, 8, seed=s, epoch=e))) for s in range(3) for e in range(3)}
     assert len(orders) == 9
 
 
 @settings(max_examples=30, deadline=None)
 @given(n=sizes, batch_size=st.integers(1, 16), world_size=st.sampled_from([2, 3, 4]))
 def test_ranks_share_the_single_process_global_batches(n, batch_size, world_size):
-    whole = [batch.tolist() for batch in sampler_for(n, batch_size * world_size)]
-    shares = [list(sampler_for(n, batch_size, rank=r, world_size=world_size)) for r in range(world_size)]
+    whole = lists(sampler_for(n, batch_size * world_size))
+    shares = [lists(sampler_for(n, batch_size, rank=r, world_size=world_size)) for r in range(world_size)]
     assert {len(share) for share in shares} == {len(whole)}
     for step, batch in enumerate(whole):
         assert sorted(np.concatenate([share[step] for share in shares])) == sorted(batch)
+
+
+@settings(max_examples=30, deadline=None)
+@given(n=sizes, batch_size=st.integers(1, 16), epoch=st.integers(0, 5), world_size=st.sampled_from([1, 2]))
+def test_requests_count_steps_and_epochs_through_training(n, batch_size, epoch, world_size):
+    sampler = sampler_for(n, batch_size, epoch=epoch, world_size=world_size)
+    requests = list(sampler)
+    assert [request.step for request in requests] == [epoch * len(sampler) + i for i in range(len(sampler))]
+    assert [request.epoch for request in requests] == [epoch + i / len(sampler) for i in range(len(sampler))]
 
 
 def test_buckets_save_padding():
     def padded(bucket_batches):
         lengths = np.random.default_rng(0).integers(1, 100, size=2000)
         sampler = LengthBucketSampler(np.arange(2000), lengths, 50, bucket_batches=bucket_batches)
-        return sum(len(batch) * lengths[batch].max() for batch in sampler)
+        return sum(len(request.ids) * lengths[request.ids].max() for request in sampler)
 
     assert padded(bucket_batches=16) < 0.7 * padded(bucket_batches=1)
 
@@ -64,5 +77,5 @@ def test_buckets_save_padding():
 def test_sequential_sampler_serves_everyone_once_by_length():
     lengths = np.array([5, 1, 4, 2, 3])
     batches = list(SequentialSampler(np.arange(10, 15), lengths, batch_size=2))
-    assert [batch.tolist() for batch in batches] == [[11, 13], [14, 12], [10]]
+    assert [request.ids.tolist() for request in batches] == [[11, 13], [14, 12], [10]]
     assert len(SequentialSampler(np.arange(10, 15), lengths, batch_size=2)) == 3

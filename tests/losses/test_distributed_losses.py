@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import distributed, multiprocessing
 
-from sigjepa.data.batch import Batch, Negatives
+from sigjepa.data.batch import Batch, MinedRows
 from sigjepa.losses.contract import Progress
 from sigjepa.losses.gather import gather_rows
 from sigjepa.losses.infonce import InfoNCE
@@ -19,8 +19,12 @@ SHARES = ([0, 2, 4, 6], [1, 3, 5])  # uneven on purpose
 
 def share(batch: Batch, rows: list[int]) -> Batch:
     """What one rank would have been given: its anchors and only the negatives that they brought."""
-    scores = batch.negatives.scores[rows]
-    brought = (scores >= 0).any(dim=0)
+
+    def brought(mined: MinedRows) -> MinedRows:
+        scores = mined.scores[rows]
+        kept = (scores >= 0).any(dim=0)
+        return MinedRows(mined.ids[kept], mined.embeddings[kept], scores[:, kept])
+
     return dataclasses.replace(
         batch,
         ids=batch.ids[rows],
@@ -29,16 +33,23 @@ def share(batch: Batch, rows: list[int]) -> Batch:
         body_pooled=batch.body_pooled[rows],
         body_states=batch.body_states[rows],
         body_mask=batch.body_mask[rows],
-        negatives=Negatives(batch.negatives.ids[brought], batch.negatives.embeddings[brought], scores[:, brought]),
+        negatives=brought(batch.negatives),
+        related_ids=batch.related_ids[rows],
+        related=brought(batch.related),
     )
 
 
 def run_terms(batch: Batch, pooled: torch.Tensor, states: torch.Tensor) -> dict[str, torch.Tensor]:
     """Value and gradients (predictions, temperature) of every term."""
     results = {}
-    for name in ("none", "union", "per_anchor"):
+    for name, loss in (
+        ("none", InfoNCE(temperature=0.1)),
+        ("union", InfoNCE(mined_candidates="union", temperature=0.1)),
+        ("per_anchor", InfoNCE(mined_candidates="per_anchor", temperature=0.1)),
+        ("weighted", InfoNCE(mined_candidates="union", score_weights=[0.5, 0.25], temperature=0.1)),
+        ("positive", InfoNCE(mined_candidates="union", related="positive", temperature=0.1)),
+    ):
         pooled_leaf = pooled.clone().requires_grad_()
-        loss = InfoNCE(mined_candidates=name, temperature=0.1)
         term = loss(Prediction(pooled_leaf), batch, START)
         term.value.backward()
         results[name] = term.value.detach()
@@ -73,10 +84,16 @@ def results(tmp_path_factory):
         body_pooled=torch.randn(7, 8, generator=generator),
         body_states=torch.randn(7, 5, 8, generator=generator),
         body_mask=torch.arange(5) < torch.randint(1, 6, (7, 1), generator=generator),
-        negatives=Negatives(
+        negatives=MinedRows(
             torch.tensor([100, 101, 102, 103, 104, 105, 106, 107, 3]),  # the last one stands in the batch as well
             torch.randn(9, 8, generator=generator),
             scores,
+        ),
+        related_ids=torch.tensor([[200, 3], [4, -1], [201, -1], [0, -1], [1, -1], [-1, -1], [200, 105]]),
+        related=MinedRows(
+            torch.tensor([200, 201]),
+            torch.randn(2, 8, generator=generator),
+            torch.tensor([[2, -1], [-1, -1], [-1, 2], [-1, -1], [-1, -1], [-1, -1], [2, -1]], dtype=torch.int8),
         ),
     )
     batch.negatives.embeddings[8] = batch.body_pooled[3]
@@ -88,13 +105,13 @@ def results(tmp_path_factory):
     return single, ranks
 
 
-@pytest.mark.parametrize("name", ["none", "union", "per_anchor", "tokens"])
+@pytest.mark.parametrize("name", ["none", "union", "per_anchor", "weighted", "positive", "tokens"])
 def test_mean_over_ranks_is_the_single_process_value(results, name):
     single, ranks = results
     torch.testing.assert_close((ranks[0][name] + ranks[1][name]) / 2, single[name], rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["none", "union", "per_anchor", "tokens"])
+@pytest.mark.parametrize("name", ["none", "union", "per_anchor", "weighted", "positive", "tokens"])
 def test_gradients_are_those_of_the_single_process(results, name):
     single, ranks = results
     for rank, rows in enumerate(SHARES):

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from sigjepa.data.batch import Negatives
+from sigjepa.data.batch import MinedRows
 from sigjepa.errors import SigjepaError
 from sigjepa.losses.contract import Progress
-from sigjepa.losses.infonce import InfoNCE, info_nce
+from sigjepa.losses.infonce import InfoNCE, info_nce, multi_positive_info_nce
 from sigjepa.models.prediction import Prediction
 from sigjepa.negatives.schedule import Constant, LinearRamp
 
@@ -75,7 +75,7 @@ def test_union_value_equals_sentence_transformers_with_appended_columns(make_bat
 
     batch = make_batch(size=5, dim=8)
     extra = torch.randn(5, 8)
-    batch.negatives = Negatives(torch.arange(100, 105), extra, torch.eye(5, dtype=torch.int8) - 1)
+    batch.negatives = MinedRows(torch.arange(100, 105), extra, torch.eye(5, dtype=torch.int8) - 1)
     predictions = torch.randn(5, 8)
 
     class Embedder(torch.nn.Module):
@@ -108,7 +108,7 @@ def test_curriculum_weight_enters_as_log_w(make_batch):
     batch = make_batch(size=4, negatives=5)
     predictions = torch.randn(4, 8)
     weight = 0.25
-    loss = InfoNCE(mined_candidates="union", schedule=Constant(weight=weight), temperature=0.1)
+    loss = InfoNCE(mined_candidates="union", schedule=Constant(weight), temperature=0.1)
     candidates = torch.cat([batch.body_pooled, batch.negatives.embeddings])
     weights = torch.tensor([1.0] * 4 + [weight] * 5)
     excluded = torch.zeros(4, 9, dtype=torch.bool)
@@ -163,7 +163,7 @@ def test_logs_split_the_loss_into_in_batch_and_mined(make_batch):
 def test_mined_mass_is_the_share_of_softmax_on_mined_candidates(make_batch):
     batch = make_batch(size=6, negatives=7)
     predictions = torch.randn(6, 8)
-    loss = InfoNCE(mined_candidates="per_anchor", schedule=Constant(weight=0.5), temperature=0.2)
+    loss = InfoNCE(mined_candidates="per_anchor", schedule=Constant(0.5), temperature=0.2)
     candidates = torch.cat([batch.body_pooled, batch.negatives.embeddings])
     logits = (F.normalize(predictions, dim=-1) @ F.normalize(candidates, dim=-1).T / 0.2).exp()
     logits[:, 6:] *= 0.5 * batch.negatives.owners
@@ -171,9 +171,111 @@ def test_mined_mass_is_the_share_of_softmax_on_mined_candidates(make_batch):
     torch.testing.assert_close(loss(Prediction(predictions), batch, START).logs["mined_mass"], expected)
 
 
-def test_misspelt_mined_candidates_names_the_nearest():
-    with pytest.raises(SigjepaError, match="Did you mean 'per_anchor'"):
-        InfoNCE(mined_candidates="per-anchor")
+def naive_multi_positive(predictions, candidates, positives, temperature, excluded, weights):
+    """Each positive against the negatives alone, one pair at a time."""
+    losses = []
+    for i, prediction in enumerate(predictions):
+        cosines = [float(prediction @ c / (prediction.norm() * c.norm())) for c in candidates]
+        terms = [math.exp(cosine / temperature) for cosine in cosines]
+        negatives = sum(
+            float(weights[i, c]) * terms[c]
+            for c in range(len(candidates))
+            if not excluded[i, c] and not positives[i, c]
+        )
+        own = [-math.log(terms[c] / (terms[c] + negatives)) for c in range(len(candidates)) if positives[i, c]]
+        losses.append(sum(own) / len(own))
+    return torch.tensor(losses)
+
+
+@settings(max_examples=50, deadline=None)
+@given(anchors=st.integers(1, 6), extra=st.integers(0, 5), seed=st.integers(0, 10_000))
+def test_multi_positive_info_nce_equals_the_naive_formula(anchors, extra, seed):
+    generator = torch.Generator().manual_seed(seed)
+    predictions = torch.randn(anchors, 5, generator=generator)
+    candidates = torch.randn(anchors + extra, 5, generator=generator)
+    excluded = torch.rand(anchors, anchors + extra, generator=generator) < 0.3
+    positives = torch.rand(anchors, anchors + extra, generator=generator) < 0.3
+    positives[torch.arange(anchors), torch.arange(anchors)] = True
+    weights = torch.randint(0, 3, (anchors, anchors + extra), generator=generator).float()  # 0 is out of the softmax
+    expected = naive_multi_positive(predictions, candidates, positives, 0.2, excluded, weights)
+    leaf = predictions.clone().requires_grad_()
+    actual = multi_positive_info_nce(leaf, candidates, positives, torch.tensor(5.0), excluded, weights.log())
+    torch.testing.assert_close(actual.detach().double(), expected.double(), rtol=1e-4, atol=1e-5)
+    actual.sum().backward()
+    assert torch.isfinite(leaf.grad).all()
+
+
+def test_with_one_positive_it_is_info_nce(make_batch):
+    batch = make_batch(size=6, negatives=7)
+    predictions = torch.randn(6, 8)
+    for mined_candidates in ("none", "union", "per_anchor"):
+        mask = InfoNCE(mined_candidates)(Prediction(predictions), batch, START)
+        positive = InfoNCE(mined_candidates, related="positive")(Prediction(predictions), batch, START)
+        torch.testing.assert_close(positive.value, mask.value)
+        assert positive.logs["positives"] == 1
+
+
+def test_related_bodies_are_masked_or_further_positives(make_batch):
+    batch = make_batch(size=4, negatives=3)
+    batch.related_ids = torch.tensor([[2, 2000], [-1, -1], [0, -1], [-1, -1]])
+    related = torch.randn(1, 8)
+    batch.related = MinedRows(torch.tensor([2000]), related, torch.tensor([[2], [-1], [-1], [-1]], dtype=torch.int8))
+    predictions = torch.randn(4, 8)
+    candidates = torch.cat([batch.body_pooled, related])
+    positives = torch.eye(4, 5).bool()
+    positives[0, [2, 4]] = positives[2, 0] = True
+    excluded = torch.zeros(4, 5, dtype=torch.bool)
+    excluded[:, 4] = True  # brought as a positive, a negative of nobody
+    expected = naive_multi_positive(predictions, candidates, positives, 0.1, excluded, torch.ones(4, 5)).mean()
+    term = InfoNCE(related="positive", temperature=0.1)(Prediction(predictions), batch, START)
+    torch.testing.assert_close(term.value.double(), expected.double(), rtol=1e-5, atol=1e-5)
+    assert term.logs["positives"] == pytest.approx(7 / 4)
+    masked = InfoNCE(temperature=0.1)(Prediction(predictions), batch, START).value
+    expected = naive_info_nce(
+        predictions, batch.body_pooled, torch.arange(4), 0.1, positives[:, :4] & ~torch.eye(4).bool(), torch.ones(4)
+    ).mean()
+    torch.testing.assert_close(masked.double(), expected.double(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("mined_candidates", ["union", "per_anchor"])
+@pytest.mark.parametrize("score_weights", [(1.0, 0.25), (2.0, 1.0), (1.0, 0.0)])
+def test_scores_weigh_in_the_softmax_of_their_own_anchor(make_batch, mined_candidates, score_weights):
+    batch = make_batch(size=6, negatives=7)
+    predictions = torch.randn(6, 8)
+    candidates = torch.cat([batch.body_pooled, batch.negatives.embeddings])
+    losses = []
+    for anchor in range(6):
+        weights, excluded = torch.ones(1, 13), torch.zeros(1, 13, dtype=torch.bool)
+        for column, score in enumerate(batch.negatives.scores[anchor].tolist()):
+            weights[0, 6 + column] = 1.0 if score < 0 else score_weights[score]
+            excluded[0, 6 + column] = score < 0 and mined_candidates == "per_anchor"
+        label = torch.tensor([anchor])
+        losses.append(naive_info_nce(predictions[[anchor]], candidates, label, 0.1, excluded, weights[0]))
+    loss = InfoNCE(mined_candidates, score_weights=score_weights, temperature=0.1)
+    value = loss(Prediction(predictions), batch, START).value
+    torch.testing.assert_close(value.double(), torch.cat(losses).mean().double(), rtol=1e-5, atol=1e-5)
+
+
+def test_logs_say_how_hard_the_negatives_are(make_batch):
+    batch = make_batch(size=6, negatives=7)
+    term = InfoNCE(mined_candidates="union")(Prediction(torch.randn(6, 8)), batch, START)
+    cosines = F.cosine_similarity(batch.body_pooled[:, None], batch.negatives.embeddings[None], dim=-1)
+    torch.testing.assert_close(term.logs["negative_cosim"], cosines[batch.negatives.owners].mean())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"mined_candidates": "per-anchor"}, "Did you mean 'per_anchor'"),
+        ({"related": "positives"}, "Did you mean 'positive'"),
+        ({"score_weights": [1.0]}, r"score_weights is \[1.0\]; give two"),
+        ({"score_weights": [1.0, -1.0]}, "give two finite numbers of at least 0"),
+        ({"schedule": Constant(-1.0)}, "infonce.schedule goes from -1 to -1"),
+    ],
+)
+def test_arguments_out_of_range_are_named(arguments, message):
+    with pytest.raises(SigjepaError, match=message):
+        InfoNCE(**arguments)
 
 
 def test_temperature_outside_its_bounds_is_refused():

@@ -206,7 +206,29 @@ def test_manifests_hold_their_inputs(recipe, corpus, shards, tmp_path):
     (manifest,) = (read_json(path) for path in tmp_path.glob("mined/*/manifest.json"))
     assert manifest["inputs"] == mined
     (manifest,) = (read_json(path) for path in tmp_path.glob("negatives/*/manifest.json"))
-    assert manifest["inputs"]["max_score_c"] == 1
+    assert manifest["inputs"]["filter"]["max_score_c"] == 1
+
+
+def test_positive_aware_filters_read_the_teachers_signatures(corpus, shards, tmp_path):
+    """Signatures that point at the anchor's own body let every negative pass; ones that point away, none."""
+    generator = torch.Generator().manual_seed(0)
+    near = shards.body_pooled + 0.01 * torch.randn(shards.body_pooled.shape, generator=generator)
+    recipe = NegativesRecipe(ScriptedJudge(), min_cosim=0.5, max_positive_share=0.999, min_positive_margin=0.001)
+    shards.signature_pooled = near
+    unbounded = NegativesRecipe(ScriptedJudge(), min_cosim=0.5).prepare(corpus, shards, tmp_path)
+    assert len(recipe.prepare(corpus, shards, tmp_path)) == len(unbounded) > 0
+    shards.signature_pooled, shards.folder = -near, Path("teacher/other")
+    assert len(recipe.prepare(corpus, shards, tmp_path)) == 0
+
+
+def test_another_filter_mines_and_judges_nothing_again(recipe, corpus, shards, tmp_path):
+    recipe.prepare(corpus, shards, tmp_path)
+    asked = len(recipe.judge.asked)
+    narrow = replace(recipe, max_score_c=0, max_rank=2, max_per_anchor=1, max_cosim=0.9)
+    index = narrow.prepare(corpus, shards, tmp_path)
+    assert len(recipe.judge.asked) == asked
+    assert len(list(tmp_path.glob("mined/*/manifest.json"))) == len(list(tmp_path.glob("judged/*/manifest.json"))) == 1
+    assert np.diff(index.negatives.offsets).max() == 1
 
 
 def test_no_pair_reaches_the_threshold(corpus, tmp_path, caplog):
@@ -227,7 +249,7 @@ def test_no_judged_pair_is_a_negative(corpus, shards, tmp_path, caplog):
     index = NegativesRecipe(EverythingIsRelated(), min_cosim=0.5).prepare(corpus, shards, tmp_path)
     assert len(index) == 0
     assert index.statistics()["related_pairs"] > 0
-    assert "judged pairs has score_c <= 1" in caplog.text
+    assert "judged pairs passes the filter {'min_cosim': 0.5" in caplog.text
 
 
 def test_a_single_function_has_no_pairs(tmp_path, caplog):

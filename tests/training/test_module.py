@@ -86,6 +86,18 @@ def test_sums_weighted_terms_and_logs_each(loader, tmp_path):
     assert metrics["train/first_loss"] == pytest.approx(7)
 
 
+def test_schedules_see_the_fraction_of_the_epoch_that_is_done(loader, tmp_path):
+    seen = []
+
+    class Epochs(Constant):
+        def forward(self, prediction, batch, progress):
+            seen.append((progress.step, progress.epoch))
+            return super().forward(prediction, batch, progress)
+
+    make_trainer(tmp_path, 2).fit(make_module({"one": Epochs()}), loader(), loader())
+    assert dict(seen) == pytest.approx({step: step / 3 for step in range(6)})
+
+
 def test_ranks_are_those_of_the_whole_pool(loader, tmp_path, make_batch):
     module = make_module({"infonce": InfoNCE()})
     trainer = make_trainer(tmp_path, 1)
