@@ -17,10 +17,13 @@ from sigjepa.progress import progress
 BATCH_WHEELS = 10
 """Wheels that one call of pip downloads: what an interruption loses, and how often progress shows."""
 PIP_OPTIONS = (
-    # nothing is installed: another Python's wheels will do, an archive that runs a setup.py will not
-    *("--no-deps", "--require-hashes", "--only-binary=:all:", "--ignore-requires-python"),
+    # nothing is installed: wheels for other Pythons will do, archives that run a setup.py will not; some projects have
+    # compiled wheels, too, which pip would prefer to the one for any platform where an index gives no hashes
+    *("--no-deps", "--require-hashes", "--only-binary=:all:", "--platform=any", "--ignore-requires-python"),
     *("--quiet", "--no-input", "--disable-pip-version-check", "--progress-bar=off"),
 )
+
+HASHES_DIFFER = "DO NOT MATCH THE HASHES"
 
 
 def pinned_wheels(pins: Sequence[Pin], folder: Path) -> dict[str, Path]:
@@ -66,16 +69,15 @@ def checked_wheel(pin: Pin, file: Path) -> Path:
     if digest != pin.sha256:
         raise SigjepaError(
             f"{file} is not the wheel that is pinned: its sha256 is {digest}, the list says {pin.sha256}. Delete the "
-            f"file, and it is downloaded again; if the new one differs, too, the place pip downloads from alters wheels."
+            f"file, and it is downloaded again; if the new one differs, too, the index of pip alters wheels."
         )
     return file
 
 
 def download(pins: Sequence[Pin], folder: Path) -> None:
     """Let pip download wheels to a temporary folder, check them, and move them to `folder`, whole or not at all."""
-    by_hand = (
-        f"Or put the wheels into {folder} by hand: they are {', '.join(f'{pin.project} {pin.version}' for pin in pins)}."
-    )
+    names = ", ".join(f"{pin.project} {pin.version}" for pin in pins)
+    by_hand = f"Or put the wheels into {folder} by hand: they are {names}."
     if importlib.util.find_spec("pip") is None:
         raise SigjepaError(
             f"Wheels are downloaded with pip, which this Python ({sys.executable}) lacks: run "
@@ -86,7 +88,9 @@ def download(pins: Sequence[Pin], folder: Path) -> None:
         requirements = Path(temporary, "requirements.txt")
         requirements.write_text("".join(f"{pin.requirement}\n" for pin in pins), encoding="utf-8")
         command = [sys.executable, "-m", "pip", "download", *PIP_OPTIONS, "-r", str(requirements), "-d", temporary]
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, env=pip_environment())
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", check=False, env=pip_environment()
+        )
         if done.returncode:
             raise SigjepaError(f"pip could not download wheels: {last_error(done.stderr)}. {by_hand}")
         wheels = wheels_in(Path(temporary))
@@ -105,8 +109,10 @@ def pip_environment() -> dict[str, str]:
 
 
 def last_error(output: str) -> str:
-    """What pip says went wrong: the differing hash, or its last line of an error."""
+    """What pip says went wrong: the files whose hashes differ, or its last error."""
+    if HASHES_DIFFER in output:
+        listed = output.partition(HASHES_DIFFER)[2].partition("\n")[2]
+        return f"a place it looks in has other files than those pinned: {' '.join(listed.split())}"
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
-    detail = [line for line in lines if line.startswith(("Expected sha256", "Got"))]
-    return "; ".join([*errors[-1:], *detail]).rstrip(".") or (lines[-1] if lines else "it printed nothing")
+    return (errors or lines or ["it printed nothing"])[-1].rstrip(".")

@@ -33,7 +33,9 @@ def read_pins(file: Path) -> list[Pin]:
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise SigjepaError(f"{file} cannot be read as a list of wheels ({error}); check corpus.source.wheels.") from None
+        raise SigjepaError(
+            f"{file} cannot be read as a list of wheels ({error}); check corpus.source.wheels."
+        ) from None
     pins: dict[str, Pin] = {}
     for number, line in enumerate(lines, start=1):
         requirement = re.sub(r"(^|\s)#.*", "", line).strip()

