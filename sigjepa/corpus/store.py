@@ -203,7 +203,8 @@ class CorpusRecipe:
         )
         unique, duplicates = drop_duplicates(extracted, self.near_duplicate_threshold)
         if not unique:
-            counted = ", ".join(f"{count} {reason}" for reason, count in collected.skipped.most_common()) or "nothing"
+            skipped = collected.skipped + duplicates
+            counted = ", ".join(f"{count} {reason}" for reason, count in skipped.most_common()) or "nothing"
             raise SigjepaError(
                 f"The corpus is empty: the source '{self.source.name}' lists {collected.files_listed} Python files and "
                 f"gives no function. Skipped: {counted}. Check corpus.source, or relax corpus.min_body_statements."
