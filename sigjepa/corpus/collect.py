@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TypeAlias
 
 from sigjepa.corpus.functions import Function, is_test_path
-from sigjepa.corpus.sources.contract import Repository
+from sigjepa.corpus.sources.contract import Repository, left_out
 from sigjepa.corpus.split import seeded_hash
 from sigjepa.errors import SigjepaError
 from sigjepa.progress import progress
@@ -70,6 +70,7 @@ def collect(
     collected = Collected()
     readings = []
     for repository in repositories:
+        collected.skipped.update(left_out(repository))
         if not include_tests:
             collected.skipped["test_file"] += sum(map(is_test_path, repository.paths))
         kept = [position for position, path in enumerate(repository.paths) if include_tests or not is_test_path(path)]

@@ -3,6 +3,7 @@
 SKIP_REASONS = {
     # files
     "test_file": "files of test code (`include_tests=true` keeps them)",
+    "vendored_file": "files of other projects' code that a package ships a copy of",
     "generated_file": "files that carry a code generator's marker",
     "oversized_file": "files over `max_file_bytes`",
     "unreadable_file": "files that are listed but cannot be read",

@@ -16,11 +16,12 @@ import xxhash
 
 import sigjepa
 from sigjepa.artifacts import artifact_lock, atomic_path, content_key, file_digest, read_json, write_json
-from sigjepa.corpus.collect import collect, level_out
+from sigjepa.corpus.collect import collect
 from sigjepa.corpus.dedup import drop_duplicates
 from sigjepa.corpus.functions import EXTRACTION_VERSION, Function, extract_functions
+from sigjepa.corpus.select import check_tier_sizes, select
 from sigjepa.corpus.sources.contract import Source
-from sigjepa.corpus.split import SPLITS, TIERS, assign_tiers, check_shares, split_repositories
+from sigjepa.corpus.split import SPLITS, TIERS, check_shares
 from sigjepa.corpus.summary import summary_text
 from sigjepa.errors import SigjepaError, nearest_name
 
@@ -125,7 +126,8 @@ class CorpusRecipe:
     """What a corpus is made of; equal recipes over equal sources share one folder.
 
     `max_functions` and `max_functions_per_repository` are upper limits (None: no limit) that take equally from all
-    repositories. `split_seed` decides which functions, repositories' splits and tiers: it is not the training seed, so
+    repositories. `tier_sizes` gives each tier exactly so many functions; None divides by `phase0_share` what the limits
+    leave. `split_seed` decides which functions, repositories' splits and tiers: it is not the training seed, so
     that runs with different seeds share a corpus. `workers` (None: one per core) changes nothing but the time.
     """
 
@@ -139,6 +141,7 @@ class CorpusRecipe:
     near_duplicate_threshold: float = 0.8
     split_shares: Mapping[str, float] = field(default_factory=lambda: {"train": 0.7, "val": 0.2, "test": 0.1})
     phase0_share: float = 0.56
+    tier_sizes: Mapping[str, int] | None = None
     split_seed: int = 0
     workers: int | None = None
 
@@ -159,6 +162,9 @@ class CorpusRecipe:
             if value is not None and value < 1:
                 raise SigjepaError(f"corpus.{name}={value} must be at least 1.")
         check_shares(self.split_shares)
+        check_tier_sizes(self.tier_sizes, self.max_functions)
+        # without the key when there are none, so that corpora of before are found again
+        tier_sizes = {} if self.tier_sizes is None else {"tier_sizes": {tier: self.tier_sizes[tier] for tier in TIERS}}
         return {
             "extraction": EXTRACTION_VERSION,
             "python": ".".join(platform.python_version_tuple()[:2]),  # its grammar decides what parses
@@ -173,6 +179,7 @@ class CorpusRecipe:
             "split_shares": {split: float(self.split_shares[split]) for split in SPLITS},
             "phase0_share": self.phase0_share,
             "split_seed": self.split_seed,
+            **tier_sizes,
         }
 
     def build(self, folder: Path, inputs: Mapping[str, Any]) -> None:
@@ -195,25 +202,24 @@ class CorpusRecipe:
             (function for found in collected.functions.values() for function in found), key=lambda one: one.place
         )
         unique, duplicates = drop_duplicates(extracted, self.near_duplicate_threshold)
-        by_repository: dict[str, list[Function]] = {}
-        for function in unique:
-            by_repository.setdefault(function.repository, []).append(function)
-        functions = level_out(
-            by_repository,
-            max_functions=self.max_functions,
-            max_functions_per_repository=self.max_functions_per_repository,
-            seed=self.split_seed,
-        )
-        skipped = collected.skipped + duplicates + Counter(over_limit=len(unique) - len(functions))
-        if not functions:
+        if not unique:
+            skipped = collected.skipped + duplicates
             counted = ", ".join(f"{count} {reason}" for reason, count in skipped.most_common()) or "nothing"
             raise SigjepaError(
                 f"The corpus is empty: the source '{self.source.name}' lists {collected.files_listed} Python files and "
                 f"gives no function. Skipped: {counted}. Check corpus.source, or relax corpus.min_body_statements."
             )
-        sizes = Counter(function.repository for function in functions)
-        splits = split_repositories(sizes, self.split_shares, self.split_seed)
-        tiers = assign_tiers(sizes, splits, self.phase0_share, self.split_seed)
+        selection = select(
+            unique,
+            max_functions=self.max_functions,
+            max_functions_per_repository=self.max_functions_per_repository,
+            tier_sizes=self.tier_sizes,
+            phase0_share=self.phase0_share,
+            split_shares=self.split_shares,
+            seed=self.split_seed,
+        )
+        functions, tiers, splits = selection.functions, selection.tiers, selection.splits
+        skipped = collected.skipped + duplicates + Counter(over_limit=len(unique) - len(functions))
         table = functions_table(functions, tiers, splits)
         with atomic_path(folder / FUNCTIONS_FILE) as temporary:
             pq.write_table(table, temporary, compression="zstd")
@@ -224,7 +230,7 @@ class CorpusRecipe:
             "digest": file_digest(folder / FUNCTIONS_FILE),
             "functions": len(functions),
             "counts": {
-                "repositories": len(sizes),
+                "repositories": len(splits),
                 "files_listed": collected.files_listed,
                 "files_read": collected.files_read,
                 "functions_extracted": len(extracted),

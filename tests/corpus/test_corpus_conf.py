@@ -7,25 +7,35 @@ import pytest
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from sigjepa.corpus.sources.jsonl import JsonLines
 from sigjepa.corpus.store import CorpusRecipe
 
 CONF = Path(__file__).parents[2] / "conf/corpus"
 FILES = sorted(file for file in CONF.glob("*.yaml") if file.stem != "base")
-SIZE = {"max_functions": 400, "max_functions_per_repository": 25, "packages": []}
+SHARES = {"train": 0.7, "val": 0.2, "test": 0.1}
+SIZE = {
+    "max_functions": 400,
+    "max_functions_per_repository": 25,
+    "tier_sizes": {"phase0": 200, "heads": 100},
+    "split_shares": SHARES,
+    "packages": [],
+}
 
 
 def composed(file: Path) -> DictConfig:
-    # at the root, as the group's own keys: only ${size.…} points outside
+    # at the root, as the group's own keys: only ${size.…} and ${paths.…} point outside
     config = OmegaConf.merge(
-        {"size": SIZE}, {"corpus": OmegaConf.load(CONF / "base.yaml")}, {"corpus": OmegaConf.load(file)}
+        {"size": SIZE, "paths": {"data_dir": "data"}},
+        {"corpus": OmegaConf.load(CONF / "base.yaml")},
+        {"corpus": OmegaConf.load(file)},
     )
     assert isinstance(config, DictConfig)
     del config.corpus["defaults"]
     return config.corpus  # type: ignore[no-any-return]
 
 
-def test_all_four_sources_have_one() -> None:
-    assert [file.stem for file in FILES] == ["folder", "git", "installed", "jsonl"]
+def test_every_source_has_one() -> None:
+    assert [file.stem for file in FILES] == ["folder", "git", "installed", "jsonl", "pypi"]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -36,8 +46,10 @@ def test_keys_are_parameters_and_values_are_the_defaults(file: Path) -> None:
     source = get_class(config.source._target_)
     assert set(config.source) == {"_target_", *inspect.signature(source).parameters}
     plain = CorpusRecipe(source=None)  # type: ignore[arg-type]
-    for name in set(parameters) - {"source", "max_functions", "max_functions_per_repository"}:
+    sized = {"max_functions", "max_functions_per_repository"} | ({"tier_sizes"} if file.stem == "pypi" else set())
+    for name in set(parameters) - {"source"} - sized:
         assert config[name] == getattr(plain, name), name
+    assert config.tier_sizes == (SIZE["tier_sizes"] if file.stem == "pypi" else None)
     assert config.max_functions == 400
     assert config.max_functions_per_repository == 25
 
@@ -45,6 +57,22 @@ def test_keys_are_parameters_and_values_are_the_defaults(file: Path) -> None:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_comment_on_top_gives_the_command(file: Path) -> None:
     assert f"python -m sigjepa.prepare corpus={file.stem}" in file.read_text().partition("defaults:")[0]
+
+
+@pytest.mark.parametrize("size", ["tiny", "quick", "full"])
+def test_every_size_gives_what_a_corpus_asks_for(size: str, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").touch()
+    given = OmegaConf.load(CONF.parent / "data" / f"{size}.yaml").size
+    recipe = CorpusRecipe(
+        JsonLines(str(tmp_path / "rows.jsonl")),
+        max_functions=given.max_functions,
+        split_shares=given.split_shares,
+        tier_sizes=given.tier_sizes,
+    )
+    assert recipe.inputs()["split_shares"] == (
+        SHARES if size != "full" else {"train": 0.827, "val": 0.115, "test": 0.058}
+    )
+    assert recipe.inputs().get("tier_sizes") == (None if size != "full" else {"phase0": 28_400, "heads": 22_435})
 
 
 def test_a_composed_recipe_builds_a_corpus_of_the_standard_library(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from sigjepa.corpus.dedup import jaccard, shingle_set
 from sigjepa.corpus.sources.folder import Folder
+from sigjepa.corpus.split import SPLITS
 from sigjepa.corpus.store import SCHEMA, Corpus, CorpusRecipe
 from sigjepa.errors import SigjepaError
 
@@ -151,6 +152,7 @@ def test_equal_content_elsewhere_has_an_equal_hash(
         {"near_duplicate_threshold": 0.9},
         {"split_shares": {"train": 0.6, "val": 0.2, "test": 0.2}},
         {"phase0_share": 0.3},
+        {"tier_sizes": {"phase0": 100, "heads": 80}},
         {"split_seed": 1},
     ],
 )
@@ -172,6 +174,20 @@ def test_limits_hold(recipe: CorpusRecipe, tmp_path: Path) -> None:
     total = replace(recipe, max_functions=41).prepare(tmp_path / "data")
     assert len(total) == 41
     assert total.manifest["skipped"]["over_limit"] > 0
+
+
+def test_tiers_have_exactly_the_sizes_asked_for(recipe: CorpusRecipe, tmp_path: Path) -> None:
+    sized = replace(recipe, tier_sizes={"phase0": 90, "heads": 61}).prepare(tmp_path / "data")
+    assert [len(sized.ids(tiers=[tier])) for tier in ("phase0", "heads")] == [90, 61]
+    homes = {*zip(*(sized.column(name) for name in ("repository", "split", "tier")), strict=True)}
+    assert len(homes) == len({*sized.column("repository")})
+    assert {(split, tier) for _, split, tier in homes} == {(s, t) for s in SPLITS for t in ("phase0", "heads")}
+    assert sized.manifest["counts"]["tiers"] == {"phase0": 90, "heads": 61}
+    assert sized.manifest["skipped"]["over_limit"] == TOTAL - 151
+
+
+def test_without_tier_sizes_a_corpus_is_found_where_it_was(recipe: CorpusRecipe) -> None:
+    assert "tier_sizes" not in recipe.inputs()
 
 
 def test_jobs_that_share_a_cold_cache_build_it_once(

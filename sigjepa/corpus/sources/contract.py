@@ -39,6 +39,12 @@ class Source(Protocol):
         """All repositories, each name once."""
 
 
+def left_out(repository: Repository) -> Mapping[str, int]:
+    """Files that the source left out of `paths`, by reason of `reasons.py`; most sources count none."""
+    found: Mapping[str, int] = getattr(repository, "left_out", {})
+    return found
+
+
 def sequence_of_names(values: Sequence[str], parameter: str) -> list[str]:
     """`values` as a non-empty list; raises SigjepaError for a single string, which would be read letter by letter."""
     if isinstance(values, str) or not values:

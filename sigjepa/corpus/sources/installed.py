@@ -3,7 +3,6 @@
 import csv
 import importlib.metadata
 import platform
-import re
 import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ import xxhash
 
 from sigjepa.corpus.sources.contract import python_files
 from sigjepa.corpus.sources.folder import FilesRepository
+from sigjepa.corpus.sources.pins import normalised
 from sigjepa.errors import SigjepaError, nearest_name
 
 # Not library code: the test suite, two applications, a grammar copy, demonstrations.
@@ -87,11 +87,6 @@ class InstalledPackages:
                     f"installation?). Take it off corpus.source.packages, or read its source with corpus=folder."
                 )
         return {name: found[name] for name in sorted(map(normalised, self.packages))}
-
-
-def normalised(name: str) -> str:
-    """A distribution's name as PEP 503 compares it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def record(distribution: importlib.metadata.Distribution) -> list[tuple[str, str, str]]:

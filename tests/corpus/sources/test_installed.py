@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sigjepa.corpus.sources.installed import InstalledPackages, normalised
+from sigjepa.corpus.sources.installed import InstalledPackages
 from sigjepa.errors import SigjepaError
 
 
@@ -89,7 +89,3 @@ def test_a_package_without_a_record_of_code_is_named(site: Path) -> None:
 def test_a_string_of_packages_is_an_error() -> None:
     with pytest.raises(SigjepaError, match="must be a list of names"):
         InstalledPackages(packages="torch").fingerprint()
-
-
-def test_names_are_compared_as_pip_does() -> None:
-    assert normalised("Foo.-_Bar") == "foo-bar"
