@@ -7,6 +7,7 @@ from typing import Any
 import sigjepa.corpus.collect
 import sigjepa.corpus.dedup
 import sigjepa.corpus.functions
+import sigjepa.corpus.sources.pypi
 import sigjepa.corpus.store
 from sigjepa.corpus.reasons import SKIP_REASONS
 from sigjepa.corpus.summary import summary_text
@@ -74,7 +75,7 @@ def test_every_reason_that_the_code_counts_under_is_explained() -> None:
     rooms = [sigjepa.corpus.collect, sigjepa.corpus.dedup, sigjepa.corpus.functions, sigjepa.corpus.store]
     strings = {
         node.value if isinstance(node, ast.Constant) else node.arg
-        for room in rooms
+        for room in [*rooms, sigjepa.corpus.sources.pypi]
         for node in ast.walk(ast.parse(inspect.getsource(room)))
         if isinstance(node, ast.Constant | ast.keyword)
     }
