@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from sigjepa.artifacts import artifact_lock, content_key, file_digest, read_json, write_json
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.index import HardNegatives
+from sigjepa.negatives.index_file import LAYOUT
 from sigjepa.negatives.judged import FILE_NAME, JudgedPairs
 from sigjepa.negatives.judges.contract import Judge
 from sigjepa.negatives.judging import judge_pairs
 from sigjepa.negatives.mining import Mining
+from sigjepa.negatives.sidecar import origin
 
 if TYPE_CHECKING:
     from sigjepa.corpus.store import Corpus
@@ -69,14 +71,14 @@ class NegativesRecipe:
             "mined": self._mining().inputs(corpus, shards),
             "judge": self.judge.fingerprint(),
         }
-        inputs = {"judged": judged_inputs, "max_score_c": self.max_score_c}
+        inputs = {"layout": LAYOUT, "judged": judged_inputs, "max_score_c": self.max_score_c}
         folder = Path(data_dir) / "negatives" / f"{self._slug()}-{content_key(inputs)}"
         if not (folder / MANIFEST).exists():
             with artifact_lock(folder):
                 if not (folder / MANIFEST).exists():  # another process may have built it while this one waited
                     pairs = self._mining().prepare(corpus, shards, Path(data_dir))
                     judged_folder = self._judged(Path(data_dir), judged_inputs, corpus, pairs)
-                    self._filter(folder, inputs, judged_folder, corpus, pairs)
+                    self._filter(folder, inputs, judged_folder, corpus, pairs, origin(corpus, shards))
         hard_negatives = HardNegatives.load(folder, len(corpus))
         if not len(hard_negatives):
             self._warn_of_nothing(hard_negatives)
@@ -100,7 +102,13 @@ class NegativesRecipe:
         return folder
 
     def _filter(
-        self, folder: Path, inputs: dict[str, Any], judged_folder: Path, corpus: "Corpus", pairs: "Pairs"
+        self,
+        folder: Path,
+        inputs: dict[str, Any],
+        judged_folder: Path,
+        corpus: "Corpus",
+        pairs: "Pairs",
+        facts: dict[str, Any],
     ) -> None:
         """Write the index of the judged pairs that pass, and its manifest."""
         manifest = read_json(judged_folder / MANIFEST)
@@ -111,6 +119,7 @@ class NegativesRecipe:
             min_cosim=self.min_cosim,
             max_score_c=self.max_score_c,
             provenance={
+                **facts,
                 "source": f"judged/{judged_folder.name}/{FILE_NAME}",
                 "source_digest": manifest["digest"],
                 "inputs": manifest["inputs"],
