@@ -17,8 +17,8 @@ from sigjepa.data.batch import Batch
 from sigjepa.data.dataset import FunctionBatches, share_identical_bodies
 from sigjepa.data.sampler import LengthBucketSampler, SequentialSampler
 from sigjepa.errors import SigjepaError
+from sigjepa.negatives.contract import HardNegativesRecipe
 from sigjepa.negatives.index import HardNegatives
-from sigjepa.negatives.recipe import NegativesRecipe
 from sigjepa.teacher.encoder import FrozenTeacher
 from sigjepa.teacher.shards import TeacherShards, embed_corpus
 
@@ -83,7 +83,7 @@ class FunctionDataModule(LightningDataModule):
         self,
         corpus: CorpusRecipe,
         teacher: FrozenTeacher,
-        negatives: NegativesRecipe | None,
+        negatives: HardNegativesRecipe | None,
         data_dir: str | Path,
         batch_size: int = 64,
         eval_batch_size: int = 256,

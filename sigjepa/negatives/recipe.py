@@ -121,6 +121,7 @@ class NegativesRecipe:
             provenance={
                 **facts,
                 "source": f"judged/{judged_folder.name}/{FILE_NAME}",
+                "judged_file": f"judged/{judged_folder.name}/{FILE_NAME}",
                 "source_digest": manifest["digest"],
                 "inputs": manifest["inputs"],
                 "judged_pairs": len(judged),
