@@ -35,7 +35,8 @@ ASSUMED_SCORE = 1
 KEPT = ("judge", "filter", "unscored_pairs", "scores_known")
 """What stays true of an index wherever it is imported."""
 
-WAY_OUT = "repair it, or export it again with `python -m sigjepa.export`."
+WAY_OUT = "repair it, export it again with `python -m sigjepa.export`, or use the corpus that it was made for."
+SKIP = "negatives.outside_train=skip leaves out and counts pairs with functions that are not in the train split."
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,8 @@ class IndexFile:
         check_origin(path, notes, here, by_position=not by_key, check_cosim=self.check_cosim)
         skip = self.outside_train == "skip"
         meta_path = sidecar_path(path) if notes else None
-        found = read_index(path, meta_path, ids, way_out=WAY_OUT, skip_unknown=skip and by_key)
+        way_out = f"{WAY_OUT} {SKIP}" if by_key and not skip else WAY_OUT
+        found = read_index(path, meta_path, ids, way_out=way_out, skip_unknown=skip and by_key)
         inside = np.isin(found.anchors, train) & np.isin(found.negatives, train)
         if not inside.all() and not skip:
             raise _outside(path, found, inside, ids)
@@ -165,8 +167,7 @@ class IndexFile:
 def _outside(path: Path, found: IndexPairs, inside: np.ndarray, ids: FunctionIds) -> SigjepaError:
     place = int(np.argmin(inside))
     anchor, negative = ids.names([int(found.anchors[place]), int(found.negatives[place])])
-    way_out = "leave out such pairs with negatives.outside_train=skip, or use the corpus that the file was made for."
-    return Document(path, way_out).wrong(
+    return Document(path, f"{SKIP} Or use the corpus that the file was made for.").wrong(
         f"pairs {anchor} with {negative}, which are not both in the train split, as {int((~inside).sum()):,} of its "
         f"{len(inside):,} pairs are not",
         anchor,
