@@ -9,6 +9,8 @@ from sigjepa.entry import entry_point
 from sigjepa.errors import SigjepaError
 from sigjepa.instantiate import RUN_KEYS, check_keys, instantiate, plain
 from sigjepa.negatives.exported import export as export_negatives
+from sigjepa.negatives.field_map import FieldMap
+from sigjepa.negatives.function_ids import check_kind
 
 EXPORT_KEYS = (*RUN_KEYS, "output", "ids", "fields", "overwrite")
 """The top-level keys of an export's config."""
@@ -20,6 +22,8 @@ def export(config: DictConfig) -> None:
     check_keys(resolved, EXPORT_KEYS)
     if resolved["negatives"] is None:
         raise SigjepaError("negatives=none has nothing to export; choose an experiment that mines, or negatives=knn.")
+    check_kind(resolved["ids"])  # before anything is built
+    FieldMap(resolved["fields"])
     datamodule: FunctionDataModule = instantiate(config.data, resolved["allowed_targets"])
     data = datamodule.artifacts()
     assert data.hard_negatives is not None, "negatives were asked for"

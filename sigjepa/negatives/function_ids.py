@@ -22,6 +22,12 @@ def is_integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and -_LARGEST <= value <= _LARGEST
 
 
+def check_kind(kind: str) -> None:
+    """Raise SigjepaError for a kind of ids that is not one of `KINDS`."""
+    if kind not in KINDS:
+        raise SigjepaError(f"ids={kind} is not one of {', '.join(KINDS)}.{nearest_name(kind, KINDS)}")
+
+
 @dataclass(frozen=True)
 class FunctionIds:
     """Translates the ids of a file to positions in a corpus of `n_functions`, and back.
@@ -35,8 +41,7 @@ class FunctionIds:
     @classmethod
     def of(cls, corpus: "Corpus", kind: str) -> "FunctionIds":
         """Ids of a `kind`, 'position' or 'key'; raises SigjepaError for another."""
-        if kind not in KINDS:
-            raise SigjepaError(f"ids={kind} is not one of {', '.join(KINDS)}.{nearest_name(kind, KINDS)}")
+        check_kind(kind)
         return cls(len(corpus), corpus.column("key") if kind == "key" else None)
 
     @property
