@@ -11,6 +11,8 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from sigjepa.entry import config_directory, explain, folder_name, quote_path, run_group
+from sigjepa.errors import SigjepaError
+from sigjepa.export import EXPORT_KEYS
 from sigjepa.instantiate import RUN_KEYS, check_keys, instantiate, plain
 
 CONF = config_directory()
@@ -26,6 +28,8 @@ GIVEN = {
     ("corpus", "folder"): ["corpus.source.paths=[.]"],
     ("corpus", "git"): ["corpus.source.paths=[.]"],
     ("corpus", "jsonl"): ["corpus.source.path=functions.jsonl"],
+    ("negatives", "pairs_file"): ["negatives.path=knn_results.jsonl"],
+    ("negatives", "index_file"): ["negatives.path=hard_negatives.json"],
     ("teacher", "hf"): ["teacher.path=somewhere", "teacher.dim=8"],
 }
 
@@ -88,6 +92,23 @@ def test_evaluate_config_has_the_keys_of_a_run_and_its_own(compose):
     resolved = plain(compose("baseline=[bm25]", config_name="evaluate"))
     check_keys(resolved, (*RUN_KEYS, "run", "split"))
     assert (resolved["baseline"], resolved["split"], resolved["run"]) == (["bm25"], "test", None)
+
+
+def test_export_config_has_the_keys_of_a_run_and_its_own(compose):
+    resolved = plain(compose("experiment=exp2_1", "output=published", config_name="export"))
+    check_keys(resolved, EXPORT_KEYS)
+    assert (resolved["output"], resolved["ids"], resolved["overwrite"]) == ("published", "position", False)
+    with pytest.raises(SigjepaError, match="no value for 'output'"):
+        plain(compose(config_name="export"))
+
+
+@pytest.mark.parametrize("experiment", ["exp2_1", "hardneg_curriculum"])
+@pytest.mark.parametrize("option", ["pairs_file", "index_file"])
+def test_an_experiment_that_mines_takes_a_file_instead(compose, experiment, option):
+    config = compose(f"experiment={experiment}", f"negatives={option}", "negatives.path=a.json", "logger=none")
+    recipe = instantiate(config.data).negatives_recipe
+    assert recipe.path == "a.json"
+    assert (recipe.tiers, recipe.max_score_c) == ((["phase0"], 1) if experiment == "exp2_1" else (None, 0))
 
 
 def test_dashboard_config_composes_without_runs(compose):

@@ -18,9 +18,9 @@ from sigjepa.data.coverage import batch_coverage
 from sigjepa.data.dataset import FunctionBatches, share_identical_bodies
 from sigjepa.data.sampler import BatchRequest, LengthBucketSampler, SequentialSampler
 from sigjepa.errors import SigjepaError
+from sigjepa.negatives.contract import HardNegativesRecipe
 from sigjepa.negatives.draw import Draw
 from sigjepa.negatives.index import HardNegatives
-from sigjepa.negatives.recipe import NegativesRecipe
 from sigjepa.teacher.encoder import FrozenTeacher
 from sigjepa.teacher.shards import TeacherShards, embed_corpus
 
@@ -85,7 +85,7 @@ class FunctionDataModule(LightningDataModule):
         self,
         corpus: CorpusRecipe,
         teacher: FrozenTeacher,
-        negatives: NegativesRecipe | None,
+        negatives: HardNegativesRecipe | None,
         data_dir: str | Path,
         batch_size: int = 64,
         eval_batch_size: int = 256,

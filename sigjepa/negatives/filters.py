@@ -1,13 +1,16 @@
 """Which judged pairs may be hard negatives, before any training: by score, cosine, rank, and beside the positive."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.judged import JudgedPairs
+
+if TYPE_CHECKING:
+    from sigjepa.teacher.shards import TeacherShards
 
 Floats = npt.NDArray[np.float64]
 
@@ -99,6 +102,20 @@ class PairFilter:
         if self.max_per_anchor is not None:
             kept = kept[_places(judged.anchor_ids[kept]) <= self.max_per_anchor]
         return kept
+
+
+def filter_of(recipe: Any) -> PairFilter:
+    """The bounds among the arguments of a recipe, which bear the same names."""
+    return PairFilter(**{one.name: getattr(recipe, one.name) for one in fields(PairFilter)})
+
+
+def similarities_for(
+    pair_filter: PairFilter, judged: JudgedPairs, shards: "TeacherShards"
+) -> tuple[Floats, Floats] | None:
+    """What `pair_filter` must know beside the pairs: None, or their similarities to the anchors' signatures."""
+    if not pair_filter.needs_similarities:
+        return None
+    return signature_similarities(judged, shards.signature_pooled.float().numpy(), shards.body_pooled.float().numpy())
 
 
 def signature_similarities(

@@ -1,25 +1,24 @@
 """Hard negatives by anchor: what training looks up, and the published file format it is kept in."""
 
-import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from sigjepa.artifacts import atomic_path, file_digest, read_json
+from sigjepa.artifacts import file_digest
 from sigjepa.errors import SigjepaError
+from sigjepa.negatives.adjacency import Adjacency, Ids
 from sigjepa.negatives.filters import PairFilter
-from sigjepa.negatives.judged import JudgedPairs, is_cosine, is_integer, is_score
+from sigjepa.negatives.function_ids import FunctionIds
+from sigjepa.negatives.index_file import FILE_NAME, META_NAME, read_index, write_lists, write_meta
+from sigjepa.negatives.judged import JudgedPairs
+from sigjepa.negatives.summary import further_rows, markdown_table, published_rows
 
-FILE_NAME = "hard_negatives.json"
-META_NAME = "hard_negatives.meta.json"
 RELATED_FROM = 2
 """Lowest `score_c` of a false negative: such a body may be a right answer and must not be pushed away."""
-
-Ids = npt.NDArray[np.int64]
 
 
 class AnchorNegatives(NamedTuple):
@@ -32,36 +31,6 @@ class AnchorNegatives(NamedTuple):
     def at(self, positions: slice | Ids) -> "AnchorNegatives":
         """Some of them."""
         return AnchorNegatives(self.ids[positions], self.scores[positions], self.cosims[positions])
-
-
-@dataclass(frozen=True, eq=False)
-class Adjacency:
-    """Lists of ids by key as three arrays (CSR): `keys [K]` ascending, `offsets [K + 1]`, `values [P]`."""
-
-    keys: Ids
-    offsets: Ids
-    values: Ids
-
-    @classmethod
-    def from_sorted(cls, keys: Ids, values: Ids) -> "Adjacency":
-        """From one key per value `[P]`, ascending."""
-        unique, starts = np.unique(keys, return_index=True)
-        return cls(unique, np.append(starts, len(keys)).astype(np.int64), values)
-
-    def span(self, key: int) -> slice:
-        """Where the values of `key` lie; empty for an unknown key."""
-        position = int(np.searchsorted(self.keys, key))
-        if position == len(self.keys) or self.keys[position] != key:
-            return slice(0, 0)
-        return slice(int(self.offsets[position]), int(self.offsets[position + 1]))
-
-    def to_lists(self, column: npt.NDArray[Any]) -> dict[str, list[Any]]:
-        """`column [P]`, parallel to the values, as JSON lists by key."""
-        bounds = self.offsets.tolist()
-        flat = column.tolist()
-        return {
-            str(key): flat[start:stop] for key, start, stop in zip(self.keys.tolist(), bounds, bounds[1:], strict=False)
-        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +73,7 @@ class HardNegatives:
                 "run `python -m sigjepa.prepare`."
             )
         chosen = pair_filter.chosen(judged, similarities)
+        related = judged.score_c >= RELATED_FROM
         metadata = {
             "judge": judged.judge,
             "filter": {**pair_filter.settings(), "split": "train"},
@@ -114,7 +84,7 @@ class HardNegatives:
             Adjacency.from_sorted(judged.anchor_ids[chosen], judged.neighbor_ids[chosen]),
             judged.score_c[chosen],
             judged.cosim[chosen],
-            _symmetric(judged, judged.score_c >= RELATED_FROM),
+            Adjacency.symmetric(judged.anchor_ids[related], judged.neighbor_ids[related]),
             metadata,
         )
 
@@ -148,44 +118,56 @@ class HardNegatives:
             "average_per_anchor": len(self) / anchors if anchors else 0.0,
         }
 
+    def restricted(self, ids: Ids, max_score_c: int = RELATED_FROM - 1) -> "HardNegatives":
+        """The pairs both of whose functions are among `ids`, scored at most `max_score_c`."""
+        anchors = self.negatives.pair_keys()
+        kept = np.isin(anchors, ids) & np.isin(self.negatives.values, ids) & (self.scores <= max_score_c)
+        one, other = self.related.pair_keys(), self.related.values
+        related = np.isin(one, ids) & np.isin(other, ids)
+        return replace(
+            self,
+            negatives=Adjacency.from_sorted(anchors[kept], self.negatives.values[kept]),
+            scores=self.scores[kept],
+            cosims=self.cosims[kept],
+            related=Adjacency.from_sorted(one[related], other[related]),
+            folder=None,
+        )
+
     def summary_rows(self) -> dict[str, str]:
-        """The published summary table: value by statistic, as printed."""
-        figures, limits = self.statistics(), self.metadata.get("filter", {})
-        file = f"`{FILE_NAME}`"
-        if self.folder is not None:
-            file += f" ({(self.folder / FILE_NAME).stat().st_size / 1e6:.1f} MB)"
-        return {
-            "Source": f"`{self.metadata.get('source', 'unknown')}`",
-            "Judge": self.metadata.get("judge", "unknown"),
-            "Filter": f"cosim ≥ {limits.get('min_cosim', float('nan')):.2f}, score_c ≤ {limits.get('max_score_c')}, "
-            "both IDs in train split",
-            "Total pairs": f"{figures['pairs']:,}",
-            "Unique anchors": f"{figures['anchors']:,} ({figures['coverage']:.0%} of train split)",
-            "score_c=0 pairs": f"{figures['score_c_0']:,}",
-            "score_c=1 pairs": f"{figures['score_c_1']:,}",
-            "score_c≥2 pairs, masked as related": f"{figures['related_pairs']:,}",
-            "Avg hard negs per anchor": f"{figures['average_per_anchor']:.1f}",
-            "File": file,
-        }
+        """Value by statistic, as printed: the rows of the published table first, then what is known beyond it."""
+        figures = self.statistics()
+        return published_rows(figures, self.metadata, self.folder) | further_rows(figures, self.metadata)
 
     def summary_table(self) -> str:
-        """The published summary table, as Markdown."""
-        rows = self.summary_rows().items()
-        return "\n".join(["| Statistic | Value |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
+        """The published summary table as Markdown, and a second one of what it does not say."""
+        figures = self.statistics()
+        published = markdown_table("Statistic", published_rows(figures, self.metadata, self.folder))
+        return f"{published}\n\n{markdown_table('Beyond the published table', further_rows(figures, self.metadata))}"
 
-    def save(self, folder: Path) -> None:
-        """Write `hard_negatives.json` in the published format and, beside it, `hard_negatives.meta.json`."""
+    def save(self, folder: Path, ids: FunctionIds | None = None) -> None:
+        """Write `hard_negatives.json` in the published format and, beside it, `hard_negatives.meta.json`.
+
+        ids: how the files name functions; None is by position, which is what `load` reads.
+        """
+
+        def named(adjacency: Adjacency, column: npt.NDArray[Any], *, of_ids: bool = False) -> dict[Any, Sequence[Any]]:
+            lists: Mapping[Any, Sequence[Any]] = adjacency.to_lists(column)
+            if ids is None:
+                return dict(lists)
+            values = [ids.names(row) if of_ids else row for row in lists.values()]
+            return dict(zip(ids.names(lists), values, strict=True))
+
         path = folder / FILE_NAME
-        _write_compact(path, self.negatives.to_lists(self.negatives.values))
+        write_lists(path, named(self.negatives, self.negatives.values, of_ids=True))
         meta = {
             **self.metadata,
             "statistics": self.statistics(),
             "digest": file_digest(path),
-            "scores": self.negatives.to_lists(self.scores),
-            "cosims": self.negatives.to_lists(self.cosims),
-            "related": self.related.to_lists(self.related.values),
+            "scores": named(self.negatives, self.scores),
+            "cosims": named(self.negatives, self.cosims),
+            "related": named(self.related, self.related.values, of_ids=True),
         }
-        _write_compact(folder / META_NAME, meta)
+        write_meta(folder / META_NAME, meta)
 
     @classmethod
     def load(cls, folder: Path, n_functions: int) -> "HardNegatives":
@@ -194,86 +176,32 @@ class HardNegatives:
         Raises SigjepaError naming the file when one is missing, altered or damaged, holds ids outside the corpus,
         a score or cosine out of range, an anchor among its own negatives, or a pair twice.
         """
-        path, meta_path = folder / FILE_NAME, folder / META_NAME
-        lists, meta = read_json(path), read_json(meta_path)
-        if not isinstance(meta, dict) or not {"digest", "scores", "cosims", "related"} <= meta.keys():
-            raise _damaged(meta_path, "lacks one of digest, scores, cosims, related")
-        if (digest := file_digest(path)) != meta["digest"]:
-            raise _damaged(path, f"was altered: its digest is {digest}, but {META_NAME} says {meta['digest']}")
-        negatives = _adjacency(lists, path, n_functions)
-        related = _adjacency(meta["related"], meta_path, n_functions)
-        scores = _parallel(
-            meta["scores"], lists, name="scores", valid=is_score, expected="one of 0, 1, 2, 3", path=meta_path
+        way_out = f"delete {folder} and run `python -m sigjepa.prepare`."
+        pairs = read_index(folder / FILE_NAME, folder / META_NAME, FunctionIds(n_functions), way_out=way_out)
+        assert pairs.scores is not None, "read with its meta file"
+        assert pairs.cosims is not None, "read with its meta file"
+        return cls.from_columns(
+            pairs.anchors, pairs.negatives, pairs.scores, pairs.cosims, pairs.related, pairs.metadata, folder
         )
-        cosims = _parallel(
-            meta["cosims"], lists, name="cosims", valid=is_cosine, expected="within [-1, 1]", path=meta_path
+
+    @classmethod
+    def from_columns(
+        cls,
+        anchors: Ids,
+        negatives: Ids,
+        scores: Sequence[int],
+        cosims: Sequence[float],
+        related: Ids,
+        metadata: Mapping[str, Any],
+        folder: Path | None = None,
+    ) -> "HardNegatives":
+        """From parallel columns `[P]` in any order of anchors, each one's negatives in theirs, and `related [R, 2]`."""
+        order = np.argsort(anchors, kind="stable")
+        return cls(
+            Adjacency.from_sorted(anchors[order], negatives[order]),
+            np.asarray(scores, np.int8)[order],
+            np.asarray(cosims, np.float64)[order],
+            Adjacency.symmetric(related[:, 0], related[:, 1]),
+            metadata,
+            folder,
         )
-        metadata = {
-            key: value for key, value in meta.items() if key not in ("statistics", "scores", "cosims", "related")
-        }
-        return cls(negatives, np.array(scores, np.int8), np.array(cosims, np.float64), related, metadata, folder)
-
-
-def _symmetric(judged: JudgedPairs, chosen: npt.NDArray[np.bool_]) -> Adjacency:
-    """The chosen pairs in both directions, whichever of them was mined."""
-    one, other = judged.anchor_ids[chosen], judged.neighbor_ids[chosen]
-    both = np.unique(np.stack([np.concatenate([one, other]), np.concatenate([other, one])], axis=1), axis=0)
-    return Adjacency.from_sorted(both[:, 0], both[:, 1])
-
-
-def _write_compact(path: Path, value: Any) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
-
-
-def _damaged(path: Path, problem: str) -> SigjepaError:
-    return SigjepaError(f"{path} {problem}; delete {path.parent} and run `python -m sigjepa.prepare`.")
-
-
-def _by_anchor(lists: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    return iter(sorted(lists.items(), key=lambda item: int(item[0])))
-
-
-def _adjacency(lists: Any, path: Path, n_functions: int) -> Adjacency:
-    """Check and convert `{"<id>": [id, …]}`."""
-    if not isinstance(lists, dict):
-        raise _damaged(path, "is not an object of id lists")
-    for key, values in lists.items():
-        if not (key.isascii() and key.isdecimal() and str(int(key)) == key):
-            raise _damaged(path, f"has the key {key!r}, which is no function id")
-        if not (isinstance(values, list) and values and all(map(is_integer, values))):
-            raise _damaged(path, f"holds no list of function ids under {key!r}")
-    ordered = [(int(key), values) for key, values in _by_anchor(lists)]
-    keys = np.repeat(np.array([key for key, _ in ordered], np.int64), [len(values) for _, values in ordered])
-    values = np.array([value for _, values in ordered for value in values], np.int64)
-    ids = np.concatenate([keys, values])
-    foreign = ids[(ids < 0) | (ids >= n_functions)]
-    if len(foreign):
-        raise _damaged(
-            path,
-            f"names {len(np.unique(foreign))} function ids that are not in the corpus of {n_functions:,} functions "
-            f"(the first is {foreign[0]}), so it was mined from another corpus",
-        )
-    if (itself := keys[keys == values]).size:
-        raise _damaged(path, f"pairs function {itself[0]} with itself")
-    pairs, counts = np.unique(np.stack([keys, values], axis=1), axis=0, return_counts=True)
-    if (repeated := pairs[counts > 1]).size:
-        raise _damaged(path, f"holds the pair ({repeated[0, 0]}, {repeated[0, 1]}) twice")
-    return Adjacency.from_sorted(keys, values)
-
-
-def _parallel(
-    column: Any, lists: Mapping[str, Any], *, name: str, valid: Callable[[Any], bool], expected: str, path: Path
-) -> list[Any]:
-    """The values of `column`, which must hold a `valid` one for each id of `lists`."""
-    if not (
-        isinstance(column, dict)
-        and column.keys() == lists.keys()
-        and all(isinstance(column[key], list) and len(column[key]) == len(values) for key, values in lists.items())
-    ):
-        raise _damaged(path, f"does not have one of its {name} for each pair of {FILE_NAME}")
-    for key, values in column.items():
-        for value in values:
-            if not valid(value):
-                raise _damaged(path, f"has {value!r} among the {name} of function {key}, which is not {expected}")
-    return [value for _, values in _by_anchor(column) for value in values]

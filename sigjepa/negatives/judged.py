@@ -1,7 +1,6 @@
 """Judged pairs: `knn_results.jsonl`, one line per directed pair, the record from which every filter starts."""
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,12 @@ import numpy.typing as npt
 
 from sigjepa.artifacts import atomic_path
 from sigjepa.errors import SigjepaError
+from sigjepa.negatives.function_ids import is_integer
 from sigjepa.negatives.judges.contract import SCORES
 
 FILE_NAME = "knn_results.jsonl"
+KEYS = ("anchor_id", "neighbor_id", "cosim", "score_c", "judge", "reason")
+"""What a line holds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +42,7 @@ class JudgedPairs:
         columns = (self.anchor_ids, self.neighbor_ids, self.cosim, self.score_c)
         with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
             for *values, reason in zip(*(column.tolist() for column in columns), self.reasons, strict=True):
-                pair = dict(zip(("anchor_id", "neighbor_id", "cosim", "score_c"), values, strict=True))
+                pair = dict(zip(KEYS, values, strict=False))
                 stream.write(json.dumps(pair | {"judge": self.judge, "reason": reason}, ensure_ascii=False) + "\n")
 
     @classmethod
@@ -54,8 +56,9 @@ class JudgedPairs:
         seen: set[tuple[int, int]] = set()
         with path.open("rb") as stream:
             for number, line in enumerate(stream, start=1):
-                pair, problem = _parse(line)
-                problem = problem or _problem(pair, judge)
+                pair, problem = parse_object(line)
+                missing = [key for key in KEYS if key not in pair]
+                problem = problem or (f"no {', '.join(missing)}" if missing else _problem(pair, judge))
                 if not problem and (pair["anchor_id"], pair["neighbor_id"]) in seen:
                     problem = f"pair ({pair['anchor_id']}, {pair['neighbor_id']}) appears twice"
                 if problem:
@@ -78,14 +81,9 @@ class JudgedPairs:
         )
 
 
-def is_integer(value: Any) -> bool:
-    """Whether a JSON value is an integer; `true` is not."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 def is_cosine(value: Any) -> bool:
-    """Whether a JSON value is a number in [-1, 1]; NaN is not."""
-    return isinstance(value, int | float) and not math.isnan(value) and -1 <= value <= 1
+    """Whether a JSON value is a number in [-1, 1]; NaN and `true` are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1 <= value <= 1
 
 
 def is_score(value: Any) -> bool:
@@ -93,16 +91,13 @@ def is_score(value: Any) -> bool:
     return is_integer(value) and value in SCORES
 
 
-def _parse(line: bytes) -> tuple[dict[str, Any], str]:
+def parse_object(line: bytes) -> tuple[dict[str, Any], str]:
     """The object on a line and what is wrong with the line, which is empty when nothing is."""
     try:
         pair = json.loads(line)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, a number of thousands of digits, deep nesting
         return {}, f"not valid JSON ({error})"
-    if not isinstance(pair, dict):
-        return {}, "not a JSON object"
-    missing = [key for key in ("anchor_id", "neighbor_id", "cosim", "score_c", "judge", "reason") if key not in pair]
-    return pair, f"no {', '.join(missing)}" if missing else ""
+    return (pair, "") if isinstance(pair, dict) else ({}, "not a JSON object")
 
 
 def _problem(pair: dict[str, Any], judge: str) -> str:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from sigjepa.artifacts import artifact_lock, content_key, file_digest, read_json, write_json
 from sigjepa.errors import SigjepaError
-from sigjepa.negatives.filters import PairFilter, signature_similarities
+from sigjepa.negatives.filters import filter_of, similarities_for
 from sigjepa.negatives.index import HardNegatives
+from sigjepa.negatives.index_file import LAYOUT
 from sigjepa.negatives.judged import FILE_NAME, JudgedPairs
 from sigjepa.negatives.judges.contract import Judge
 from sigjepa.negatives.judging import judge_pairs
 from sigjepa.negatives.mining import Mining
+from sigjepa.negatives.sidecar import origin
 
 if TYPE_CHECKING:
     from sigjepa.corpus.store import Corpus
@@ -60,7 +62,7 @@ class NegativesRecipe:
 
     def __post_init__(self) -> None:
         self._mining()  # both check their own arguments
-        self.pair_filter()
+        filter_of(self)
 
     def prepare(self, corpus: "Corpus", shards: "TeacherShards", data_dir: Path) -> HardNegatives:
         """Build the hard negatives of a corpus, or reuse those already built from the same inputs.
@@ -73,7 +75,7 @@ class NegativesRecipe:
             "mined": self._mining().inputs(corpus, shards),
             "judge": self.judge.fingerprint(),
         }
-        inputs = {"judged": judged_inputs, "filter": self.pair_filter().settings()}
+        inputs = {"layout": LAYOUT, "judged": judged_inputs, "filter": filter_of(self).settings()}
         folder = Path(data_dir) / "negatives" / f"{self._slug()}-{content_key(inputs)}"
         if not (folder / MANIFEST).exists():
             with artifact_lock(folder):
@@ -88,19 +90,6 @@ class NegativesRecipe:
 
     def _mining(self) -> Mining:
         return Mining(self.neighbors, self.min_cosim, self.tiers)
-
-    def pair_filter(self) -> PairFilter:
-        """The bounds that a judged pair must keep."""
-        return PairFilter(
-            min_cosim=self.min_cosim,
-            max_cosim=self.max_cosim,
-            max_score_c=self.max_score_c,
-            max_positive_share=self.max_positive_share,
-            min_positive_margin=self.min_positive_margin,
-            min_rank=self.min_rank,
-            max_rank=self.max_rank,
-            max_per_anchor=self.max_per_anchor,
-        )
 
     def _slug(self) -> str:
         return re.sub(r"[^a-z0-9]+", "-", self.judge.name.lower()).strip("-")
@@ -128,16 +117,16 @@ class NegativesRecipe:
         """Write the index of the judged pairs that pass, and its manifest."""
         manifest = read_json(judged_folder / MANIFEST)
         judged = self._read_judged(judged_folder, manifest)
-        pair_filter, similarities = self.pair_filter(), None
-        if pair_filter.needs_similarities:
-            similarities = signature_similarities(judged, shards.signature_pooled.numpy(), shards.body_pooled.numpy())
+        pair_filter = filter_of(self)
         hard_negatives = HardNegatives.from_judged(
             judged,
             train_ids=corpus.ids("train"),
             pair_filter=pair_filter,
-            similarities=similarities,
+            similarities=similarities_for(pair_filter, judged, shards),
             provenance={
+                **origin(corpus, shards),
                 "source": f"judged/{judged_folder.name}/{FILE_NAME}",
+                "judged_file": f"judged/{judged_folder.name}/{FILE_NAME}",
                 "source_digest": manifest["digest"],
                 "inputs": manifest["inputs"],
                 "judged_pairs": len(judged),

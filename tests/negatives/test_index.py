@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from sigjepa.artifacts import file_digest
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.filters import PairFilter
-from sigjepa.negatives.index import FILE_NAME, META_NAME, HardNegatives
+from sigjepa.negatives.index import HardNegatives
+from sigjepa.negatives.index_file import FILE_NAME, META_NAME
 from sigjepa.negatives.judged import JudgedPairs
 
 N_FUNCTIONS = 20
@@ -111,10 +112,6 @@ def test_pairs_outside_the_train_split_are_refused():
         )
 
 
-def test_published_file_format(saved):
-    assert (saved / FILE_NAME).read_text() == '{"1": [9, 3, 4], "7": [6]}'
-
-
 def test_metadata_file(saved):
     meta = json.loads((saved / META_NAME).read_text())
     assert meta["scores"] == {"1": [0, 1, 0], "7": [1]}
@@ -138,15 +135,12 @@ def test_statistics(hard_negatives):
     }
 
 
-def test_summary_table_is_the_published_one(saved):
-    table = HardNegatives.load(saved, N_FUNCTIONS).summary_table()
-    assert "| Judge | structural (heuristic) |" in table
-    assert "| Filter | cosim ≥ 0.80, score_c ≤ 1, both IDs in train split |" in table
-    assert "| Total pairs | 4 |" in table
-    assert "| Unique anchors | 2 (12% of train split) |" in table
-    assert "| score_c=0 pairs | 2 |" in table
-    assert "| Avg hard negs per anchor | 2.0 |" in table
-    assert "| File | `hard_negatives.json` (0.0 MB) |" in table
+def test_restricted_to_functions_and_scores(hard_negatives):
+    index = hard_negatives.restricted(np.array([1, 2, 3, 9]))
+    assert index.negatives.to_lists(index.negatives.values) == {1: [9, 3]}
+    assert (index.scores.tolist(), index.cosims.tolist()) == ([0, 1], [0.90, 0.85])
+    assert [index.related_to(anchor).tolist() for anchor in (1, 2, 7)] == [[2], [1], []]
+    assert hard_negatives.restricted(TRAIN, max_score_c=0).negatives_of(1).ids.tolist() == [9, 4]
 
 
 rows = st.lists(
@@ -181,13 +175,15 @@ def test_index_can_be_pickled(saved):
 
 
 def test_ids_of_another_corpus(saved):
-    with pytest.raises(SigjepaError, match=rf"{FILE_NAME} names 2 function ids .* corpus of 7 .*first is 7\).*prepare"):
+    with pytest.raises(
+        SigjepaError, match=rf"{FILE_NAME}:3: names 2 function ids .* corpus of 7 .*first is 9\).*prepare"
+    ):
         HardNegatives.load(saved, 7)
 
 
 def test_related_ids_of_another_corpus(saved):
     edit(saved / META_NAME, lambda meta: meta["related"].update({"3": [99]}))
-    with pytest.raises(SigjepaError, match=rf"{META_NAME} names 1 function ids .*first is 99"):
+    with pytest.raises(SigjepaError, match=rf"{META_NAME}:1: names 1 function ids .*first is 99"):
         HardNegatives.load(saved, N_FUNCTIONS)
 
 
@@ -203,6 +199,7 @@ def test_altered_file(saved):
         (lambda lists: lists["1"].append(9), r"holds the pair \(1, 9\) twice"),
         (lambda lists: lists["1"].append(1), "pairs function 1 with itself"),
         (lambda lists: lists["1"].append(-1), "the first is -1"),
+        (lambda lists: lists["1"].append(10**30), "no list of function ids under '1'"),
         (lambda lists: lists["1"].append("9"), "no list of function ids under '1'"),
         (lambda lists: lists["1"].append(True), "no list of function ids under '1'"),
         (lambda lists: lists.update({"8": []}), "no list of function ids under '8'"),
@@ -226,6 +223,7 @@ def test_damaged_lists(saved, change, message):
         ("scores", -1, "has -1 among the scores"),
         ("scores", 0.5, "has 0.5 among the scores"),
         ("scores", True, "has True among the scores"),
+        ("cosims", True, "has True among the cosims"),
         ("cosims", 1.01, "has 1.01 among the cosims of function 1, which is not within"),
         ("cosims", float("nan"), "has nan among the cosims"),
         ("cosims", None, "has None among the cosims"),
@@ -247,7 +245,7 @@ def test_incomplete_metadata(saved, key):
 @pytest.mark.parametrize("name", [FILE_NAME, META_NAME])
 def test_missing_and_broken_files(saved, name):
     (saved / name).write_text("{")
-    with pytest.raises(SigjepaError, match=f"{name} is not valid JSON"):
+    with pytest.raises(SigjepaError, match=f"{name}:1: is not valid JSON"):
         HardNegatives.load(saved, N_FUNCTIONS)
     (saved / name).unlink()
     with pytest.raises(SigjepaError, match=f"{name} does not exist"):

@@ -1,0 +1,46 @@
+"""Write the published files: `python -m sigjepa.export experiment=exp2_1 output=published`."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from sigjepa.data.datamodule import FunctionDataModule
+from sigjepa.entry import entry_point
+from sigjepa.errors import SigjepaError
+from sigjepa.instantiate import RUN_KEYS, check_keys, instantiate, plain
+from sigjepa.negatives.exported import export as export_negatives
+from sigjepa.negatives.field_map import FieldMap
+from sigjepa.negatives.function_ids import check_kind
+
+EXPORT_KEYS = (*RUN_KEYS, "output", "ids", "fields", "overwrite")
+"""The top-level keys of an export's config."""
+
+
+def export(config: DictConfig) -> None:
+    """Build or open the artifacts of a run, write its judged pairs and hard negatives, and print their summary."""
+    resolved = plain(config)
+    check_keys(resolved, EXPORT_KEYS)
+    if resolved["negatives"] is None:
+        raise SigjepaError("negatives=none has nothing to export; choose an experiment that mines, or negatives=knn.")
+    check_kind(resolved["ids"])  # before anything is built
+    FieldMap(resolved["fields"])
+    datamodule: FunctionDataModule = instantiate(config.data, resolved["allowed_targets"])
+    data = datamodule.artifacts()
+    assert data.hard_negatives is not None, "negatives were asked for"
+    files = export_negatives(
+        data.hard_negatives,
+        data.corpus,
+        datamodule.data_dir,
+        Path(resolved["output"]),
+        ids=resolved["ids"],
+        fields=resolved["fields"],
+        overwrite=resolved["overwrite"],
+    )
+    print(data.hard_negatives.summary_table())
+    print("\n".join(f"{file} ({file.stat().st_size / 1e6:.1f} MB)" for file in files))
+
+
+main = entry_point("export")(export)
+
+if __name__ == "__main__":
+    main()

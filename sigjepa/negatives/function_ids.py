@@ -1,0 +1,74 @@
+"""How a file names the functions of a corpus: by position, or by content key."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from sigjepa.errors import SigjepaError, nearest_name
+
+if TYPE_CHECKING:
+    from sigjepa.corpus.store import Corpus
+
+KINDS = ("position", "key")
+UNKNOWN = -1
+"""The position of a function that the corpus does not have."""
+
+_LARGEST = 2**63 - 1
+
+
+def is_integer(value: Any) -> bool:
+    """Whether a JSON value is an integer that fits 64 bits; `true` is not."""
+    return isinstance(value, int) and not isinstance(value, bool) and -_LARGEST <= value <= _LARGEST
+
+
+def check_kind(kind: str) -> None:
+    """Raise SigjepaError for a kind of ids that is not one of `KINDS`."""
+    if kind not in KINDS:
+        raise SigjepaError(f"ids={kind} is not one of {', '.join(KINDS)}.{nearest_name(kind, KINDS)}")
+
+
+@dataclass(frozen=True)
+class FunctionIds:
+    """Translates the ids of a file to positions in a corpus of `n_functions`, and back.
+
+    keys: the content key of each function; None when the file's ids are positions already.
+    """
+
+    n_functions: int
+    keys: Sequence[str] | None = None
+
+    @classmethod
+    def of(cls, corpus: "Corpus", kind: str) -> "FunctionIds":
+        """Ids of a `kind`, 'position' or 'key'; raises SigjepaError for another."""
+        check_kind(kind)
+        return cls(len(corpus), corpus.column("key") if kind == "key" else None)
+
+    @property
+    def kind(self) -> str:
+        """Which of `KINDS` the ids are."""
+        return "position" if self.keys is None else "key"
+
+    @cached_property
+    def _positions(self) -> dict[str, int]:
+        return {key: position for position, key in enumerate(self.keys or ())}
+
+    def is_id(self, value: Any) -> bool:
+        """Whether a JSON value has the form of an id, known or not."""
+        return isinstance(value, str) if self.keys is not None else is_integer(value)
+
+    def find(self, value: Any) -> int:
+        """The position of the function with this id, or `UNKNOWN`."""
+        if self.keys is not None:
+            return self._positions.get(value, UNKNOWN)
+        return value if 0 <= value < self.n_functions else UNKNOWN
+
+    def from_json_key(self, text: str) -> Any:
+        """The id that a key of a JSON object stands for, or None when it is none."""
+        if self.keys is not None:
+            return text
+        return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 and str(int(text)) == text else None
+
+    def names(self, positions: Iterable[int]) -> list[Any]:
+        """What a file calls the functions at `positions`."""
+        return list(positions) if self.keys is None else [self.keys[position] for position in positions]
