@@ -1,7 +1,7 @@
 """Exact inner-product search: faiss on every GPU that it can use, else on the CPU over the vectors where they lie."""
 
 import logging
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 class NeighborIndex(Protocol):
     """Finds the vectors that are nearest to a query; what it finds is scored again, so its scores may be rough."""
 
-    exact: bool  # whether nothing nearer than the last of the found is missing
+    exact: ClassVar[bool]  # whether nothing nearer than the last of the found is missing
 
     def search(self, queries: Matrix, count: int) -> tuple[npt.NDArray[np.float32], Ids]:
         """Scores and rows `[q, count]` of the nearest to each of `queries` `[q, D]`, descending.
@@ -30,7 +30,7 @@ class ExactIndex:
     given up with a warning, and the CPU goes on: what is found is the same.
     """
 
-    exact = True
+    exact: ClassVar[bool] = True
 
     def __init__(self, matrix: Matrix) -> None:
         self._matrix = matrix

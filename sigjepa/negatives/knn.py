@@ -8,7 +8,6 @@ import numpy.typing as npt
 
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.exact import ExactIndex, NeighborIndex
-from sigjepa.negatives.vectors import COSIM_DECIMALS as COSIM_DECIMALS
 from sigjepa.negatives.vectors import Floats, Ids, Matrix, Rows, UnitVectors, cosines, parts
 from sigjepa.progress import progress
 
@@ -174,9 +173,7 @@ def _pairs_of(
     return Pairs(pairs.anchor_ids[order], pairs.neighbor_ids[order], pairs.cosim[order], pairs.highest_cosim)
 
 
-def _all_near(
-    queries: Matrix, vectors: Matrix, tied: Ids, lowest: npt.NDArray[np.float32]
-) -> tuple[Ids, Ids]:
+def _all_near(queries: Matrix, vectors: Matrix, tied: Ids, lowest: npt.NDArray[np.float32]) -> tuple[Ids, Ids]:
     """Row and column of every cosine of the `tied` queries that is at least its `lowest`."""
     rows, columns = np.nonzero(queries[tied] @ vectors.T >= lowest[:, None])
     return tied[rows], columns

@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from sigjepa.negatives.judged import FILE_NAME, JudgedPairs
 from sigjepa.negatives.judges.contract import Judge
 from sigjepa.negatives.judging import judge_pairs
 from sigjepa.negatives.mining import Mining
+from sigjepa.negatives.search import Search
 
 if TYPE_CHECKING:
     from sigjepa.corpus.store import Corpus
@@ -30,8 +31,8 @@ MANIFEST = "manifest.json"
 class NegativesRecipe:
     """How hard negatives are made, and the artifacts of it: judged pairs, and the index filtered from them.
 
-    Only functions of the train split are mined. `mined/…` is keyed by corpus, shards, `neighbors`,
-    `min_cosim` and `tiers`, `judged/…` by that and the judge, `negatives/…` by that and the filter: another judge mines
+    Only functions of the train split are mined. `mined/…` is keyed by corpus, shards, `neighbors`, `min_cosim`,
+    `tiers` and `search`, `judged/…` by that and the judge, `negatives/…` by that and the filter: another judge mines
     nothing again, another filter judges nothing again.
 
     Args:
@@ -40,6 +41,7 @@ class NegativesRecipe:
         min_cosim: lowest cosine of two bodies in the teacher's space, inclusive.
         max_score_c: highest score of a negative, 0 or 1; related pairs (2, 3) are masked, never negatives.
         tiers: tiers of the corpus to mine, for instance `[phase0]` to reproduce the published coverage; None is all.
+        search: how neighbors are found: exactly, or in a large corpus approximately, with measured recall.
 
     Raises SigjepaError for arguments out of range.
     """
@@ -49,6 +51,7 @@ class NegativesRecipe:
     min_cosim: float = 0.80
     max_score_c: int = 1
     tiers: Sequence[str] | None = None
+    search: Search = field(default_factory=Search)
 
     def __post_init__(self) -> None:
         self._mining()  # checks its own arguments
@@ -83,7 +86,7 @@ class NegativesRecipe:
         return hard_negatives
 
     def _mining(self) -> Mining:
-        return Mining(self.neighbors, self.min_cosim, self.tiers)
+        return Mining(self.neighbors, self.min_cosim, self.tiers, self.search)
 
     def _slug(self) -> str:
         return re.sub(r"[^a-z0-9]+", "-", self.judge.name.lower()).strip("-")
