@@ -2,6 +2,7 @@
 
 import logging
 
+import faiss
 import numpy as np
 import pytest
 
@@ -56,6 +57,21 @@ def test_built_twice_it_is_the_same(search):
     first, second = (search.build(bodies, **LIMITS) for _ in range(2))
     assert first[1] == second[1]
     assert as_tuples(pairs_by(first[0], bodies)) == as_tuples(pairs_by(second[0], bodies))
+
+
+def test_links_are_made_by_a_single_thread(monkeypatch):
+    threads, add = [], faiss.IndexHNSWFlat.add
+    monkeypatch.setattr(
+        faiss.IndexHNSWFlat, "add", lambda *given: threads.append(faiss.omp_get_max_threads()) or add(*given)
+    )
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(2)
+    try:
+        SmallWorld().build(bodies_of(100), **LIMITS)
+        assert threads == [1]
+        assert faiss.omp_get_max_threads() == 2
+    finally:
+        faiss.omp_set_num_threads(before)
 
 
 @pytest.mark.parametrize(
