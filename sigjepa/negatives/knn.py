@@ -11,7 +11,8 @@ from sigjepa.negatives.exact import ExactIndex, NeighborIndex
 from sigjepa.negatives.vectors import Floats, Ids, Matrix, Rows, UnitVectors, cosines, parts
 from sigjepa.progress import progress
 
-BLOCK_SIZE = 512
+BLOCK_SIZE = 4096
+"""Anchors in a block: as many as faiss takes at once; with fewer, threads wait for each other on a busy machine."""
 
 _SPARE = 4  # hits beyond those asked for, so that ties at the last place are usually seen whole
 _ERROR = 1e-5  # generous bound on what float32 search may be off the exact cosine of unit vectors
