@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from sigjepa.negatives.judged import FILE_NAME, JudgedPairs
 from sigjepa.negatives.judges.contract import Judge
 from sigjepa.negatives.judging import judge_pairs
 from sigjepa.negatives.mining import Mining
+from sigjepa.negatives.search import Search
 from sigjepa.negatives.sidecar import origin
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ MANIFEST = "manifest.json"
 class NegativesRecipe:
     """How hard negatives are made, and the artifacts of it: judged pairs, and the index filtered from them.
 
-    Only functions of the train split are mined. `mined/…` is keyed by corpus, shards, `neighbors`,
-    `min_cosim` and `tiers`, `judged/…` by that and the judge, `negatives/…` by that and the filter: another judge mines
+    Only functions of the train split are mined. `mined/…` is keyed by corpus, shards, `neighbors`, `min_cosim`,
+    `tiers` and `search`, `judged/…` by that and the judge, `negatives/…` by that and the filter: another judge mines
     nothing again, another filter judges nothing again.
 
     Args:
@@ -44,6 +45,7 @@ class NegativesRecipe:
         tiers: tiers of the corpus to mine, for instance `[phase0]` to reproduce the published coverage; None is all.
         max_score_c, max_cosim, max_positive_share, min_positive_margin, min_rank, max_rank, max_per_anchor: which of
             the judged pairs become negatives, see `PairFilter`.
+        search: how neighbors are found: exactly, or in a large corpus approximately, with measured recall.
 
     Raises SigjepaError for arguments out of range.
     """
@@ -59,6 +61,7 @@ class NegativesRecipe:
     min_rank: int = 1
     max_rank: int | None = None
     max_per_anchor: int | None = None
+    search: Search = field(default_factory=Search)
 
     def __post_init__(self) -> None:
         self._mining()  # both check their own arguments
@@ -89,7 +92,7 @@ class NegativesRecipe:
         return hard_negatives
 
     def _mining(self) -> Mining:
-        return Mining(self.neighbors, self.min_cosim, self.tiers)
+        return Mining(self.neighbors, self.min_cosim, self.tiers, self.search)
 
     def _slug(self) -> str:
         return re.sub(r"[^a-z0-9]+", "-", self.judge.name.lower()).strip("-")

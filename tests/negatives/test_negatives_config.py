@@ -9,8 +9,10 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 import sigjepa.entry  # noqa: F401 - registers the resolver `choose`
+from sigjepa.negatives.approximate import InvertedLists, SmallWorld
 from sigjepa.negatives.judges.structural import StructuralJudge
 from sigjepa.negatives.recipe import NegativesRecipe
+from sigjepa.negatives.search import Search
 
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -58,5 +60,21 @@ def test_configs_hold_the_defaults_of_their_target(name, target):
     if "min_cosim" in config:  # depends on the teacher; the default of others is the recipe's
         assert f"default:{defaults['min_cosim']:.2f}" in config["min_cosim"]
         config["min_cosim"] = defaults["min_cosim"]
-    defaults.pop("judge", None)
+    config.pop("defaults", None)  # the search, whose own configs are looked at below
+    for component in ("judge", "search"):
+        defaults.pop(component, None)
     assert config == defaults
+
+
+@pytest.mark.parametrize(
+    ("option", "search"),
+    [("ivf", Search()), ("hnsw", Search(beyond=SmallWorld())), ("exact", Search(exact_up_to=None))],
+)
+def test_search_options_are_the_defaults_of_their_classes(compose_with, option, search):
+    assert instantiate(compose_with(f"negatives/search={option}").negatives).search == search
+    assert {path.stem for path in (CONF / "negatives" / "search").glob("*.yaml")} == {"ivf", "hnsw", "exact"}
+
+
+def test_search_is_ivf_beyond_the_exact_and_its_keys_are_reached(compose_with):
+    config = compose_with("negatives.search.exact_up_to=10", "negatives.search.beyond.probes=3")
+    assert instantiate(config.negatives).search == Search(10, InvertedLists(probes=3))

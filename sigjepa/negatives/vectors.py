@@ -1,0 +1,116 @@
+"""Body embeddings as unit vectors, read part by part, and the cosines of pairs of them."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from sigjepa.errors import SigjepaError
+
+COSIM_DECIMALS = 6
+"""Cosines are rounded to what float32 embeddings can carry: 0.80 is then reached inclusively, and the order of ties
+is by id on every machine rather than by the last bit of its matrix library."""
+
+_CELLS = 1 << 20  # most numbers of a working matrix; what bounds memory, whatever D and n are
+
+Ids = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Matrix = npt.NDArray[np.float32]
+
+
+class Rows(Protocol):
+    """Vectors `[n, D]` that are read by row numbers: an array, a memory map, or a view into shards."""
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """`(n, D)`."""
+
+    def __getitem__(self, rows: Ids, /) -> npt.ArrayLike:
+        """The vectors `[r, D]` of rows `[r]`, in any floating precision."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitVectors:
+    """Vectors of length 1 in the order of their functions' ids.
+
+    ids: `[n]` int64, ascending, unique. matrix: `[n, D]` float32. lengths: `[n]` float64, what rounding to float32
+    left of 1.
+    """
+
+    ids: Ids
+    matrix: Matrix
+    lengths: Floats
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @classmethod
+    def of(cls, vectors: "npt.NDArray[np.floating] | Rows", ids: Ids, noun: str = "body embeddings") -> "UnitVectors":
+        """Unit vectors of `vectors` `[n, D]` of any length but 0, for the unique function ids `[n]`, in any order.
+
+        `vectors` is read a part at a time, so beside the result memory holds no copy of it. noun: names the vectors in
+        errors. Raises SigjepaError for shapes that do not fit, repeated ids, and NaN, infinite or all-zero vectors,
+        naming the functions.
+        """
+        shape = tuple(vectors.shape)
+        if len(shape) != 2 or shape[0] != len(ids):
+            raise SigjepaError(
+                f"The {noun} of shape {shape} do not fit {len(ids)} function ids; if they come from shards, delete the "
+                "shards' folder and run `python -m sigjepa.prepare`."
+            )
+        order = np.argsort(ids, kind="stable")
+        ids = np.asarray(ids, dtype=np.int64)[order]
+        repeated = ids[1:][ids[1:] == ids[:-1]]
+        if len(repeated):
+            raise SigjepaError(f"Function ids must be unique, but {_naming(repeated)} appear more than once.")
+        matrix, lengths = np.empty(shape, dtype=np.float32), np.empty(len(ids))
+        bad: list[Ids] = []
+        for part in parts(len(ids), shape[1]):
+            read = np.asarray(vectors[order[part]])
+            norms = np.sqrt(np.einsum("nd,nd->n", read, read, dtype=np.float64))
+            unusable = ~np.isfinite(norms) | (norms == 0)
+            bad.append(ids[part][unusable])
+            norms[unusable] = np.inf
+            with np.errstate(invalid="ignore"):
+                np.divide(read, norms[:, None], out=matrix[part], casting="same_kind")
+            lengths[part] = np.linalg.norm(matrix[part].astype(np.float64), axis=1)
+        if unusable_ids := [i for found in bad for i in found.tolist()]:
+            raise SigjepaError(
+                f"The {noun} of {_naming(unusable_ids)} are NaN, infinite or all zero, so they have no cosine; if they "
+                "come from shards, delete the shards' folder and embed again, in float32 if the teacher overflowed in "
+                "half precision."
+            )
+        return cls(ids, matrix, lengths)
+
+    def take(self, rows: Ids) -> "UnitVectors":
+        """The vectors of ascending `rows` `[r]`."""
+        return UnitVectors(self.ids[rows], self.matrix[rows], self.lengths[rows])
+
+
+def parts(count: int, width: int) -> Iterator[slice]:
+    """Slices that cover `count` rows, each of about a million numbers at `width` numbers a row."""
+    size = max(1, _CELLS // max(1, width))
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
+
+
+def cosines(one: UnitVectors, other: UnitVectors, rows: Ids, columns: Ids) -> Floats:
+    """Cosine `[P]` of each row `[P]` of `one` with its column `[P]` of `other`, in float64, rounded.
+
+    It is the same in both directions and within [-1, 1].
+    """
+    found = np.empty(len(rows))
+    for part in parts(len(rows), one.matrix.shape[1]):
+        products = np.einsum(
+            "pd,pd->p", one.matrix[rows[part]].astype(np.float64), other.matrix[columns[part]].astype(np.float64)
+        )
+        found[part] = products / (one.lengths[rows[part]] * other.lengths[columns[part]])
+    return np.clip(np.round(found, COSIM_DECIMALS), -1.0, 1.0)
+
+
+def _naming(ids: Iterable[int], most: int = 5) -> str:
+    names = [str(i) for i in ids]
+    more = f", … ({len(names)} in all)" if len(names) > most else ""
+    return f"function{'s' if len(names) > 1 else ''} {', '.join(names[:most])}{more}"
