@@ -12,7 +12,7 @@ import torch
 
 from sigjepa.artifacts import read_json
 from sigjepa.errors import SigjepaError
-from sigjepa.negatives.judges.contract import Judgement
+from sigjepa.negatives.judges.contract import Judge, Judgement
 from sigjepa.negatives.judges.structural import StructuralJudge
 from sigjepa.negatives.recipe import NegativesRecipe
 
@@ -41,7 +41,7 @@ class FakeCorpus:
 
 
 @dataclass
-class ScriptedJudge:
+class ScriptedJudge(Judge):
     """Scores a pair by the sum of its ids and remembers what it was asked."""
 
     version: int = 1
@@ -54,7 +54,7 @@ class ScriptedJudge:
     def judge(self, requests):
         for request in requests:
             self.asked.append(request)
-            yield Judgement((request.anchor_id + request.neighbor_id) % 4, "scripted")
+            yield request, Judgement((request.anchor_id + request.neighbor_id) % 4, "scripted")
 
 
 def shards_of(embeddings, name="fake-4567"):
@@ -222,7 +222,7 @@ def test_no_pair_reaches_the_threshold(corpus, tmp_path, caplog):
 def test_no_judged_pair_is_a_negative(corpus, shards, tmp_path, caplog):
     class EverythingIsRelated(ScriptedJudge):
         def judge(self, requests):
-            return (Judgement(2, "") for _ in requests)
+            return ((request, Judgement(2, "")) for request in requests)
 
     index = NegativesRecipe(EverythingIsRelated(), min_cosim=0.5).prepare(corpus, shards, tmp_path)
     assert len(index) == 0
@@ -256,10 +256,11 @@ def test_vectors_without_a_cosine_are_named(recipe, corpus, shards, tmp_path):
 @pytest.mark.parametrize(
     ("judgements", "message"),
     [
-        (lambda requests: (Judgement(4, "") for _ in requests), r"gave pair \(0, \d+\) score_c=4"),
-        (lambda requests: (Judgement(None, "") for _ in requests), "score_c=None"),
-        (lambda requests: iter([Judgement(1, "")]), "gave 1 judgements for"),
-        (lambda requests: (Judgement(1, "") for _ in [*requests, 0]), r"gave \d+ judgements for"),
+        (lambda requests: ((request, Judgement(4, "")) for request in requests), r"gave pair \(\d+, \d+\) score_c=4"),
+        (lambda requests: ((request, Judgement(True, "")) for request in requests), "score_c=True"),
+        (lambda requests: ((request, Judgement(1, "")) for request in list(requests)[:1]), "gave 1 judgements for"),
+        (lambda requests: ((request, Judgement(1, "")) for request in [*requests] * 2), r"or had answered before"),
+        (lambda requests: ((replace(request, anchor_key="?"), Judgement(1, "")) for request in requests), "not asked"),
     ],
 )
 def test_a_judge_that_breaks_its_contract(corpus, shards, tmp_path, judgements, message):
