@@ -25,6 +25,8 @@ GIVEN = {
     ("corpus", "folder"): ["corpus.source.paths=[.]"],
     ("corpus", "git"): ["corpus.source.paths=[.]"],
     ("corpus", "jsonl"): ["corpus.source.path=functions.jsonl"],
+    ("judge", "openai"): ["judge.model=tiny"],
+    ("judge", "causal_lm"): ["judge.path=somewhere"],
     ("teacher", "hf"): ["teacher.path=somewhere", "teacher.dim=8"],
 }
 

@@ -92,7 +92,7 @@ def chosen(requests: Sequence[JudgeRequest], limit: int | None) -> list[JudgeReq
         return list(requests)
     if limit < 1:
         raise SigjepaError(f"judge.limit must be at least 1, or null for all pairs, got {limit}.")
-    hashes = [(xxhash.xxh3_64_intdigest("\0".join(request.pair)), request.pair) for request in requests]
+    hashes = [(xxhash.xxh3_64_intdigest("\0".join(request.pair).encode()), request.pair) for request in requests]
     lowest = sorted(range(len(requests)), key=hashes.__getitem__)[:limit]
     return [requests[position] for position in sorted(lowest)]
 

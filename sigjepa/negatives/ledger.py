@@ -17,6 +17,7 @@ from sigjepa.artifacts import artifact_lock, content_key, write_json
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.judges.contract import SCORES, Judge, Judgement, Pair
 
+LONGEST_SLUG = 60  # a model's name may be a path
 SYNC_SECONDS = 1.0  # at most this much work is lost when the machine, not the process, dies
 
 
@@ -27,7 +28,7 @@ def ledger_path(data_dir: Path, judge: Judge) -> Path:
 
 def slug(name: str) -> str:
     """A judge's name as part of a file's."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    return re.sub(r"[^a-z0-9]+", "-", name.lower())[:LONGEST_SLUG].strip("-")
 
 
 class Ledger:
