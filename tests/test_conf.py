@@ -87,6 +87,16 @@ def test_evaluate_config_has_the_keys_of_a_run_and_its_own(compose):
     assert (resolved["baseline"], resolved["split"], resolved["run"]) == (["bm25"], "test", None)
 
 
+def test_judge_agreement_has_a_judge_and_a_reference_of_the_same_group(compose):
+    overrides = ["experiment=exp2_1", "judge=openai", "judge.model=tiny", "judge@reference=causal_lm"]
+    resolved = plain(compose(*overrides, "reference.path=somewhere", config_name="judge_agreement"))
+    check_keys(resolved, (*RUN_KEYS, "reference", "pairs", "labels"))
+    assert resolved["judge"]["_target_"].endswith("OpenAIJudge")
+    assert resolved["reference"]["_target_"].endswith("CausalLmJudge")
+    assert resolved["negatives"]["judge"] == resolved["judge"]
+    assert plain(compose(config_name="judge_agreement"))["reference"]["_target_"].endswith("StructuralJudge")
+
+
 def test_dashboard_config_composes_without_runs(compose):
     assert plain(compose(config_name="dashboard"))["dry_run"] is False
 

@@ -108,8 +108,10 @@ def ask(judge: Judge, requests: Sequence[JudgeRequest], data_dir: Path) -> Mappi
         while to_ask := {pair: request for pair, request in within.items() if ledger.find(pair, retries) is None}:
             cost = judge.cost(list(to_ask.values()))
             logger.info(
-                "Judging with %s: %d pairs, %d of them within the limit, %d already judged, %d to ask%s",
-                *(judge.name, len(requests), len(within), len(within) - len(to_ask), len(to_ask)),
+                "Judging with %s: %s pairs%s, %s already judged, %s to ask%s",
+                *(judge.name, f"{len(requests):,}"),
+                "" if judge.limit is None else f", {len(within):,} of them within judge.limit",
+                *(f"{len(within) - len(to_ask):,}", f"{len(to_ask):,}"),
                 f"; {cost}" if cost else "",
             )
             _answered(judge, to_ask, ledger)  # each pair now has one answer more, so this ends

@@ -299,7 +299,7 @@ def test_cost_is_told_before_the_first_question(server, judge, tmp_path, caplog)
     with caplog.at_level(logging.INFO):
         ask(judge(limit=5), [make_request(number) for number in range(PAIRS)], tmp_path)
     (line,) = [record.getMessage() for record in caplog.records if "to ask" in record.getMessage()]
-    assert "8 pairs, 5 of them within the limit, 0 already judged, 5 to ask; about " in line
+    assert "8 pairs, 5 of them within judge.limit, 0 already judged, 5 to ask; about " in line
     assert "at most 1,000 completion tokens (200 a pair)" in line
     assert "4 at a time" in line
     assert sum(server.asked.values()) == 5
