@@ -30,6 +30,8 @@ GIVEN = {
     ("corpus", "jsonl"): ["corpus.source.path=functions.jsonl"],
     ("negatives", "pairs_file"): ["negatives.path=knn_results.jsonl"],
     ("negatives", "index_file"): ["negatives.path=hard_negatives.json"],
+    ("judge", "openai"): ["judge.model=tiny"],
+    ("judge", "causal_lm"): ["judge.path=somewhere"],
     ("teacher", "hf"): ["teacher.path=somewhere", "teacher.dim=8"],
 }
 
@@ -109,6 +111,16 @@ def test_an_experiment_that_mines_takes_a_file_instead(compose, experiment, opti
     recipe = instantiate(config.data).negatives_recipe
     assert recipe.path == "a.json"
     assert (recipe.tiers, recipe.max_score_c) == ((["phase0"], 1) if experiment == "exp2_1" else (None, 0))
+
+
+def test_judge_agreement_has_a_judge_and_a_reference_of_the_same_group(compose):
+    overrides = ["experiment=exp2_1", "judge=openai", "judge.model=tiny", "judge@reference=causal_lm"]
+    resolved = plain(compose(*overrides, "reference.path=somewhere", config_name="judge_agreement"))
+    check_keys(resolved, (*RUN_KEYS, "reference", "pairs", "labels"))
+    assert resolved["judge"]["_target_"].endswith("OpenAIJudge")
+    assert resolved["reference"]["_target_"].endswith("CausalLmJudge")
+    assert resolved["negatives"]["judge"] == resolved["judge"]
+    assert plain(compose(config_name="judge_agreement"))["reference"]["_target_"].endswith("StructuralJudge")
 
 
 def test_dashboard_config_composes_without_runs(compose):

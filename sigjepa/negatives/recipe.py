@@ -1,7 +1,6 @@
 """From teacher shards to hard negatives: mine, judge, filter; judged pairs outlive a changed filter."""
 
 import logging
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from sigjepa.negatives.index_file import LAYOUT
 from sigjepa.negatives.judged import FILE_NAME, JudgedPairs
 from sigjepa.negatives.judges.contract import Judge
 from sigjepa.negatives.judging import judge_pairs
+from sigjepa.negatives.ledger import slug
 from sigjepa.negatives.mining import Mining
 from sigjepa.negatives.search import Search
 from sigjepa.negatives.sidecar import origin
@@ -77,13 +77,15 @@ class NegativesRecipe:
             "format": FORMAT,
             "mined": self._mining().inputs(corpus, shards),
             "judge": self.judge.fingerprint(),
+            "limit": self.judge.limit,
+            "parse_error_retries": self.judge.parse_error_retries,
         }
         inputs = {"layout": LAYOUT, "judged": judged_inputs, "filter": filter_of(self).settings()}
-        folder = Path(data_dir) / "negatives" / f"{self._slug()}-{content_key(inputs)}"
+        folder = Path(data_dir) / "negatives" / f"{slug(self.judge.name)}-{content_key(inputs)}"
         if not (folder / MANIFEST).exists():
             with artifact_lock(folder):
                 if not (folder / MANIFEST).exists():  # another process may have built it while this one waited
-                    pairs = self._mining().prepare(corpus, shards, Path(data_dir))
+                    pairs = self.pairs(corpus, shards, Path(data_dir))
                     judged_folder = self._judged(Path(data_dir), judged_inputs, corpus, pairs)
                     self._filter(folder, inputs, judged_folder, corpus, shards, pairs)
         hard_negatives = HardNegatives.load(folder, len(corpus))
@@ -91,21 +93,28 @@ class NegativesRecipe:
             self._warn_of_nothing(hard_negatives)
         return hard_negatives
 
+    def pairs(self, corpus: "Corpus", shards: "TeacherShards", data_dir: Path) -> "Pairs":
+        """The mined pairs that the judge is asked about, built or reused; raises what `Mining.prepare` does."""
+        return self._mining().prepare(corpus, shards, data_dir)
+
     def _mining(self) -> Mining:
         return Mining(self.neighbors, self.min_cosim, self.tiers, self.search)
 
-    def _slug(self) -> str:
-        return re.sub(r"[^a-z0-9]+", "-", self.judge.name.lower()).strip("-")
-
     def _judged(self, data_dir: Path, inputs: dict[str, Any], corpus: "Corpus", pairs: "Pairs") -> Path:
         """Folder of the judged pairs, built or reused."""
-        folder = data_dir / "judged" / f"{self._slug()}-{content_key(inputs)}"
+        folder = data_dir / "judged" / f"{slug(self.judge.name)}-{content_key(inputs)}"
         with artifact_lock(folder):
             if not (folder / MANIFEST).exists():
-                judged = judge_pairs(pairs, self.judge, corpus)
-                judged.write(folder / FILE_NAME)
-                digest = file_digest(folder / FILE_NAME)
-                write_json(folder / MANIFEST, {"inputs": inputs, "pairs": len(judged), "digest": digest})
+                judging = judge_pairs(pairs, self.judge, corpus, data_dir)
+                judging.judged.write(folder / FILE_NAME)
+                manifest = {
+                    "inputs": inputs,
+                    "pairs": len(judging.judged),
+                    "parse_errors": judging.parse_errors,
+                    "not_asked": judging.not_asked,
+                    "digest": file_digest(folder / FILE_NAME),
+                }
+                write_json(folder / MANIFEST, manifest)
         return folder
 
     def _filter(

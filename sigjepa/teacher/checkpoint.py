@@ -1,4 +1,4 @@
-"""Where a teacher's files are, and what identifies their content."""
+"""Where a pretrained model's files are, and what identifies their content."""
 
 import hashlib
 import importlib.resources
@@ -39,11 +39,13 @@ class Checkpoint:
         revision: commit of a Hub id; a full commit identifies the content without reading it.
         weights_sha256: expected SHA-256 of `model.safetensors`; it then identifies the weights, and
             `verify_weights` holds the file to it.
+        owner: the config group that names the model; errors call its keys `<owner>.path` and so on.
     """
 
     path: str
     revision: str | None = None
     weights_sha256: str | None = None
+    owner: str = "teacher"
 
     @cached_property
     def folder(self) -> Path:
@@ -52,13 +54,15 @@ class Checkpoint:
         Raises SigjepaError when there is no such directory, package or model, or when a file is missing.
         """
         if self.path.startswith(PACKAGE_SCHEME):
-            folder = _package_folder(self.path)
+            folder = _package_folder(self.path, self.owner)
         elif self._is_hub_id():
-            folder = _hub_snapshot(self.path, self.revision)
+            folder = _hub_snapshot(self.path, self.revision, self.owner)
         else:
             folder = Path(self.path).expanduser()
             if not folder.is_dir():
-                raise SigjepaError(f"teacher.path={self.path} is not a directory; give the folder of a saved model.")
+                raise SigjepaError(
+                    f"{self.owner}.path={self.path} is not a directory; give the folder of a saved model."
+                )
         _require_files(folder)
         return folder
 
@@ -85,12 +89,14 @@ class Checkpoint:
             return
         weights = self.folder / "model.safetensors"
         if not weights.is_file():
-            raise SigjepaError(f"{weights} does not exist, but teacher.weights_sha256 is its digest; set it to null.")
+            raise SigjepaError(
+                f"{weights} does not exist, but {self.owner}.weights_sha256 is its digest; set it to null."
+            )
         with weights.open("rb") as stream:
             actual = hashlib.file_digest(stream, "sha256").hexdigest()
         if actual != self.weights_sha256:
             raise SigjepaError(
-                f"{weights} has SHA-256 {actual}, but teacher.weights_sha256={self.weights_sha256}; "
+                f"{weights} has SHA-256 {actual}, but {self.owner}.weights_sha256={self.weights_sha256}; "
                 "install the model again, or set the key to the digest of the weights you mean."
             )
 
@@ -126,25 +132,25 @@ def _require_files(folder: Path) -> None:
         raise SigjepaError(f"{folder} has no weights: it needs {' or '.join(WEIGHT_PATTERNS)}.")
 
 
-def _package_folder(path: str) -> Path:
+def _package_folder(path: str, owner: str) -> Path:
     package, _, inside = path.removeprefix(PACKAGE_SCHEME).partition("/")
     try:
         folder = Path(str(importlib.resources.files(package))) / inside
     except (ModuleNotFoundError, ValueError):
         distribution = package.replace("_", "-")
         raise SigjepaError(
-            f"teacher.path={path}: the package {package} is not installed; `pip install {distribution}`."
+            f"{owner}.path={path}: the package {package} is not installed; `pip install {distribution}`."
         ) from None
     if not folder.is_dir():
-        raise SigjepaError(f"teacher.path={path}: the package {package} has no folder {inside}.")
+        raise SigjepaError(f"{owner}.path={path}: the package {package} has no folder {inside}.")
     return folder
 
 
-def _hub_snapshot(name: str, revision: str | None) -> Path:
+def _hub_snapshot(name: str, revision: str | None, owner: str) -> Path:
     from huggingface_hub import snapshot_download  # noqa: PLC0415  needed for Hub ids only
     from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
 
-    settings = ["*.json", "*.txt", "*.model"]
+    settings = ["*.json", "*.txt", "*.model", "*.jinja"]
     try:
         for pattern in WEIGHT_PATTERNS:
             # Subfolders hold other formats of the same weights (onnx, openvino, ...).
@@ -156,9 +162,9 @@ def _hub_snapshot(name: str, revision: str | None) -> Path:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         at_revision = f" --revision {revision}" if revision else ""
         raise SigjepaError(
-            f"teacher.path={name} is not a directory here, and the Hugging Face Hub did not give a model of that name "
+            f"{owner}.path={name} is not a directory here, and the Hugging Face Hub did not give a model of that name "
             f"({reason}). Download it where there is a network with `hf download {name}{at_revision} "
-            "--local-dir <directory>`, then set teacher.path=<directory>."
+            f"--local-dir <directory>`, then set {owner}.path=<directory>."
         ) from error
     return folder
 

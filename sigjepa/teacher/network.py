@@ -32,10 +32,10 @@ class Network:
     def __init__(
         self, checkpoint: Checkpoint, dtype: torch.dtype, padding_side: PaddingSide | None, device: str
     ) -> None:
-        self.device = _available_device(device)
+        self.device = available_device(device)
         folder = checkpoint.folder
         checkpoint.verify_weights()
-        with _loading(folder):
+        with loading(folder):
             from transformers import AutoModel, AutoTokenizer  # noqa: PLC0415  seconds to import
 
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
@@ -104,7 +104,7 @@ class Network:
 
 def load_config(folder: Path) -> Any:
     """The transformers configuration in `folder`; no weights are read. Raises SigjepaError when it is not one."""
-    with _loading(folder):
+    with loading(folder):
         from transformers import AutoConfig  # noqa: PLC0415  seconds to import
 
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
@@ -115,23 +115,24 @@ def state_size(config: Any) -> int:
     return int(config.get_text_config().hidden_size)
 
 
-def _available_device(name: str) -> torch.device:
+def available_device(name: str, owner: str = "teacher") -> torch.device:
+    """The device of that name; raises SigjepaError, which calls the key `<owner>.device`, when it can't be used."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise SigjepaError(f"teacher.device={name} is not a device; use auto, cpu, cuda or cuda:<index>.") from None
+        raise SigjepaError(f"{owner}.device={name} is not a device; use auto, cpu, cuda or cuda:<index>.") from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise SigjepaError(
-            f"teacher.device={name}, but this machine has {torch.cuda.device_count()} CUDA devices that torch can use; "
-            "set teacher.device=auto."
+            f"{owner}.device={name}, but this machine has {torch.cuda.device_count()} CUDA devices that torch can use; "
+            f"set {owner}.device=auto."
         )
     return device
 
 
 @contextmanager
-def _loading(folder: Path) -> Iterator[None]:
+def loading(folder: Path, owner: str = "teacher") -> Iterator[None]:
     """Turn what transformers raises on unusable files into one message, and keep its bars and reports quiet."""
     from transformers.utils import logging  # noqa: PLC0415
 
@@ -142,7 +143,7 @@ def _loading(folder: Path) -> Iterator[None]:
         yield
     except (OSError, ValueError, SafetensorError) as error:
         raise SigjepaError(
-            f"{folder} cannot be loaded by transformers ({error}). teacher.path must hold a whole model whose type "
+            f"{folder} cannot be loaded by transformers ({error}). {owner}.path must hold a whole model whose type "
             "transformers knows; one that needs code of its own is not run."
         ) from error
     finally:

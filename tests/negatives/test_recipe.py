@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ import torch
 
 from sigjepa.artifacts import read_json
 from sigjepa.errors import SigjepaError
-from sigjepa.negatives.judges.contract import Judgement
+from sigjepa.negatives.judges.contract import Judge, Judgement
 from sigjepa.negatives.judges.structural import StructuralJudge
 from sigjepa.negatives.recipe import NegativesRecipe
 
@@ -41,12 +42,14 @@ class FakeCorpus:
 
 
 @dataclass
-class ScriptedJudge:
+class ScriptedJudge(Judge):
     """Scores a pair by the sum of its ids and remembers what it was asked."""
 
     version: int = 1
     asked: list = field(default_factory=list)
     name: str = "scripted"
+    limit: int | None = None
+    unanswerable: int = -1
 
     def fingerprint(self):
         return {"judge": self.name, "version": self.version}
@@ -54,7 +57,8 @@ class ScriptedJudge:
     def judge(self, requests):
         for request in requests:
             self.asked.append(request)
-            yield Judgement((request.anchor_id + request.neighbor_id) % 4, "scripted")
+            score = (request.anchor_id + request.neighbor_id) % 4
+            yield request, Judgement(None if score == self.unanswerable else score, "scripted")
 
 
 def shards_of(embeddings, name="fake-4567"):
@@ -187,6 +191,43 @@ def test_other_shards_or_corpus_judge_again(recipe, corpus, shards, tmp_path):
     assert len(list(tmp_path.glob("judged/*/manifest.json"))) == 3
 
 
+def test_a_limit_is_part_of_what_was_judged_and_asks_only_the_difference(recipe, corpus, shards, tmp_path):
+    few = replace(recipe, judge=ScriptedJudge(limit=10))
+    few.prepare(corpus, shards, tmp_path)
+    assert len(few.judge.asked) == 10
+    (manifest,) = (read_json(path) for path in tmp_path.glob("judged/*/manifest.json"))
+    assert (manifest["inputs"]["limit"], manifest["parse_errors"]) == (10, 0)
+    assert manifest["not_asked"] > 0
+    more = replace(recipe, judge=ScriptedJudge(limit=15))
+    more.prepare(corpus, shards, tmp_path)
+    assert len(more.judge.asked) == 5
+    recipe.prepare(corpus, shards, tmp_path)
+    assert len(recipe.judge.asked) == manifest["not_asked"] - 5
+    assert len(list(tmp_path.glob("judged/*/manifest.json"))) == 3
+    assert len(list(tmp_path.glob("judgements/*.jsonl"))) == 1
+
+
+def test_pairs_without_a_score_are_neither_negatives_nor_related(recipe, corpus, shards, tmp_path, caplog):
+    index = replace(recipe, judge=ScriptedJudge(unanswerable=3)).prepare(corpus, shards, tmp_path)
+    lines = lines_of(tmp_path)
+    assert {line["score_c"] for line in lines} == {0, 1, 2}
+    unscored = [pair for pair in np.ndindex(40, 40) if sum(pair) % 4 == 3]
+    assert not any(other in index.related_to(anchor) for anchor, other in unscored)
+    (manifest,) = (read_json(path) for path in tmp_path.glob("judged/*/manifest.json"))
+    assert manifest["parse_errors"] > 0
+    assert manifest["pairs"] == len(lines)
+    assert f"{manifest['parse_errors']} of " in caplog.text
+
+
+def test_answers_outlive_the_artifacts_made_of_them(recipe, corpus, shards, tmp_path):
+    first = recipe.prepare(corpus, shards, tmp_path)
+    for folder in ("judged", "negatives"):
+        shutil.rmtree(tmp_path / folder)
+    again = replace(recipe, judge=ScriptedJudge())
+    assert again.prepare(corpus, shards, tmp_path).statistics() == first.statistics()
+    assert again.judge.asked == []
+
+
 def test_an_interrupted_build_is_built_again(recipe, corpus, shards, tmp_path):
     first = recipe.prepare(corpus, shards, tmp_path)
     for manifest in tmp_path.rglob("manifest.json"):
@@ -244,7 +285,7 @@ def test_no_pair_reaches_the_threshold(corpus, tmp_path, caplog):
 def test_no_judged_pair_is_a_negative(corpus, shards, tmp_path, caplog):
     class EverythingIsRelated(ScriptedJudge):
         def judge(self, requests):
-            return (Judgement(2, "") for _ in requests)
+            return ((request, Judgement(2, "")) for request in requests)
 
     index = NegativesRecipe(EverythingIsRelated(), min_cosim=0.5).prepare(corpus, shards, tmp_path)
     assert len(index) == 0
@@ -278,10 +319,11 @@ def test_vectors_without_a_cosine_are_named(recipe, corpus, shards, tmp_path):
 @pytest.mark.parametrize(
     ("judgements", "message"),
     [
-        (lambda requests: (Judgement(4, "") for _ in requests), r"gave pair \(0, \d+\) score_c=4"),
-        (lambda requests: (Judgement(None, "") for _ in requests), "score_c=None"),
-        (lambda requests: iter([Judgement(1, "")]), "gave 1 judgements for"),
-        (lambda requests: (Judgement(1, "") for _ in [*requests, 0]), r"gave \d+ judgements for"),
+        (lambda requests: ((request, Judgement(4, "")) for request in requests), r"gave pair \(\d+, \d+\) score_c=4"),
+        (lambda requests: ((request, Judgement(True, "")) for request in requests), "score_c=True"),
+        (lambda requests: ((request, Judgement(1, "")) for request in list(requests)[:1]), "gave 1 judgements for"),
+        (lambda requests: ((request, Judgement(1, "")) for request in [*requests] * 2), r"or had answered before"),
+        (lambda requests: ((replace(request, anchor_key="?"), Judgement(1, "")) for request in requests), "not asked"),
     ],
 )
 def test_a_judge_that_breaks_its_contract(corpus, shards, tmp_path, judgements, message):

@@ -31,11 +31,11 @@ functions = st.one_of(
 
 
 def request(one, other):
-    return JudgeRequest(0, 1, 0.9, *one, *other)
+    return JudgeRequest(0, 1, "0", "1", 0.9, *one, *other)
 
 
 def judge_one(one, other, judge=None):
-    (judgement,) = (judge or StructuralJudge()).judge([request(one, other)])
+    ((_, judgement),) = (judge or StructuralJudge()).judge([request(one, other)])
     return judgement
 
 
@@ -45,14 +45,12 @@ def held_out():
     pairs = [pair for pair in PAIRS if pair["fold"] == "held_out"]
     requests = [
         JudgeRequest(
-            2 * i,
-            2 * i + 1,
-            0.9,
+            *(2 * i, 2 * i + 1, f"{2 * i}", f"{2 * i + 1}", 0.9),
             *(pair[f"{side}_{half}"] for side in ("anchor", "neighbor") for half in ("signature", "body")),
         )
         for i, pair in enumerate(pairs)
     ]
-    scores = [judgement.score_c for judgement in StructuralJudge().judge(requests)]
+    scores = [judgement.score_c for _, judgement in StructuralJudge().judge(requests)]
     return np.array([pair["label"] for pair in pairs]), np.array(scores)
 
 
@@ -109,8 +107,9 @@ def test_identical_bodies_are_equivalent(one, other):
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(functions, functions), max_size=6))
 def test_one_judgement_per_request_in_order(pairs):
-    one_call = list(StructuralJudge(cached_functions=2).judge(request(*pair) for pair in pairs))
-    assert one_call == [judge_one(*pair) for pair in pairs]
+    requests = [request(*pair) for pair in pairs]
+    one_call = list(StructuralJudge(cached_functions=2).judge(iter(requests)))
+    assert one_call == [(asked, judge_one(*pair)) for asked, pair in zip(requests, pairs, strict=True)]
 
 
 def test_judging_is_lazy():
@@ -118,7 +117,8 @@ def test_judging_is_lazy():
         yield request(FUNCTIONS[0], FUNCTIONS[1])
         raise AssertionError("asked for a second request too early")
 
-    assert next(StructuralJudge().judge(requests())).score_c in SCORES
+    _, judgement = next(StructuralJudge().judge(requests()))
+    assert judgement.score_c in SCORES
 
 
 def test_renamed_locals_and_formatting_are_equivalent():

@@ -1,46 +1,83 @@
 """What every judge of a mined pair takes and gives, whether it reads the code itself or asks a language model."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 SCORES = {0: "unrelated", 1: "slightly related", 2: "related", 3: "equivalent"}
 """The published scale of `score_c`; 0 and 1 may become hard negatives, 2 and 3 are false negatives."""
 
+Pair = tuple[str, str]
+"""Content keys of two functions, ascending: the same pair in every corpus and in both directions."""
+
 
 @dataclass(frozen=True, slots=True)
 class JudgeRequest:
-    """One unordered pair of functions to be scored; `cosim` is the teacher's cosine of their bodies."""
+    """One unordered pair of functions to be scored; `cosim` is the teacher's cosine of their bodies.
+
+    The function whose content key is smaller is the anchor, so that a judge is asked the same whatever the corpus.
+    """
 
     anchor_id: int
     neighbor_id: int
+    anchor_key: str
+    neighbor_key: str
     cosim: float
     anchor_signature: str
     anchor_body: str
     neighbor_signature: str
     neighbor_body: str
 
+    @property
+    def pair(self) -> Pair:
+        """By what the answer is found again."""
+        return self.anchor_key, self.neighbor_key
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A score of `SCORES` and, in a few words, why."""
+    """A score of `SCORES` and, in a few words, why; None is a recorded parse error, an answer that holds no score.
 
-    score_c: int
+    details: what else is worth keeping, as JSON: a distribution over the scores, the model that answered, its tokens.
+    """
+
+    score_c: int | None
     reason: str
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Judge(Protocol):
-    """Scores pairs; a pair and its reverse get the same score, so that each is judged once."""
+    """Scores pairs; a pair and its reverse get the same score, so that each is judged once.
+
+    Inherit from it for the defaults of all but `name`, `fingerprint` and `judge`.
+    """
 
     @property
     def name(self) -> str:
         """How the judge is called wherever its scores appear."""
         ...
 
+    @property
+    def limit(self) -> int | None:
+        """Most pairs to be judged, chosen by the hash of the pair; None is all of them."""
+        return None
+
+    @property
+    def parse_error_retries(self) -> int:
+        """How many times a pair whose recorded answer held no score is asked again."""
+        return 0
+
     def fingerprint(self) -> dict[str, Any]:
         """Everything that a score depends on, as JSON; a changed fingerprint judges again."""
         ...
 
-    def judge(self, requests: Iterable[JudgeRequest]) -> Iterator[Judgement]:
-        """One judgement per request, in the order of the requests."""
+    def cost(self, requests: Sequence[JudgeRequest]) -> str:
+        """What judging `requests` will take, in words and before it is begun; empty when it is cheap."""
+        return ""
+
+    def judge(self, requests: Iterable[JudgeRequest]) -> Iterator[tuple[JudgeRequest, Judgement]]:
+        """Each request once with its judgement, in any order, so that a slow answer holds back no other.
+
+        Raises SigjepaError when it can't go on; what it has yielded by then is kept.
+        """
         ...

@@ -21,7 +21,7 @@ import xxhash
 
 from sigjepa.corpus.words import split_identifier
 from sigjepa.errors import SigjepaError
-from sigjepa.negatives.judges.contract import Judgement, JudgeRequest
+from sigjepa.negatives.judges.contract import Judge, Judgement, JudgeRequest
 
 VERSION = 1  # raise it when the same pair may get another score: judged pairs are keyed by it
 
@@ -195,7 +195,7 @@ def dice(one: Hashes, other: Hashes) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
-class StructuralJudge:
+class StructuralJudge(Judge):
     """Scores a pair by a weighted mean of four overlaps of the two functions' code, cut at three thresholds.
 
     The overlaps are Dice coefficients: words of the split identifiers and literals, called names, control-flow
@@ -242,16 +242,16 @@ class StructuralJudge:
         del settings["cached_functions"]  # changes the speed, not a score
         return {"judge": self.name, "version": VERSION, **settings}
 
-    def judge(self, requests: Iterable[JudgeRequest]) -> Iterator[Judgement]:
-        """One judgement per request; the features of recent functions are kept for the length of the call."""
+    def judge(self, requests: Iterable[JudgeRequest]) -> Iterator[tuple[JudgeRequest, Judgement]]:
+        """One judgement per request, in order; the features of recent functions are kept for the length of the call."""
         features_of = lru_cache(maxsize=self.cached_functions)(extract_features)
         for request in requests:
             if request.anchor_body == request.neighbor_body:
-                yield Judgement(3, "identical bodies")
+                yield request, Judgement(3, "identical bodies")
                 continue
             anchor = features_of(request.anchor_signature, request.anchor_body)
             neighbor = features_of(request.neighbor_signature, request.neighbor_body)
-            yield self._compare(anchor, neighbor)
+            yield request, self._compare(anchor, neighbor)
 
     def _compare(self, anchor: Features, neighbor: Features) -> Judgement:
         if anchor.canonical == neighbor.canonical:

@@ -1,0 +1,90 @@
+"""Whether two judges agree on the same pairs: `python -m sigjepa.judge_agreement judge=openai judge.model=…`."""
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from sigjepa.artifacts import write_json
+from sigjepa.data.datamodule import FunctionDataModule
+from sigjepa.entry import entry_point
+from sigjepa.errors import SigjepaError
+from sigjepa.instantiate import RUN_KEYS, check_keys, instantiate, plain
+from sigjepa.negatives.agreement import agreement, agreement_text
+from sigjepa.negatives.judges.contract import Judge, JudgeRequest, Pair
+from sigjepa.negatives.judging import ask, chosen, questions
+from sigjepa.negatives.labels import read_labels
+from sigjepa.negatives.recipe import NegativesRecipe
+from sigjepa.teacher.shards import embed_corpus
+
+
+def judge_agreement(config: DictConfig) -> None:
+    """Put a sample of the mined pairs, or hand-labelled ones, to a judge and a reference, and print how they agree."""
+    resolved = plain(config)
+    check_keys(resolved, (*RUN_KEYS, "reference", "pairs", "labels"))
+    data_dir, output = Path(resolved["paths"]["data_dir"]), Path(resolved["paths"]["run_dir"])
+    judge: Judge = instantiate(config.judge, resolved["allowed_targets"])
+    if resolved["labels"]:
+        requests, expected = read_labels(Path(resolved["labels"]))
+        reference = {"name": Path(resolved["labels"]).name}
+    else:
+        other: Judge = instantiate(config.reference, resolved["allowed_targets"])
+        check_different(judge, other)
+        requests = chosen(mined_requests(config, resolved), resolved["pairs"])
+        expected = scores(other, requests, data_dir)
+        reference = described(other)
+    given = scores(judge, requests, data_dir)
+    both = [request.pair for request in requests if request.pair in expected and request.pair in given]
+    result = agreement([expected[pair] for pair in both], [given[pair] for pair in both])
+    record = {
+        "judge": described(judge),
+        "reference": reference,
+        "pairs_put": len(requests),
+        **result.as_dict(),
+    }
+    write_json(output / "judge_agreement.json", record)
+    print(agreement_text(result, reference["name"], judge.name))
+    if len(both) < len(requests):
+        print(f"\n{len(requests) - len(both)} of {len(requests)} pairs lack a score of one side and are not counted.")
+    print(f"\nwritten to {output}")
+
+
+def mined_requests(config: DictConfig, resolved: dict[str, Any]) -> list[JudgeRequest]:
+    """The pairs that the experiment mines; raises SigjepaError for one that mines nothing."""
+    datamodule: FunctionDataModule = instantiate(config.data, resolved["allowed_targets"])
+    recipe = datamodule.negatives_recipe
+    if not isinstance(recipe, NegativesRecipe):
+        raise SigjepaError(
+            f"{resolved['name']} mines no pairs to judge; choose another experiment, such as experiment=exp2_1, or add "
+            "negatives=knn, or give labels=<JSONL file>."
+        )
+    corpus = datamodule.corpus_recipe.prepare(datamodule.data_dir)
+    shards = embed_corpus(corpus, datamodule.teacher, datamodule.data_dir, body_states=datamodule.body_states)
+    requests, _ = questions(recipe.pairs(corpus, shards, datamodule.data_dir), corpus)
+    return requests
+
+
+def scores(judge: Judge, requests: list[JudgeRequest], data_dir: Path) -> dict[Pair, int]:
+    """The score of each pair that got one."""
+    answers = ask(judge, requests, data_dir)
+    return {pair: answer.score_c for pair, answer in answers.items() if answer.score_c is not None}
+
+
+def described(judge: Judge) -> dict[str, Any]:
+    """Who judged, as JSON."""
+    return {"name": judge.name, "fingerprint": judge.fingerprint()}
+
+
+def check_different(judge: Judge, reference: Judge) -> None:
+    """Raise SigjepaError when both are one and the same judge, which agrees with itself."""
+    if judge.fingerprint() == reference.fingerprint():
+        raise SigjepaError(
+            f"judge= and judge@reference= are both '{judge.name}', which agrees with itself; give another judge, for "
+            "example judge=openai judge.model=…, or other settings."
+        )
+
+
+main = entry_point("judge_agreement")(judge_agreement)
+
+if __name__ == "__main__":
+    main()
