@@ -69,8 +69,8 @@ def test_what_is_sent(server, judge):
 
 @pytest.mark.parametrize("concurrency", [1, 3])
 def test_concurrency_is_bounded(server, judge, concurrency):
-    server.delay = 0.02
-    judged(judge(concurrency=concurrency), [make_request(number) for number in range(12)])
+    server.delay = 0.1
+    judged(judge(concurrency=concurrency), [make_request(number) for number in range(PAIRS)])
     assert server.most_in_flight == concurrency
 
 
@@ -159,7 +159,7 @@ def test_an_endpoint_that_is_down_from_the_start(tmp_path):
     started = time.perf_counter()
     with pytest.raises(SigjepaError, match=r"judge.base_url=http://127.0.0.1:9/v1 does not answer .*Start the server"):
         ask(judge, [make_request(0)], tmp_path)
-    assert time.perf_counter() - started < 5
+    assert time.perf_counter() - started < 15
     assert ledger_path(tmp_path, judge).read_text() == ""
 
 
@@ -261,7 +261,7 @@ def test_a_single_refused_question_is_a_parse_error(server, judge):
 def test_nothing_is_judged_twice_or_lost_when_the_process_is_killed(server, judge, tmp_path):
     """kill -9 at several places; what is recorded is asked once, what was in flight at most once more a kill."""
     server.delay = 0.03
-    pairs, concurrency, kills = 80, 4, 3
+    pairs, concurrency, kills = 160, 4, 3
     requests = [make_request(number) for number in range(pairs)]
     path = ledger_path(tmp_path, judge())
     command = [*JUDGE_PROCESS, server.url, str(tmp_path), str(pairs)]
