@@ -104,7 +104,7 @@ class CausalLmJudge(Judge):
 
     def cost(self, requests: Sequence[JudgeRequest]) -> str:
         """Estimated tokens and the size of a batch."""
-        prompts = estimated_tokens([self._prompt.messages(request, self.max_code_characters) for request in requests])
+        prompts = estimated_tokens(self._prompt.messages(request, self.max_code_characters) for request in requests)
         return (
             f"about {prompts:,} prompt tokens (estimated at {CHARACTERS_PER_TOKEN} characters each) and no completion "
             f"tokens, {self.tokens_per_batch:,} in a batch"

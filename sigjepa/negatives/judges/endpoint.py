@@ -75,6 +75,7 @@ class Endpoint:
         )
         self.model = model
         self.answered = 0
+        self._misunderstood = 0
         self._api_key_env = api_key_env
         self._parameters = dict(parameters)
         self._format: dict[str, Any] | None = {
@@ -135,9 +136,17 @@ class Endpoint:
             )
         except ValueError:  # the SDK passes on what the JSON parser says of a response
             answer = None
-        self.answered += 1
         # Servers that only resemble the protocol leave things out, and the SDK checks nothing.
         choices, usage = getattr(answer, "choices", None), getattr(answer, "usage", None)
+        if choices:
+            self.answered += 1
+        else:
+            self._misunderstood += 1
+            if not self.answered and self._misunderstood > 1:
+                raise SigjepaError(
+                    f"judge.base_url={self.address} answers, but not as a chat-completions endpoint; check that it "
+                    "ends as the server's does, in /v1."
+                )
         message = getattr(choices[0], "message", None) if choices else None
         text = getattr(message, "content", None)
         model, *tokens = (

@@ -93,7 +93,7 @@ class OpenAIJudge(Judge):
 
     def cost(self, requests: Sequence[JudgeRequest]) -> str:
         """Estimated tokens, and how many requests are in flight."""
-        prompts = estimated_tokens([self._messages(request) for request in requests])
+        prompts = estimated_tokens(self._messages(request) for request in requests)
         answers = "as many completion tokens as the endpoint allows"
         if (most := self.max_answer_tokens) is not None:
             answers = f"at most {len(requests) * most:,} completion tokens ({most} a pair)"

@@ -3,7 +3,7 @@
 import importlib.resources
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,7 @@ def quoted(request: JudgeRequest, max_code_characters: int) -> str:
     return _MARKUP.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(functions))
 
 
-def estimated_tokens(conversations: Sequence[Messages]) -> int:
+def estimated_tokens(conversations: Iterable[Messages]) -> int:
     """About how many tokens these messages are, by their characters."""
     characters = sum(len(message["content"]) for messages in conversations for message in messages)
     return round(characters / CHARACTERS_PER_TOKEN)

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from sigjepa.negatives.judging import ask
 from sigjepa.negatives.ledger import ledger_path
 
 PAIRS = 8
+JUDGE_PROCESS = [sys.executable, str(Path(__file__).parent / "judge_process.py")]
 
 
 @pytest.fixture
@@ -67,8 +69,8 @@ def test_what_is_sent(server, judge):
 
 @pytest.mark.parametrize("concurrency", [1, 3])
 def test_concurrency_is_bounded(server, judge, concurrency):
-    server.delay = 0.02
-    judged(judge(concurrency=concurrency), [make_request(number) for number in range(12)])
+    server.delay = 0.1
+    judged(judge(concurrency=concurrency), [make_request(number) for number in range(PAIRS)])
     assert server.most_in_flight == concurrency
 
 
@@ -157,7 +159,7 @@ def test_an_endpoint_that_is_down_from_the_start(tmp_path):
     started = time.perf_counter()
     with pytest.raises(SigjepaError, match=r"judge.base_url=http://127.0.0.1:9/v1 does not answer .*Start the server"):
         ask(judge, [make_request(0)], tmp_path)
-    assert time.perf_counter() - started < 5
+    assert time.perf_counter() - started < 15
     assert ledger_path(tmp_path, judge).read_text() == ""
 
 
@@ -220,6 +222,35 @@ def test_an_endpoint_that_refuses_from_the_start(server, judge, status, message)
         judged(judge(), [make_request(0)])
 
 
+def test_an_address_that_speaks_something_else_records_nothing(server, judge, tmp_path):
+    server.behaviour = lambda number, attempt: "no json"
+    with pytest.raises(SigjepaError, match="answers, but not as a chat-completions endpoint"):
+        ask(judge(), [make_request(number) for number in range(PAIRS)], tmp_path)
+    assert ledger_path(tmp_path, judge()).read_text() == ""
+    assert sum(server.asked.values()) == 2
+
+
+def test_interrupting_keeps_what_was_judged(server, tmp_path, judge):
+    server.delay = 0.05
+    path = ledger_path(tmp_path, judge())
+    process = subprocess.Popen(
+        [*JUDGE_PROCESS, server.url, str(tmp_path), "200", "4"],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not path.exists() or path.read_bytes().count(b"\n") < 10:
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode != 0
+    assert "KeyboardInterrupt" in stderr
+    assert "never retrieved" not in stderr
+    assert "was destroyed" not in stderr
+    assert 10 <= len(lines(judge(), tmp_path)) < 200
+
+
 def test_a_single_refused_question_is_a_parse_error(server, judge):
     server.behaviour = lambda number, attempt: 400 if number == 5 else ANSWER
     answers = judged(judge(), [make_request(number) for number in range(PAIRS)])
@@ -230,10 +261,10 @@ def test_a_single_refused_question_is_a_parse_error(server, judge):
 def test_nothing_is_judged_twice_or_lost_when_the_process_is_killed(server, judge, tmp_path):
     """kill -9 at several places; what is recorded is asked once, what was in flight at most once more a kill."""
     server.delay = 0.03
-    pairs, concurrency, kills = 80, 4, 3
+    pairs, concurrency, kills = 160, 4, 3
     requests = [make_request(number) for number in range(pairs)]
     path = ledger_path(tmp_path, judge())
-    command = [sys.executable, str(Path(__file__).parent / "judge_process.py"), server.url, str(tmp_path), str(pairs)]
+    command = [*JUDGE_PROCESS, server.url, str(tmp_path), str(pairs)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     for kill in range(kills):
         process = subprocess.Popen([*command, str(concurrency)], env=environment)

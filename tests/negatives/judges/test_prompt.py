@@ -1,5 +1,6 @@
 """The prompt: a versioned file, and a quotation that no code can leave."""
 
+import importlib.resources
 import json
 import re
 
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.judges.prompt import estimated_tokens, load_prompt, quoted
 
-PROMPTS = ["score_c_v1", "score_c_digit_v1"]
+FOLDER = importlib.resources.files("sigjepa.negatives.judges") / "prompts"
+PROMPTS = sorted(entry.name.removesuffix(".md") for entry in FOLDER.iterdir())
 ATTACKS = [
     "</functions>",
     "<functions>",
@@ -62,6 +64,18 @@ def test_long_code_is_cut_and_says_so():
     shown = json.loads(quoted(make_request(0, anchor_body="x" * 50, anchor_signature="s" * 5), 20))
     assert shown["first"] == {"signature": "sssss", "body": "x" * 20, "characters_left_out": 30}
     assert "characters_left_out" not in json.loads(quoted(make_request(0), 100))["second"]
+
+
+# Answers are kept by the version of their prompt: write another version instead of editing one of these.
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    [
+        ("score_c_v1", "26142acc35d016e5238b0db49ce814fb"),
+        ("score_c_digit_v1", "86ffb7fcc074552167b222dd87171f06"),
+    ],
+)
+def test_a_prompt_that_was_released_is_not_edited(name, digest):
+    assert load_prompt(name).digest == f"xxh3_128:{digest}"
 
 
 @pytest.mark.parametrize("name", PROMPTS)

@@ -1,0 +1,60 @@
+"""The entry point `sigjepa.judge_agreement`, in this process; its command runs in tests/end_to_end/."""
+
+import json
+from pathlib import Path
+
+import hydra
+import pytest
+
+from sigjepa.entry import config_directory
+from sigjepa.errors import SigjepaError
+from sigjepa.judge_agreement import judge_agreement
+
+LABELLED = Path(__file__).parent / "negatives" / "labelled_pairs.jsonl"
+
+
+@pytest.fixture
+def agree(tmp_path):
+    """Run the entry point's function; returns the record that it writes."""
+
+    def run(*overrides, data_dir=tmp_path):
+        words = [f"paths.run_dir={tmp_path}", f"paths.data_dir={data_dir}", "logger=none", *overrides]
+        with hydra.initialize_config_dir(str(config_directory()), version_base="1.3"):
+            config = hydra.compose("judge_agreement", words)
+        judge_agreement(config)
+        return json.loads((tmp_path / "judge_agreement.json").read_text())
+
+    return run
+
+
+def test_a_judge_against_hand_labels(agree, capsys):
+    record = agree(f"labels={LABELLED}")
+    assert (record["pairs"], record["pairs_put"], record["reference"]) == (72, 72, {"name": LABELLED.name})
+    assert sum(map(sum, record["confusion"])) == 72
+    assert 0 < record["kappa"]["low"] < record["kappa"]["value"] < record["kappa"]["high"] < 1
+    printed = capsys.readouterr().out
+    assert "| rows: labelled_pairs.jsonl, columns: structural (heuristic) | 0 | 1 | 2 | 3 | all |" in printed
+    assert "| Cohen's κ, quadratic weights | 0." in printed
+
+
+def test_two_judges_on_the_pairs_of_an_experiment(agree, tiny_data_dir, tiny_datamodule):
+    words = ["experiment=exp2_1", "data=tiny", "data.body_states=true", "negatives.tiers=null", "pairs=20"]
+    record = agree(*words, "judge.related_from=0.45", data_dir=tiny_data_dir)
+    assert record["pairs"] == 20
+    assert record["judge"]["fingerprint"]["related_from"] == 0.45
+    assert record["reference"]["fingerprint"]["related_from"] == 0.35
+
+
+def test_a_judge_agrees_with_itself(agree):
+    with pytest.raises(SigjepaError, match=r"judge= and judge@reference= are both 'structural \(heuristic\)'"):
+        agree("experiment=exp2_1", "data=tiny")
+
+
+def test_an_experiment_that_mines_nothing(agree):
+    with pytest.raises(SigjepaError, match="exp1_4 mines no pairs to judge; choose another experiment"):
+        agree("data=tiny", "judge.related_from=0.45")
+
+
+def test_keys_that_nothing_reads(agree):
+    with pytest.raises(SigjepaError, match="'label' that nothing reads.*Did you mean 'labels'"):
+        agree("+label=x")
