@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -206,7 +206,12 @@ class FunctionDataModule(LightningDataModule):
         """Batches of `train_sampler`, with the hard negatives of their anchors."""
         return self._loader(self.train_sampler(), self.artifacts().hard_negatives)
 
-    def _eval_loader(self, split: str) -> DataLoader[Batch]:
+    def use_negatives(self, hard_negatives: HardNegatives) -> None:
+        """Serve these hard negatives from the next loader on."""
+        self._artifacts = replace(self.artifacts(), hard_negatives=hard_negatives)
+
+    def eval_dataloader(self, split: str) -> DataLoader[Batch]:
+        """Every function of a split once, in the order cheapest to pad, without hard negatives."""
         data = self.artifacts()
         ids = data.corpus.ids(split)
         sampler = SequentialSampler(ids, data.shards.signature_lengths[ids], self.eval_batch_size)
@@ -214,8 +219,8 @@ class FunctionDataModule(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Every function of the val split once."""
-        return self._eval_loader("val")
+        return self.eval_dataloader("val")
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Every function of the test split once."""
-        return self._eval_loader("test")
+        return self.eval_dataloader("test")

@@ -133,6 +133,13 @@ class HardNegatives:
             folder=None,
         )
 
+    def masking(self, other: "HardNegatives") -> "HardNegatives":
+        """With the related pairs of `other` masked, too."""
+        one = np.concatenate([self.related.pair_keys(), other.related.pair_keys()])
+        return replace(
+            self, related=Adjacency.symmetric(one, np.concatenate([self.related.values, other.related.values]))
+        )
+
     def summary_rows(self) -> dict[str, str]:
         """Value by statistic, as printed: the rows of the published table first, then what is known beyond it."""
         figures = self.statistics()

@@ -1,0 +1,70 @@
+"""Mining again with the student's own predictions: the negatives that it confuses now, judged and filtered alike."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sigjepa.negatives.filters import filter_of, similarities_for
+from sigjepa.negatives.index import HardNegatives
+from sigjepa.negatives.judging import judge_pairs
+from sigjepa.negatives.mining import mined_ids
+from sigjepa.negatives.sidecar import origin
+
+if TYPE_CHECKING:
+    from sigjepa.corpus.store import Corpus
+    from sigjepa.negatives.recipe import NegativesRecipe
+    from sigjepa.teacher.shards import TeacherShards
+
+Ids = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.floating]
+
+
+def refreshed(
+    recipe: "NegativesRecipe",
+    predictions: Floats,
+    ids: Ids,
+    targets: Floats,
+    earlier: HardNegatives,
+    *,
+    corpus: "Corpus",
+    shards: "TeacherShards",
+    data_dir: Path,
+    provenance: Mapping[str, Any],
+) -> HardNegatives:
+    """The bodies nearest to each prediction, as hard negatives (ANCE, https://arxiv.org/abs/2007.00808).
+
+    Mined among the same functions, asked of the same judge and filtered as `recipe` says, but for the bounds on
+    cosines: those here are the student's, not the teacher's. What was judged related stays so, whatever is mined anew.
+
+    Args:
+        predictions: `[n, D]` the student's bodies of the functions `ids [n]`, ascending, of the train split.
+        targets: `[N, D]` bodies by function id.
+        earlier: the hard negatives that are replaced.
+
+    Raises SigjepaError as mining and judging do.
+    """
+    from sigjepa.negatives.knn import nearest_pairs  # noqa: PLC0415 - faiss is imported where it is used
+
+    mined = mined_ids(corpus, recipe.tiers)
+    pairs = nearest_pairs(
+        targets[mined],
+        mined,
+        neighbors=recipe.neighbors,
+        min_cosim=-1.0,
+        queries=predictions[np.searchsorted(ids, mined)],
+        query_ids=mined,
+    )
+    judged = judge_pairs(pairs, recipe.judge, corpus, data_dir).judged
+    pair_filter = replace(filter_of(recipe), min_cosim=-1.0, max_cosim=1.0)
+    index = HardNegatives.from_judged(
+        judged,
+        train_ids=corpus.ids("train"),
+        pair_filter=pair_filter,
+        similarities=similarities_for(pair_filter, judged, shards),
+        provenance={**origin(corpus, shards), "judged_pairs": len(judged), **provenance},
+    )
+    return index.masking(earlier)

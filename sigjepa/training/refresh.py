@@ -1,0 +1,127 @@
+"""Refreshing hard negatives while training goes on, from what the student confuses."""
+
+import logging
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from lightning import Callback, LightningModule, Trainer
+
+from sigjepa.data.datamodule import FunctionDataModule
+from sigjepa.errors import SigjepaError
+from sigjepa.negatives.index import HardNegatives
+from sigjepa.negatives.recipe import NegativesRecipe
+from sigjepa.negatives.refresh import refreshed
+
+log = logging.getLogger(__name__)
+
+
+class RefreshNegatives(Callback):
+    """Mines hard negatives anew with the student's predictions every `every_n_epochs` epochs (ANCE style).
+
+    Each refresh is kept in `folder/epoch_<n>`, so that a resumed run takes up the negatives it had. Every process
+    predicts the whole train split; one of them mines. Raises SigjepaError for a period below 1, and at the start of
+    training when there is nothing to refresh.
+    """
+
+    def __init__(self, every_n_epochs: int, folder: str | Path) -> None:
+        if every_n_epochs < 1:
+            raise SigjepaError(f"refresh_negatives.every_n_epochs must be at least 1, got {every_n_epochs}.")
+        self.every_n_epochs = every_n_epochs
+        self.folder = Path(folder)
+        self.refreshed_epoch: int | None = None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Have batches served by a new loader each epoch: loader processes hold on to the negatives they began with."""
+        trainer.reload_dataloaders_every_n_epochs = 1  # type: ignore[attr-defined]
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take up the refreshed negatives of the run that is continued."""
+        datamodule, _ = _parts(trainer)
+        if self.refreshed_epoch is not None:
+            size = len(datamodule.artifacts().corpus)
+            datamodule.use_negatives(HardNegatives.load(self._epoch_folder(self.refreshed_epoch), size))
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Refresh when the epochs done are a multiple of the period, and some are still to come."""
+        done = trainer.current_epoch + 1
+        if done % self.every_n_epochs or done >= (trainer.max_epochs or 0):
+            return
+        datamodule, recipe = _parts(trainer)
+        data = datamodule.artifacts()
+        earlier = cast(HardNegatives, data.hard_negatives)
+        ids, predictions = predict_train(trainer, pl_module, datamodule)
+        folder = self._epoch_folder(done)
+        if trainer.is_global_zero:
+            refreshed(
+                recipe,
+                predictions,
+                ids,
+                datamodule.targets.float().numpy(),
+                earlier,
+                corpus=data.corpus,
+                shards=data.shards,
+                data_dir=datamodule.data_dir,
+                provenance={"source": f"the student's predictions after {done} epochs"},
+            ).save(folder)
+        trainer.strategy.barrier("refreshed negatives")
+        negatives = HardNegatives.load(folder, len(data.corpus))
+        log.info(
+            "Hard negatives refreshed after %d epochs: %d pairs for %.1f %% of train anchors, %.1f %% of them new",
+            *(done, len(negatives), 100 * negatives.coverage(ids), 100 * (1 - shared_pairs(negatives, earlier))),
+        )
+        datamodule.use_negatives(negatives)
+        self.refreshed_epoch = done
+
+    def state_dict(self) -> dict[str, Any]:
+        """Which refresh is in use."""
+        return {"refreshed_epoch": self.refreshed_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up which refresh was in use."""
+        self.refreshed_epoch = state_dict["refreshed_epoch"]
+
+    def _epoch_folder(self, epoch: int) -> Path:
+        return self.folder / f"epoch_{epoch}"
+
+
+def predict_train(
+    trainer: Trainer, module: LightningModule, datamodule: FunctionDataModule
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ids `[n]`, ascending, and predictions `[n, D]` of the train split, without dropout and without a gradient."""
+    was_training = module.training
+    module.eval()
+    ids, predictions = [], []
+    with torch.no_grad(), trainer.precision_plugin.forward_context():
+        for batch in datamodule.eval_dataloader("train"):
+            moved = trainer.strategy.batch_to_device(batch)
+            ids.append(batch.ids)
+            predictions.append(module(moved).pooled.float().cpu())
+    module.train(was_training)
+    all_ids = torch.cat(ids).numpy()
+    order = np.argsort(all_ids)
+    return all_ids[order], torch.cat(predictions).numpy()[order]
+
+
+def shared_pairs(one: HardNegatives, other: HardNegatives) -> float:
+    """Share of the pairs of `one` that `other` has as well."""
+    if not len(one):
+        return 0.0
+    keys = [
+        np.stack([index.negatives.pair_keys(), index.negatives.values], axis=1).view("i8,i8").ravel()
+        for index in (one, other)
+    ]
+    return float(np.isin(keys[0], keys[1]).mean())
+
+
+def _parts(trainer: Trainer) -> tuple[FunctionDataModule, NegativesRecipe]:
+    """The datamodule and the recipe that mines for it; raises SigjepaError where nothing is mined."""
+    datamodule: FunctionDataModule = trainer.datamodule  # type: ignore[attr-defined]
+    recipe = datamodule.negatives_recipe
+    if not isinstance(recipe, NegativesRecipe):
+        raise SigjepaError(
+            "callbacks=refresh mines hard negatives anew, but this run mines none: use negatives=knn, or leave "
+            "callbacks=refresh out."
+        )
+    return datamodule, recipe

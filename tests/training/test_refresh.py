@@ -1,0 +1,123 @@
+"""Hard negatives mined anew from the student's predictions, on real functions; without dropout, so that runs repeat."""
+
+import functools
+
+import lightning
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from sigjepa.errors import SigjepaError
+from sigjepa.losses.infonce import InfoNCE
+from sigjepa.models.predictor import SigPredictor
+from sigjepa.negatives.index import HardNegatives
+from sigjepa.training.module import SigJepaModule
+from sigjepa.training.refresh import RefreshNegatives, predict_train, shared_pairs
+
+
+class Served(lightning.Callback):
+    """Remembers, by epoch, the hard negatives that batches brought."""
+
+    def __init__(self):
+        self.by_epoch = {}
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        pairs = self.by_epoch.setdefault(trainer.current_epoch, set())
+        for anchor, row in batch.negatives.owners.nonzero().tolist():
+            pairs.add((int(batch.ids[anchor]), int(batch.negatives.ids[row])))
+
+
+@pytest.fixture
+def train(tiny_datamodule, tmp_path):
+    """Train a small student for some epochs with a refresh every second; restores the shared datamodule."""
+    original = tiny_datamodule.artifacts()
+
+    def run(epochs, resume=None, every=2):
+        tiny_datamodule.use_negatives(original.hard_negatives)
+        lightning.seed_everything(0, verbose=False)
+        student = SigPredictor(
+            teacher_dim=tiny_datamodule.teacher.dim, hidden_dim=16, heads=2, feedforward_dim=32, dropout=0.0
+        )
+        optimizer = functools.partial(torch.optim.AdamW, lr=1e-2)
+        module = SigJepaModule(student, {"infonce": InfoNCE("per_anchor")}, optimizer)
+        refresh, served = RefreshNegatives(every, tmp_path / "negatives"), Served()
+        trainer = lightning.Trainer(
+            accelerator="cpu",
+            max_epochs=epochs,
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            callbacks=[refresh, served, ModelCheckpoint(tmp_path, "last", save_last=True)],
+        )
+        trainer.fit(module, datamodule=tiny_datamodule, ckpt_path=resume, weights_only=resume is not None)
+        return trainer, module, served, refresh
+
+    yield run
+    tiny_datamodule.use_negatives(original.hard_negatives)
+
+
+def index_pairs(index):
+    return set(zip(index.negatives.pair_keys().tolist(), index.negatives.values.tolist(), strict=True))
+
+
+def test_negatives_are_the_bodies_that_the_student_confuses(train, tiny_datamodule, tmp_path):
+    original = tiny_datamodule.artifacts().hard_negatives
+    train_ids = set(tiny_datamodule.artifacts().corpus.ids("train").tolist())
+    _, _, served, refresh = train(4)
+    assert refresh.refreshed_epoch == 2
+    mined = HardNegatives.load(tmp_path / "negatives" / "epoch_2", len(tiny_datamodule.artifacts().corpus))
+    assert served.by_epoch[0] | served.by_epoch[1] <= index_pairs(original)
+    assert served.by_epoch[2] | served.by_epoch[3] <= index_pairs(mined)
+    assert not served.by_epoch[2] <= index_pairs(original)
+    assert {i for pair in index_pairs(mined) for i in pair} <= train_ids
+    assert all(anchor != negative for anchor, negative in index_pairs(mined))
+    assert (mined.scores <= 1).all()
+    assert "after 2 epochs" in mined.metadata["source"]
+    related = set(zip(original.related.pair_keys().tolist(), original.related.values.tolist(), strict=True))
+    assert related <= set(zip(mined.related.pair_keys().tolist(), mined.related.values.tolist(), strict=True))
+
+
+def test_a_refreshed_pair_is_nearest_to_the_prediction(train, tiny_datamodule):
+    trainer, module, _, _ = train(1)
+    ids, predictions = predict_train(trainer, module, tiny_datamodule)
+    assert ids.tolist() == tiny_datamodule.artifacts().corpus.ids("train").tolist()
+    assert module.training
+    module.eval()
+    batch = next(iter(tiny_datamodule.eval_dataloader("train")))
+    with torch.no_grad():
+        expected = module(batch).pooled
+    rows = np.searchsorted(ids, batch.ids.numpy())
+    torch.testing.assert_close(torch.from_numpy(predictions[rows]), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_resumed_run_takes_up_the_negatives_it_had(train, tmp_path):
+    train(3)
+    (tmp_path / "last.ckpt").rename(tmp_path / "at_three.ckpt")
+    _, whole, served, _ = train(5)
+    _, resumed, served_again, _ = train(5, resume=tmp_path / "at_three.ckpt")
+    assert served_again.by_epoch == {epoch: served.by_epoch[epoch] for epoch in (3, 4)}
+    for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_shared_pairs_is_a_share(tiny_datamodule):
+    index = tiny_datamodule.artifacts().hard_negatives
+    assert shared_pairs(index, index) == 1.0
+    assert shared_pairs(index, index.restricted(index.negatives.keys[:1])) < 1.0
+
+
+def test_nothing_to_refresh_is_an_error(tiny_datamodule, train):
+    recipe, tiny_datamodule.negatives_recipe = tiny_datamodule.negatives_recipe, None
+    try:
+        with pytest.raises(SigjepaError, match="callbacks=refresh mines hard negatives anew, but this run mines none"):
+            train(1)
+    finally:
+        tiny_datamodule.negatives_recipe = recipe
+
+
+def test_a_period_below_one_is_an_error(tmp_path):
+    with pytest.raises(SigjepaError, match="every_n_epochs must be at least 1, got 0"):
+        RefreshNegatives(0, tmp_path)
