@@ -1,4 +1,4 @@
-"""Tiny random causal models with tokenizers of their own."""
+"""A chat-completions server with a judge that asks it, and tiny random causal models with tokenizers of their own."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,8 +6,26 @@ from typing import Any
 
 import pytest
 import torch
+from chat_server import MODEL, chat_server
 from chat_tokenizer import TEMPLATE, save_tokenizer
 from transformers import GPT2Config, GPT2LMHeadModel, Qwen2Config, Qwen2ForCausalLM
+
+from sigjepa.negatives.judges.openai_judge import OpenAIJudge
+
+
+@pytest.fixture
+def server():
+    with chat_server() as running:
+        yield running
+
+
+@pytest.fixture
+def judge(server):
+    def make(**changes):
+        arguments = {"base_url": server.url, "model": MODEL, "timeout": 2.0, "max_retries": 2, "concurrency": 4}
+        return OpenAIJudge(**(arguments | changes))
+
+    return make
 
 
 @pytest.fixture(scope="session")

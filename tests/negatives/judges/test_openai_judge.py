@@ -2,12 +2,8 @@
 
 import json
 import logging
-import os
-import signal
-import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from chat_server import ANSWER, FAULTS, MODEL, chat_server, make_request, score_of
@@ -18,22 +14,6 @@ from sigjepa.negatives.judging import ask
 from sigjepa.negatives.ledger import ledger_path
 
 PAIRS = 8
-JUDGE_PROCESS = [sys.executable, str(Path(__file__).parent / "judge_process.py")]
-
-
-@pytest.fixture
-def server():
-    with chat_server() as running:
-        yield running
-
-
-@pytest.fixture
-def judge(server):
-    def make(**changes):
-        arguments = {"base_url": server.url, "model": MODEL, "timeout": 2.0, "max_retries": 2, "concurrency": 4}
-        return OpenAIJudge(**(arguments | changes))
-
-    return make
 
 
 def judged(judge, requests):
@@ -41,10 +21,6 @@ def judged(judge, requests):
     answers = {request.anchor_id // 2: judgement for request, judgement in judge.judge(requests)}
     assert len(answers) == len(requests)
     return answers
-
-
-def lines(judge, data_dir):
-    return [json.loads(line) for line in ledger_path(data_dir, judge).read_text().splitlines()]
 
 
 def test_every_pair_gets_the_models_score(server, judge):
@@ -194,7 +170,8 @@ def test_an_endpoint_that_fails_half_way_keeps_progress_and_is_continued(server,
     impatient = judge(max_retries=1, timeout=0.5)
     with pytest.raises(SigjepaError, match=r"gives no answers .* (10|9|8|7) of 20 judgements that were given are kept"):
         ask(impatient, requests, tmp_path)
-    kept = {tuple(line["pair"]) for line in lines(impatient, tmp_path)}
+    lines = ledger_path(tmp_path, impatient).read_text().splitlines()
+    kept = {tuple(json.loads(line)["pair"]) for line in lines}
     assert 7 <= len(kept) <= healthy
     with chat_server() as other:
         answers = ask(judge(base_url=other.url), requests, tmp_path)  # another address is no other judge
@@ -230,61 +207,11 @@ def test_an_address_that_speaks_something_else_records_nothing(server, judge, tm
     assert sum(server.asked.values()) == 2
 
 
-def test_interrupting_keeps_what_was_judged(server, tmp_path, judge):
-    server.delay = 0.05
-    path = ledger_path(tmp_path, judge())
-    process = subprocess.Popen(
-        [*JUDGE_PROCESS, server.url, str(tmp_path), "200", "4"],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    while not path.exists() or path.read_bytes().count(b"\n") < 10:
-        assert process.poll() is None
-        time.sleep(0.005)
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=30)
-    assert process.returncode != 0
-    assert "KeyboardInterrupt" in stderr
-    assert "never retrieved" not in stderr
-    assert "was destroyed" not in stderr
-    assert 10 <= len(lines(judge(), tmp_path)) < 200
-
-
 def test_a_single_refused_question_is_a_parse_error(server, judge):
     server.behaviour = lambda number, attempt: 400 if number == 5 else ANSWER
     answers = judged(judge(), [make_request(number) for number in range(PAIRS)])
     assert answers.pop(5).reason.startswith("parse_error: refused by the endpoint: ")
     assert all(answer.score_c is not None for answer in answers.values())
-
-
-def test_nothing_is_judged_twice_or_lost_when_the_process_is_killed(server, judge, tmp_path):
-    """kill -9 at several places; what is recorded is asked once, what was in flight at most once more a kill."""
-    server.delay = 0.03
-    pairs, concurrency, kills = 160, 4, 3
-    requests = [make_request(number) for number in range(pairs)]
-    path = ledger_path(tmp_path, judge())
-    command = [*JUDGE_PROCESS, server.url, str(tmp_path), str(pairs)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    for kill in range(kills):
-        process = subprocess.Popen([*command, str(concurrency)], env=environment)
-        while not path.exists() or path.read_bytes().count(b"\n") < 15 * (kill + 1):
-            assert process.poll() is None
-            time.sleep(0.005)
-        process.kill()
-        process.wait()
-    interrupted = path.read_bytes()
-    assert interrupted.count(b"\n") < pairs
-    path.write_bytes(interrupted + b'{"pair": ["a0')  # and once in the middle of a line
-    done = subprocess.run([*command, str(concurrency)], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert path.read_bytes().startswith(interrupted)
-    recorded = [tuple(line["pair"]) for line in lines(judge(), tmp_path)]
-    assert sorted(recorded) == [request.pair for request in requests]
-    asked_again = sum(count - 1 for count in server.asked.values())
-    assert asked_again <= kills * concurrency
-    uninterrupted = ask(judge(), requests, tmp_path / "other")
-    assert uninterrupted == ask(judge(), requests, tmp_path)
 
 
 @pytest.mark.parametrize(
