@@ -30,9 +30,9 @@ import numpy as np
 import torch
 
 from sigjepa.artifacts import write_json
-from sigjepa.negatives.approximate import InvertedLists, SmallWorld
-from sigjepa.negatives.mining import Mining
-from sigjepa.negatives.search import Search
+from sigjepa.negatives.mining.approximate import InvertedLists, SmallWorld
+from sigjepa.negatives.mining.mined import Mining
+from sigjepa.negatives.mining.search import Search
 from sigjepa.reporting.tables import markdown_table
 from sigjepa.teacher.shards import TeacherShards
 

@@ -8,9 +8,9 @@ from sigjepa.data.datamodule import FunctionDataModule
 from sigjepa.entry import entry_point
 from sigjepa.errors import SigjepaError
 from sigjepa.instantiate import RUN_KEYS, check_keys, instantiate, plain
-from sigjepa.negatives.exported import export as export_negatives
-from sigjepa.negatives.field_map import FieldMap
 from sigjepa.negatives.function_ids import check_kind
+from sigjepa.negatives.published.exported import export as export_negatives
+from sigjepa.negatives.published.field_map import FieldMap
 
 EXPORT_KEYS = (*RUN_KEYS, "output", "ids", "fields", "overwrite")
 """The top-level keys of an export's config."""

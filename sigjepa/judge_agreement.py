@@ -10,10 +10,10 @@ from sigjepa.data.datamodule import FunctionDataModule
 from sigjepa.entry import entry_point
 from sigjepa.errors import SigjepaError
 from sigjepa.instantiate import RUN_KEYS, check_keys, instantiate, plain
-from sigjepa.negatives.agreement import agreement, agreement_text
 from sigjepa.negatives.judges.contract import Judge, JudgeRequest, Pair
-from sigjepa.negatives.judging import ask, chosen, questions
-from sigjepa.negatives.labels import read_labels
+from sigjepa.negatives.judging.agreement import agreement, agreement_text
+from sigjepa.negatives.judging.asking import ask, chosen, questions
+from sigjepa.negatives.judging.labels import read_labels
 from sigjepa.negatives.recipe import NegativesRecipe
 from sigjepa.teacher.shards import embed_corpus
 

@@ -13,15 +13,15 @@ from sigjepa.negatives.index import HardNegatives
 from sigjepa.negatives.index_file import LAYOUT
 from sigjepa.negatives.judged import FILE_NAME, JudgedPairs
 from sigjepa.negatives.judges.contract import Judge
-from sigjepa.negatives.judging import judge_pairs
-from sigjepa.negatives.ledger import slug
-from sigjepa.negatives.mining import Mining
-from sigjepa.negatives.search import Search
-from sigjepa.negatives.sidecar import origin
+from sigjepa.negatives.judging.asking import judge_pairs
+from sigjepa.negatives.judging.ledger import slug
+from sigjepa.negatives.mining.mined import Mining
+from sigjepa.negatives.mining.search import Search
+from sigjepa.negatives.published.sidecar import origin
 
 if TYPE_CHECKING:
     from sigjepa.corpus.store import Corpus
-    from sigjepa.negatives.knn import Pairs
+    from sigjepa.negatives.mining.knn import Pairs
     from sigjepa.teacher.shards import TeacherShards
 
 logger = logging.getLogger(__name__)

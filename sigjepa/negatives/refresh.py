@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from sigjepa.negatives.filters import filter_of, similarities_for
 from sigjepa.negatives.index import HardNegatives
-from sigjepa.negatives.judging import judge_pairs
-from sigjepa.negatives.mining import mined_ids
-from sigjepa.negatives.sidecar import origin
+from sigjepa.negatives.judging.asking import judge_pairs
+from sigjepa.negatives.mining.mined import mined_ids
+from sigjepa.negatives.published.sidecar import origin
 
 if TYPE_CHECKING:
     from sigjepa.corpus.store import Corpus
@@ -47,7 +47,7 @@ def refreshed(
 
     Raises SigjepaError as mining and judging do.
     """
-    from sigjepa.negatives.knn import nearest_pairs  # noqa: PLC0415 - faiss is imported where it is used
+    from sigjepa.negatives.mining.knn import nearest_pairs  # noqa: PLC0415 - faiss is imported where it is used
 
     mined = mined_ids(corpus, recipe.tiers)
     pairs = nearest_pairs(

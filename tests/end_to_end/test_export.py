@@ -9,8 +9,8 @@ import pytest
 from sigjepa.entry import config_directory
 from sigjepa.errors import SigjepaError
 from sigjepa.export import export
-from sigjepa.negatives.imported_index import IndexFile
-from sigjepa.negatives.imported_pairs import PairsFile
+from sigjepa.negatives.published.imported_index import IndexFile
+from sigjepa.negatives.published.imported_pairs import PairsFile
 
 FIELDS = "fields={anchor_id: anchor, neighbor_id: neighbor, score_c: judgement.score_c}"
 MINED = ("experiment=exp2_1", "negatives.tiers=null", "data=tiny")

@@ -8,10 +8,10 @@ import pytest
 import torch
 from made_up import judge_all
 
-from sigjepa.negatives.exported import export
 from sigjepa.negatives.filters import PairFilter
-from sigjepa.negatives.imported_pairs import PairsFile
 from sigjepa.negatives.index import HardNegatives
+from sigjepa.negatives.published.exported import export
+from sigjepa.negatives.published.imported_pairs import PairsFile
 
 
 class SmallCorpus:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sigjepa.negatives.judged import JudgedPairs
-from sigjepa.negatives.matching import pair_cosines
+from sigjepa.negatives.published.matching import pair_cosines
 
 
 def equal(one, other):

@@ -9,12 +9,12 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 import sigjepa.entry  # noqa: F401 - registers the resolver `choose`
-from sigjepa.negatives.approximate import InvertedLists, SmallWorld
 from sigjepa.negatives.judges.causal_lm import CausalLmJudge
 from sigjepa.negatives.judges.openai_judge import OpenAIJudge
 from sigjepa.negatives.judges.structural import StructuralJudge
+from sigjepa.negatives.mining.approximate import InvertedLists, SmallWorld
+from sigjepa.negatives.mining.search import Search
 from sigjepa.negatives.recipe import NegativesRecipe
-from sigjepa.negatives.search import Search
 
 CONF = Path(__file__).parents[2] / "conf"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from chat_server import MODEL, make_request
 
 from sigjepa.negatives.judges.openai_judge import OpenAIJudge
-from sigjepa.negatives.judging import ask
+from sigjepa.negatives.judging.asking import ask
 
 if __name__ == "__main__":
     url, data_dir, pairs, concurrency = sys.argv[1:]

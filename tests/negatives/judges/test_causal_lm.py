@@ -13,8 +13,8 @@ from sigjepa.errors import SigjepaError
 from sigjepa.negatives.judges.causal_lm import DTYPES, CausalLmJudge
 from sigjepa.negatives.judges.prompt import load_prompt
 from sigjepa.negatives.judges.scoring_model import ScoringModel
-from sigjepa.negatives.judging import ask
-from sigjepa.negatives.ledger import ledger_path
+from sigjepa.negatives.judging.asking import ask
+from sigjepa.negatives.judging.ledger import ledger_path
 from sigjepa.teacher.checkpoint import Checkpoint
 
 PROMPT = load_prompt("score_c_digit_v1")

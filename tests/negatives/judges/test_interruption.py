@@ -10,8 +10,8 @@ from pathlib import Path
 
 from chat_server import make_request
 
-from sigjepa.negatives.judging import ask
-from sigjepa.negatives.ledger import ledger_path
+from sigjepa.negatives.judging.asking import ask
+from sigjepa.negatives.judging.ledger import ledger_path
 
 JUDGE_PROCESS = [sys.executable, str(Path(__file__).parent / "judge_process.py")]
 

@@ -10,8 +10,8 @@ from chat_server import ANSWER, FAULTS, MODEL, chat_server, make_request, score_
 
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.judges.openai_judge import OpenAIJudge
-from sigjepa.negatives.judging import ask
-from sigjepa.negatives.ledger import ledger_path
+from sigjepa.negatives.judging.asking import ask
+from sigjepa.negatives.judging.ledger import ledger_path
 
 PAIRS = 8
 

@@ -13,8 +13,8 @@ import pytest
 from chat_server import make_request
 
 from sigjepa.negatives.judges.openai_judge import OpenAIJudge
-from sigjepa.negatives.judging import ask
-from sigjepa.negatives.ledger import ledger_path
+from sigjepa.negatives.judging.asking import ask
+from sigjepa.negatives.judging.ledger import ledger_path
 
 COMMAND = [sys.executable, "-c", "from transformers.cli.transformers import main; main()", "serve"]
 

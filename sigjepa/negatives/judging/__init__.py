@@ -1,0 +1,1 @@
+"""Judging: what a judge is asked, and its answers, kept."""

@@ -1,0 +1,1 @@
+"""Mining: which bodies the teacher puts close together."""

@@ -1,0 +1,200 @@
+"""Approximate search for corpora beyond exact reach: faiss IVF and HNSW, whose recall is measured, not assumed."""
+
+import logging
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from sigjepa.errors import SigjepaError
+from sigjepa.negatives.mining.exact import ExactIndex, NeighborIndex
+from sigjepa.negatives.mining.knn import Pairs, pair_blocks
+from sigjepa.negatives.mining.vectors import Ids, Matrix, UnitVectors
+
+logger = logging.getLogger(__name__)
+
+_MOST_EF_SEARCH = 4096
+
+
+class Approximate(Protocol):
+    """An approximate search, as `negatives.search.beyond` names it."""
+
+    def inputs(self) -> dict[str, Any]:
+        """All that the found pairs depend on, beside the vectors, `neighbors` and `min_cosim`."""
+
+    def build(self, bodies: UnitVectors, neighbors: int, min_cosim: float) -> tuple[NeighborIndex, dict[str, Any]]:
+        """The index over `bodies`, and a record of it with its measured recall."""
+
+
+@dataclass(frozen=True)
+class InvertedLists:
+    """faiss IVF: bodies are clustered, and a query is compared with those of its `probes` nearest clusters.
+
+    lists: clusters; None is twice the square root of the number of functions. probes: clusters compared at first,
+    doubled until `min_recall` is reached. min_recall: lowest share of the exact pairs that must be found.
+    recall_queries: functions on which that is measured. seed: of the clustering and of their choice. The index holds
+    a second copy of the vectors. Built twice on a machine, it is the same. Raises SigjepaError for arguments out of
+    range.
+    """
+
+    lists: int | None = None
+    probes: int = 8
+    min_recall: float = 0.95
+    recall_queries: int = 500
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_positive(lists=self.lists, probes=self.probes)
+        _check_recall(self.min_recall, self.recall_queries)
+
+    def inputs(self) -> dict[str, Any]:
+        """As Approximate says."""
+        return {"method": "ivf", "lists": self.lists, "probes": self.probes, **_recall_inputs(self)}
+
+    def build(self, bodies: UnitVectors, neighbors: int, min_cosim: float) -> tuple[NeighborIndex, dict[str, Any]]:
+        """As Approximate says; raises SigjepaError when half of the lists do not give `min_recall`."""
+        import faiss  # noqa: PLC0415 - a warm cache needs none
+
+        n, dim = bodies.matrix.shape
+        lists = min(self.lists or round(2 * math.sqrt(n)), n)
+        index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, lists, faiss.METRIC_INNER_PRODUCT)
+        index.cp.seed, index.cp.min_points_per_centroid = self.seed, 1
+        index.train(bodies.matrix)
+        index.add(bodies.matrix)
+        found = _FaissIndex(index, "nprobe", min(self.probes, lists))
+        most = max(found.effort, lists // 2)  # with more, exact search is the faster one
+        recall = _raised(found, "probes", most, self, bodies, neighbors, min_cosim)
+        return found, {"method": "ivf", "lists": lists, "probes": found.effort, **recall}
+
+
+@dataclass(frozen=True)
+class SmallWorld:
+    """faiss HNSW: bodies are linked to near ones, and a query follows the links; slow to build, fast to search.
+
+    links: of a body. ef_construction: candidates kept while it is linked. ef_search: candidates kept while searching
+    at first, doubled until `min_recall` is reached. The others as for InvertedLists. It is built by a single thread,
+    since links depend on the order of insertion, and is then the same when built twice on a machine. The index holds a
+    second copy of the vectors and the links. Raises SigjepaError for arguments out of range.
+    """
+
+    links: int = 16
+    ef_construction: int = 80
+    ef_search: int = 64
+    min_recall: float = 0.95
+    recall_queries: int = 500
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_positive(links=self.links, ef_construction=self.ef_construction, ef_search=self.ef_search)
+        _check_recall(self.min_recall, self.recall_queries)
+
+    def inputs(self) -> dict[str, Any]:
+        """As Approximate says."""
+        sizes = {"links": self.links, "ef_construction": self.ef_construction, "ef_search": self.ef_search}
+        return {"method": "hnsw", **sizes, **_recall_inputs(self)}
+
+    def build(self, bodies: UnitVectors, neighbors: int, min_cosim: float) -> tuple[NeighborIndex, dict[str, Any]]:
+        """As Approximate says; raises SigjepaError when no `ef_search` gives `min_recall`."""
+        import faiss  # noqa: PLC0415 - see above
+
+        n, dim = bodies.matrix.shape
+        index = faiss.IndexHNSWFlat(dim, self.links, faiss.METRIC_INNER_PRODUCT)
+        index.hnsw.efConstruction = self.ef_construction
+        threads = faiss.omp_get_max_threads()
+        faiss.omp_set_num_threads(1)
+        try:
+            index.add(bodies.matrix)
+        finally:
+            faiss.omp_set_num_threads(threads)
+        found = _FaissIndex(index, "hnsw.efSearch", self.ef_search)
+        most = max(found.effort, min(_MOST_EF_SEARCH, n))
+        recall = _raised(found, "ef_search", most, self, bodies, neighbors, min_cosim)
+        return found, {"method": "hnsw", "links": self.links, "ef_search": found.effort, **recall}
+
+
+class _FaissIndex:
+    """An approximate index and the one setting that trades its time for recall."""
+
+    exact: ClassVar[bool] = False
+
+    def __init__(self, index: Any, setting: str, effort: int) -> None:
+        self._index = index
+        *path, self._name = setting.split(".")
+        self._owner = getattr(index, path[0]) if path else index
+        self.effort = effort
+
+    def search(self, queries: Matrix, count: int) -> tuple[npt.NDArray[np.float32], Ids]:
+        setattr(self._owner, self._name, self.effort)
+        scores, rows = self._index.search(queries, count)
+        return scores, rows
+
+
+def recall_of(found: Pairs, exact: Pairs) -> float | None:
+    """Share of the exact pairs that were found; another neighbor that is just as near counts, None without pairs.
+
+    Both hold the pairs of the same anchors, with the same limits and exact cosines.
+    """
+    if not len(exact):
+        return None
+    lowest = dict(zip(exact.anchor_ids.tolist(), exact.cosim.tolist(), strict=True))  # the last is an anchor's lowest
+    hits = sum(
+        cosim >= lowest.get(anchor, math.inf)
+        for anchor, cosim in zip(found.anchor_ids.tolist(), found.cosim.tolist(), strict=True)
+    )
+    return hits / len(exact)
+
+
+def _raised(
+    index: _FaissIndex,
+    setting: str,
+    most: int,
+    search: InvertedLists | SmallWorld,
+    bodies: UnitVectors,
+    neighbors: int,
+    min_cosim: float,
+) -> dict[str, Any]:
+    """Double the index's effort up to `most` until its recall is high enough; returns what was measured."""
+    rng = np.random.default_rng(search.seed)
+    sample = bodies.take(np.sort(rng.choice(len(bodies), min(search.recall_queries, len(bodies)), replace=False)))
+
+    def pairs(searched: NeighborIndex, lowest: float) -> Pairs:
+        return Pairs.joined(list(pair_blocks(sample, bodies, searched, neighbors=neighbors, min_cosim=lowest)))
+
+    exact_index = ExactIndex(bodies.matrix)
+    exact = pairs(exact_index, min_cosim)
+    if not len(exact):  # nothing in the sample is near enough: measure on the nearest there are
+        min_cosim = -1.0
+        exact = pairs(exact_index, min_cosim)
+    while True:
+        recall = recall_of(pairs(index, min_cosim), exact)
+        logger.info(
+            "Approximate search with %s=%d finds %s of %d exact pairs of %d functions",
+            *(setting, index.effort, "none" if recall is None else f"{recall:.4f}", len(exact), len(sample)),
+        )
+        if recall is None or recall >= search.min_recall:
+            return {"recall": recall, "recall_pairs": len(exact), "recall_queries": len(sample)}
+        if index.effort >= most:
+            raise SigjepaError(
+                f"Approximate search with {setting}={index.effort}, the most that is tried, finds {recall:.4f} of the "
+                f"exact pairs, but negatives.search.beyond.min_recall is {search.min_recall}. Lower that, or search "
+                f"exactly: negatives.search.exact_up_to={len(bodies)}."
+            )
+        index.effort = min(2 * index.effort, most)
+
+
+def _recall_inputs(search: InvertedLists | SmallWorld) -> dict[str, Any]:
+    return {"min_recall": float(search.min_recall), "recall_queries": search.recall_queries, "seed": search.seed}
+
+
+def _check_positive(**values: int | None) -> None:
+    for name, value in values.items():
+        if value is not None and value < 1:
+            raise SigjepaError(f"negatives.search.beyond.{name} must be at least 1, got {value}.")
+
+
+def _check_recall(min_recall: float, recall_queries: int) -> None:
+    if not 0 <= min_recall <= 1:
+        raise SigjepaError(f"negatives.search.beyond.min_recall must lie within [0, 1], got {min_recall}.")
+    _check_positive(recall_queries=recall_queries)

@@ -1,0 +1,194 @@
+"""Nearest neighbors in the teacher's space, block by block: the pairs from which hard negatives are judged."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sigjepa.errors import SigjepaError
+from sigjepa.negatives.mining.exact import ExactIndex, NeighborIndex
+from sigjepa.negatives.mining.vectors import Floats, Ids, Matrix, Rows, UnitVectors, cosines, parts
+from sigjepa.progress import progress
+
+BLOCK_SIZE = 4096
+"""Anchors in a block: as many as faiss takes at once; with fewer, threads wait for each other on a busy machine."""
+
+_SPARE = 4  # hits beyond those asked for, so that ties at the last place are usually seen whole
+_ERROR = 1e-5  # generous bound on what float32 search may be off the exact cosine of unit vectors
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Directed pairs, ordered by anchor, then descending cosine, then neighbor.
+
+    anchor_ids, neighbor_ids: `[P]` int64. cosim: `[P]` float64. highest_cosim: of any two functions, also when it is
+    below the threshold; None when there were no two functions.
+    """
+
+    anchor_ids: Ids
+    neighbor_ids: Ids
+    cosim: Floats
+    highest_cosim: float | None = None
+
+    def __len__(self) -> int:
+        return len(self.anchor_ids)
+
+    @classmethod
+    def joined(cls, blocks: "list[Pairs]") -> "Pairs":
+        """The pairs of all blocks, in their order."""
+        return cls(
+            np.concatenate([np.empty(0, np.int64), *(block.anchor_ids for block in blocks)]),
+            np.concatenate([np.empty(0, np.int64), *(block.neighbor_ids for block in blocks)]),
+            np.concatenate([np.empty(0), *(block.cosim for block in blocks)]),
+            max((block.highest_cosim for block in blocks if block.highest_cosim is not None), default=None),
+        )
+
+
+def nearest_pairs(
+    embeddings: npt.NDArray[np.floating] | Rows,
+    ids: Ids,
+    *,
+    neighbors: int,
+    min_cosim: float,
+    queries: npt.NDArray[np.floating] | Rows | None = None,
+    query_ids: Ids | None = None,
+    block_size: int = BLOCK_SIZE,
+) -> Pairs:
+    """All of `nearest_pair_blocks` at once; the same arguments and errors."""
+    return Pairs.joined(
+        list(
+            nearest_pair_blocks(
+                embeddings,
+                ids,
+                neighbors=neighbors,
+                min_cosim=min_cosim,
+                queries=queries,
+                query_ids=query_ids,
+                block_size=block_size,
+            )
+        )
+    )
+
+
+def nearest_pair_blocks(
+    embeddings: npt.NDArray[np.floating] | Rows,
+    ids: Ids,
+    *,
+    neighbors: int,
+    min_cosim: float,
+    queries: npt.NDArray[np.floating] | Rows | None = None,
+    query_ids: Ids | None = None,
+    block_size: int = BLOCK_SIZE,
+) -> Iterator[Pairs]:
+    """For each function, up to `neighbors` nearest others whose cosine is at least `min_cosim`; exact, not approximate.
+
+    A function is told from its neighbors by id, never by its place in the result: a byte-identical body ties with
+    it, and is a neighbor like any other. Memory holds one float32 copy of `embeddings` (and of `queries`), the pairs
+    of one block, and some 100 MB at most of working matrices, whatever n is.
+
+    Args:
+        embeddings: `[n, D]` body embeddings, of any length but 0; an array, or rows that are read a part at a time.
+        ids: `[n]` their function ids, unique.
+        neighbors: most neighbors of an anchor.
+        min_cosim: lowest cosine of a pair, inclusive, in [-1, 1].
+        queries: `[m, D]` the anchors' vectors, such as a student's predictions; None for `embeddings` themselves.
+        query_ids: `[m]` the anchors' function ids, unique; given when `queries` are.
+        block_size: anchors in a block.
+
+    Returns an iterator over blocks of anchors, in ascending order of their ids. Raises SigjepaError, before the first
+    block, for arguments out of range, and for NaN, infinite or all-zero vectors, naming the functions.
+    """
+    check_limits(neighbors, min_cosim)
+    if (queries is None) != (query_ids is None):
+        raise SigjepaError("queries and query_ids belong together: give both, or none to search among the embeddings.")
+    bodies = UnitVectors.of(embeddings, ids)
+    anchors = bodies
+    if queries is not None and query_ids is not None:
+        anchors = UnitVectors.of(queries, query_ids, "queries")
+        if anchors.matrix.shape[1] != bodies.matrix.shape[1]:
+            raise SigjepaError(
+                f"Queries of size {anchors.matrix.shape[1]} cannot be compared with body embeddings of size "
+                f"{bodies.matrix.shape[1]}."
+            )
+    if not len(bodies):
+        return iter(())
+    return pair_blocks(
+        anchors, bodies, ExactIndex(bodies.matrix), neighbors=neighbors, min_cosim=min_cosim, block_size=block_size
+    )
+
+
+def check_limits(neighbors: int, min_cosim: float) -> None:
+    """Raise SigjepaError when `neighbors` is below 1 or `min_cosim` outside [-1, 1]."""
+    if neighbors < 1:
+        raise SigjepaError(f"negatives.neighbors must be at least 1, got {neighbors}.")
+    if not -1 <= min_cosim <= 1:
+        raise SigjepaError(f"negatives.min_cosim must lie within [-1, 1], got {min_cosim}.")
+
+
+def pair_blocks(
+    anchors: UnitVectors,
+    bodies: UnitVectors,
+    index: NeighborIndex,
+    *,
+    neighbors: int,
+    min_cosim: float,
+    block_size: int = BLOCK_SIZE,
+    first_anchor: int = 0,
+) -> Iterator[Pairs]:
+    """Pairs of each block of `anchors` with `bodies`, n >= 1, which `index` holds; cosines and order are exact.
+
+    `first_anchor` is the row of the first anchor searched, to continue what was interrupted.
+    """
+    with progress(None, "Nearest neighbors", total=len(anchors), unit="fn") as bar:
+        bar.update(first_anchor)
+        for start in range(first_anchor, len(anchors), block_size):
+            block = np.arange(start, min(start + block_size, len(anchors)))
+            yield _pairs_of(block, anchors, bodies, index, neighbors, min_cosim)
+            bar.update(len(block))
+
+
+def _pairs_of(
+    block: Ids, anchors: UnitVectors, bodies: UnitVectors, index: NeighborIndex, neighbors: int, min_cosim: float
+) -> Pairs:
+    wanted = min(neighbors + 1 + _SPARE, len(bodies))
+    scores, hits = index.search(anchors.matrix[block], wanted)
+    rows, columns, rough = np.repeat(block, wanted), hits.ravel(), scores.ravel()
+    different = (columns >= 0) & (anchors.ids[rows] != bodies.ids[columns])
+    # What is below both the threshold and the highest cosine is neither a pair nor the highest.
+    floor = min(min_cosim, float(rough[different].max(initial=-1.0))) - 2 * _ERROR
+    last, kept = scores[:, -1], scores[:, min(neighbors, wanted - 1)]
+    # The cut through a tie is arbitrary: such a query is compared with everything that may belong to the tie.
+    cut = (kept - last < _ERROR) & (last >= floor) & (index.exact and wanted < len(bodies))
+    chosen = different & (rough >= floor) & ~np.repeat(cut, wanted)
+    found = [_nearest_of(anchors, bodies, rows[chosen], columns[chosen], neighbors, min_cosim)]
+    tied, lowest = block[cut], last[cut] - _ERROR
+    for part in parts(len(tied), len(bodies)):
+        tied_rows, tied_columns = _all_near(anchors.matrix, bodies.matrix, tied[part], lowest[part])
+        other = anchors.ids[tied_rows] != bodies.ids[tied_columns]
+        found.append(_nearest_of(anchors, bodies, tied_rows[other], tied_columns[other], neighbors, min_cosim))
+    pairs = Pairs.joined(found)
+    if not len(tied):
+        return pairs
+    order = np.argsort(pairs.anchor_ids, kind="stable")  # an anchor's own pairs are in order, and in one part
+    return Pairs(pairs.anchor_ids[order], pairs.neighbor_ids[order], pairs.cosim[order], pairs.highest_cosim)
+
+
+def _all_near(queries: Matrix, vectors: Matrix, tied: Ids, lowest: npt.NDArray[np.float32]) -> tuple[Ids, Ids]:
+    """Row and column of every cosine of the `tied` queries that is at least its `lowest`."""
+    rows, columns = np.nonzero(queries[tied] @ vectors.T >= lowest[:, None])
+    return tied[rows], columns
+
+
+def _nearest_of(
+    anchors: UnitVectors, bodies: UnitVectors, rows: Ids, columns: Ids, neighbors: int, min_cosim: float
+) -> Pairs:
+    """The `neighbors` best of each row's candidates, scored exactly; columns ascend with ids."""
+    cosim = cosines(anchors, bodies, rows, columns)
+    order = np.lexsort((columns, -cosim, rows))
+    ordered = rows[order]
+    starts = np.searchsorted(ordered, ordered)  # where each entry's row begins
+    chosen = order[np.arange(len(ordered)) - starts < neighbors]
+    chosen = chosen[cosim[chosen] >= min_cosim]
+    highest = float(cosim.max()) if len(cosim) else None
+    return Pairs(anchors.ids[rows[chosen]], bodies.ids[columns[chosen]], cosim[chosen], highest)

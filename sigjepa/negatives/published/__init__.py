@@ -1,0 +1,1 @@
+"""The published files: hard negatives that a person brings, and those that are given away."""

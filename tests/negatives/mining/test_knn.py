@@ -1,0 +1,151 @@
+"""Nearest pairs against the naive formula and against sentence-transformers."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from sigjepa.errors import SigjepaError
+from sigjepa.negatives.mining.knn import nearest_pairs
+
+
+def naive_pairs(embeddings, ids, neighbors, min_cosim):
+    """(anchor, neighbor, cosine) by the definition, one pair at a time in float64."""
+    found = []
+    for i in np.argsort(ids):
+        row = []
+        for j in range(len(ids)):
+            if i != j:
+                one, other = embeddings[i].astype(np.float64), embeddings[j].astype(np.float64)
+                cosim = one @ other / (np.linalg.norm(one) * np.linalg.norm(other))
+                row.append((-round(cosim, 6), ids[j]))
+        found += [
+            (ids[i], neighbor, -negated) for negated, neighbor in sorted(row)[:neighbors] if -negated >= min_cosim
+        ]
+    return found
+
+
+def as_tuples(pairs):
+    return list(zip(pairs.anchor_ids.tolist(), pairs.neighbor_ids.tolist(), pairs.cosim.tolist(), strict=True))
+
+
+def random_embeddings(n, dim, seed=0):
+    return np.random.default_rng(seed).normal(size=(n, dim)).astype(np.float32)
+
+
+@pytest.mark.parametrize("neighbors", [1, 5, 59, 200])
+@pytest.mark.parametrize("min_cosim", [-1.0, 0.0, 0.3])
+def test_equals_the_naive_formula(neighbors, min_cosim):
+    embeddings = random_embeddings(60, 8)
+    ids = np.random.default_rng(1).permutation(1000)[:60]
+    pairs = nearest_pairs(embeddings, ids, neighbors=neighbors, min_cosim=min_cosim, block_size=7)
+    expected = naive_pairs(embeddings, ids, neighbors, min_cosim)
+    assert [pair[:2] for pair in as_tuples(pairs)] == [pair[:2] for pair in expected]
+    np.testing.assert_allclose(pairs.cosim, [pair[2] for pair in expected], atol=2e-6)
+
+
+def test_equals_semantic_search_of_sentence_transformers():
+    from sentence_transformers.util import semantic_search
+
+    embeddings = random_embeddings(300, 32)
+    hits = semantic_search(torch.from_numpy(embeddings), torch.from_numpy(embeddings), top_k=6)
+    peer = [(i, hit["corpus_id"]) for i, row in enumerate(hits) for hit in row if hit["corpus_id"] != i]
+    pairs = nearest_pairs(embeddings, np.arange(300), neighbors=5, min_cosim=-1.0)
+    assert [pair[:2] for pair in as_tuples(pairs)] == peer
+    scores = [hit["score"] for i, row in enumerate(hits) for hit in row if hit["corpus_id"] != i]
+    np.testing.assert_allclose(pairs.cosim, scores, atol=2e-6)
+
+
+# Few distinct small integers: exact ties, duplicates and opposite vectors come up all the time.
+rows = arrays(np.float32, st.tuples(st.integers(2, 25), st.just(3)), elements=st.integers(-2, 2)).filter(
+    lambda rows: bool(np.abs(rows).sum(axis=1).all())
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(rows, st.integers(1, 6), st.sampled_from([-1.0, 0.0, 0.8, 1.0]), st.randoms(use_true_random=False))
+def test_properties_under_ties(embeddings, neighbors, min_cosim, random):
+    ids = np.array(random.sample(range(100), len(embeddings)))
+    pairs = nearest_pairs(embeddings, ids, neighbors=neighbors, min_cosim=min_cosim, block_size=8)
+    expected = naive_pairs(embeddings, ids, neighbors, min_cosim)
+    assert [pair[:2] for pair in as_tuples(pairs)] == [pair[:2] for pair in expected]
+    assert pairs.cosim.tolist() == pytest.approx([pair[2] for pair in expected])
+    assert (pairs.anchor_ids != pairs.neighbor_ids).all()
+    assert (np.abs(pairs.cosim) <= 1).all()
+    shuffled = np.array(random.sample(range(len(ids)), len(ids)))
+    again = nearest_pairs(embeddings[shuffled], ids[shuffled], neighbors=neighbors, min_cosim=min_cosim)
+    assert as_tuples(again) == as_tuples(pairs)
+
+
+def test_self_is_excluded_by_id_among_identical_bodies():
+    # 30 equal vectors: which of them fills column 0 of a search is arbitrary, and most rows do not hold themselves.
+    embeddings = np.ones((30, 4), dtype=np.float32)
+    pairs = nearest_pairs(embeddings, np.arange(100, 130), neighbors=3, min_cosim=0.8)
+    assert len(pairs) == 90
+    assert (pairs.cosim == 1.0).all()
+    assert pairs.neighbor_ids[:6].tolist() == [101, 102, 103, 100, 102, 103]
+    assert pairs.neighbor_ids[-3:].tolist() == [100, 101, 102]
+
+
+@pytest.mark.parametrize(("neighbor", "kept"), [((4, 3), True), ((3.999, 3), False), ((0.8, 0.6), True)])
+def test_threshold_is_inclusive(neighbor, kept):
+    embeddings = np.array([[1, 0], neighbor], dtype=np.float32)
+    pairs = nearest_pairs(embeddings, np.array([0, 1]), neighbors=1, min_cosim=0.80)
+    assert (len(pairs) == 2) == kept
+
+
+def test_cosine_is_clipped_and_symmetric():
+    embeddings = np.repeat(random_embeddings(20, 384), 2, axis=0) * np.float32(3.7)
+    pairs = nearest_pairs(embeddings, np.arange(40), neighbors=39, min_cosim=-1.0)
+    table = {(a, b): cosim for a, b, cosim in as_tuples(pairs)}
+    assert max(table.values()) == 1.0
+    assert all(table[b, a] == cosim for (a, b), cosim in table.items())
+
+
+def test_below_the_threshold_the_highest_cosine_is_still_known():
+    embeddings = np.array([[1, 0], [1, 1], [-1, 0]], dtype=np.float32)
+    pairs = nearest_pairs(embeddings, np.arange(3), neighbors=1, min_cosim=0.99)
+    assert len(pairs) == 0
+    assert pairs.highest_cosim == pytest.approx(np.sqrt(0.5), abs=1e-6)
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_fewer_than_two_functions_have_no_pairs(n):
+    pairs = nearest_pairs(np.ones((n, 4), dtype=np.float32), np.arange(n), neighbors=2, min_cosim=0.8)
+    assert len(pairs) == 0
+    assert pairs.highest_cosim is None
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
+def test_vectors_without_a_cosine_are_named(value):
+    embeddings = random_embeddings(12, 4)
+    embeddings[[3, 8]] = value
+    with pytest.raises(SigjepaError, match="functions 103, 108 are NaN, infinite or all zero"):
+        nearest_pairs(embeddings, np.arange(100, 112), neighbors=2, min_cosim=0.8)
+
+
+def test_many_bad_vectors_are_counted():
+    with pytest.raises(SigjepaError, match=r"functions 0, 1, 2, 3, 4, … \(12 in all\)"):
+        nearest_pairs(np.zeros((12, 4), dtype=np.float32), np.arange(12), neighbors=2, min_cosim=0.8)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"neighbors": 0, "min_cosim": 0.8}, "neighbors must be at least 1, got 0"),
+        ({"neighbors": 1, "min_cosim": 1.5}, "min_cosim must lie within"),
+        ({"neighbors": 1, "min_cosim": float("nan")}, "min_cosim must lie within"),
+    ],
+)
+def test_arguments_out_of_range(arguments, message):
+    with pytest.raises(SigjepaError, match=message):
+        nearest_pairs(random_embeddings(4, 2), np.arange(4), **arguments)
+
+
+def test_repeated_ids_and_misfitting_shapes():
+    with pytest.raises(SigjepaError, match="function 1 appear"):
+        nearest_pairs(random_embeddings(3, 2), np.array([0, 1, 1]), neighbors=1, min_cosim=0.8)
+    with pytest.raises(SigjepaError, match="do not fit 3 function ids"):
+        nearest_pairs(random_embeddings(4, 2), np.arange(3), neighbors=1, min_cosim=0.8)
