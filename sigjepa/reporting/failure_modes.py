@@ -62,6 +62,7 @@ def failure_mode_tables(runs: Sequence[Run]) -> dict[str, tuple[list[str], list[
                 _percent(_summary_mean(members, "hard_negative_coverage")),
                 _percent(mined),
                 _number(_summary_mean(members, "hard_negatives_per_anchor"), "{:.1f}"),
+                _number(_summary_mean(members, "covered_anchors_per_batch"), "{:.1f}"),
             ]
         )
         early.append(
@@ -71,6 +72,7 @@ def failure_mode_tables(runs: Sequence[Run]) -> dict[str, tuple[list[str], list[
                 _percent(_early(members)),
                 _number(_entry(members, "train/infonce_in_batch")),
                 _number(_entry(members, "train/infonce_mined")),
+                _number(_entry(members, "train/infonce_negative_cosim")),
                 _percent(_entry(members, "train/infonce_mined_mass")),
             ]
         )
@@ -83,7 +85,13 @@ def failure_mode_tables(runs: Sequence[Run]) -> dict[str, tuple[list[str], list[
         dilution.append([name, _number(unique, "{:.1f}"), _number(each, "{:.1f}"), _mined_candidates(members)])
     return {
         "Coverage asymmetry": (
-            ["run", "train anchors with hard negatives", "of a batch's anchors", "hard negatives each"],
+            [
+                "run",
+                "train anchors with hard negatives",
+                "of a batch's anchors",
+                "hard negatives each",
+                "covered anchors a batch, counted before training",
+            ],
             coverage,
         ),
         "Too hard too early": (
@@ -93,6 +101,7 @@ def failure_mode_tables(runs: Sequence[Run]) -> dict[str, tuple[list[str], list[
                 f"val/rank10, mean of the first {EARLY_EPOCHS} epochs",
                 "in-batch loss when mined ones enter",
                 "added by mined",
+                "their cosine with the body",
                 "softmax mass on mined",
             ],
             early,

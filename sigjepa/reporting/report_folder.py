@@ -11,6 +11,7 @@ from sigjepa.errors import SigjepaError
 from sigjepa.reporting import sections
 from sigjepa.reporting.ceilings import DIRECTIONS, ceiling_text, measure_ceiling
 from sigjepa.reporting.comparison import MAIN_METRIC, Comparison, compare
+from sigjepa.reporting.diagnoses import compare_remedies
 from sigjepa.reporting.evidence import Evidence, open_evidence, same_teacher
 from sigjepa.reporting.explorer import ExplorerData, FunctionText, Retrieval, explore
 from sigjepa.reporting.page import render_page
@@ -60,11 +61,13 @@ def report_markdown(
             plot_curves(written, figures / "curves", metric)
         return "\n".join(parts)
     comparison = compare(finished, baseline or finished[0].experiment, split=split)
+    remedies = compare_remedies(finished, split)
     draw_figures(finished, written, comparison, figures, metric)
     parts += [
         sections.conclusions_section(comparison),
         sections.runs_section(runs),
         sections.results_section(finished, comparison, published),
+        *([sections.diagnoses_section(remedies)] if remedies is not None else []),
         sections.curves_section(written, metric, epochs, published),
         sections.tests_section(comparison),
         ceiling_section(finished, split, evidence, figures),

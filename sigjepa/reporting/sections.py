@@ -8,6 +8,7 @@ from sigjepa.reporting.comparison import Comparison
 from sigjepa.reporting.conclusions import FINDING_HEADER, METRIC_LABELS, conclusions, finding_rows
 from sigjepa.reporting.configurations import configuration_differences
 from sigjepa.reporting.curves import curve_rows
+from sigjepa.reporting.diagnoses import diagnosis_rows, diagnosis_sentences
 from sigjepa.reporting.failure_modes import failure_mode_tables, health_table
 from sigjepa.reporting.published import MARK, METRICS, NOTE, published_results, published_summary
 from sigjepa.reporting.runs import FINISHED, Run, by_experiment, why_no_repetitions
@@ -70,6 +71,18 @@ def results_section(finished: Sequence[Run], comparison: Comparison, published: 
         else "There is no other experiment.",
         image("Differences on Rank@10 with their 95 % intervals", "differences") if comparison.experiments else "",
         published_table(finished, comparison.baseline) if published else "",
+    )
+
+
+def diagnoses_section(comparison: Comparison) -> str:
+    """Each diagnosed reason of Exp 2.1's failure, by what taking it away does."""
+    sentences = "\n".join(f"- {sentence}" for sentence in diagnosis_sentences(comparison))
+    return section(
+        "The four diagnoses",
+        f"Every remedy changes one thing of {comparison.baseline}, and is tested against it on {comparison.split}. "
+        "Holm runs over this table.",
+        sentences,
+        markdown_table(["reason", *FINDING_HEADER], diagnosis_rows(comparison)),
     )
 
 

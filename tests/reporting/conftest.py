@@ -44,6 +44,7 @@ def make_run(tmp_path):
                 row |= {"train/infonce_mined_weight": 1.0, "train/infonce_in_batch": 2.0, "train/infonce_mined": 0.5}
                 row |= {"train/infonce_mined_mass": 0.25, "train/infonce_covered_anchors": 0.4}
                 row |= {"train/infonce_unique_negatives": 30.0, "train/infonce_negatives_per_covered_anchor": 3.0}
+                row |= {"train/infonce_negative_cosim": 0.7}
                 row |= {"train/infonce_pairs_score0": 30.0, "train/infonce_pairs_score1": 10.0}
         write_rows(folder / "metrics.csv", rows)
         gauges = ("prediction_std", "target_std", "effective_rank", "target_effective_rank")
@@ -52,6 +53,7 @@ def make_run(tmp_path):
         summary |= {"experiment": experiment, "seed": seed, "status": "finished", "best_epoch": epochs - 1}
         summary |= {"stopped_epoch": epochs - 1, "temperature": 0.05, "first_loss": 4.2, "wall_seconds": 9.0}
         summary |= {"hard_negative_coverage": 0.4 if mined else 0.0, "hard_negatives_per_anchor": 3.0 if mined else 0.0}
+        summary |= {"covered_anchors_per_batch": 25.6} if mined else {}
         (folder / "summary.json").write_text(json.dumps(summary))
         keys = [f"{split}/{key}" for split in ("val", "test") for key in ("rank1", "rank5", "rank10", "mrr", "cosine")]
         baselines = {"random": dict.fromkeys(keys[:4] + keys[5:9], 0.1), "zero_shot": dict.fromkeys(keys, 0.6)}

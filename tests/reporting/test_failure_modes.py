@@ -17,11 +17,11 @@ def test_every_failure_mode_has_a_row_an_experiment(tables):
 
 
 def test_figures_are_means_over_the_epochs_with_mined_candidates(tables):
-    assert tables["Coverage asymmetry"][1][1] == ["exp2_1", "40.0 %", "40.0 %", "3.0"]
+    assert tables["Coverage asymmetry"][1][1] == ["exp2_1", "40.0 %", "40.0 %", "3.0", "25.6"]
     _, (without, mined) = tables["Too hard too early"]
     assert mined[1] == "4.20"
-    assert mined[3:] == ["2.00", "0.50", "25.0 %"]
-    assert without[3:] == ["—", "—", "—"]
+    assert mined[3:] == ["2.00", "0.50", "0.70", "25.0 %"]
+    assert without[3:] == ["—", "—", "—", "—"]
     assert tables["Ambiguous score_c = 1"][1][1] == ["exp2_1", "30.0", "10.0", "25.0 %"]
     assert tables["Union dilution"][1] == [["exp1_4", "—", "—", "none"], ["exp2_1", "30.0", "3.0", "union"]]
 
