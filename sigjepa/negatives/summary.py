@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sigjepa.negatives.filters import PairFilter
 from sigjepa.negatives.index_file import FILE_NAME
 
 Figures = Mapping[str, int | float]
@@ -32,6 +33,8 @@ def further_rows(statistics: Figures, metadata: Mapping[str, Any]) -> dict[str, 
         "Judge": str(metadata.get("judge") or "unknown"),
         "score_c≥2 pairs, masked as related": f"{statistics['related_pairs']:,}",
     }
+    if bounds := _further_bounds(metadata.get("filter") or {}):
+        rows["Further bounds"] = bounds
     if metadata.get("scores_known") is False:
         rows["Scores"] = "not in the file; every pair counts as score_c=1 in training"
     if unscored := metadata.get("unscored_pairs"):
@@ -53,6 +56,16 @@ def _filter(limits: Mapping[str, Any]) -> str:
     if limits.get("max_score_c") is not None:
         conditions.append(f"score_c ≤ {limits['max_score_c']}")
     return ", ".join([*conditions, "both IDs in training corpus"])
+
+
+def _further_bounds(limits: Mapping[str, Any]) -> str:
+    """Bounds of the filter that the published one does not have, where they are not at their defaults."""
+    defaults = PairFilter().settings()
+    return ", ".join(
+        f"{name}={value}"
+        for name, value in limits.items()
+        if name in defaults and name not in ("min_cosim", "max_score_c") and value != defaults[name]
+    )
 
 
 def _scored(pairs: int | float, metadata: Mapping[str, Any]) -> str:

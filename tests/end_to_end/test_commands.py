@@ -1,5 +1,6 @@
 """Single commands: preparing, mistakes, distribution, and a wheel used from elsewhere."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -15,7 +16,7 @@ QUICKEST = ("data=tiny", "trainer.max_epochs=1", "logger=none", "hydra.run.dir=r
 def test_prepare_reuses_what_is_there_and_prints_both_tables(run, tmp_path):
     done = run("prepare", "experiment=exp2_1", "data=tiny", cwd=tmp_path)
     assert "functions.parquet" not in done.stderr
-    for text in ("| split", "score_c=0 pairs", "structural (heuristic)", "artifacts:"):
+    for text in ("| split", "score_c=0 pairs", "structural (heuristic)", "covered anchors per batch", "artifacts:"):
         assert text in done.stdout
 
 
@@ -52,6 +53,29 @@ def test_a_run_that_fails_on_its_way_says_so_in_its_summary(run, tmp_path):
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["status"] == "failed"
     assert "data.body_states=true" in summary["error"]
+
+
+def test_negatives_are_scheduled_drawn_and_refreshed_by_overrides_alone(run, tmp_path):
+    """Everything that hard negatives can do, in one run; what the index lacks of it shows in the metrics."""
+    run(
+        "train",
+        *("experiment=hardneg_curriculum", "data=tiny", "trainer.max_epochs=4", "logger=none", "hydra.run.dir=run"),
+        *("schedule@loss.infonce.schedule=cosine", "loss.infonce.schedule.start_epoch=1"),
+        *("draw=annealed", "draw.related=1", "loss.infonce.related=positive", "loss.infonce.score_weights=[1,0.5]"),
+        *("negatives.max_score_c=1", "negatives.max_positive_share=0.99", "callbacks=refresh"),
+        "callbacks.refresh_negatives.every_n_epochs=2",
+        cwd=tmp_path,
+    )
+    with (tmp_path / "run" / "metrics.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    weights = [float(row["train/infonce_mined_weight"]) for row in rows]
+    assert weights == sorted(weights)
+    assert weights[0] == 0 < weights[1] < weights[2] < weights[3] < 1
+    assert float(rows[1]["train/infonce_positives"]) > 1
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["covered_anchors_per_batch"] > 0
+    refreshed = json.loads((tmp_path / "run" / "negatives" / "epoch_2" / "hard_negatives.meta.json").read_text())
+    assert refreshed["source"] == "the student's predictions after 2 epochs"
 
 
 def test_a_sweep_refuses_ddp(run, tmp_path):

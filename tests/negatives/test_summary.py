@@ -6,7 +6,7 @@ from published_index import FUNCTIONS, MODEL, PUBLISHED, SOURCE, published_pairs
 from sigjepa.negatives.filters import PairFilter
 from sigjepa.negatives.index import HardNegatives
 from sigjepa.negatives.index_file import FILE_NAME
-from sigjepa.negatives.summary import published_rows
+from sigjepa.negatives.summary import further_rows, published_rows
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +67,11 @@ def test_what_is_not_known_is_not_printed_as_if_it_were():
     assert rows["Model"] == rows["score_c=0 pairs"] == rows["score_c=1 pairs"] == "unknown"
     assert rows["Filter"] == "both IDs in training corpus"
     assert rows["File"] == f"`{FILE_NAME}`"
+
+
+def test_bounds_beyond_the_published_filter_stand_in_the_second_table():
+    metadata = {
+        "filter": {**PairFilter(min_cosim=0.6, max_rank=3, max_positive_share=0.95).settings(), "split": "train"}
+    }
+    assert further_rows({"related_pairs": 0}, metadata)["Further bounds"] == "max_positive_share=0.95, max_rank=3"
+    assert "Further bounds" not in further_rows({"related_pairs": 0}, {"filter": PairFilter().settings()})

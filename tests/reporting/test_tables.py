@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sigjepa.reporting.tables import OTHER_POOL, escape_cell, markdown_table, results_table, spread
+from sigjepa.reporting.tables import OTHER_POOL, escape_cell, figures_table, markdown_table, results_table, spread
 
 
 def cells(table):
@@ -52,3 +52,15 @@ def test_markdown_table_pads_columns():
 @pytest.mark.parametrize(("text", "cell"), [("a|b", "a\\|b"), ("two\nlines", "two lines")])
 def test_a_cell_can_not_leave_its_table(text, cell):
     assert escape_cell(text) == cell
+
+
+def test_figures_before_training_name_what_negatives_cover():
+    sizes = {"train_functions": 4200, "val_functions": 1200, "test_functions": 600}
+    without = figures_table(sizes)
+    assert "| train functions" in without
+    assert "4,200" in without
+    assert "covered" not in without
+    mined = {"hard_negative_coverage": 0.362, "hard_negatives_per_anchor": 2.94, "negatives_per_covered_anchor": 2.9}
+    text = figures_table(sizes | mined | {"covered_anchors_per_batch": 23.04, "unique_negatives_per_step": 63.2})
+    for figure in ("36.2%", "2.9 ", "23.0", "63.2"):
+        assert figure in text
