@@ -24,6 +24,7 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "too hard too early: loss of the first step": ("train/first_loss",),
         "too hard too early: in-batch loss": ("train/infonce_in_batch",),
         "too hard too early: loss added by mined candidates": ("train/infonce_mined",),
+        "too hard too early: cosine of negatives with the body": ("train/infonce_negative_cosim",),
         "too hard too early: softmax mass on mined candidates": ("train/infonce_mined_mass",),
         "ambiguous score_c = 1: pairs by score": ("train/infonce_pairs_score0", "train/infonce_pairs_score1"),
         "union dilution: unique rows appended a step": ("train/infonce_unique_negatives",),
