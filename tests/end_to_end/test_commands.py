@@ -85,10 +85,14 @@ def test_a_sweep_refuses_ddp(run, tmp_path):
 
 
 def test_two_processes_train_and_leave_one_run_directory(run, tmp_path):
-    run("train", *QUICKEST, "trainer=ddp_cpu", "experiment=exp2_1", cwd=tmp_path)
+    """Both take up the hard negatives that one of them refreshed."""
+    overrides = ("trainer=ddp_cpu", "experiment=exp2_1", "callbacks=refresh", "trainer.max_epochs=2")
+    done = run("train", *QUICKEST, *overrides, "callbacks.refresh_negatives.every_n_epochs=1", cwd=tmp_path)
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["status"] == "finished"
-    assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 2
+    assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 3
+    assert done.stdout.count("Hard negatives refreshed after 1 epochs") == 2
+    assert [folder.name for folder in (tmp_path / "run" / "negatives").iterdir()] == ["epoch_1"]
 
 
 def test_help_lists_the_groups(run, tmp_path):
