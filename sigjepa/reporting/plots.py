@@ -94,7 +94,7 @@ def plot_curves(
         for style, (name, level) in zip(STYLES, (levels or {}).items(), strict=False):
             axes.axhline(100 * level, color=GREY, linestyle=style, linewidth=1.2, label=name)
         axes.set(xlabel="epoch", ylabel=f"{metric} (%)")
-        axes.legend(fontsize=8)
+        figure.legend(loc="outside lower center", ncols=4, fontsize=8)  # beside the curves, however many there are
 
 
 def plot_gauges(runs: Sequence[Run], path: Path, gauges: Mapping[str, str]) -> None:
