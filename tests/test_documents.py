@@ -40,14 +40,16 @@ def test_the_readme_names_only_targets_that_the_makefile_has():
 
 
 def test_the_readme_quotes_the_committed_report():
-    """Sentences and the result table stand in the report as they do in the README."""
+    """Sentences, the result table and the differences stand in the report as they do in the README."""
     readme = (CHECKOUT / "README.md").read_text()
-    report = (CHECKOUT / "docs" / "results" / "four_experiments" / "report.md").read_text()
+    report = (CHECKOUT / "docs" / "results" / "remedies" / "report.md").read_text()
     quotes = re.findall(r"^> (.+)$", readme, re.MULTILINE)
-    assert len(quotes) == 3
+    assert len(quotes) == 3 + 5  # the main conclusions, and one on each diagnosis and on all of them together
     for quote in quotes:
         assert f"- {quote}\n" in report
-    rows = re.findall(r"^\| .*± .*$|^\| (?:BM25|teacher zero|random|mean body).*$", readme, re.MULTILINE)
-    assert len(rows) == 11
-    for row in rows:
+    results = re.findall(r"^\| .*± .*$|^\| (?:BM25|teacher zero|random|mean body).*$", readme, re.MULTILINE)
+    assert len(results) == 7 + 7
+    differences = re.findall(r"^\| \w+ +\| exp1_4 +\| Rank@10 .*$", readme, re.MULTILINE)
+    assert len(differences) == 6
+    for row in [*results, *differences]:
         assert row in report

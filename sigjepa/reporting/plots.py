@@ -94,7 +94,7 @@ def plot_curves(
         for style, (name, level) in zip(STYLES, (levels or {}).items(), strict=False):
             axes.axhline(100 * level, color=GREY, linestyle=style, linewidth=1.2, label=name)
         axes.set(xlabel="epoch", ylabel=f"{metric} (%)")
-        figure.legend(loc="outside lower center", ncols=4, fontsize=8)  # beside the curves, however many there are
+        figure.legend(loc="outside lower center", ncols=3, fontsize=8)  # beside the curves, however many there are
 
 
 def plot_gauges(runs: Sequence[Run], path: Path, gauges: Mapping[str, str]) -> None:
