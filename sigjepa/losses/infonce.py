@@ -134,19 +134,18 @@ class InfoNCE(nn.Module):
         mined_weight = self.schedule.value_at(progress.epoch) if self.mined_candidates != "none" else 0.0
         candidates = MINED_CANDIDATES[self.mined_candidates](batch) if mined_weight > 0 else in_batch_candidates(batch)
         log_weights = self._log_weights(candidates, mined_weight)
-        if self.related == "mask":
-            losses = info_nce(
-                prediction.pooled,
-                candidates.embeddings,
-                candidates.labels,
-                1 / self.temperature,
-                candidates.excluded,
-                log_weights,
-            )
-        else:
+        own_losses = losses = info_nce(
+            prediction.pooled,
+            candidates.embeddings,
+            candidates.labels,
+            1 / self.temperature,
+            candidates.excluded,
+            log_weights,
+        )
+        if self.related == "positive":
             extended = with_related(candidates, batch)
             positives = extended.related.scatter(1, extended.labels[:, None], True)
-            more = extended.embeddings.shape[0] - candidates.embeddings.shape[0]
+            more = len(extended.ids) - len(candidates.ids)
             losses = multi_positive_info_nce(
                 prediction.pooled,
                 extended.embeddings,
@@ -161,7 +160,7 @@ class InfoNCE(nn.Module):
         if self.related == "positive":
             logs["positives"] = positives.sum(dim=1).float().mean()
         if self.mined_candidates != "none":
-            logs |= {"mined_weight": mined_weight} | self._mined_logs(prediction, batch, candidates, log_weights)
+            logs |= {"mined_weight": mined_weight} | self._mined_logs(prediction, batch, candidates, own_losses)
         return LossTerm(value, logs)
 
     def _log_weights(self, candidates: Candidates, mined_weight: float) -> Tensor:
@@ -174,18 +173,10 @@ class InfoNCE(nn.Module):
 
     @torch.no_grad()
     def _mined_logs(
-        self, prediction: Prediction, batch: Batch, candidates: Candidates, log_weights: Tensor
+        self, prediction: Prediction, batch: Batch, candidates: Candidates, losses: Tensor
     ) -> dict[str, Tensor | float]:
         """The figures behind the four failure modes of Exp 2.1, with the own body as the one positive."""
         n = candidates.in_batch
-        losses = info_nce(
-            prediction.pooled,
-            candidates.embeddings,
-            candidates.labels,
-            1 / self.temperature,
-            candidates.excluded,
-            log_weights,
-        )
         in_batch_losses = info_nce(
             prediction.pooled,
             candidates.embeddings[:n],
