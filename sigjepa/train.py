@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -24,6 +23,7 @@ from sigjepa.losses.infonce import InfoNCE
 from sigjepa.reporting.plots import plot_curves
 from sigjepa.reporting.runs import Run, read_run
 from sigjepa.reporting.tables import figures_table, results_table
+from sigjepa.training.checkpoint_io import read_checkpoint
 from sigjepa.training.loggers import finished
 from sigjepa.training.module import SigJepaModule
 from sigjepa.training.provenance import provenance
@@ -89,7 +89,8 @@ def evaluate_best(
     if not isinstance(checkpoint, ModelCheckpoint) or not checkpoint.best_model_path:
         raise SigjepaError("No best checkpoint was written: keep callbacks.best_checkpoint (a ModelCheckpoint).")
     path = checkpoint.best_model_path
-    stopped_epoch = trainer.current_epoch - 1
+    # not trainer.current_epoch: that is one less when training was resumed after its end
+    stopped_epoch = trainer.fit_loop.epoch_progress.current.processed - 1  # type: ignore[attr-defined]
     loggers, trainer.loggers = trainer.loggers, []  # their curves have this point already
     (val,) = trainer.validate(module, datamodule=datamodule, ckpt_path=path, verbose=False)
     trainer.loggers = loggers
@@ -98,7 +99,7 @@ def evaluate_best(
     return {
         **val,
         **test,
-        "best_epoch": torch.load(path, map_location="cpu", weights_only=True)["epoch"],
+        "best_epoch": read_checkpoint(Path(path))["epoch"],
         "stopped_epoch": stopped_epoch,
         "temperature": temperatures[0] if temperatures else float("nan"),
         "first_loss": module.first_loss.item(),

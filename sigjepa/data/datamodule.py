@@ -2,12 +2,14 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
@@ -16,6 +18,7 @@ from sigjepa.corpus.store import Corpus, CorpusRecipe
 from sigjepa.data.batch import Batch
 from sigjepa.data.coverage import batch_coverage
 from sigjepa.data.dataset import FunctionBatches, share_identical_bodies
+from sigjepa.data.loader import EpochPosition, ResumableLoader
 from sigjepa.data.sampler import BatchRequest, LengthBucketSampler, SequentialSampler
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.contract import HardNegativesRecipe
@@ -117,6 +120,7 @@ class FunctionDataModule(LightningDataModule):
         self.num_workers = num_workers
         self.seed = seed
         self.body_pooled: Tensor | None = None
+        self.position = EpochPosition()
         self._artifacts: Artifacts | None = None
 
     def prepare_data(self) -> None:
@@ -156,7 +160,12 @@ class FunctionDataModule(LightningDataModule):
         assert self.body_pooled is not None, "setup() has not run"
         return self.body_pooled
 
-    def _loader(self, sampler: Sampler[BatchRequest], hard_negatives: HardNegatives | None) -> DataLoader[Batch]:
+    def _loader(
+        self,
+        loader: Callable[..., DataLoader[Batch]],
+        sampler: Sampler[BatchRequest],
+        hard_negatives: HardNegatives | None,
+    ) -> DataLoader[Batch]:
         dataset = FunctionBatches(
             self.artifacts().shards,
             self.targets,
@@ -166,12 +175,13 @@ class FunctionDataModule(LightningDataModule):
             self.max_body_states,
         )
         # batch_size=None: the sampler yields whole batches of ids and the dataset answers each with one Batch
-        return DataLoader(
+        return loader(
             dataset,
             sampler=sampler,
             batch_size=None,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
+            generator=torch.Generator(),  # its own: to begin an epoch must not disturb what dropout draws
         )
 
     def train_sampler(self) -> LengthBucketSampler:
@@ -204,7 +214,8 @@ class FunctionDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches of `train_sampler`, with the hard negatives of their anchors."""
-        return self._loader(self.train_sampler(), self.artifacts().hard_negatives)
+        loader = partial(ResumableLoader, position=self.position)
+        return self._loader(loader, self.train_sampler(), self.artifacts().hard_negatives)
 
     def use_negatives(self, hard_negatives: HardNegatives) -> None:
         """Serve these hard negatives from the next loader on."""
@@ -215,7 +226,7 @@ class FunctionDataModule(LightningDataModule):
         data = self.artifacts()
         ids = data.corpus.ids(split)
         sampler = SequentialSampler(ids, data.shards.signature_lengths[ids], self.eval_batch_size)
-        return self._loader(sampler, None)
+        return self._loader(DataLoader, sampler, None)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Every function of the val split once."""

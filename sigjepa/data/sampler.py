@@ -48,6 +48,7 @@ class LengthBucketSampler(Sampler[BatchRequest]):
         self.rank = rank
         self.world_size = world_size
         self.epoch = 0
+        self.first = 0  # batches of an epoch that are left out: they were served before an interruption
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order is drawn next; Lightning calls it."""
@@ -67,7 +68,8 @@ class LengthBucketSampler(Sampler[BatchRequest]):
             positions = np.concatenate(bucket)
             by_length = positions[np.argsort(self.lengths[positions], kind="stable")]
             ordered.extend(np.split(by_length, np.cumsum([len(batch) for batch in bucket])[:-1]))
-        for position, index in enumerate(generator.permutation(len(ordered))):
+        order = generator.permutation(len(ordered))
+        for position, index in enumerate(order[self.first :], start=self.first):
             ids = self.ids[ordered[index][self.rank :: self.world_size]]
             yield BatchRequest(ids, self.epoch * len(self) + position, self.epoch + position / len(self))
 

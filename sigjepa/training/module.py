@@ -15,6 +15,7 @@ from sigjepa.evaluation.health import health_metrics
 from sigjepa.evaluation.ranks import mean_cosine, pool_ranks
 from sigjepa.losses.contract import Loss, Progress
 from sigjepa.models.prediction import Prediction
+from sigjepa.training.epoch_means import EpochMeans
 from sigjepa.training.optimizer import parameter_groups
 from sigjepa.training.run_directory import Evaluated
 
@@ -47,6 +48,7 @@ class SigJepaModule(LightningModule):
         self.make_optimizer = optimizer
         self.make_scheduler = scheduler
         self.register_buffer("first_loss", torch.tensor(float("nan")))
+        self.epoch_means = EpochMeans()
         self.evaluated: dict[str, Evaluated] = {}
         self._collected: list[tuple[Tensor, Tensor, Tensor]] = []
 
@@ -79,14 +81,28 @@ class SigJepaModule(LightningModule):
         self.log("train/step_loss", total, prog_bar=True, on_step=True, on_epoch=False, batch_size=len(batch))
         logs["train/loss"] = total.detach()
         logs["train/first_loss"] = self.first_loss  # where hard negatives from step 0 show first
-        self.log_dict(logs, on_step=False, on_epoch=True, batch_size=len(batch), sync_dist=True)
+        self.epoch_means.add({name: float(value) for name, value in logs.items()}, weight=len(batch))
         return total
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Log the norm of the whole gradient before it is clipped, mean over the epoch's steps."""
         gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
         norm = nn.utils.get_total_norm(gradients)
-        self.log("train/gradient_norm", norm, on_step=False, on_epoch=True, batch_size=1)
+        self.epoch_means.add({"train/gradient_norm": float(norm)})
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Log the epoch's means with its last step."""
+        steps_done = self.global_step == self.trainer.max_steps
+        if batch_idx + 1 == self.trainer.num_training_batches or steps_done:
+            self.log_dict(self.epoch_means.take(), on_step=False, on_epoch=True, batch_size=1)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the sums of an epoch that goes on."""
+        checkpoint["epoch_means"] = self.epoch_means.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up the sums of the epoch that is continued."""
+        self.epoch_means.load_state_dict(checkpoint.get("epoch_means", {}))
 
     def _collect(self, batch: Batch) -> None:
         self._collected.append((batch.ids, self(batch).pooled.float(), batch.body_pooled))

@@ -1,0 +1,43 @@
+"""Checkpoints on disk: written whole or not at all, and read without running anything that is in them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.io import TorchCheckpointIO
+
+from sigjepa.artifacts import atomic_path
+from sigjepa.errors import SigjepaError
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint beside its name and renames it: a process killed while it writes leaves the earlier one.
+
+    Lightning's own writes to a temporary folder that may lie on another disk, from where nothing moves atomically.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write `checkpoint` to `path`, atomically."""
+        with atomic_path(Path(path)) as temporary:
+            torch.save(checkpoint, temporary)
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Callable | None = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """What is at `path`: tensors and plain values alone, whatever `weights_only` says."""
+        return read_checkpoint(Path(path))
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint's tensors and plain values, on the CPU; raises SigjepaError naming a file that holds anything else.
+
+    Nothing is unpickled but weights: a checkpoint may come from anywhere.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise SigjepaError(f"{path} does not exist; train again, with resume=never.") from None
+    except Exception as error:  # noqa: BLE001 - torch raises whatever the damaged bytes lead to
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise SigjepaError(f"{path} is no readable checkpoint ({reason}); delete it to begin this run anew.") from None
