@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +64,31 @@ def read_json(path: Path) -> Any:
         raise SigjepaError(f"{path} is not valid JSON ({error}); delete its folder and prepare it again.") from None
 
 
+class NotBuiltError(SigjepaError):
+    """An artifact is missing, and building was refused."""
+
+
+_refused: ContextVar[bool] = ContextVar("building is refused", default=False)
+
+
+@contextmanager
+def building_refused() -> Iterator[None]:
+    """Open artifacts only: a missing one raises NotBuiltError instead of being built."""
+    token = _refused.set(True)
+    try:
+        yield
+    finally:
+        _refused.reset(token)
+
+
 @contextmanager
 def artifact_lock(folder: Path) -> Iterator[None]:
-    """Hold the lock of an artifact folder, so that parallel jobs that share a cold cache build it once."""
+    """Hold the lock of an artifact folder, so that parallel jobs that share a cold cache build it once.
+
+    Raises NotBuiltError where `building_refused` holds.
+    """
+    if _refused.get():
+        raise NotBuiltError(f"{folder} does not exist; `python -m sigjepa.prepare` builds it.")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         yield

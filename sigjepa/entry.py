@@ -4,11 +4,13 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -44,12 +46,25 @@ def run_group(mode: RunMode, sweep_dir: str, name: str) -> str:
     return Path(sweep_dir).name if mode == RunMode.MULTIRUN else name
 
 
+def resume_by_default() -> str:
+    """Whether a job goes on with what it finds in its folder: in a sweep, unless it is told not to."""
+    sweeps = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+    return "auto" if sweeps else "never"
+
+
+OmegaConf.register_new_resolver("resume_by_default", resume_by_default, replace=True)
 OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
 OmegaConf.register_new_resolver("choose", choose, replace=True)
 OmegaConf.register_new_resolver("run_group", run_group, replace=True)
 
 
-def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+Around = Callable[[str, Sequence[str]], AbstractContextManager[list[str]]]
+"""What is done around a command: takes the config's name and the arguments, and gives the arguments to use."""
+
+
+def entry_point(
+    config_name: str, around: Around | None = None
+) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Make a Hydra command of a function of the composed config; a user's mistake exits with 1 and one message."""
 
     def decorate(run: Callable[[DictConfig], Any]) -> Callable[[], None]:
@@ -59,7 +74,8 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
             os.environ["HYDRA_FULL_ERROR"] = "1"  # raise to here instead of printing and exiting inside Hydra
             sys.argv[1:] = [quote_path(argument) for argument in sys.argv[1:]]
             try:
-                command()
+                with around(config_name, sys.argv[1:]) if around else nullcontext(sys.argv[1:]) as sys.argv[1:]:
+                    command()
             except SigjepaError as error:
                 sys.exit(f"sigjepa: {error}")
             except (HydraException, OmegaConfBaseException) as error:

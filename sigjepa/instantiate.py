@@ -17,7 +17,7 @@ HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}
 
 
 RUN_KEYS = (
-    *("name", "seed", "allowed_targets", "size", "paths", "baseline"),
+    *("name", "seed", "resume", "allowed_targets", "size", "paths", "baseline"),
     *("corpus", "teacher", "judge", "negatives", "draw", "data"),
     *("model", "loss", "optimizer", "scheduler", "trainer", "callbacks", "logger"),
 )

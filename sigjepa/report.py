@@ -39,7 +39,7 @@ def report(config: DictConfig) -> None:
             seen = state
             runs = find_runs(folders)
             write_once(runs, resolved)
-            if not watch or all(run.status in (FINISHED, "failed") for run in runs):
+            if not watch or all(run.status in (FINISHED, "failed", "interrupted") for run in runs):
                 return
         time.sleep(seconds)
 

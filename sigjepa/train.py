@@ -2,13 +2,13 @@
 
 import logging
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import lightning
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
@@ -19,15 +19,32 @@ from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.baselines import measure_baselines
 from sigjepa.evaluation.pools import read_pools
 from sigjepa.instantiate import RUN_KEYS, check_keys, instantiate, plain
-from sigjepa.losses.infonce import InfoNCE
 from sigjepa.reporting.plots import plot_curves
 from sigjepa.reporting.runs import Run, read_run
 from sigjepa.reporting.tables import figures_table, results_table
-from sigjepa.training.checkpoint_io import read_checkpoint
+from sigjepa.training.job import (
+    Start,
+    begin_job,
+    check_resume,
+    earlier_job,
+    is_first_process,
+    job_settings,
+    joined_job,
+    run_lock,
+)
 from sigjepa.training.loggers import finished
 from sigjepa.training.module import SigJepaModule
 from sigjepa.training.provenance import provenance
-from sigjepa.training.run_directory import recorded_status, write_baselines, write_evaluated, write_summary
+from sigjepa.training.resume import ResumeCheckpoint
+from sigjepa.training.run_directory import (
+    FINISHED,
+    recorded_status,
+    write_baselines,
+    write_evaluated,
+    write_summary,
+)
+from sigjepa.training.selection import evaluate_best
+from sigjepa.training.sweep_jobs import continued
 from sigjepa.training.wandb_records import log_images, log_tables, result_rows, statistic_rows
 
 log = logging.getLogger(__name__)
@@ -35,75 +52,72 @@ log = logging.getLogger(__name__)
 
 def train(config: DictConfig) -> float:
     """One run from a composed config; fills its run directory and returns the best val/rank10."""
-    started = time.perf_counter()
     resolved = plain(config)
     check_keys(resolved, RUN_KEYS)
+    check_resume(resolved["resume"])
     refuse_distributed_sweep(resolved["trainer"].get("strategy", "auto"))
     run_dir = Path(resolved["paths"]["run_dir"])
-    allowed = resolved["allowed_targets"]
+    summary = run_dir / "summary.json"
     facts: dict[str, Any] = {"experiment": resolved["name"], "seed": resolved["seed"]}
-    with recorded_status(run_dir / "summary.json", facts):
-        datamodule: FunctionDataModule = instantiate(config.data, allowed)
-        datamodule.prepare_data()
-        datamodule.setup("fit")
-        data = datamodule.artifacts()
-        facts |= datamodule.figures()
-        log.info("\n%s", figures_table(facts))
-        # only now: building an artifact may draw random numbers, opening it does not
-        lightning.seed_everything(resolved["seed"], workers=True, verbose=False)
-        module = SigJepaModule(
-            model=instantiate(config.model, allowed, teacher_dim=datamodule.teacher.dim),
-            losses=instantiate(config.loss, allowed),
-            optimizer=instantiate(config.optimizer, allowed),
-            scheduler=instantiate(config.scheduler, allowed),
-            hyperparameters=resolved,
-        )
-        facts["parameters"] = sum(parameter.numel() for parameter in module.model.parameters())
-        callbacks = list(instantiate(config.callbacks, allowed).values())
-        with finished(list((instantiate(config.logger, allowed) or {}).values())) as loggers:
-            trainer: lightning.Trainer = instantiate(config.trainer, allowed, callbacks=callbacks, logger=loggers)
-            if trainer.is_global_zero:
-                mined = data.hard_negatives.summary_rows() if data.hard_negatives is not None else None
-                facts_of_origin = provenance(resolved, resolved["seed"], data.hashes(), datamodule.data_dir, mined)
-                write_json(run_dir / "provenance.json", facts_of_origin)
-                pools = read_pools(data.corpus, data.shards.signature_pooled, datamodule.targets)
-                write_baselines(run_dir, measure_baselines(resolved["baseline"], pools))
-                log_tables(loggers, {"hard_negatives": statistic_rows(mined or {})})
-            trainer.fit(module, datamodule=datamodule)
-            metrics = evaluate_best(trainer, module, datamodule)
-            facts |= metrics | {"wall_seconds": round(time.perf_counter() - started, 1)}
-            if trainer.is_global_zero:
-                write_evaluated(run_dir, module.evaluated)
-                write_summary(run_dir / "summary.json", facts | {"status": "finished"})
-                run = read_run(run_dir)
-                print(results_table([run]), f"\nrun directory: {run_dir}", flush=True)
-                log_results(loggers, run)
+    first = is_first_process()
+    with run_lock(run_dir) if first else nullcontext():
+        settings = job_settings(config)
+        earlier = earlier_job(run_dir, settings, resolved["resume"])
+        # what an earlier job has recorded stays until it is known whether this one goes on with it
+        with recorded_status(summary, facts) if earlier is None else nullcontext():
+            datamodule: FunctionDataModule = instantiate(config.data, resolved["allowed_targets"])
+            datamodule.prepare_data()
+            datamodule.setup("fit")
+            artifacts = datamodule.artifacts().hashes()
+        start = begin_job(run_dir, settings, artifacts, earlier) if first else joined_job(run_dir)
+        if start.finished:
+            log.info("%s is finished: nothing to do. resume=never trains it anew.", run_dir)
+            return read_run(run_dir).figure("val/rank10")
+        with recorded_status(summary, facts):
+            return fit_and_test(config, resolved, datamodule, start, facts)
+
+
+def fit_and_test(
+    config: DictConfig, resolved: dict[str, Any], datamodule: FunctionDataModule, start: Start, facts: dict[str, Any]
+) -> float:
+    """Train from `start`, select on val, test once, and write what the run directory holds; the best val/rank10."""
+    started = time.perf_counter()
+    run_dir = Path(resolved["paths"]["run_dir"])
+    allowed = resolved["allowed_targets"]
+    data = datamodule.artifacts()
+    facts |= datamodule.figures()
+    log.info("\n%s", figures_table(facts))
+    # only now: building an artifact may draw random numbers, opening it does not
+    lightning.seed_everything(resolved["seed"], workers=True, verbose=False)
+    module = SigJepaModule(
+        model=instantiate(config.model, allowed, teacher_dim=datamodule.teacher.dim),
+        losses=instantiate(config.loss, allowed),
+        optimizer=instantiate(config.optimizer, allowed),
+        scheduler=instantiate(config.scheduler, allowed),
+        hyperparameters=resolved,
+    )
+    facts["parameters"] = sum(parameter.numel() for parameter in module.model.parameters())
+    callbacks = list(instantiate(config.callbacks, allowed).values())
+    with finished(list((instantiate(config.logger, allowed) or {}).values())) as loggers:
+        trainer: lightning.Trainer = instantiate(config.trainer, allowed, callbacks=callbacks, logger=loggers)
+        if trainer.is_global_zero:
+            mined = data.hard_negatives.summary_rows() if data.hard_negatives is not None else None
+            origin = provenance(resolved, resolved["seed"], data.hashes(), datamodule.data_dir, mined)
+            write_json(run_dir / "provenance.json", origin)
+            pools = read_pools(data.corpus, data.shards.signature_pooled, datamodule.targets)
+            write_baselines(run_dir, measure_baselines(resolved["baseline"], pools))
+            log_tables(loggers, {"hard_negatives": statistic_rows(mined or {})})
+        trainer.fit(module, datamodule=datamodule, ckpt_path=start.checkpoint, weights_only=True)
+        metrics = evaluate_best(trainer, module, datamodule)
+        earlier_seconds = sum(one.earlier_seconds for one in callbacks if isinstance(one, ResumeCheckpoint))
+        facts |= metrics | {"wall_seconds": round(earlier_seconds + time.perf_counter() - started, 1)}
+        if trainer.is_global_zero:
+            write_evaluated(run_dir, module.evaluated)
+            write_summary(run_dir / "summary.json", facts | {"status": FINISHED})
+            run = read_run(run_dir)
+            print(results_table([run]), f"\nrun directory: {run_dir}", flush=True)
+            log_results(loggers, run)
     return metrics["val/rank10"]
-
-
-def evaluate_best(
-    trainer: lightning.Trainer, module: SigJepaModule, datamodule: FunctionDataModule
-) -> dict[str, float]:
-    """Validate and then test, once, the checkpoint that was best on val; flat metrics, its epoch and temperature."""
-    checkpoint = trainer.checkpoint_callback
-    if not isinstance(checkpoint, ModelCheckpoint) or not checkpoint.best_model_path:
-        raise SigjepaError("No best checkpoint was written: keep callbacks.best_checkpoint (a ModelCheckpoint).")
-    path = checkpoint.best_model_path
-    # not trainer.current_epoch: that is one less when training was resumed after its end
-    stopped_epoch = trainer.fit_loop.epoch_progress.current.processed - 1  # type: ignore[attr-defined]
-    loggers, trainer.loggers = trainer.loggers, []  # their curves have this point already
-    (val,) = trainer.validate(module, datamodule=datamodule, ckpt_path=path, verbose=False)
-    trainer.loggers = loggers
-    (test,) = trainer.test(module, datamodule=datamodule, ckpt_path=path, verbose=False)
-    temperatures = [loss.temperature.item() for loss in module.losses.values() if isinstance(loss, InfoNCE)]
-    return {
-        **val,
-        **test,
-        "best_epoch": read_checkpoint(Path(path))["epoch"],
-        "stopped_epoch": stopped_epoch,
-        "temperature": temperatures[0] if temperatures else float("nan"),
-        "first_loss": module.first_loss.item(),
-    }
 
 
 def log_results(loggers: list[Logger], run: Run) -> None:
@@ -123,7 +137,7 @@ def refuse_distributed_sweep(strategy: str) -> None:
         )
 
 
-main = entry_point("train")(train)
+main = entry_point("train", around=continued)(train)
 
 if __name__ == "__main__":
     main()

@@ -14,6 +14,7 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
+from sigjepa.artifacts import NotBuiltError, building_refused
 from sigjepa.corpus.store import Corpus, CorpusRecipe
 from sigjepa.data.batch import Batch
 from sigjepa.data.coverage import batch_coverage
@@ -140,6 +141,21 @@ class FunctionDataModule(LightningDataModule):
                     hard_negatives = self.negatives_recipe.prepare(corpus, shards, self.data_dir)
             self._artifacts = Artifacts(corpus, shards, hard_negatives)
         return self._artifacts
+
+    def missing_artifacts(self) -> list[str]:
+        """What `prepare_data` would have to build: the first artifact that is missing, and all that depend on it."""
+        stages = ["corpus", "teacher shards", *(["hard negatives"] if self.negatives_recipe is not None else [])]
+        with building_refused():
+            try:
+                corpus = self.corpus_recipe.prepare(self.data_dir)
+                stages.pop(0)
+                shards = embed_corpus(corpus, self.teacher, self.data_dir, body_states=self.body_states)
+                stages.pop(0)
+                if self.negatives_recipe is not None:
+                    self.negatives_recipe.prepare(corpus, shards, self.data_dir)
+            except NotBuiltError:
+                return stages
+        return []
 
     def setup(self, stage: str) -> None:
         """Open the artifacts; raises SigjepaError when val or test is too small for Rank@10."""

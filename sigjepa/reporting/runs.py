@@ -16,8 +16,8 @@ from sigjepa.artifacts import read_json
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.ranks import Ranks
 from sigjepa.reporting.sweeps import is_training, overrides_of, planned_jobs
+from sigjepa.training.run_directory import FINISHED
 
-FINISHED = "finished"
 ROOTS = (Path("multirun"), Path("outputs"))
 """Where runs land."""
 
@@ -26,9 +26,9 @@ ROOTS = (Path("multirun"), Path("outputs"))
 class Run:
     """A run directory and what its files hold.
 
-    status: `finished`, `running` or `failed` as its `summary.json` says, `missing` without one, or `not started` for
-    a job of a sweep that has no folder yet. reason: why it is not finished. Every file is read when it is asked for
-    and raises SigjepaError naming it when it can't be read.
+    status: `finished`, `running`, `interrupted` or `failed` as its `summary.json` says, `missing` without one, or
+    `not started` for a job of a sweep that has no folder yet. reason: why it is not finished. Every file is read when
+    it is asked for and raises SigjepaError naming it when it can't be read.
     """
 
     folder: Path
@@ -115,7 +115,8 @@ def read_run(folder: Path) -> Run:
         return Run(folder, overrides_of(folder), "missing", "it has no summary.json: it never began, or lost it")
     summary = read_json(path)
     status = str(summary.get("status", "missing"))
-    reason = {"failed": str(summary.get("error", "no reason recorded")), "running": "still running, or was killed"}
+    error = str(summary.get("error", "no reason recorded"))
+    reason = {"failed": error, "interrupted": error, "running": "still running, or was killed"}
     return Run(folder, summary, status, reason.get(status, ""))
 
 

@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from sigjepa.artifacts import atomic_path, write_json
+from sigjepa.artifacts import atomic_path, read_json, write_json
 from sigjepa.evaluation.baselines import Baseline
 from sigjepa.evaluation.ranks import Ranks
+
+FINISHED = "finished"
+INTERRUPTIONS = (KeyboardInterrupt, SystemExit, OSError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -64,12 +67,22 @@ def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
         temporary.write_text(json.dumps(clean, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def read_status(run_dir: Path) -> str | None:
+    """`finished`, `running`, `interrupted` or `failed`; None without a summary."""
+    path = run_dir / "summary.json"
+    return str(read_json(path).get("status")) if path.exists() else None
+
+
 @contextmanager
 def recorded_status(path: Path, facts: Mapping[str, Any]) -> Iterator[None]:
-    """Keep `summary.json` honest while a run goes on: `running` now, `failed` with the reason if it raises."""
+    """Keep `summary.json` honest while a run goes on: `running` now, and what ended it, with the reason, if it raises.
+
+    It `failed` when the same words would fail again; what a person, a scheduler or the machine did `interrupted` it.
+    """
     write_summary(path, {**facts, "status": "running"})
     try:
         yield
     except BaseException as error:
-        write_summary(path, {**facts, "status": "failed", "error": f"{type(error).__name__}: {error}"})
+        status = "interrupted" if isinstance(error, INTERRUPTIONS) else "failed"
+        write_summary(path, {**facts, "status": status, "error": f"{type(error).__name__}: {error}"})
         raise

@@ -1,0 +1,90 @@
+"""Every reliability measurement, one after the other within a time limit, and the page that shows their records.
+
+    python benchmarks/reliability/torture.py                  # 30 minutes on 2 cores, writes docs/reliability.md
+    python benchmarks/reliability/torture.py --only sweeps    # one of them; the page keeps the other records
+
+A measurement that fails is named on the page, and so is every case that was not survived; either makes this fail.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from record import RESULTS
+
+from sigjepa.artifacts import atomic_path
+from sigjepa.progress import progress
+from sigjepa.reporting.tables import markdown_table
+from sigjepa.training.provenance import git_state
+
+HERE = Path(__file__).resolve().parent
+SHARES = {"interruption": 0.28, "sweeps": 0.16, "corruption": 0.14, "distribution": 0.16, "fuzzing": 0.26}
+"""Measurements, each a file beside this one, and what share of the time each may take."""
+HEAD = """# Reliability
+
+What was done to sigjepa and what came of it. `make torture` measures all of this and writes this page; nothing here was
+written by hand. A case that was not survived stays in its table and is counted as lost."""
+
+
+def measure(name: str, seconds: float, seed: int) -> str:
+    """Run one measurement; the reason when it fails, or an empty text."""
+    record = RESULTS / f"{name}.json"
+    record.unlink(missing_ok=True)
+    command = [sys.executable, str(HERE / f"{name}.py"), "--seconds", f"{seconds:.0f}", "--seed", str(seed)]
+    done = subprocess.run(command, check=False, stderr=subprocess.PIPE, text=True, errors="replace")
+    if done.returncode or not record.exists():
+        return f"`{name}` ended with {done.returncode}: {(done.stderr.strip().splitlines() or ['no message'])[-1]}"
+    return ""
+
+
+def page(records: Sequence[dict[str, Any]], failures: Sequence[str]) -> str:
+    """The page as Markdown."""
+    git = git_state(HERE.parents[1])
+    code = f"commit `{git['sha'][:12]}`{' with changes that are not committed' if git['dirty'] else ''}"
+    minutes = sum(record["seconds"] for record in records) / 60
+    parts = [
+        HEAD,
+        f"{date.today().isoformat()}, {code}, {os.cpu_count()} cores, {minutes:.0f} minutes in all. "
+        f"Lost: {sum(record['lost'] for record in records)}.",
+    ]
+    for record in records:
+        parts.append(f"## {record['title']}\n\n{markdown_table(record['columns'], record['rows'])}")
+        parts += record["notes"]
+        parts.append(f"Lost: {record['lost']}. {record['seconds']:.0f} s.")
+    if failures:
+        parts.append("## Not measured\n\n" + "\n".join(f"- {failure}" for failure in failures))
+    return "\n\n".join(parts) + "\n"
+
+
+def main() -> None:
+    """Measure, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=28.0, help="for all together (default 28)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", choices=SHARES, nargs="+", default=list(SHARES))
+    parser.add_argument("--output", type=Path, default=Path("docs/reliability.md"))
+    arguments = parser.parse_args()
+    started = time.perf_counter()
+    reasons = [
+        measure(name, 60 * arguments.minutes * SHARES[name], arguments.seed)
+        for name in progress(arguments.only, "torture", total=len(arguments.only), unit="measurement")
+    ]
+    failures = [reason for reason in reasons if reason]
+    kept = [RESULTS / f"{name}.json" for name in SHARES]
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in kept if path.exists()]
+    with atomic_path(arguments.output) as temporary:
+        temporary.write_text(page(records, failures), encoding="utf-8")
+    lost = sum(record["lost"] for record in records)
+    print(f"\n{arguments.output}: {lost} lost, {len(failures)} not measured, {time.perf_counter() - started:.0f} s")
+    sys.exit(bool(lost or failures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""Selection on val, and the one look at test."""
+
+from pathlib import Path
+
+import lightning
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from sigjepa.data.datamodule import FunctionDataModule
+from sigjepa.errors import SigjepaError
+from sigjepa.losses.infonce import InfoNCE
+from sigjepa.training.checkpoint_io import read_checkpoint
+from sigjepa.training.module import SigJepaModule
+
+
+def evaluate_best(
+    trainer: lightning.Trainer, module: SigJepaModule, datamodule: FunctionDataModule
+) -> dict[str, float]:
+    """Validate and then test, once, the checkpoint that was best on val; flat metrics, its epoch and temperature."""
+    checkpoint = trainer.checkpoint_callback
+    if not isinstance(checkpoint, ModelCheckpoint) or not checkpoint.best_model_path:
+        raise SigjepaError("No best checkpoint was written: keep callbacks.best_checkpoint (a ModelCheckpoint).")
+    path = checkpoint.best_model_path
+    # not trainer.current_epoch: that is one less when training was resumed after its end
+    stopped_epoch = trainer.fit_loop.epoch_progress.current.processed - 1  # type: ignore[attr-defined]
+    loggers, trainer.loggers = trainer.loggers, []  # their curves have this point already
+    (val,) = trainer.validate(module, datamodule=datamodule, ckpt_path=path, weights_only=True, verbose=False)
+    trainer.loggers = loggers
+    (test,) = trainer.test(module, datamodule=datamodule, ckpt_path=path, weights_only=True, verbose=False)
+    temperatures = [loss.temperature.item() for loss in module.losses.values() if isinstance(loss, InfoNCE)]
+    return {
+        **val,
+        **test,
+        "best_epoch": read_checkpoint(Path(path))["epoch"],
+        "stopped_epoch": stopped_epoch,
+        "temperature": temperatures[0] if temperatures else float("nan"),
+        "first_loss": module.first_loss.item(),
+    }

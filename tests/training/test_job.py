@@ -1,0 +1,171 @@
+import json
+import os
+import subprocess
+import sys
+
+import hydra
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sigjepa.entry import config_directory
+from sigjepa.errors import SigjepaError
+from sigjepa.training.job import (
+    JOB_FILE,
+    LAST_CHECKPOINT,
+    Start,
+    begin_job,
+    check_resume,
+    earlier_job,
+    job_key,
+    job_settings,
+    joined_job,
+    run_lock,
+)
+from sigjepa.training.run_directory import recorded_status, write_summary
+
+SETTINGS = {"seed": 0, "model": {"dropout": 0.1, "layers": [1, 2]}}
+ARTIFACTS = {"corpus_hash": "abc", "negatives": None}
+
+
+def compose(*overrides):
+    with hydra.initialize_config_dir(str(config_directory()), version_base="1.3"):
+        return hydra.compose("train", list(overrides))
+
+
+def begun(folder, status="running", checkpoint=False):
+    """A folder in which a job was begun, and came so far."""
+    begin_job(folder, SETTINGS, ARTIFACTS, earlier_job(folder, SETTINGS, "auto"))
+    write_summary(folder / "summary.json", {"status": status})
+    if checkpoint:
+        (folder / LAST_CHECKPOINT).parent.mkdir()
+        (folder / LAST_CHECKPOINT).touch()
+    return folder
+
+
+def again(folder, resume="auto", settings=SETTINGS, artifacts=ARTIFACTS):
+    return begin_job(folder, settings, artifacts, earlier_job(folder, settings, resume))
+
+
+def test_settings_tell_what_is_asked_for_not_where_nor_by_which_process(tmp_path):
+    ours = job_settings(compose("seed=3", f"paths.data_dir={tmp_path}", "paths.run_dir=here", "resume=auto"))
+    theirs = job_settings(compose("paths.run_dir=there", "seed=3"))  # no Hydra is running: nothing is asked of it
+    assert ours == theirs
+    assert "resume" not in ours
+    assert str(tmp_path) not in json.dumps(ours)
+    assert ours["trainer"]["max_epochs"] == compose("logger=none").trainer.max_epochs  # interpolations are resolved
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["seed=4", "loss.infonce.temperature=0.08", "trainer.max_epochs=7", "logger=none", "data.num_workers=1", "name=x"],
+)
+def test_whatever_else_is_changed_is_another_job(override):
+    assert job_settings(compose(override)) != job_settings(compose())
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+MAPPINGS = st.dictionaries(st.text(max_size=3), JSON, max_size=4)
+
+
+@given(MAPPINGS, MAPPINGS)
+def test_a_key_stands_for_settings_and_artifacts(settings, artifacts):
+    key = job_key(settings, artifacts)
+    assert key == job_key(dict(reversed(settings.items())), artifacts)
+    assert key != job_key({**settings, "one more": 1}, artifacts)
+    assert key != job_key(settings, {**artifacts, "one more": 1})
+
+
+def test_a_new_folder_begins_anew_and_says_which_job_it_holds(tmp_path):
+    assert again(tmp_path) == Start()
+    job = json.loads((tmp_path / JOB_FILE).read_text())
+    assert job == {"key": job_key(SETTINGS, ARTIFACTS), "artifacts": ARTIFACTS, "settings": SETTINGS}
+
+
+def test_a_finished_job_is_done(tmp_path):
+    assert again(begun(tmp_path, "finished", checkpoint=True)) == Start(finished=True)
+
+
+@pytest.mark.parametrize("status", ["running", "interrupted"])
+def test_an_interrupted_job_goes_on(tmp_path, status):
+    assert again(begun(tmp_path, status, checkpoint=True)) == Start(tmp_path / LAST_CHECKPOINT)
+    assert joined_job(tmp_path) == Start(tmp_path / LAST_CHECKPOINT)
+
+
+@pytest.mark.parametrize(("status", "checkpoint"), [("failed", True), ("interrupted", False)])
+def test_a_failed_job_or_one_without_a_checkpoint_begins_anew_and_leaves_nothing(tmp_path, status, checkpoint):
+    begun(tmp_path, status, checkpoint)
+    for name in ("metrics.csv", "wandb_id", "notes.txt"):
+        (tmp_path / name).touch()
+    assert again(tmp_path) == Start()
+    assert joined_job(tmp_path) == Start()
+    assert {path.name for path in tmp_path.iterdir()} == {JOB_FILE, "notes.txt"}  # what is not ours stays
+
+
+def test_never_begins_anew(tmp_path):
+    begun(tmp_path, "finished", checkpoint=True)
+    assert again(tmp_path, resume="never", settings={"seed": 1}) == Start()
+    assert not (tmp_path / LAST_CHECKPOINT).exists()
+
+
+def test_files_of_no_job_are_not_touched(tmp_path):
+    (tmp_path / "figures").mkdir()
+    again(tmp_path, resume="never")
+    assert (tmp_path / "figures").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"settings": {"seed": 1, "model": SETTINGS["model"]}}, r"seed: have 0, want 1"),
+        ({"artifacts": {"corpus_hash": "xyz", "negatives": None}}, r"corpus_hash: have abc, want xyz"),
+    ],
+)
+def test_another_job_in_the_folder_is_an_error_that_leaves_it(tmp_path, other, message):
+    begun(tmp_path, "interrupted", checkpoint=True)
+    with pytest.raises(SigjepaError, match=rf"holds another job \({message}\). Choose another folder .*resume=never"):
+        again(tmp_path, **other)
+    assert again(tmp_path) == Start(tmp_path / LAST_CHECKPOINT)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "{", ""])
+def test_a_damaged_record_is_named(tmp_path, content):
+    (tmp_path / JOB_FILE).write_text(content)
+    with pytest.raises(SigjepaError, match=JOB_FILE):
+        again(tmp_path)
+
+
+def test_an_unknown_word_is_named():
+    with pytest.raises(SigjepaError, match="resume=atuo: use auto or never. Did you mean 'auto'?"):
+        check_resume("atuo")
+
+
+def test_a_folder_is_trained_in_by_one_process(tmp_path):
+    attempt = "import sys; from pathlib import Path; from sigjepa.training.job import run_lock\n"
+    attempt += "with run_lock(Path(sys.argv[1])): pass"
+    command = [sys.executable, "-c", attempt, str(tmp_path)]
+    with run_lock(tmp_path):
+        other = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
+    assert f"Another process is training in {tmp_path}" in other.stderr
+    with run_lock(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (KeyboardInterrupt(), "interrupted"),
+        (SystemExit(143), "interrupted"),
+        (OSError(28, "No space left on device"), "interrupted"),
+        (SigjepaError("the loss is not finite"), "failed"),
+        (ValueError("a defect"), "failed"),
+    ],
+)
+def test_the_status_tells_what_would_happen_again(tmp_path, error, status):
+    with pytest.raises(type(error)), recorded_status(tmp_path / "summary.json", {}):
+        raise error
+    assert json.loads((tmp_path / "summary.json").read_text())["status"] == status
