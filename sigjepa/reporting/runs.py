@@ -16,6 +16,8 @@ from sigjepa.artifacts import read_json
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.ranks import Ranks
 from sigjepa.reporting.sweeps import is_training, overrides_of, planned_jobs
+from sigjepa.status import FILE_NAME as STATUS_FILE
+from sigjepa.status import sign_of_life
 
 FINISHED = "finished"
 ROOTS = (Path("multirun"), Path("outputs"))
@@ -115,8 +117,16 @@ def read_run(folder: Path) -> Run:
         return Run(folder, overrides_of(folder), "missing", "it has no summary.json: it never began, or lost it")
     summary = read_json(path)
     status = str(summary.get("status", "missing"))
-    reason = {"failed": str(summary.get("error", "no reason recorded")), "running": "still running, or was killed"}
-    return Run(folder, summary, status, reason.get(status, ""))
+    reasons = {"failed": lambda: str(summary.get("error", "no reason recorded")), "running": lambda: alive(folder)}
+    return Run(folder, summary, status, reasons[status]() if status in reasons else "")
+
+
+def alive(folder: Path) -> str:
+    """Whether a run that has not said that it is over still goes on, as far as its `status.json` tells."""
+    try:
+        return sign_of_life(read_json(folder / STATUS_FILE))
+    except SigjepaError:  # an older run has none, and a damaged one is no reason to do without the report
+        return sign_of_life({})
 
 
 def find_runs(folders: Sequence[Path]) -> list[Run]:
