@@ -5,7 +5,8 @@ ARGS ?=
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.sigjepa-installed
 UV ?= uv
-# torch alone has no hash: which file it is depends on the index (CPU or CUDA), and a plain `torch` can pull gigabytes
+# torch alone has no hash: which file it is depends on the index (CPU or CUDA), and a plain `torch` can pull gigabytes;
+# it comes last, when what it needs is there from files with hashes
 TORCH := $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' constraints.txt)
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check
 OFFLINE := { echo "make setup: pip could not install; its message is above. It needs a package index: https://pypi.org, or yours in PIP_INDEX_URL" >&2; exit 1; }

@@ -124,9 +124,10 @@ def read_run(folder: Path) -> Run:
 def alive(folder: Path) -> str:
     """Whether a run that has not said that it is over still goes on, as far as its `status.json` tells."""
     try:
-        return sign_of_life(read_json(folder / STATUS_FILE))
+        status = read_json(folder / STATUS_FILE)
     except SigjepaError:  # an older run has none, and a damaged one is no reason to do without the report
-        return sign_of_life({})
+        status = {}
+    return sign_of_life(status if isinstance(status, dict) else {})
 
 
 def find_runs(folders: Sequence[Path]) -> list[Run]:

@@ -46,6 +46,7 @@ def test_runs_of_every_status_are_found_and_none_is_dropped(make_run, tmp_path):
         ({"pid": 2**31 - 1, "host": socket.gethostname(), "updated": "today"}, "was killed: its process 2147483647"),
         ({"pid": 1, "host": "another", "updated": "today"}, "another, or was killed there"),
         ("damaged", "still running, or was killed"),
+        ("[1]", "still running, or was killed"),
     ],
 )
 def test_a_run_that_was_killed_is_told_from_one_that_goes_on(make_run, tmp_path, status, reason):
