@@ -47,7 +47,7 @@ class Stage:
         parts = [
             f"{self.done:,}" + (f"/{self.total:,}" if self.total is not None else "") + f" {self.unit}"
             if counted
-            else "not counted",
+            else "",
             f"{100 * self.done / self.total:.0f} %" if self.total else "",
             f"{rate:,.3g} {self.unit}/s" if rate else "",
             f"{tqdm.format_interval(now - self.began)} so far",

@@ -28,6 +28,8 @@ SECONDS_BETWEEN_LINES = 60.0
 SECONDS_BETWEEN_WRITES = 5.0
 WORTH_A_LINE = 5.0
 """Seconds that a stage takes for its end to be logged."""
+SHOWN_BY_A_BAR = {"shown_by_a_bar": True}
+"""Marks what a terminal shows as a bar already, so that only files get it from there."""
 PACKAGE = str(Path(__file__).parent)
 TELLERS = (__file__, progress.__file__)
 """What a thread does there is telling where it is, not work."""
@@ -69,7 +71,7 @@ class Status:
         self._facts |= stage.facts
         now = self.clock()
         if now - stage.began >= WORTH_A_LINE:
-            log.info("ended: %s", stage.line(now))
+            log.info("ended: %s", stage.line(now), extra=SHOWN_BY_A_BAR)
         self.write()
 
     def line(self) -> str:
@@ -101,7 +103,7 @@ class Status:
         now = self.clock()
         if now - self._logged >= SECONDS_BETWEEN_LINES:
             self._logged = now
-            log.info("%s", self.line())
+            log.info("%s", self.line(), extra=SHOWN_BY_A_BAR)
         if now - self._written >= SECONDS_BETWEEN_WRITES:
             self.write()
 
@@ -204,12 +206,22 @@ def visible(folder: Path | None) -> Iterator[Status]:
     """All that makes a command's work visible, for as long as it runs; `folder`: where its status file goes."""
     status = Status(folder / FILE_NAME if folder is not None and is_first_process() else None)
     with ExitStack() as stack:
-        if sys.stderr.isatty():  # log lines go above the bar, not into it
-            stack.enter_context(logging_redirect_tqdm())
+        if sys.stderr.isatty():
+            stack.enter_context(beside_bars())
         stack.enter_context(observed(status))
         stack.enter_context(kept_up_to_date(status))
         stack.enter_context(answered_on_signal(status))
         yield status
+
+
+@contextmanager
+def beside_bars() -> Iterator[None]:
+    """On a terminal log lines go above the bar, not into it, and those that say what it shows go to files alone."""
+    with logging_redirect_tqdm():  # puts handlers of its own in place of the console's
+        for handler in logging.getLogger().handlers:
+            if not isinstance(handler, logging.FileHandler):
+                handler.addFilter(lambda record: not hasattr(record, "shown_by_a_bar"))
+        yield
 
 
 def is_first_process() -> bool:

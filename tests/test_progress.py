@@ -80,7 +80,7 @@ def test_a_bar_is_drawn_for_who_does_not_observe(capsys):
             "embed: 100/400 function, 25 %, 2 function/s, 00:50 so far, 02:30 left",
         ),
         (Stage("read", None, "file", done=10, began=0), "read: 10 file, 0.2 file/s, 00:50 so far"),
-        (Stage("search", began=0), "search: not counted, 00:50 so far"),
+        (Stage("search", began=0), "search: 00:50 so far"),
         (Stage("none", 0, began=0), "none: 0/0 it, 00:50 so far"),
         (Stage("train", 8, "step", began=0, facts={"epoch": 3}), "train: 0/8 step, 0 %, 00:50 so far, epoch 3"),
     ],

@@ -1,3 +1,4 @@
+import io
 import json
 import logging
 import os
@@ -13,7 +14,7 @@ import time
 import pytest
 
 from sigjepa.progress import Stage, progress, stage
-from sigjepa.status import Status, answered_on_signal, is_first_process, sign_of_life, visible
+from sigjepa.status import Status, answered_on_signal, beside_bars, is_first_process, sign_of_life, visible
 
 
 class Clock:
@@ -212,6 +213,23 @@ def test_on_a_terminal_the_bar_and_the_log_have_lines_of_their_own(tmp_path):
     (line,) = [line for line in re.split(r"[\r\n]", shown) if "status:" in line]
     assert "|" not in line
     assert "|" not in (tmp_path / "log").read_text()
+
+
+def test_on_a_terminal_what_a_bar_shows_goes_to_files_alone(tmp_path, monkeypatch, clock):
+    root = logging.getLogger()
+    console, file = io.StringIO(), logging.FileHandler(tmp_path / "log")
+    monkeypatch.setattr("sys.stderr", console)
+    monkeypatch.setattr(root, "handlers", [logging.StreamHandler(console), file])
+    monkeypatch.setattr(root, "level", logging.INFO)
+    status = Status(None, where=lambda: "here", clock=clock)
+    with beside_bars():
+        clock.now += 60
+        status.tick()
+        status.ask()
+        status.wait(1)
+    file.close()
+    assert (tmp_path / "log").read_text() == "between stages; at here\nstatus: between stages; at here\n"
+    assert console.getvalue().split("\n")[0].strip() == "status: between stages; at here"
 
 
 def wait_for(condition, seconds=60):
