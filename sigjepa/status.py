@@ -2,6 +2,7 @@
 
 import datetime
 import logging
+import math
 import os
 import queue
 import signal
@@ -42,6 +43,7 @@ class Status:
         path: file that is kept up to date, None for none.
         where: says where the main thread is.
         clock: seconds that only grow.
+        seconds_between_lines: how often `tick` logs a line.
     """
 
     def __init__(
@@ -49,10 +51,12 @@ class Status:
         path: Path | None,
         where: Callable[[], str] = lambda: place_of(threading.main_thread()),
         clock: Callable[[], float] = time.monotonic,
+        seconds_between_lines: float = SECONDS_BETWEEN_LINES,
     ) -> None:
         self.path = path
         self.where = where
         self.clock = clock
+        self.seconds_between_lines = seconds_between_lines
         self.started = datetime.datetime.now().astimezone()
         self._stages: list[Stage] = []
         self._facts: dict[str, Any] = {}
@@ -101,7 +105,7 @@ class Status:
     def tick(self) -> None:
         """Log and write what has become due."""
         now = self.clock()
-        if now - self._logged >= SECONDS_BETWEEN_LINES:
+        if now - self._logged >= self.seconds_between_lines:
             self._logged = now
             log.info("%s", self.line(), extra=SHOWN_BY_A_BAR)
         if now - self._written >= SECONDS_BETWEEN_WRITES:
@@ -203,12 +207,18 @@ def kept_up_to_date(status: Status, seconds: float = 1.0) -> Iterator[None]:
 
 @contextmanager
 def visible(folder: Path | None) -> Iterator[Status]:
-    """All that makes a command's work visible, for as long as it runs; `folder`: where its status file goes."""
-    status = Status(folder / FILE_NAME if folder is not None and is_first_process() else None)
+    """All that makes a command's work visible, for as long as it runs; `folder`: where its status file goes.
+
+    Of several processes of a run the first tells; the others only answer a signal by saying where they are.
+    """
     with ExitStack() as stack:
+        if is_first_process():
+            status = Status(folder / FILE_NAME if folder is not None else None)
+            stack.enter_context(observed(status))
+        else:
+            status = Status(None, seconds_between_lines=math.inf)
         if sys.stderr.isatty():
             stack.enter_context(beside_bars())
-        stack.enter_context(observed(status))
         stack.enter_context(kept_up_to_date(status))
         stack.enter_context(answered_on_signal(status))
         yield status

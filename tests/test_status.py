@@ -158,12 +158,17 @@ def test_a_command_is_visible_and_says_so_when_it_is_over(tmp_path):
 
 
 @pytest.mark.parametrize("variable", ["RANK", "LOCAL_RANK", "SLURM_PROCID"])
-def test_only_the_first_process_of_a_run_writes_the_file(tmp_path, monkeypatch, variable):
+def test_only_the_first_process_of_a_run_writes_the_file_and_logs_unasked(tmp_path, monkeypatch, caplog, variable):
+    caplog.set_level(logging.INFO)
     monkeypatch.setenv(variable, "0")
     assert is_first_process()
     monkeypatch.setenv(variable, "1")
-    with visible(tmp_path), stage("training"):
+    with visible(tmp_path) as status, stage("training") as one:
         assert not list(tmp_path.iterdir())
+        one.began -= 100
+        status.clock = lambda: time.monotonic() + 100
+        status.tick()
+    assert not caplog.messages
 
 
 COMMAND = """
