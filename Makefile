@@ -4,8 +4,12 @@ PYTHON ?= python3
 ARGS ?=
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.sigjepa-installed
-# one place for the version that constraints.txt pins; installed first, since a plain `torch` can pull gigabytes of CUDA
+UV ?= uv
+# torch alone has no hash: which file it is depends on the index (CPU or CUDA), and a plain `torch` can pull gigabytes;
+# it comes last, when what it needs is there from files with hashes
 TORCH := $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' constraints.txt)
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check
+OFFLINE := { echo "make setup: pip could not install; its message is above. It needs a package index: https://pypi.org, or yours in PIP_INDEX_URL" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train test test-slow check format bench clean
@@ -14,13 +18,16 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
 	@echo "  options: VENV=path of the environment (.venv), PYTHON=interpreter (python3), ARGS='overrides of make train'"
 
-setup: $(STAMP) ## create the environment: torch first, then the rest at the versions of constraints.txt
+setup: $(STAMP) ## create the environment: every file has a sha256 of constraints.txt, save torch's
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sigjepa needs Python 3.11 or newer: make setup PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet $(TORCH)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@echo "installing the packages of constraints.txt into $(VENV) (minutes)"
+	@sed -nE '/^(pip|setuptools)==/,/[^\\]$$/p' constraints.txt | $(PIP_INSTALL) --require-hashes --no-deps -r /dev/stdin || $(OFFLINE)
+	@sed '/^torch==/d' constraints.txt | $(PIP_INSTALL) --require-hashes --no-deps --no-build-isolation -r /dev/stdin || $(OFFLINE)
+	@$(PIP_INSTALL) $(TORCH) || $(OFFLINE)
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 train: setup ## extract, embed, mine, train experiment=hardneg_curriculum, test, print the results
@@ -32,11 +39,20 @@ test: setup ## the default test suite (under 10 minutes on 2 cores)
 test-slow: setup ## the tests that take longer
 	$(BIN)/python -m pytest -m slow --timeout 3600
 
-check: setup ## format, lint, types, import layers
+check: setup ## format, lint, types, import layers, supply chain
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/check_supply_chain.py
+
+pin: ## resolve constraints.txt anew from pyproject.toml with uv, with every file's sha256 (ARGS=--upgrade for newer ones)
+	$(UV) pip compile pyproject.toml --quiet --extra dev --universal --python-version 3.11 --generate-hashes \
+	  --no-annotate --no-header --no-emit-package torch --output-file constraints.txt $(ARGS)
+	{ echo '# Exact versions of all that `make setup` installs, and the sha256 of every file of each. Made by: make pin'; \
+	  echo '# torch has no hash, since its file depends on the index: change its version here, then `make pin`.'; \
+	  echo '$(TORCH)'; echo; cat constraints.txt; } > constraints.txt.new
+	mv constraints.txt.new constraints.txt
 
 format: setup ## rewrite the code in the project's format
 	$(BIN)/ruff format .

@@ -1,5 +1,6 @@
 """What the entry points share: where conf/ lies, and errors that a person can act on."""
 
+import functools
 import hashlib
 import os
 import re
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from hydra.types import RunMode
@@ -17,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sigjepa.errors import SigjepaError, nearest_name
+from sigjepa.status import visible
 
 PACKAGE = Path(__file__).resolve().parent
 LONGEST_NAME = 120
@@ -68,7 +71,12 @@ def entry_point(
     """Make a Hydra command of a function of the composed config; a user's mistake exits with 1 and one message."""
 
     def decorate(run: Callable[[DictConfig], Any]) -> Callable[[], None]:
-        command = hydra.main(version_base="1.3", config_path=str(config_directory()), config_name=config_name)(run)
+        @functools.wraps(run)
+        def visibly(config: DictConfig) -> Any:
+            with visible(own_folder(HydraConfig.get())):
+                return run(config)
+
+        command = hydra.main(version_base="1.3", config_path=str(config_directory()), config_name=config_name)(visibly)
 
         def main() -> None:
             os.environ["HYDRA_FULL_ERROR"] = "1"  # raise to here instead of printing and exiting inside Hydra
@@ -86,6 +94,11 @@ def entry_point(
         return main
 
     return decorate
+
+
+def own_folder(hydra_config: HydraConf) -> Path | None:
+    """The folder that Hydra gives a command of its own; None for one that leaves nothing of Hydra's behind."""
+    return Path(hydra_config.runtime.output_dir) if hydra_config.output_subdir is not None else None
 
 
 def quote_path(argument: str) -> str:

@@ -22,6 +22,7 @@ from sigjepa.instantiate import RUN_KEYS, check_keys, instantiate, plain
 from sigjepa.reporting.plots import plot_curves
 from sigjepa.reporting.runs import Run, read_run
 from sigjepa.reporting.tables import figures_table, results_table
+from sigjepa.status import is_first_process
 from sigjepa.training.job import (
     Start,
     begin_job,

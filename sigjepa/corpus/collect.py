@@ -69,7 +69,7 @@ def collect(
     """
     collected = Collected()
     readings = []
-    for repository in repositories:
+    for repository in progress(repositories, "Listing source files", unit="repository"):
         collected.skipped.update(left_out(repository))
         if not include_tests:
             collected.skipped["test_file"] += sum(map(is_test_path, repository.paths))

@@ -25,6 +25,7 @@ from sigjepa.errors import SigjepaError
 from sigjepa.negatives.contract import HardNegativesRecipe
 from sigjepa.negatives.draw import Draw
 from sigjepa.negatives.index import HardNegatives
+from sigjepa.progress import stage
 from sigjepa.teacher.encoder import FrozenTeacher
 from sigjepa.teacher.shards import TeacherShards, embed_corpus
 
@@ -35,11 +36,12 @@ SMALLEST_POOL = 11
 
 
 @contextmanager
-def timed(stage: str) -> Iterator[None]:
-    """Log how long an artifact took to build or to open."""
+def timed(artifact: str) -> Iterator[None]:
+    """Log how long an artifact took to build or to open; a stage, for what its own bars leave out."""
     started = time.perf_counter()
-    yield
-    log.info("%s ready in %.1f s", stage, time.perf_counter() - started)
+    with stage(artifact):
+        yield
+    log.info("%s ready in %.1f s", artifact, time.perf_counter() - started)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from sigjepa.errors import SigjepaError, nearest_name
 from sigjepa.evaluation.lexical import bm25_scores
 from sigjepa.evaluation.pools import HELD_OUT, Pool, Pools
 from sigjepa.evaluation.ranks import CUTOFFS, Ranks, cosine_scores, mean_cosine, pool_ranks, score_ranks
+from sigjepa.progress import progress
 from sigjepa.teacher.normalize import fit_centre, fit_whitening
 
 FUSION_WEIGHTS = tuple(float(weight) for weight in np.linspace(0, 1, 21))
@@ -148,4 +149,5 @@ def measure_baselines(names: str | Sequence[str], pools: Pools) -> dict[str, Bas
             raise SigjepaError(
                 f"There is no baseline '{name}'.{nearest_name(name, BASELINES)} Known: all, {', '.join(BASELINES)}."
             )
-    return {name: BASELINES[name](pools) for name in BASELINES if name in chosen}
+    wanted = progress([name for name in BASELINES if name in chosen], "Measuring baselines", unit="baseline")
+    return {name: BASELINES[name](pools) for name in wanted}

@@ -8,6 +8,7 @@ import numpy as np
 
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.ranks import CUTOFFS, Ranks
+from sigjepa.progress import progress
 
 METRICS = (*(f"rank{k}" for k in CUTOFFS), "mrr")
 """What is tested, in the order of the columns of a difference matrix."""
@@ -147,7 +148,7 @@ def paired_tests(
     width = max(1, DISTRIBUTION_CELLS // (resamples * len(METRICS)))
     for count in sorted({len(matrix) for matrix in differences}):
         pairs = [pair for pair, matrix in enumerate(differences) if len(matrix) == count]
-        for start in range(0, len(pairs), width):
+        for start in progress(range(0, len(pairs), width), f"Testing differences over {count} queries", unit="part"):
             chunk = pairs[start : start + width]
             columns = np.concatenate([differences[pair] for pair in chunk], axis=1)
             low, high = bootstrap_interval(columns, confidence, resamples, seed, batch)

@@ -13,6 +13,7 @@ from sigjepa.artifacts import atomic_path
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.function_ids import is_integer
 from sigjepa.negatives.judges.contract import SCORES
+from sigjepa.progress import progress
 
 FILE_NAME = "knn_results.jsonl"
 KEYS = ("anchor_id", "neighbor_id", "cosim", "score_c", "judge", "reason")
@@ -55,7 +56,7 @@ class JudgedPairs:
         anchors, neighbors, cosims, scores, reasons = [], [], [], [], []
         seen: set[tuple[int, int]] = set()
         with path.open("rb") as stream:
-            for number, line in enumerate(stream, start=1):
+            for number, line in enumerate(progress(stream, "Reading judged pairs", unit="pair"), start=1):
                 pair, problem = parse_object(line)
                 missing = [key for key in KEYS if key not in pair]
                 problem = problem or (f"no {', '.join(missing)}" if missing else _problem(pair, judge))

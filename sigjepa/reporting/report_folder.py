@@ -8,6 +8,7 @@ import torch
 
 from sigjepa.artifacts import atomic_path
 from sigjepa.errors import SigjepaError
+from sigjepa.progress import stage
 from sigjepa.reporting import sections
 from sigjepa.reporting.ceilings import DIRECTIONS, ceiling_text, measure_ceiling
 from sigjepa.reporting.comparison import MAIN_METRIC, Comparison, compare
@@ -84,6 +85,7 @@ def title_of(runs: Sequence[Run]) -> str:
     return f"sigjepa: {', '.join(by_experiment(runs))}"
 
 
+@stage("Drawing figures")
 def draw_figures(
     finished: Sequence[Run], written: Sequence[Run], comparison: Comparison, figures: Path, metric: str
 ) -> None:
@@ -103,6 +105,7 @@ def draw_figures(
     plot_differences(differences, figures / "differences", title)
 
 
+@stage("Measuring the ceiling")
 def ceiling_section(finished: Sequence[Run], split: str, evidence: Evidence | SigjepaError, figures: Path) -> str:
     """The teacher's ceiling and why runs miss, or what is missing to tell."""
     if isinstance(evidence, SigjepaError):
@@ -126,6 +129,7 @@ def ceiling_section(finished: Sequence[Run], split: str, evidence: Evidence | Si
     )
 
 
+@stage("Writing the report")
 def write_report(
     output: Path, markdown: str, title: str, explorer: ExplorerData | None = None, refresh_seconds: int | None = None
 ) -> Path:
@@ -148,6 +152,7 @@ def evidence_or_reason(finished: Sequence[Run], data_dir: Path | None) -> Eviden
         return error
 
 
+@stage("Exploring errors")
 def explore_runs(
     finished: Sequence[Run], baseline: str | None, split: str, evidence: Evidence | SigjepaError, queries: int
 ) -> ExplorerData | None:

@@ -16,6 +16,8 @@ from sigjepa.artifacts import read_json
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.ranks import Ranks
 from sigjepa.reporting.sweeps import is_training, overrides_of, planned_jobs
+from sigjepa.status import FILE_NAME as STATUS_FILE
+from sigjepa.status import sign_of_life
 from sigjepa.training.run_directory import FINISHED
 
 ROOTS = (Path("multirun"), Path("outputs"))
@@ -115,9 +117,19 @@ def read_run(folder: Path) -> Run:
         return Run(folder, overrides_of(folder), "missing", "it has no summary.json: it never began, or lost it")
     summary = read_json(path)
     status = str(summary.get("status", "missing"))
+    if status == "running":
+        return Run(folder, summary, status, alive(folder))
     error = str(summary.get("error", "no reason recorded"))
-    reason = {"failed": error, "interrupted": error, "running": "still running, or was killed"}
-    return Run(folder, summary, status, reason.get(status, ""))
+    return Run(folder, summary, status, error if status in ("failed", "interrupted") else "")
+
+
+def alive(folder: Path) -> str:
+    """Whether a run that has not said that it is over still goes on, as far as its `status.json` tells."""
+    try:
+        status = read_json(folder / STATUS_FILE)
+    except SigjepaError:  # an older run has none, and a damaged one is no reason to do without the report
+        status = {}
+    return sign_of_life(status if isinstance(status, dict) else {})
 
 
 def find_runs(folders: Sequence[Path]) -> list[Run]:

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from sigjepa.errors import SigjepaError
+from sigjepa.progress import stage
 from sigjepa.teacher.batching import PaddedBatch, PaddingSide, TokenSequences
 from sigjepa.teacher.checkpoint import Checkpoint
 
@@ -140,7 +141,8 @@ def loading(folder: Path, owner: str = "teacher") -> Iterator[None]:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        yield
+        with stage(f"Loading {folder.name}"):
+            yield
     except (OSError, ValueError, SafetensorError) as error:
         raise SigjepaError(
             f"{folder} cannot be loaded by transformers ({error}). {owner}.path must hold a whole model whose type "

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from sigjepa.artifacts import content_key, read_json, write_json
@@ -121,11 +120,6 @@ def begin_job(
         clear_outputs(run_dir)
     write_json(run_dir / JOB_FILE, {"key": key, "artifacts": dict(artifacts), "settings": dict(settings)})
     return Start()
-
-
-def is_first_process() -> bool:
-    """Whether this process decides and writes: always, but for the further ones of a distributed run."""
-    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def joined_job(run_dir: Path) -> Start:

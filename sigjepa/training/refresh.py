@@ -13,6 +13,7 @@ from sigjepa.errors import SigjepaError
 from sigjepa.negatives.index import HardNegatives
 from sigjepa.negatives.recipe import NegativesRecipe
 from sigjepa.negatives.refresh import refreshed
+from sigjepa.progress import progress
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +95,7 @@ def predict_train(
     module.eval()
     ids, predictions = [], []
     with torch.no_grad(), trainer.precision_plugin.forward_context():
-        for batch in datamodule.eval_dataloader("train"):
+        for batch in progress(datamodule.eval_dataloader("train"), "Predicting train bodies", unit="batch"):
             moved = trainer.strategy.batch_to_device(batch)
             ids.append(batch.ids)
             predictions.append(module(moved).pooled.float().cpu())

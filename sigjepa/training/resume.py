@@ -117,6 +117,8 @@ class ResumeCheckpoint(Checkpoint):
         if self.received == number == signal.SIGINT:
             raise KeyboardInterrupt
         self.received = signal.Signals(number)
+        if number in SAVING and callable(before := self._handlers[self.received]):
+            before(number, frame)  # which tells where the run is
 
     def _is_due(self, trainer: Trainer) -> bool:
         """Whether any process wants to save; then all of them know which signal was received."""

@@ -1,5 +1,6 @@
 import json
 import os
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,26 @@ def test_runs_of_every_status_are_found_and_none_is_dropped(make_run, tmp_path):
     assert "no summary.json" in runs["missing"].reason
     assert (runs["missing"].experiment, runs["missing"].seed) == ("exp2_1", 7)
     assert [run.folder.name for run in finished_runs(list(runs.values()))] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        ({"pid": os.getpid(), "host": socket.gethostname()}, f"still running, as process {os.getpid()}"),
+        ({"pid": 2**31 - 1, "host": socket.gethostname(), "updated": "today"}, "was killed: its process 2147483647"),
+        ({"pid": 1, "host": "another", "updated": "today"}, "another, or was killed there"),
+        ("damaged", "still running, or was killed"),
+        ("[1]", "still running, or was killed"),
+    ],
+)
+def test_a_run_that_was_killed_is_told_from_one_that_goes_on(make_run, tmp_path, status, reason):
+    make_run("a")
+    (tmp_path / "a" / "summary.json").write_text(json.dumps({"status": "running"}))
+    text = status if isinstance(status, str) else json.dumps(status)
+    (tmp_path / "a" / "status.json").write_text(text)
+    (run,) = find_runs([tmp_path])
+    assert run.status == "running"
+    assert reason in run.reason
 
 
 def test_a_figure_that_a_summary_lacks_is_named(make_run, tmp_path):

@@ -12,6 +12,7 @@ from sigjepa.errors import SigjepaError
 from sigjepa.negatives.mining.exact import ExactIndex, NeighborIndex
 from sigjepa.negatives.mining.knn import Pairs, pair_blocks
 from sigjepa.negatives.mining.vectors import Ids, Matrix, UnitVectors
+from sigjepa.progress import stage
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class InvertedLists:
         """As Approximate says."""
         return {"method": "ivf", "lists": self.lists, "probes": self.probes, **_recall_inputs(self)}
 
+    @stage("Clustering bodies")
     def build(self, bodies: UnitVectors, neighbors: int, min_cosim: float) -> tuple[NeighborIndex, dict[str, Any]]:
         """As Approximate says; raises SigjepaError when half of the lists do not give `min_recall`."""
         import faiss  # noqa: PLC0415 - a warm cache needs none
@@ -95,6 +97,7 @@ class SmallWorld:
         sizes = {"links": self.links, "ef_construction": self.ef_construction, "ef_search": self.ef_search}
         return {"method": "hnsw", **sizes, **_recall_inputs(self)}
 
+    @stage("Linking near bodies")
     def build(self, bodies: UnitVectors, neighbors: int, min_cosim: float) -> tuple[NeighborIndex, dict[str, Any]]:
         """As Approximate says; raises SigjepaError when no `ef_search` gives `min_recall`."""
         import faiss  # noqa: PLC0415 - see above

@@ -9,6 +9,7 @@ import numpy as np
 
 from sigjepa.negatives.mining.knn import Pairs
 from sigjepa.negatives.mining.vectors import Ids
+from sigjepa.progress import progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def read_pairs(path: Path, highest_cosim: float | None) -> Pairs:
     """The pairs of a finished file."""
     anchors, neighbors, cosims = [], [], []
     with path.open(encoding="utf-8") as stream:
-        for text in stream:
+        for text in progress(stream, "Reading mined pairs", unit="pair"):
             line = json.loads(text)
             anchors.append(line["anchor_id"])
             neighbors.append(line["neighbor_id"])

@@ -14,6 +14,7 @@ from sigjepa.negatives.index import HardNegatives
 from sigjepa.negatives.judged import FILE_NAME, KEYS, JudgedPairs
 from sigjepa.negatives.published.field_map import FieldMap
 from sigjepa.negatives.published.sidecar import sidecar_path
+from sigjepa.progress import progress
 
 if TYPE_CHECKING:
     from sigjepa.corpus.store import Corpus
@@ -67,7 +68,8 @@ def write_judged(path: Path, judged: JudgedPairs, ids: FunctionIds, fields: Fiel
         judged.reasons,
     )
     with path.open("w", encoding="utf-8") as stream:
-        for values in zip(*columns, strict=True):
+        lines = zip(*columns, strict=True)
+        for values in progress(lines, "Writing judged pairs", total=len(judged), unit="pair"):
             line = fields.line(dict(zip(KEYS, values, strict=True)))
             stream.write(json.dumps(line, ensure_ascii=False) + "\n")
 

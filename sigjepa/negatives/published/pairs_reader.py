@@ -12,6 +12,7 @@ from sigjepa.negatives.adjacency import Ids
 from sigjepa.negatives.function_ids import UNKNOWN, FunctionIds
 from sigjepa.negatives.judged import JudgedPairs, is_cosine, is_score, parse_object
 from sigjepa.negatives.published.field_map import MISSING, FieldMap
+from sigjepa.progress import progress
 
 REQUIRED = ("anchor_id", "neighbor_id", "cosim", "score_c")
 
@@ -66,7 +67,7 @@ class PairsReader:
         number = unscored = outside = 0
         try:
             with path.open("rb") as stream:
-                for number, text in enumerate(stream, start=1):
+                for number, text in enumerate(progress(stream, f"Reading {path.name}", unit="line"), start=1):
                     line, problem = parse_object(text)
                     if problem:
                         raise _WrongLineError(problem)

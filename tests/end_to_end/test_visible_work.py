@@ -1,0 +1,61 @@
+"""Where a real command is, asked from outside; and what is said of one that was killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from sigjepa.reporting.runs import read_run
+
+
+@pytest.fixture
+def training(tiny_datamodule, tiny_data_dir, tmp_path):
+    """A long training run in a process of its own, and its folder; killed at the end of the test."""
+    env = os.environ | {"SIGJEPA_DATA_DIR": str(tiny_data_dir), "OMP_NUM_THREADS": "2"}
+    overrides = ("experiment=exp1_4", "data=tiny", "trainer.max_epochs=10000", "logger=none", "baseline=random")
+    patience = "callbacks.early_stopping.patience=10000"
+    with (tmp_path / "output.txt").open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sigjepa.train", *overrides, patience, "hydra.run.dir=run"],
+            cwd=tmp_path,
+            env=env,
+            stdout=output,
+            stderr=output,
+        )
+    yield process, tmp_path / "run"
+    process.kill()
+    process.wait()
+
+
+def wait_for(condition, process, seconds=120):
+    """Return once `condition` holds; fail if it does not in time, or the process ends."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, "the process ended"
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.05)
+
+
+def test_a_run_tells_where_it_is_goes_on_and_is_known_to_be_killed(training):
+    process, folder = training
+
+    def told(key):
+        path = folder / "status.json"
+        return json.loads(path.read_text()).get(key) if path.exists() else None
+
+    wait_for(lambda: told("val/rank10") is not None, process)
+    os.kill(process.pid, signal.SIGUSR1)
+    wait_for(lambda: "status: train: " in (folder / "train.log").read_text(), process)
+    assert "step/s" in (folder / "train.log").read_text()
+    steps = told("step")
+    wait_for(lambda: told("step") > steps, process)  # it lets the run go on
+    assert (told("pid"), told("epoch") > 0, told("last_checkpoint") is not None) == (process.pid, True, True)
+    assert read_run(folder).reason == f"still running, as process {process.pid}"
+    assert "it/s" not in (folder.parent / "output.txt").read_text()  # Lightning's bar is for a terminal
+    process.kill()
+    process.wait()
+    assert "was killed" in read_run(folder).reason
