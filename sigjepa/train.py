@@ -28,7 +28,6 @@ from sigjepa.training.job import (
     begin_job,
     check_resume,
     earlier_job,
-    is_first_process,
     job_settings,
     joined_job,
     run_lock,
