@@ -5,15 +5,18 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from sigjepa.credentials import refuse_credentials, refuse_in_config, without_credentials
 from sigjepa.errors import SigjepaError, nearest_name
 
 PACKAGE = Path(__file__).resolve().parent
@@ -53,23 +56,50 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
     """Make a Hydra command of a function of the composed config; a user's mistake exits with 1 and one message."""
 
     def decorate(run: Callable[[DictConfig], Any]) -> Callable[[], None]:
-        command = hydra.main(version_base="1.3", config_path=str(config_directory()), config_name=config_name)(run)
+        @wraps(run)
+        def checked(config: DictConfig) -> Any:
+            refuse_composed_credentials(config)
+            return run(config)
+
+        command = hydra.main(version_base="1.3", config_path=str(config_directory()), config_name=config_name)(checked)
 
         def main() -> None:
             os.environ["HYDRA_FULL_ERROR"] = "1"  # raise to here instead of printing and exiting inside Hydra
             sys.argv[1:] = [quote_path(argument) for argument in sys.argv[1:]]
             try:
+                refuse_credentials(sys.argv[1:])  # before Hydra keeps the command line in its folder
                 command()
             except SigjepaError as error:
                 sys.exit(f"sigjepa: {error}")
             except (HydraException, OmegaConfBaseException) as error:
                 if isinstance(error.__cause__, SigjepaError):
                     sys.exit(f"sigjepa: {error.__cause__}")
-                sys.exit(f"sigjepa: {explain(error, config_name, sys.argv[1:])}")
+                sys.exit(f"sigjepa: {without_credentials(explain(error, config_name, sys.argv[1:]))}")
 
         return main
 
     return decorate
+
+
+def refuse_composed_credentials(config: DictConfig) -> None:
+    """Raise SigjepaError for a key or password that a config file or an interpolation brought.
+
+    By then Hydra has copied the config into the folders of run and sweep: those copies are removed.
+    """
+    try:
+        resolved = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException:  # the command says which value can't be resolved
+        resolved = OmegaConf.to_container(config)
+    try:
+        refuse_in_config(resolved)
+    except SigjepaError:
+        if HydraConfig.initialized():
+            settings = HydraConfig.get()
+            copies = Path(settings.runtime.output_dir) / (settings.output_subdir or "")
+            multirun = Path(settings.sweep.dir) / "multirun.yaml"
+            for path in [*copies.glob("*.yaml"), *([multirun] if settings.mode == RunMode.MULTIRUN else [])]:
+                path.unlink(missing_ok=True)
+        raise
 
 
 def quote_path(argument: str) -> str:

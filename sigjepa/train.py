@@ -13,7 +13,6 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
-from sigjepa.artifacts import write_json
 from sigjepa.data.datamodule import FunctionDataModule
 from sigjepa.entry import entry_point
 from sigjepa.errors import SigjepaError
@@ -26,7 +25,7 @@ from sigjepa.reporting.runs import Run, read_run
 from sigjepa.reporting.tables import figures_table, results_table
 from sigjepa.training.loggers import finished
 from sigjepa.training.module import SigJepaModule
-from sigjepa.training.provenance import provenance
+from sigjepa.training.provenance import provenance, write_file_digests, write_provenance
 from sigjepa.training.run_directory import recorded_status, write_baselines, write_evaluated, write_summary
 from sigjepa.training.wandb_records import log_images, log_tables, result_rows, statistic_rows
 
@@ -64,8 +63,12 @@ def train(config: DictConfig) -> float:
             trainer: lightning.Trainer = instantiate(config.trainer, allowed, callbacks=callbacks, logger=loggers)
             if trainer.is_global_zero:
                 mined = data.hard_negatives.summary_rows() if data.hard_negatives is not None else None
-                facts_of_origin = provenance(resolved, resolved["seed"], data.hashes(), datamodule.data_dir, mined)
-                write_json(run_dir / "provenance.json", facts_of_origin)
+                write_provenance(
+                    run_dir,
+                    provenance(
+                        *(resolved, resolved["seed"], data.hashes(), datamodule.data_dir, mined, data.upstream())
+                    ),
+                )
                 pools = read_pools(data.corpus, data.shards.signature_pooled, datamodule.targets)
                 write_baselines(run_dir, measure_baselines(resolved["baseline"], pools))
                 log_tables(loggers, {"hard_negatives": statistic_rows(mined or {})})
@@ -75,6 +78,7 @@ def train(config: DictConfig) -> float:
             if trainer.is_global_zero:
                 write_evaluated(run_dir, module.evaluated)
                 write_summary(run_dir / "summary.json", facts | {"status": "finished"})
+                write_file_digests(run_dir)
                 run = read_run(run_dir)
                 print(results_table([run]), f"\nrun directory: {run_dir}", flush=True)
                 log_results(loggers, run)
