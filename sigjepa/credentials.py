@@ -14,7 +14,9 @@ KEY_NAME = (
     r"(?:[\w-]*_)?(?:api_?key|access_?key|password|passwd|secret)"
     r"|(?:(?:hf|wandb|access|auth|bearer|api)_?)?token|authorization"
 )
-NAMED = re.compile(rf"(?i)(?:^|[.+~{{\s,'\"]){KEY_NAME}['\"]?\s*[=:]\s*['\"]?(?!null\b|none\b|['\"]|\?\?\?)[^\s,}}\]]")
+NAMED = re.compile(
+    rf"(?i)(?:^|[.+~{{\s,'\"])(?:{KEY_NAME})['\"]?\s*[=:]\s*['\"]?(?!null\b|none\b|['\"]|\?\?\?)[^\s,}}\]]"
+)
 """A key of that name with a value, on a command line or inside of a dictionary."""
 SHAPES = re.compile(
     r"(?<![\w-])(?:"
