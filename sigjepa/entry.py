@@ -18,6 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from sigjepa.credentials import refuse_credentials, refuse_in_config, without_credentials
 from sigjepa.errors import SigjepaError, nearest_name
 from sigjepa.status import visible
 
@@ -73,6 +74,7 @@ def entry_point(
     def decorate(run: Callable[[DictConfig], Any]) -> Callable[[], None]:
         @functools.wraps(run)
         def visibly(config: DictConfig) -> Any:
+            refuse_composed_credentials(config)
             with visible(own_folder(HydraConfig.get())):
                 return run(config)
 
@@ -82,6 +84,7 @@ def entry_point(
             os.environ["HYDRA_FULL_ERROR"] = "1"  # raise to here instead of printing and exiting inside Hydra
             sys.argv[1:] = [quote_path(argument) for argument in sys.argv[1:]]
             try:
+                refuse_credentials(sys.argv[1:])  # before Hydra keeps the command line in its folder
                 with around(config_name, sys.argv[1:]) if around else nullcontext(sys.argv[1:]) as sys.argv[1:]:
                     command()
             except SigjepaError as error:
@@ -89,7 +92,7 @@ def entry_point(
             except (HydraException, OmegaConfBaseException) as error:
                 if isinstance(error.__cause__, SigjepaError):
                     sys.exit(f"sigjepa: {error.__cause__}")
-                sys.exit(f"sigjepa: {explain(error, config_name, sys.argv[1:])}")
+                sys.exit(f"sigjepa: {without_credentials(explain(error, config_name, sys.argv[1:]))}")
 
         return main
 
@@ -99,6 +102,27 @@ def entry_point(
 def own_folder(hydra_config: HydraConf) -> Path | None:
     """The folder that Hydra gives a command of its own; None for one that leaves nothing of Hydra's behind."""
     return Path(hydra_config.runtime.output_dir) if hydra_config.output_subdir is not None else None
+
+
+def refuse_composed_credentials(config: DictConfig) -> None:
+    """Raise SigjepaError for a key or password that a config file or an interpolation brought.
+
+    By then Hydra has copied the config into the folders of run and sweep: those copies are removed.
+    """
+    try:
+        resolved = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException:  # the command says which value can't be resolved
+        resolved = OmegaConf.to_container(config)
+    try:
+        refuse_in_config(resolved)
+    except SigjepaError:
+        if HydraConfig.initialized():
+            settings = HydraConfig.get()
+            copies = Path(settings.runtime.output_dir) / (settings.output_subdir or "")
+            multirun = Path(settings.sweep.dir) / "multirun.yaml"
+            for path in [*copies.glob("*.yaml"), *([multirun] if settings.mode == RunMode.MULTIRUN else [])]:
+                path.unlink(missing_ok=True)
+        raise
 
 
 def quote_path(argument: str) -> str:

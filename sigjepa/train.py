@@ -12,7 +12,6 @@ from hydra.types import RunMode
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
-from sigjepa.artifacts import write_json
 from sigjepa.data.datamodule import FunctionDataModule
 from sigjepa.entry import entry_point
 from sigjepa.errors import SigjepaError
@@ -34,7 +33,7 @@ from sigjepa.training.job import (
 )
 from sigjepa.training.loggers import finished
 from sigjepa.training.module import SigJepaModule
-from sigjepa.training.provenance import provenance
+from sigjepa.training.provenance import provenance, write_file_digests, write_provenance
 from sigjepa.training.resume import ResumeCheckpoint
 from sigjepa.training.run_directory import (
     FINISHED,
@@ -102,8 +101,8 @@ def fit_and_test(
         trainer: lightning.Trainer = instantiate(config.trainer, allowed, callbacks=callbacks, logger=loggers)
         if trainer.is_global_zero:
             mined = data.hard_negatives.summary_rows() if data.hard_negatives is not None else None
-            origin = provenance(resolved, resolved["seed"], data.hashes(), datamodule.data_dir, mined)
-            write_json(run_dir / "provenance.json", origin)
+            origin = (resolved, resolved["seed"], data.hashes(), datamodule.data_dir, mined, data.upstream())
+            write_provenance(run_dir, provenance(*origin))
             pools = read_pools(data.corpus, data.shards.signature_pooled, datamodule.targets)
             write_baselines(run_dir, measure_baselines(resolved["baseline"], pools))
             log_tables(loggers, {"hard_negatives": statistic_rows(mined or {})})
@@ -114,6 +113,7 @@ def fit_and_test(
         if trainer.is_global_zero:
             write_evaluated(run_dir, module.evaluated)
             write_summary(run_dir / "summary.json", facts | {"status": FINISHED})
+            write_file_digests(run_dir)
             run = read_run(run_dir)
             print(results_table([run]), f"\nrun directory: {run_dir}", flush=True)
             log_results(loggers, run)

@@ -14,7 +14,8 @@ from types import TracebackType
 from typing import TypeAlias
 
 from sigjepa.corpus.functions import Function, is_test_path
-from sigjepa.corpus.sources.contract import Repository, left_out
+from sigjepa.corpus.source_files import SourceFile, content_digest
+from sigjepa.corpus.sources.contract import Repository, left_out, place_of
 from sigjepa.corpus.split import seeded_hash
 from sigjepa.errors import SigjepaError
 from sigjepa.progress import progress
@@ -23,6 +24,8 @@ Extracted: TypeAlias = tuple[list[Function], Counter[str]]
 File: TypeAlias = tuple[str, str, bytes]
 """Repository, path within it, content."""
 ExtractFile: TypeAlias = Callable[..., Extracted]
+Read: TypeAlias = tuple[Extracted, str, int]
+"""What a file gave, its digest and its size."""
 
 OVERCOLLECT = 1.3
 """How many more functions than asked for are read, because duplicates go afterwards."""
@@ -33,12 +36,17 @@ BATCH_FILES = 16
 
 @dataclass
 class Collected:
-    """Functions by repository in the order read, what was skipped by reason, and how many files there were."""
+    """Functions by repository in the order read, what was skipped by reason, and the files that were read."""
 
     functions: dict[str, list[Function]] = field(default_factory=dict)
     skipped: Counter[str] = field(default_factory=Counter)
+    sources: list[SourceFile] = field(default_factory=list)
     files_listed: int = 0
-    files_read: int = 0
+
+    @property
+    def files_read(self) -> int:
+        """Files whose content was read."""
+        return len(self.sources)
 
 
 @dataclass
@@ -105,7 +113,7 @@ def read_round(readings: Sequence[Reading], level: float, extractor: "Extractor"
         one.helping *= 2
         helpings.append((one, [one.waiting.popleft() for _ in range(count)]))
 
-    owners: deque[Reading] = deque()
+    owners: deque[tuple[Reading, str]] = deque()
 
     def files() -> Iterator[File]:
         for one, positions in helpings:
@@ -113,16 +121,17 @@ def read_round(readings: Sequence[Reading], level: float, extractor: "Extractor"
                 if content is None:
                     collected.skipped["unreadable_file"] += 1
                     continue
-                owners.append(one)
                 # Names from the disk may hold bytes that are no UTF-8, which no file we write can.
                 path = one.repository.paths[position].encode("utf-8", "backslashreplace").decode()
+                owners.append((one, path))
                 yield one.repository.name, path, content
 
     total = sum(len(positions) for _, positions in helpings)
-    for functions, skipped in extractor.map(files(), total):
-        owners.popleft().functions.extend(functions)
+    for (functions, skipped), digest, size in extractor.map(files(), total):
+        one, path = owners.popleft()
+        one.functions.extend(functions)
         collected.skipped.update(skipped)
-        collected.files_read += 1
+        collected.sources.append(SourceFile(one.repository.name, path, digest, size, place_of(one.repository)))
     return total
 
 
@@ -136,15 +145,15 @@ class Extractor(AbstractContextManager["Extractor"]):
             raise SigjepaError(f"corpus.workers={workers} must be at least 1, or null for one per core.")
         self.pool: ProcessPoolExecutor | None = None
 
-    def map(self, files: Iterator[File], total: int) -> Iterator[Extracted]:
-        """Functions and skip counts of each of `total` files, in their order."""
+    def map(self, files: Iterator[File], total: int) -> Iterator[Read]:
+        """Functions, skip counts, digest and size of each of `total` files, in their order."""
         if self.workers == 1 or (self.pool is None and total < INLINE_FILES):
-            yield from (self.extract(content, repository=name, path=path) for name, path, content in files)
+            yield from (extract_file(self.extract, file) for file in files)
             return
         if self.pool is None:
             # "spawn": a fork of a process whose libraries run threads can hang
             self.pool = ProcessPoolExecutor(self.workers, mp_context=multiprocessing.get_context("spawn"))
-        running: deque[Future[list[Extracted]]] = deque()
+        running: deque[Future[list[Read]]] = deque()
         try:
             while batch := list(islice(files, BATCH_FILES)):
                 running.append(self.pool.submit(extract_batch, self.extract, batch))
@@ -165,9 +174,15 @@ class Extractor(AbstractContextManager["Extractor"]):
             self.pool.shutdown(cancel_futures=True)
 
 
-def extract_batch(extract: ExtractFile, files: Sequence[File]) -> list[Extracted]:
+def extract_batch(extract: ExtractFile, files: Sequence[File]) -> list[Read]:
     """What a worker process does."""
-    return [extract(content, repository=name, path=path) for name, path, content in files]
+    return [extract_file(extract, file) for file in files]
+
+
+def extract_file(extract: ExtractFile, file: File) -> Read:
+    """What one file gives, and the digest of the very bytes that gave it."""
+    name, path, content = file
+    return extract(content, repository=name, path=path), content_digest(content), len(content)
 
 
 def usable_cores() -> int:

@@ -20,10 +20,12 @@ from sigjepa.corpus.collect import collect
 from sigjepa.corpus.dedup import drop_duplicates
 from sigjepa.corpus.functions import EXTRACTION_VERSION, Function, extract_functions
 from sigjepa.corpus.select import check_tier_sizes, select
+from sigjepa.corpus.source_files import SOURCES_FILE, write_sources
 from sigjepa.corpus.sources.contract import Source
 from sigjepa.corpus.split import SPLITS, TIERS, check_shares
 from sigjepa.corpus.summary import summary_text
 from sigjepa.errors import SigjepaError, nearest_name
+from sigjepa.making import MADE, made
 
 FUNCTIONS_FILE = "functions.parquet"
 MANIFEST_FILE = "manifest.json"
@@ -223,6 +225,7 @@ class CorpusRecipe:
         table = functions_table(functions, tiers, splits)
         with atomic_path(folder / FUNCTIONS_FILE) as temporary:
             pq.write_table(table, temporary, compression="zstd")
+        write_sources(folder / SOURCES_FILE, collected.sources)
         manifest = {
             "name": folder.name,
             "inputs": inputs,
@@ -240,6 +243,7 @@ class CorpusRecipe:
             "skipped": dict(sorted(skipped.items())),
             "package_version": sigjepa.__version__,
             "python_version": platform.python_version(),
+            MADE: made(("pyarrow", "rensa", "xxhash"), files=[folder / SOURCES_FILE]),
         }
         columns = table.to_pydict()
         with atomic_path(folder / SUMMARY_FILE) as temporary:

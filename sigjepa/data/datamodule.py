@@ -22,9 +22,11 @@ from sigjepa.data.dataset import FunctionBatches, share_identical_bodies
 from sigjepa.data.loader import EpochPosition, ResumableLoader
 from sigjepa.data.sampler import BatchRequest, LengthBucketSampler, SequentialSampler
 from sigjepa.errors import SigjepaError
+from sigjepa.making import upstream_of
 from sigjepa.negatives.contract import HardNegativesRecipe
 from sigjepa.negatives.draw import Draw
 from sigjepa.negatives.index import HardNegatives
+from sigjepa.negatives.upstream import data_upstream
 from sigjepa.progress import stage
 from sigjepa.teacher.encoder import FrozenTeacher
 from sigjepa.teacher.shards import TeacherShards, embed_corpus
@@ -61,6 +63,14 @@ class Artifacts:
             "shards": self.shards.folder.name,
             "negatives": folder.name if folder is not None else None,
         }
+
+    def upstream(self) -> dict[str, dict[str, str]]:
+        """The artifacts by keyed folder and digest, as a run's provenance records what it was made from."""
+        upstream = data_upstream(self.corpus, self.shards)
+        if self.hard_negatives is not None and self.hard_negatives.folder is not None:
+            digest = str(self.hard_negatives.metadata["digest"])
+            upstream["negatives"] = upstream_of(self.hard_negatives.folder, digest)
+        return upstream
 
     def figures(self) -> dict[str, float | int]:
         """Sizes of the splits, and how many train functions have hard negatives and how many each."""

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from sigjepa.artifacts import artifact_lock, content_key, file_digest, read_json, write_json
 from sigjepa.errors import SigjepaError
+from sigjepa.making import MADE, made, upstream_of
 from sigjepa.negatives.filters import filter_of, similarities_for
 from sigjepa.negatives.index import HardNegatives
-from sigjepa.negatives.index_file import LAYOUT
+from sigjepa.negatives.index_file import FILE_NAME as INDEX_FILE
+from sigjepa.negatives.index_file import LAYOUT, META_NAME
 from sigjepa.negatives.judged import FILE_NAME, JudgedPairs
 from sigjepa.negatives.judges.contract import Judge
 from sigjepa.negatives.judging.asking import judge_pairs
@@ -18,6 +20,7 @@ from sigjepa.negatives.judging.ledger import slug
 from sigjepa.negatives.mining.mined import Mining
 from sigjepa.negatives.mining.search import Search
 from sigjepa.negatives.published.sidecar import origin
+from sigjepa.negatives.upstream import data_upstream, judge_packages
 
 if TYPE_CHECKING:
     from sigjepa.corpus.store import Corpus
@@ -86,7 +89,7 @@ class NegativesRecipe:
             with artifact_lock(folder):
                 if not (folder / MANIFEST).exists():  # another process may have built it while this one waited
                     pairs = self.pairs(corpus, shards, Path(data_dir))
-                    judged_folder = self._judged(Path(data_dir), judged_inputs, corpus, pairs)
+                    judged_folder = self._judged(Path(data_dir), judged_inputs, corpus, shards, pairs)
                     self._filter(folder, inputs, judged_folder, corpus, shards, pairs)
         hard_negatives = HardNegatives.load(folder, len(corpus))
         if not len(hard_negatives):
@@ -100,19 +103,24 @@ class NegativesRecipe:
     def _mining(self) -> Mining:
         return Mining(self.neighbors, self.min_cosim, self.tiers, self.search)
 
-    def _judged(self, data_dir: Path, inputs: dict[str, Any], corpus: "Corpus", pairs: "Pairs") -> Path:
+    def _judged(
+        self, data_dir: Path, inputs: dict[str, Any], corpus: "Corpus", shards: "TeacherShards", pairs: "Pairs"
+    ) -> Path:
         """Folder of the judged pairs, built or reused."""
         folder = data_dir / "judged" / f"{slug(self.judge.name)}-{content_key(inputs)}"
         with artifact_lock(folder):
             if not (folder / MANIFEST).exists():
                 judging = judge_pairs(pairs, self.judge, corpus, data_dir)
                 judging.judged.write(folder / FILE_NAME)
+                mined_folder = data_dir / "mined" / content_key(inputs["mined"])
+                mined = upstream_of(mined_folder, read_json(mined_folder / MANIFEST)["digest"])
                 manifest = {
                     "inputs": inputs,
                     "pairs": len(judging.judged),
                     "parse_errors": judging.parse_errors,
                     "not_asked": judging.not_asked,
                     "digest": file_digest(folder / FILE_NAME),
+                    MADE: made(judge_packages(self.judge), {"mined": mined, **data_upstream(corpus, shards)}),
                 }
                 write_json(folder / MANIFEST, manifest)
         return folder
@@ -146,7 +154,9 @@ class NegativesRecipe:
             },
         )
         hard_negatives.save(folder)
-        write_json(folder / MANIFEST, {"inputs": inputs, "statistics": hard_negatives.statistics()})
+        upstream = {"judged": upstream_of(judged_folder, manifest["digest"]), **data_upstream(corpus, shards)}
+        record = made(("numpy",), upstream, [folder / INDEX_FILE, folder / META_NAME])
+        write_json(folder / MANIFEST, {"inputs": inputs, "statistics": hard_negatives.statistics(), MADE: record})
         logger.info("Hard negatives in %s: %s", folder, hard_negatives.statistics())
 
     def _read_judged(self, folder: Path, manifest: dict[str, Any]) -> JudgedPairs:

@@ -1,9 +1,10 @@
 """What a folder of teacher shards says of itself: its inputs, and a digest of every file."""
 
+import hashlib
 import importlib.metadata
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch import Tensor
 from sigjepa import __version__
 from sigjepa.artifacts import atomic_path, file_digest
 from sigjepa.errors import SigjepaError
+from sigjepa.making import MADE, made
 from sigjepa.progress import progress
 from sigjepa.teacher.encoder import FrozenTeacher
 
@@ -55,8 +57,13 @@ def write_shard(path: Path, tensors: dict[str, Tensor], truncated: tuple[int, in
     )
 
 
-def describe(records: list[ShardRecord], inputs: dict[str, Any], teacher: FrozenTeacher) -> dict[str, Any]:
-    """The manifest of a folder with these shards."""
+def describe(
+    records: list[ShardRecord],
+    inputs: dict[str, Any],
+    teacher: FrozenTeacher,
+    upstream: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """The manifest of a folder with these shards, made from the artifacts `upstream`."""
     packages = ("torch", "transformers", "tokenizers", "safetensors")
     return {
         "name": teacher.name,
@@ -74,7 +81,13 @@ def describe(records: list[ShardRecord], inputs: dict[str, Any], teacher: Frozen
         "versions": {"python": platform.python_version(), "sigjepa": __version__}
         | {package: importlib.metadata.version(package) for package in packages},
         "shards": [asdict(record) for record in records],
+        MADE: made((*packages, "numpy"), upstream),
     }
+
+
+def shards_digest(shards: Sequence[Mapping[str, Any]]) -> str:
+    """One digest for a folder of shards, of theirs."""
+    return f"sha256:{hashlib.sha256(' '.join(shard['digest'] for shard in shards).encode()).hexdigest()}"
 
 
 def check_shards(folder: Path, shards: list[Mapping[str, Any]]) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sigjepa.artifacts import artifact_lock, content_key, read_json, write_json
 from sigjepa.errors import SigjepaError
+from sigjepa.making import upstream_of
 from sigjepa.progress import progress
 from sigjepa.teacher.encoder import FrozenTeacher
 from sigjepa.teacher.manifest import FORMAT, MANIFEST, ShardRecord, check_shards, describe, differences, write_shard
@@ -239,7 +240,9 @@ def _build(
             tensors["ids"] = torch.arange(start, start + len(signatures[rows]))
             records[file] = write_shard(folder / file, tensors, truncated)
             write_json(folder / UNFINISHED, [asdict(records[file]) for file in files if file in records])
-    write_json(folder / MANIFEST, describe([records[file] for file in files], inputs, teacher))
+    kept_in = getattr(corpus, "folder", None)  # what has none was made in memory
+    upstream = {} if kept_in is None else {"corpus": upstream_of(kept_in, corpus.hash)}
+    write_json(folder / MANIFEST, describe([records[file] for file in files], inputs, teacher, upstream))
     (folder / UNFINISHED).unlink(missing_ok=True)
 
 

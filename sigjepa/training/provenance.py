@@ -1,43 +1,28 @@
-"""From which code, versions, config and artifacts a run came."""
+"""From which code, versions, config and artifacts a run came, and every start that it had."""
 
+import logging
+import os
 import platform
-import subprocess
-import sys
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sigjepa.artifacts import content_key
+import torch
 
-PACKAGES = ("sigjepa", "torch", "lightning", "transformers", "hydra-core", "omegaconf", "faiss-cpu", "safetensors")
+from sigjepa.artifacts import atomic_path, content_key, file_digest, read_json, write_json
+from sigjepa.checkout import Diff, code_diff, git_state
+from sigjepa.making import command_line, now, package_versions
 
+log = logging.getLogger(__name__)
 
-def git_state(folder: Path) -> dict[str, Any]:
-    """SHA and dirty flag of the checkout that holds `folder`; SHA None where there is none."""
-
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True)
-        except (FileNotFoundError, subprocess.CalledProcessError):
-            return None
-        return done.stdout.strip()
-
-    # an installed package lies inside somebody else's checkout as often as not: only a tracked file counts
-    if git("ls-files", "--error-unmatch", "__init__.py") is None:
-        return {"sha": None, "dirty": None}
-    status = git("status", "--porcelain", "--untracked-files=no")
-    return {"sha": git("rev-parse", "HEAD"), "dirty": bool(status)}
-
-
-def package_versions() -> dict[str, str | None]:
-    """Installed versions of what decides a result; None for what is not installed."""
-    versions: dict[str, str | None] = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = None
-    return versions
+PROVENANCE_FILE = "provenance.json"
+FILES_FILE = "files.json"
+PACKAGES = (
+    *("sigjepa", "torch", "lightning", "transformers", "hydra-core", "omegaconf"),
+    *("faiss-cpu", "safetensors", "numpy", "scipy", "bm25s"),
+)
+VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUBLAS_WORKSPACE_CONFIG", "PYTHONHASHSEED", "CUDA_VISIBLE_DEVICES")
+WHAT_RUNS_LEAVE = ("*.csv", "*.npz", "*.json", "*.diff", "baselines/*.npz", "checkpoints/*.ckpt", "negatives/**/*.json")
 
 
 def provenance(
@@ -46,21 +31,92 @@ def provenance(
     artifacts: dict[str, str | None],
     data_dir: Path,
     hard_negatives: dict[str, str] | None = None,
+    upstream: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """The content of `provenance.json`.
 
     config: resolved. artifacts: hash of the corpus, folder names of corpus, shards and negatives below `data_dir`.
-    hard_negatives: the summary table of their index.
+    hard_negatives: the summary table of their index. upstream: those artifacts by folder and digest.
     """
     return {
-        "command": sys.argv,
-        "git": git_state(Path(__file__).resolve().parents[1]),
-        "versions": package_versions(),
+        "command": command_line(),
+        "time": now(),
+        "git": git_state(),
+        "versions": package_versions(PACKAGES),
         "platform": platform.platform(),
+        "environment": environment(),
         "config_hash": content_key(config),
         "config": config,
         "artifacts": artifacts,
+        "upstream": {kind: dict(one) for kind, one in (upstream or {}).items()},
         "data_dir": str(data_dir.resolve()),
         "hard_negatives": hard_negatives,
         "seed": seed,
     }
+
+
+def environment() -> dict[str, Any]:
+    """What decides a result beside code and versions: threads, flags of determinism, precision, and the device."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
+    return {
+        "device": device,
+        "cuda": torch.version.cuda,
+        "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "cudnn_deterministic": torch.backends.cudnn.deterministic,
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
+    }
+
+
+def write_provenance(run_dir: Path, facts: Mapping[str, Any]) -> None:
+    """Write `provenance.json` with this start added to `started`, and the diff of code that is not as committed.
+
+    A run that is continued keeps the starts before, so that one continued by other code says so; a warning says both.
+    """
+    path = run_dir / PROVENANCE_FILE
+    (run_dir / FILES_FILE).unlink(missing_ok=True)  # of the files of an earlier start, which change from here on
+    earlier = read_json(path).get("started", []) if path.exists() else []
+    git = dict(facts["git"])
+    if git["dirty"]:
+        git["diff"] = write_diff(run_dir)
+        log.warning(
+            "The code is not as committed (%s): what was changed is kept in %s.%s",
+            *(str(git["sha"])[:12], run_dir / git["diff"]["file"]),
+            f" Left out of it: {', '.join(git['diff']['left_out'])}." if git["diff"]["left_out"] else "",
+        )
+    start = {key: facts[key] for key in ("time", "command", "versions", "environment", "config_hash")} | {"git": git}
+    if earlier and code_of(earlier[-1]["git"]) != code_of(git):
+        log.warning("This run is continued by other code than it was started with; provenance.json keeps both.")
+    write_json(path, {**facts, "git": git, "started": [*earlier, start]})
+
+
+def code_of(git: Mapping[str, Any]) -> tuple[Any, Any]:
+    """What two starts by the same code have in common: commit, and digest of the diff."""
+    return git.get("sha"), (git.get("diff") or {}).get("digest")
+
+
+def write_diff(run_dir: Path) -> dict[str, Any]:
+    """Keep the diff of the code beside a run, once for each content; its file, digest, size, and what it lacks."""
+    diff: Diff = code_diff()
+    for number in range(1, 10_000):
+        path = run_dir / ("provenance.diff" if number == 1 else f"provenance-{number}.diff")
+        if not path.exists():
+            with atomic_path(path) as temporary:
+                temporary.write_bytes(diff.content)
+        if path.read_bytes() == diff.content:
+            break
+    return {
+        "file": path.name,
+        "digest": file_digest(path),
+        "bytes": len(diff.content),
+        "left_out": diff.left_out,
+    }
+
+
+def write_file_digests(run_dir: Path) -> None:
+    """Write `files.json`: the digest of everything that a finished run leaves, by its path in the run directory."""
+    found = {path for pattern in WHAT_RUNS_LEAVE for path in run_dir.glob(pattern) if path.name != FILES_FILE}
+    files = {path.relative_to(run_dir).as_posix(): file_digest(path) for path in sorted(found) if path.is_file()}
+    write_json(run_dir / FILES_FILE, {"time": now(), "files": files})

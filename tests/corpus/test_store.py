@@ -56,7 +56,9 @@ TOTAL = 3 * sum(range(2, 12))
 def test_the_folder_holds_what_is_promised(corpus: Corpus, tmp_path: Path) -> None:
     assert corpus.folder.parent == tmp_path / "data/corpus"
     assert corpus.folder.name.startswith("folder-")
-    assert {file.name for file in corpus.folder.iterdir()} == {"functions.parquet", "manifest.json", "summary.txt"}
+    assert {file.name for file in corpus.folder.iterdir()} == {
+        *("functions.parquet", "manifest.json", "sources.parquet", "summary.txt")
+    }
     manifest = json.loads((corpus.folder / "manifest.json").read_text())
     assert manifest == corpus.manifest
     assert manifest["functions"] == len(corpus) == TOTAL

@@ -1,33 +1,12 @@
-import subprocess
+import json
+import logging
 
-from sigjepa.training.provenance import git_state, package_versions, provenance
+import pytest
 
-
-def git(folder, *arguments):
-    identity = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
-    subprocess.run(["git", "-C", str(folder), *identity, *arguments], check=True, capture_output=True)
-
-
-def test_git_state_of_a_clean_and_a_dirty_checkout(tmp_path):
-    package = tmp_path / "package"
-    package.mkdir()
-    (package / "__init__.py").write_text("")
-    git(tmp_path, "init", "-q")
-    git(tmp_path, "add", ".")
-    git(tmp_path, "commit", "-q", "-m", "first")
-    clean = git_state(package)
-    assert len(clean["sha"]) == 40
-    assert clean["dirty"] is False
-    (package / "__init__.py").write_text("x = 1")
-    assert git_state(package) == {"sha": clean["sha"], "dirty": True}
-
-
-def test_a_package_that_git_does_not_track_has_no_sha(tmp_path):
-    git(tmp_path, "init", "-q")
-    installed = tmp_path / "site-packages" / "sigjepa"
-    installed.mkdir(parents=True)
-    (installed / "__init__.py").write_text("")
-    assert git_state(installed) == {"sha": None, "dirty": None}
+from sigjepa.artifacts import file_digest
+from sigjepa.making import package_versions
+from sigjepa.training import provenance as module
+from sigjepa.training.provenance import PACKAGES, provenance, write_file_digests, write_provenance
 
 
 def test_provenance_names_versions_artifacts_and_config(tmp_path):
@@ -40,4 +19,63 @@ def test_provenance_names_versions_artifacts_and_config(tmp_path):
     assert record["config_hash"] == provenance({"a": 1}, 6, {}, tmp_path)["config_hash"]
     assert record["config_hash"] != provenance({"a": 2}, 5, {}, tmp_path)["config_hash"]
     assert record["versions"]["torch"]
-    assert set(package_versions()) == set(record["versions"])
+    assert set(package_versions(PACKAGES)) == set(record["versions"])
+
+
+@pytest.fixture
+def facts(tmp_path):
+    return provenance({"a": 1}, 0, {}, tmp_path / "data", upstream={"corpus": {"folder": "x-1", "digest": "d"}})
+
+
+def written(run_dir):
+    return json.loads((run_dir / "provenance.json").read_text())
+
+
+def test_it_names_the_environment_that_decides_results(facts):
+    assert facts["environment"]["threads"] >= 1
+    assert facts["environment"]["deterministic"] in (True, False)
+    assert facts["environment"]["device"]
+    assert facts["upstream"] == {"corpus": {"folder": "x-1", "digest": "d"}}
+
+
+def test_a_clean_tree_has_no_diff_and_no_warning(facts, tmp_path, caplog):
+    write_provenance(tmp_path, facts | {"git": {"sha": "a" * 40, "dirty": False}})
+    assert [start["git"] for start in written(tmp_path)["started"]] == [{"sha": "a" * 40, "dirty": False}]
+    assert not list(tmp_path.glob("*.diff"))
+    assert not caplog.records
+
+
+def test_a_dirty_tree_says_so_and_keeps_the_diff(facts, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(module, "code_diff", lambda: module.Diff(b"+ changed\n", {"conf/x.yaml": "too large"}))
+    with caplog.at_level(logging.WARNING):
+        write_provenance(tmp_path, facts | {"git": {"sha": "a" * 40, "dirty": True}})
+    assert "not as committed" in caplog.text
+    assert "conf/x.yaml" in caplog.text
+    diff = written(tmp_path)["git"]["diff"]
+    assert (tmp_path / diff["file"]).read_bytes() == b"+ changed\n"
+    assert diff["digest"] == file_digest(tmp_path / "provenance.diff")
+    assert diff["left_out"] == {"conf/x.yaml": "too large"}
+
+
+def test_a_continued_run_keeps_its_starts_and_says_when_the_code_is_another(facts, tmp_path, monkeypatch, caplog):
+    dirty = {"git": {"sha": "a" * 40, "dirty": True}}
+    for content in (b"one", b"one", b"two"):
+        monkeypatch.setattr(module, "code_diff", lambda content=content: module.Diff(content, {}))
+        caplog.clear()
+        write_provenance(tmp_path, facts | dirty)
+        assert ("continued by other code" in caplog.text) == (content == b"two")
+    starts = written(tmp_path)["started"]
+    assert [start["git"]["diff"]["file"] for start in starts] == ["provenance.diff"] * 2 + ["provenance-2.diff"]
+    assert (tmp_path / "provenance.diff").read_bytes() == b"one"
+    assert all(start["time"] and start["command"] for start in starts)
+
+
+def test_a_finished_run_has_the_digests_of_its_files_until_it_starts_again(facts, tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints/best.ckpt").write_bytes(b"weights")
+    write_provenance(tmp_path, facts | {"git": {"sha": None, "dirty": None}})
+    write_file_digests(tmp_path)
+    files = json.loads((tmp_path / "files.json").read_text())["files"]
+    assert files == {name: file_digest(tmp_path / name) for name in ("checkpoints/best.ckpt", "provenance.json")}
+    write_provenance(tmp_path, facts)
+    assert not (tmp_path / "files.json").exists()

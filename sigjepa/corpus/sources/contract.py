@@ -45,6 +45,11 @@ def left_out(repository: Repository) -> Mapping[str, int]:
     return found
 
 
+def place_of(repository: Repository) -> str:
+    """Where the files of a repository lie on this machine: a folder, a git folder, a wheel, a JSON Lines file."""
+    return str(getattr(repository, "place", ""))
+
+
 def sequence_of_names(values: Sequence[str], parameter: str) -> list[str]:
     """`values` as a non-empty list; raises SigjepaError for a single string, which would be read letter by letter."""
     if isinstance(values, str) or not values:

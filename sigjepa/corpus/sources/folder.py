@@ -19,6 +19,11 @@ class FilesRepository:
     folder: Path
     paths: Sequence[str]
 
+    @property
+    def place(self) -> Path:
+        """Where the files lie."""
+        return self.folder
+
     def read(self, positions: Sequence[int]) -> Iterator[bytes | None]:
         """Contents of the files at `positions` of `paths`; None for one that cannot be read."""
         for position in positions:

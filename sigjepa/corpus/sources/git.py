@@ -22,6 +22,11 @@ class GitRepository:
     paths: Sequence[str] = field(repr=False)
     blobs: Sequence[str] = field(repr=False)
 
+    @property
+    def place(self) -> Path:
+        """Where the files lie."""
+        return self.git_folder
+
     def read(self, positions: Sequence[int]) -> Iterator[bytes | None]:
         """Contents of the files at `positions` of `paths`, all from one `git cat-file --batch`.
 

@@ -20,6 +20,11 @@ class JsonLinesRepository:
     paths: list[str] = field(default_factory=list, repr=False)
     offsets: list[int] = field(default_factory=list, repr=False)
 
+    @property
+    def place(self) -> Path:
+        """Where the files lie."""
+        return self.file
+
     def read(self, positions: Sequence[int]) -> Iterator[bytes | None]:
         """Source of the rows at `positions`."""
         with self.file.open("rb") as stream:

@@ -59,6 +59,11 @@ class WheelRepository:
     paths: Sequence[str] = field(repr=False)
     left_out: Mapping[str, int]
 
+    @property
+    def place(self) -> Path:
+        """Where the files lie."""
+        return self.wheel
+
     def read(self, positions: Sequence[int]) -> Iterator[bytes | None]:
         """Contents of the files at `positions` of `paths`, from the archive; raises SigjepaError for a bad one."""
         yield from read_members(self.wheel, [self.paths[position] for position in positions])

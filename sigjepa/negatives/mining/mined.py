@@ -13,10 +13,12 @@ import numpy.typing as npt
 
 from sigjepa.artifacts import artifact_lock, content_key, file_digest, read_json, write_json
 from sigjepa.errors import SigjepaError
+from sigjepa.making import MADE, made
 from sigjepa.negatives.mining.knn import BLOCK_SIZE, Pairs, check_limits, pair_blocks
 from sigjepa.negatives.mining.pair_file import Written, append_blocks, read_pairs, unfinished
 from sigjepa.negatives.mining.search import Search
 from sigjepa.negatives.mining.vectors import Ids, UnitVectors
+from sigjepa.negatives.upstream import data_upstream
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -100,7 +102,7 @@ class Mining:
             anchors=len(ids),
             block_size=BLOCK_SIZE,
         )
-        _finish(folder, inputs, record, written)
+        _finish(folder, inputs, record, written, data_upstream(corpus, shards))
         seconds = time.perf_counter() - started
         logger.info("Mined %d pairs of %d functions in %.0f s: %s", written.pairs, len(ids), seconds, record)
 
@@ -139,7 +141,9 @@ def rows_of(shards: "TeacherShards", ids: npt.NDArray[np.int64], corpus: "Corpus
     return rows
 
 
-def _finish(folder: Path, inputs: dict[str, Any], record: dict[str, Any], written: Written) -> None:
+def _finish(
+    folder: Path, inputs: dict[str, Any], record: dict[str, Any], written: Written, upstream: dict[str, Any]
+) -> None:
     manifest = {
         "inputs": inputs,
         "search": {**record, "faiss": _faiss_version()},
@@ -147,6 +151,7 @@ def _finish(folder: Path, inputs: dict[str, Any], record: dict[str, Any], writte
         "pairs": written.pairs,
         "highest_cosim": written.highest_cosim,
         "digest": file_digest(folder / FILE_NAME),
+        MADE: made(("faiss-cpu", "numpy", "torch"), upstream),
     }
     write_json(folder / MANIFEST, manifest)
 

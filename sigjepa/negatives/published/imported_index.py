@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sigjepa.errors import SigjepaError
+from sigjepa.making import MADE, made
 from sigjepa.negatives.adjacency import Ids
 from sigjepa.negatives.function_ids import FunctionIds
 from sigjepa.negatives.index import HardNegatives
-from sigjepa.negatives.index_file import Document, IndexPairs, read_index
+from sigjepa.negatives.index_file import FILE_NAME, META_NAME, Document, IndexPairs, read_index
 from sigjepa.negatives.published.imports import (
     check_arguments,
     import_inputs,
@@ -22,6 +23,7 @@ from sigjepa.negatives.published.imports import (
 )
 from sigjepa.negatives.published.matching import check_cosines, check_nearness, pair_cosines
 from sigjepa.negatives.published.sidecar import check_origin, origin, read_sidecar, sidecar_path
+from sigjepa.negatives.upstream import data_upstream
 
 if TYPE_CHECKING:
     from sigjepa.corpus.store import Corpus
@@ -92,7 +94,8 @@ class IndexFile:
         def build(folder: Path) -> dict[str, Any]:
             index = self._read(path, inputs["digest"], corpus, shards)
             index.save(folder)
-            return {"statistics": index.statistics()}
+            record = made(("numpy",), data_upstream(corpus, shards), [folder / FILE_NAME, folder / META_NAME])
+            return {"statistics": index.statistics(), MADE: record}
 
         return open_imported(imported_folder(data_dir, "negatives", inputs, build), corpus, path)
 

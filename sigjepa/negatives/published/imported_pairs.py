@@ -10,10 +10,13 @@ import numpy as np
 
 from sigjepa.artifacts import file_digest, read_json
 from sigjepa.errors import SigjepaError
+from sigjepa.making import MADE, made, upstream_of
 from sigjepa.negatives.adjacency import Ids
 from sigjepa.negatives.filters import filter_of, similarities_for
 from sigjepa.negatives.function_ids import FunctionIds
 from sigjepa.negatives.index import HardNegatives
+from sigjepa.negatives.index_file import FILE_NAME as INDEX_FILE
+from sigjepa.negatives.index_file import META_NAME
 from sigjepa.negatives.judged import FILE_NAME, JudgedPairs
 from sigjepa.negatives.published.field_map import FieldMap
 from sigjepa.negatives.published.imports import (
@@ -27,6 +30,7 @@ from sigjepa.negatives.published.imports import (
 from sigjepa.negatives.published.matching import check_cosines
 from sigjepa.negatives.published.pairs_reader import PairsReader
 from sigjepa.negatives.published.sidecar import check_origin, origin, read_sidecar
+from sigjepa.negatives.upstream import data_upstream
 
 if TYPE_CHECKING:
     from sigjepa.corpus.store import Corpus
@@ -141,6 +145,7 @@ class PairsFile:
             "judge": judged.judge,
             "digest": file_digest(folder / FILE_NAME),
             "origin": imported_origin(corpus, shards, notes, None, own_cosines=self.check_cosim),
+            MADE: made(("numpy",), data_upstream(corpus, shards)),
         }
 
     def _filter(self, folder: Path, judged_folder: Path, corpus: "Corpus", shards: "TeacherShards") -> dict[str, Any]:
@@ -172,7 +177,9 @@ class PairsFile:
             },
         )
         index.save(folder)
-        return {"statistics": index.statistics()}
+        upstream = {"judged": upstream_of(judged_folder, manifest["digest"]), **data_upstream(corpus, shards)}
+        record = made(("numpy",), upstream, [folder / INDEX_FILE, folder / META_NAME])
+        return {"statistics": index.statistics(), MADE: record}
 
 
 def among(judged: JudgedPairs, ids: Ids) -> JudgedPairs:

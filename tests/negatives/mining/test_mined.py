@@ -45,7 +45,7 @@ def fake_shards(dtype=torch.float32):
     rng = np.random.default_rng(0)
     bodies = rng.normal(size=(N // 5, 8))[rng.integers(0, N // 5, N)] + 0.5 * rng.normal(size=(N, 8))
     return SimpleNamespace(
-        folder=Path("teacher/fake-4567"), ids=np.arange(N), body_pooled=torch.from_numpy(bodies).to(dtype)
+        folder=Path("teacher/fake-4567"), manifest={}, ids=np.arange(N), body_pooled=torch.from_numpy(bodies).to(dtype)
     )
 
 
@@ -134,7 +134,8 @@ def test_killed_while_mining_it_is_continued_to_the_same_bytes(tmp_path, name, c
     with caplog.at_level(logging.INFO):
         made(tmp_path / "killed", name)
     assert (folder / "pairs.jsonl").read_bytes() == content
-    assert read_json(folder / "manifest.json") == read_json(uninterrupted / "manifest.json")
+    again, once = (read_json(place / "manifest.json") for place in (folder, uninterrupted))
+    assert again | {"made": once["made"]} == once  # but for the time
     assert first_anchors[0] >= 16
     assert f"mining goes on after {first_anchors[0]} of 400 functions" in caplog.text
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -118,7 +119,9 @@ def test_the_published_file_prints_the_published_table(tmp_path, monkeypatch, ma
     (tmp_path / "docs").mkdir()
     fields = {"anchor_id": "anchor", "neighbor_id": "neighbor", "cosim": "cosine_similarity"}
     write_judged(tmp_path / SOURCE, judged, FunctionIds(FUNCTIONS), FieldMap(fields))
-    corpus = SimpleNamespace(hash="xxh3_128:published", ids=lambda split, tiers=None: train)
+    corpus = SimpleNamespace(
+        folder=Path("corpus/published"), hash="xxh3_128:published", ids=lambda split, tiers=None: train
+    )
     corpus_type = type("Corpus", (SimpleNamespace,), {"__len__": lambda self: FUNCTIONS})
     recipe = PairsFile(SOURCE, fields=fields, check_cosim=False, model=MODEL)
     index = recipe.prepare(corpus_type(**vars(corpus)), make_shards(4), tmp_path / "data")

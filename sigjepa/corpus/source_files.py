@@ -1,0 +1,56 @@
+"""The source files that a corpus was read from, each with the digest of the bytes that were parsed."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from operator import attrgetter
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sigjepa.artifacts import atomic_path
+from sigjepa.errors import SigjepaError
+
+SOURCES_FILE = "sources.parquet"
+SCHEMA = pa.schema(
+    {
+        "repository": pa.string(),
+        "path": pa.string(),
+        "digest": pa.string(),
+        "bytes": pa.int64(),
+        "place": pa.string(),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One file that was read: `place` is where its repository lay on the machine that read it."""
+
+    repository: str
+    path: str
+    digest: str
+    bytes: int
+    place: str
+
+
+def content_digest(content: bytes) -> str:
+    """`sha256:<hex>` of a source file, which `sha256sum` gives as well."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def write_sources(path: Path, files: Iterable[SourceFile]) -> None:
+    """Write the files in order of repository and path, atomically; the same for any number of workers."""
+    rows = [asdict(file) for file in sorted(files, key=attrgetter("repository", "path", "digest"))]
+    with atomic_path(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), temporary, compression="zstd")
+
+
+def read_sources(path: Path) -> list[SourceFile]:
+    """The files of a corpus; raises SigjepaError naming the file when it is missing or no table of them."""
+    try:
+        rows = pq.read_table(path, schema=SCHEMA).to_pylist()
+        return [SourceFile(**row) for row in rows]
+    except (pa.ArrowException, OSError, TypeError) as error:
+        raise SigjepaError(f"{path} cannot be read as the list of a corpus' source files ({error}).") from None

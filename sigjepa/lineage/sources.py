@@ -1,0 +1,92 @@
+"""The source files of a corpus, hashed again where they still lie."""
+
+import subprocess
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sigjepa.corpus.source_files import SourceFile, content_digest, read_sources
+from sigjepa.corpus.sources.archive import python_members
+from sigjepa.corpus.sources.contract import Repository
+from sigjepa.corpus.sources.folder import FilesRepository
+from sigjepa.corpus.sources.git import GitRepository, python_blobs
+from sigjepa.corpus.sources.jsonl import JsonLines
+from sigjepa.corpus.sources.pypi import WheelRepository
+from sigjepa.errors import SigjepaError
+from sigjepa.lineage.links import Check, Link, State
+from sigjepa.progress import progress
+
+SHOWN = 20
+"""How many files that are not as they were read are named."""
+
+
+def source_files(path: Path, source: Mapping[str, Any]) -> Link:
+    """The files that `sources.parquet` lists, and which of them are as they were read.
+
+    source: the fingerprint of the corpus' source, which says of what kind it was.
+    """
+    link = Link("source files", str(path))
+    try:
+        files = read_sources(path)
+    except SigjepaError as error:
+        link.checks.append(Check("list of source files", "changed", str(error)))
+        return link
+    by_state: dict[State, list[str]] = defaultdict(list)
+    bar = progress(None, "hash source files", total=len(files), unit="file")
+    with bar:
+        for state, file in states(files, source):
+            by_state[state].append(f"{file.repository}: {file.path}")
+            bar.update()
+    for state, names in sorted(by_state.items()):
+        shown = "" if state == "verified" else ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
+        link.checks.append(Check("source files", state, shown, len(names)))
+    link.made = {"places": sorted({file.place for file in files})[:SHOWN], "files": len(files)}
+    return link
+
+
+def states(files: Sequence[SourceFile], source: Mapping[str, Any]) -> Iterator[tuple[State, SourceFile]]:
+    """Each file with its state, repository by repository."""
+    repositories: dict[tuple[str, str], list[SourceFile]] = defaultdict(list)
+    for file in files:
+        repositories[file.repository, file.place].append(file)
+    for (name, place), members in repositories.items():
+        now = digests_now(name, place, [file.path for file in members], source)
+        for file in members:
+            found = now.get(file.path)
+            yield ("gone" if not found else "verified" if file.digest in found else "changed"), file
+
+
+def digests_now(name: str, place: str, paths: Sequence[str], source: Mapping[str, Any]) -> dict[str, set[str]]:
+    """Digests of what lies under each path today, several where a file of rows has several; empty for what is gone."""
+    digests: dict[str, set[str]] = defaultdict(set)
+    if not place or not Path(place).exists():
+        return digests
+    try:
+        repository = reopened(name, Path(place), paths, source)
+        if repository is None:
+            return digests
+        wanted = set(paths)
+        positions = [position for position, path in enumerate(repository.paths) if path in wanted]
+        for position, content in zip(positions, repository.read(positions), strict=True):
+            if content is not None:
+                digests[repository.paths[position]].add(content_digest(content))
+    except (SigjepaError, subprocess.CalledProcessError, OSError):
+        # it lies there and can't be read as what it was
+        for path in paths:
+            digests[path].add("")
+    return digests
+
+
+def reopened(name: str, place: Path, paths: Sequence[str], source: Mapping[str, Any]) -> Repository | None:
+    """The repository that a corpus was read from, at the commit that was read; None where it is no longer there."""
+    kind = source.get("source")
+    if kind == "git":
+        files = python_blobs(place, source["repositories"][name])
+        return GitRepository(name, place, [path for path, _ in files], [blob for _, blob in files])
+    if kind == "pypi":
+        members = set(python_members(place))
+        return WheelRepository(name, place, [path for path in dict.fromkeys(paths) if path in members], {})
+    if kind == "jsonl":
+        return next((one for one in JsonLines(str(place)).repositories() if one.name == name), None)
+    return FilesRepository(name, place, list(dict.fromkeys(paths)))

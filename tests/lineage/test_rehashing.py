@@ -1,0 +1,158 @@
+"""Source files of every kind of source: verified, changed and gone are told apart."""
+
+import json
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+
+import pytest
+
+from sigjepa.corpus.source_files import content_digest, read_sources
+from sigjepa.corpus.sources.folder import Folder
+from sigjepa.corpus.sources.git import GitRepositories
+from sigjepa.corpus.sources.jsonl import JsonLines
+from sigjepa.corpus.sources.pypi import wheel_repository
+from sigjepa.corpus.store import CorpusRecipe
+from sigjepa.lineage.found import lineage
+
+
+def module(label, functions=4):
+    return "\n".join(
+        f"def f{i}(x):\n    {label}_{i} = x.{label}_{i}_a({i})\n    return {label}_{i}\n" for i in range(functions)
+    )
+
+
+@pytest.fixture
+def code(tmp_path):
+    root = tmp_path / "code"
+    for repository in range(4):
+        for file in range(3):
+            path = root / f"r{repository}" / f"m{file}.py"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(module(f"w{repository}x{file}"))
+    return root
+
+
+def source_states(corpus):
+    (link,) = [found for found in lineage(corpus.folder).walk() if found.kind == "source files"]
+    return {check.state: check.count for check in link.checks}
+
+
+def test_every_file_that_was_read_is_recorded_with_the_digest_of_its_bytes(code, tmp_path):
+    (code / "r0/broken.py").write_text("def f(:\n")
+    corpora = [
+        CorpusRecipe(Folder([str(code)]), workers=workers).prepare(tmp_path / f"data{workers}") for workers in (1, 2)
+    ]
+    one, two = (read_sources(corpus.folder / "sources.parquet") for corpus in corpora)
+    assert one == two
+    assert len(one) == 13  # what gave no function was read as well
+    for file in one:
+        path = code / file.repository / file.path
+        assert file.digest == content_digest(path.read_bytes())
+        assert file.bytes == path.stat().st_size
+    assert "sources.parquet" in corpora[0].manifest["made"]["files"]
+
+
+def test_files_of_folders(code, tmp_path):
+    corpus = CorpusRecipe(Folder([str(code)]), workers=1).prepare(tmp_path / "data")
+    assert source_states(corpus) == {"verified": 12}
+    (code / "r0/m0.py").write_text("x = 1\n")
+    (code / "r1/m1.py").unlink()
+    assert source_states(corpus) == {"verified": 10, "changed": 1, "gone": 1}
+    assert not lineage(corpus.folder).holds()
+    code.rename(tmp_path / "moved")
+    assert source_states(corpus) == {"gone": 12}
+    assert lineage(corpus.folder).holds()
+
+
+def test_files_of_a_commit_whatever_is_checked_out(code, tmp_path):
+    folders = sorted(code.iterdir())
+    for folder in folders:
+        git = ["git", "-C", str(folder), "-c", "user.name=t", "-c", "user.email=t@example.com"]
+        subprocess.run([*git, "init", "-q"], check=True)
+        subprocess.run([*git, "add", "."], check=True)
+        subprocess.run([*git, "commit", "-q", "-m", "first"], check=True)
+    corpus = CorpusRecipe(GitRepositories([str(folder) for folder in folders]), workers=1).prepare(tmp_path / "data")
+    (folders[0] / "m0.py").write_text("x = 1\n")
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "second"], check=True)
+    assert source_states(corpus) == {"verified": 12}
+    (folders[1] / ".git").rename(folders[1] / "no-git")
+    assert source_states(corpus) == {"verified": 9, "gone": 3}
+
+
+def test_rows_of_a_file(code, tmp_path):
+    file = tmp_path / "rows.jsonl"
+    rows = [
+        {"repository": path.parent.name, "path": path.name, "code": path.read_text()}
+        for path in sorted(code.rglob("*.py"))
+    ]
+    rows.append(rows[0] | {"code": module("again")})  # two rows of one path
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    corpus = CorpusRecipe(JsonLines(str(file)), workers=1).prepare(tmp_path / "data")
+    assert source_states(corpus) == {"verified": 13}
+    rows[5]["code"] = "x = 1"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert source_states(corpus) == {"verified": 12, "changed": 1}
+    file.write_text("no json\n")
+    assert source_states(corpus) == {"changed": 13}
+    file.unlink()
+    assert source_states(corpus) == {"gone": 13}
+
+
+class Wheels:
+    name = "pypi"
+
+    def __init__(self, wheels):
+        self.wheels = wheels
+
+    def fingerprint(self):
+        return {"source": "pypi"}
+
+    def repositories(self):
+        return [wheel_repository(wheel.stem, wheel) for wheel in self.wheels]
+
+
+def test_members_of_wheels(code, tmp_path):
+    wheels = []
+    for folder in sorted(code.iterdir()):
+        wheels.append(tmp_path / f"{folder.name}.whl")
+        with zipfile.ZipFile(wheels[-1], "w") as archive:
+            for path in sorted(folder.iterdir()):
+                archive.write(path, f"{folder.name}/{path.name}")
+    corpus = CorpusRecipe(Wheels(wheels), workers=1).prepare(tmp_path / "data")
+    assert source_states(corpus) == {"verified": 12}
+    wheels[0].unlink()
+    wheels[1].write_bytes(b"no archive")
+    assert source_states(corpus) == {"verified": 6, "changed": 3, "gone": 3}
+
+
+def test_a_tampered_list_of_source_files_is_noticed(code, tmp_path):
+    recipe = replace(CorpusRecipe(Folder([str(code)]), workers=1), max_functions=20)
+    corpus = recipe.prepare(tmp_path / "data")
+    (corpus.folder / "sources.parquet").write_bytes(b"PAR1")
+    counts = lineage(corpus.folder).counts()
+    assert counts["changed"] == 2  # its digest, and it is no table
+
+
+def test_the_command_prints_the_chain_and_its_status(code, tmp_path):
+    corpus = CorpusRecipe(Folder([str(code)]), workers=1).prepare(tmp_path / "data")
+
+    def command(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "sigjepa.provenance", *arguments], capture_output=True, text=True, check=False
+        )
+
+    whole = command(str(corpus.folder))
+    assert whole.returncode == 0
+    assert "12 source files" in whole.stdout
+    assert "The chain holds: " in whole.stdout
+    (code / "r0/m0.py").write_text("x = 1\n")
+    broken = command(str(corpus.folder / "functions.parquet"), "--json")
+    assert broken.returncode == 1
+    report = json.loads(broken.stdout)
+    assert (report["holds"], report["counts"]["changed"]) == (False, 1)
+    foreign = command(str(tmp_path))
+    assert foreign.returncode == 1
+    assert foreign.stderr.startswith("sigjepa: ")
+    assert "Traceback" not in foreign.stderr
