@@ -18,6 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from sigjepa.artifacts import OF_THE_DISK
 from sigjepa.credentials import refuse_credentials, refuse_in_config, without_credentials
 from sigjepa.errors import SigjepaError, nearest_name
 from sigjepa.status import visible
@@ -89,6 +90,13 @@ def entry_point(
                     command()
             except SigjepaError as error:
                 sys.exit(f"sigjepa: {error}")
+            except OSError as error:
+                if error.errno not in OF_THE_DISK:
+                    raise
+                place = error.filename or "A file"
+                sys.exit(
+                    f"sigjepa: {place} can't be read or written: {error.strerror}. Make room, or give the right to."
+                )
             except (HydraException, OmegaConfBaseException) as error:
                 if isinstance(error.__cause__, SigjepaError):
                     sys.exit(f"sigjepa: {error.__cause__}")

@@ -1,7 +1,7 @@
 """The one exception that a user is meant to read."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
 class SigjepaError(Exception):
@@ -9,6 +9,21 @@ class SigjepaError(Exception):
 
     Entry points print it as one line and exit with status 1; anything else is a defect and keeps its traceback.
     """
+
+
+class DamagedError(SigjepaError):
+    """A file that this project wrote is not as it was written; `mend` does what the message says is the way out.
+
+    mend: sets aside what is damaged, so that it is built again; nothing is thrown away.
+    """
+
+    def __init__(self, message: str, mend: Callable[[], None]) -> None:
+        super().__init__(message)
+        self.mend = mend
+
+
+class StorageError(SigjepaError, OSError):
+    """A file could not be written because of the disk, not of what was to be written."""
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str:

@@ -5,17 +5,24 @@ import time
 from omegaconf import DictConfig
 
 from sigjepa.data.datamodule import FunctionDataModule
+from sigjepa.data.repair import repair_artifacts
 from sigjepa.entry import entry_point
 from sigjepa.instantiate import RUN_KEYS, check_keys, instantiate, plain
-from sigjepa.reporting.tables import figures_table
+from sigjepa.reporting.tables import figures_table, markdown_table
 
 
 def prepare(config: DictConfig) -> None:
     """Build or open the artifacts that `sigjepa.train` would use with the same words, and say what they hold."""
     started = time.perf_counter()
     resolved = plain(config)
-    check_keys(resolved, RUN_KEYS)
+    check_keys(resolved, (*RUN_KEYS, "repair"))
     datamodule: FunctionDataModule = instantiate(config.data, resolved["allowed_targets"])
+    if resolved["repair"]:
+        repairs = repair_artifacts(datamodule)
+        print(
+            markdown_table(["damaged", "what was done"], [[one.problem, "set aside, built again"] for one in repairs])
+        )
+        print(f"{len(repairs)} repairs; every artifact is sound now")
     data = datamodule.artifacts()
     print(data.corpus.summary_table())
     if data.hard_negatives is not None:

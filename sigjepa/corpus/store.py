@@ -15,7 +15,15 @@ import pyarrow.parquet as pq
 import xxhash
 
 import sigjepa
-from sigjepa.artifacts import artifact_lock, atomic_path, content_key, file_digest, read_json, write_json
+from sigjepa.artifacts import (
+    artifact_lock,
+    atomic_path,
+    content_key,
+    damaged,
+    file_digest,
+    read_manifest,
+    write_manifest,
+)
 from sigjepa.corpus.collect import collect
 from sigjepa.corpus.dedup import drop_duplicates
 from sigjepa.corpus.functions import EXTRACTION_VERSION, Function, extract_functions
@@ -59,21 +67,16 @@ class Corpus:
     @classmethod
     def open(cls, folder: Path) -> "Corpus":
         """The corpus in `folder`; raises SigjepaError naming the file that is missing, damaged or altered."""
-        manifest = read_json(folder / MANIFEST_FILE)
+        manifest = read_manifest(folder / MANIFEST_FILE, ("digest", "hash"))
         file = folder / FUNCTIONS_FILE
-        way_out = f"Delete {folder} and run `python -m sigjepa.prepare` to build it again."
-        if not isinstance(manifest, dict) or "digest" not in manifest or "hash" not in manifest:
-            raise SigjepaError(f"{folder / MANIFEST_FILE} is not the manifest of a corpus. {way_out}")
         if not file.is_file():
-            raise SigjepaError(f"{file} does not exist, though its manifest does. {way_out}")
+            raise damaged(file, "does not exist, though its manifest does", folder)
         if (digest := file_digest(file)) != manifest["digest"]:
-            raise SigjepaError(
-                f"{file} is damaged or was altered: its digest is {digest}, the manifest says {manifest['digest']}. "
-                f"{way_out}"
-            )
+            problem = f"is damaged or was altered: its digest is {digest}, the manifest says {manifest['digest']}"
+            raise damaged(file, problem, folder)
         corpus = cls(folder, manifest)
         if corpus.table.schema.names != SCHEMA.names:
-            raise SigjepaError(f"{file} has columns {corpus.table.schema.names}, not {SCHEMA.names}. {way_out}")
+            raise damaged(file, f"has columns {corpus.table.schema.names}, not {SCHEMA.names}", folder)
         return corpus
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -86,9 +89,7 @@ class Corpus:
         try:
             return pq.read_table(file)
         except (pa.ArrowInvalid, OSError) as error:
-            raise SigjepaError(
-                f"{file} cannot be read as parquet ({error}); delete its folder and prepare again."
-            ) from None
+            raise damaged(file, f"cannot be read as parquet ({error})", self.folder) from None
 
     @property
     def hash(self) -> str:
@@ -248,7 +249,7 @@ class CorpusRecipe:
         columns = table.to_pydict()
         with atomic_path(folder / SUMMARY_FILE) as temporary:
             temporary.write_text(summary_text(columns, manifest, repositories=None), encoding="utf-8")
-        write_json(folder / MANIFEST_FILE, manifest)
+        write_manifest(folder / MANIFEST_FILE, manifest)
 
 
 def functions_table(functions: Sequence[Function], tiers: Mapping[str, str], splits: Mapping[str, str]) -> pa.Table:

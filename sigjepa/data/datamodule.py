@@ -26,6 +26,7 @@ from sigjepa.making import upstream_of
 from sigjepa.negatives.contract import HardNegativesRecipe
 from sigjepa.negatives.draw import Draw
 from sigjepa.negatives.index import HardNegatives
+from sigjepa.negatives.recipe import NegativesRecipe
 from sigjepa.negatives.upstream import data_upstream
 from sigjepa.progress import stage
 from sigjepa.teacher.encoder import FrozenTeacher
@@ -153,6 +154,13 @@ class FunctionDataModule(LightningDataModule):
                     hard_negatives = self.negatives_recipe.prepare(corpus, shards, self.data_dir)
             self._artifacts = Artifacts(corpus, shards, hard_negatives)
         return self._artifacts
+
+    def verify(self) -> None:
+        """Open every artifact, and what hard negatives were made from; raises DamagedError for the first damage."""
+        self._artifacts = None
+        data = self.artifacts()
+        if isinstance(self.negatives_recipe, NegativesRecipe):
+            self.negatives_recipe.verify(data.corpus, data.shards, self.data_dir)
 
     def missing_artifacts(self) -> list[str]:
         """What `prepare_data` would have to build: the first artifact that is missing, and all that depend on it."""

@@ -6,7 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sigjepa.artifacts import artifact_lock, content_key, file_digest, read_json, write_json
+from sigjepa.artifacts import (
+    artifact_lock,
+    content_key,
+    damaged,
+    file_digest,
+    read_json,
+    read_manifest,
+    write_manifest,
+)
 from sigjepa.errors import SigjepaError
 from sigjepa.making import MADE, made, upstream_of
 from sigjepa.negatives.filters import filter_of, similarities_for
@@ -19,6 +27,7 @@ from sigjepa.negatives.judging.asking import judge_pairs
 from sigjepa.negatives.judging.ledger import slug
 from sigjepa.negatives.mining.mined import Mining
 from sigjepa.negatives.mining.search import Search
+from sigjepa.negatives.opened import open_index
 from sigjepa.negatives.published.sidecar import origin
 from sigjepa.negatives.upstream import data_upstream, judge_packages
 
@@ -76,13 +85,7 @@ class NegativesRecipe:
         When no pair passes, the index is empty and a warning says why. Raises SigjepaError for an unknown tier, a
         train split without functions, a judge that breaks its contract, and damaged artifacts.
         """
-        judged_inputs = {
-            "format": FORMAT,
-            "mined": self._mining().inputs(corpus, shards),
-            "judge": self.judge.fingerprint(),
-            "limit": self.judge.limit,
-            "parse_error_retries": self.judge.parse_error_retries,
-        }
+        judged_inputs = self._judged_inputs(corpus, shards)
         inputs = {"layout": LAYOUT, "judged": judged_inputs, "filter": filter_of(self).settings()}
         folder = Path(data_dir) / "negatives" / f"{slug(self.judge.name)}-{content_key(inputs)}"
         if not (folder / MANIFEST).exists():
@@ -91,10 +94,32 @@ class NegativesRecipe:
                     pairs = self.pairs(corpus, shards, Path(data_dir))
                     judged_folder = self._judged(Path(data_dir), judged_inputs, corpus, shards, pairs)
                     self._filter(folder, inputs, judged_folder, corpus, shards, pairs)
-        hard_negatives = HardNegatives.load(folder, len(corpus))
+        hard_negatives = open_index(folder, len(corpus))
         if not len(hard_negatives):
             self._warn_of_nothing(hard_negatives)
         return hard_negatives
+
+    def verify(self, corpus: "Corpus", shards: "TeacherShards", data_dir: Path) -> None:
+        """Check the mined and the judged pairs, too, which an index that is there does without; raises DamagedError."""
+        mining = self._mining()
+        if (Path(data_dir) / "mined" / content_key(mining.inputs(corpus, shards)) / MANIFEST).exists():
+            mining.prepare(corpus, shards, data_dir)
+        folder = self._judged_folder(Path(data_dir), self._judged_inputs(corpus, shards))
+        if (folder / MANIFEST).exists():
+            self._read_judged(folder, read_manifest(folder / MANIFEST, ("digest", "inputs")))
+        self.prepare(corpus, shards, data_dir)
+
+    def _judged_inputs(self, corpus: "Corpus", shards: "TeacherShards") -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "mined": self._mining().inputs(corpus, shards),
+            "judge": self.judge.fingerprint(),
+            "limit": self.judge.limit,
+            "parse_error_retries": self.judge.parse_error_retries,
+        }
+
+    def _judged_folder(self, data_dir: Path, inputs: dict[str, Any]) -> Path:
+        return data_dir / "judged" / f"{slug(self.judge.name)}-{content_key(inputs)}"
 
     def pairs(self, corpus: "Corpus", shards: "TeacherShards", data_dir: Path) -> "Pairs":
         """The mined pairs that the judge is asked about, built or reused; raises what `Mining.prepare` does."""
@@ -107,7 +132,7 @@ class NegativesRecipe:
         self, data_dir: Path, inputs: dict[str, Any], corpus: "Corpus", shards: "TeacherShards", pairs: "Pairs"
     ) -> Path:
         """Folder of the judged pairs, built or reused."""
-        folder = data_dir / "judged" / f"{slug(self.judge.name)}-{content_key(inputs)}"
+        folder = self._judged_folder(data_dir, inputs)
         with artifact_lock(folder):
             if not (folder / MANIFEST).exists():
                 judging = judge_pairs(pairs, self.judge, corpus, data_dir)
@@ -122,7 +147,7 @@ class NegativesRecipe:
                     "digest": file_digest(folder / FILE_NAME),
                     MADE: made(judge_packages(self.judge), {"mined": mined, **data_upstream(corpus, shards)}),
                 }
-                write_json(folder / MANIFEST, manifest)
+                write_manifest(folder / MANIFEST, manifest)
         return folder
 
     def _filter(
@@ -135,7 +160,7 @@ class NegativesRecipe:
         pairs: "Pairs",
     ) -> None:
         """Write the index of the judged pairs that pass, and its manifest."""
-        manifest = read_json(judged_folder / MANIFEST)
+        manifest = read_manifest(judged_folder / MANIFEST, ("digest", "inputs"))
         judged = self._read_judged(judged_folder, manifest)
         pair_filter = filter_of(self)
         hard_negatives = HardNegatives.from_judged(
@@ -156,19 +181,19 @@ class NegativesRecipe:
         hard_negatives.save(folder)
         upstream = {"judged": upstream_of(judged_folder, manifest["digest"]), **data_upstream(corpus, shards)}
         record = made(("numpy",), upstream, [folder / INDEX_FILE, folder / META_NAME])
-        write_json(folder / MANIFEST, {"inputs": inputs, "statistics": hard_negatives.statistics(), MADE: record})
+        write_manifest(folder / MANIFEST, {"inputs": inputs, "statistics": hard_negatives.statistics(), MADE: record})
         logger.info("Hard negatives in %s: %s", folder, hard_negatives.statistics())
 
     def _read_judged(self, folder: Path, manifest: dict[str, Any]) -> JudgedPairs:
         path = folder / FILE_NAME
         if not path.exists():
-            raise SigjepaError(f"{path} is missing; delete {folder} and run `python -m sigjepa.prepare`.")
-        judged = JudgedPairs.read(path, self.judge.name)  # a broken line is named before the digest is compared
+            raise damaged(path, "is missing", folder)
+        try:
+            judged = JudgedPairs.read(path, self.judge.name)  # a broken line is named before the digest is compared
+        except SigjepaError as error:
+            raise damaged(path, f"is damaged ({error})", folder) from None
         if file_digest(path) != manifest["digest"]:
-            raise SigjepaError(
-                f"{path} was altered after it was judged: its digest is not that of {MANIFEST}. Delete {folder} and "
-                "run `python -m sigjepa.prepare` to judge again."
-            )
+            raise damaged(path, f"was altered after it was judged: its digest is not that of {MANIFEST}", folder)
         return judged
 
     def _warn_of_nothing(self, hard_negatives: HardNegatives) -> None:

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from sigjepa.artifacts import read_json
+from sigjepa.artifacts import file_digest, read_json
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.ranks import Ranks
 from sigjepa.reporting.sweeps import is_training, overrides_of, planned_jobs
 from sigjepa.status import FILE_NAME as STATUS_FILE
 from sigjepa.status import sign_of_life
+from sigjepa.training.provenance import FILES_FILE
 from sigjepa.training.run_directory import FINISHED
 
 ROOTS = (Path("multirun"), Path("outputs"))
@@ -61,12 +62,12 @@ class Run:
     @cached_property
     def baselines(self) -> dict[str, dict[str, float]]:
         """Metrics of each baseline on the run's pools."""
-        return read_json(self.folder / "baselines.json")
+        return read_json(verified(self.folder, "baselines.json"))
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
         """From which code, config and artifacts the run came."""
-        path = self.folder / "provenance.json"
+        path = verified(self.folder, "provenance.json")
         provenance = read_json(path)
         if missing := [key for key in ("config", "artifacts", "data_dir", "git") if key not in provenance]:
             raise SigjepaError(f"{path} has no {', '.join(missing)}: the run is of an older version. Run it again.")
@@ -84,7 +85,7 @@ class Run:
     @cached_property
     def metrics(self) -> list[dict[str, float]]:
         """Rows of `metrics.csv`, absent values left out."""
-        return read_metrics(self.folder / "metrics.csv")
+        return read_metrics(verified(self.folder, "metrics.csv"))
 
     def curve(self, metric: str) -> dict[int, float]:
         """A metric by epoch; raises SigjepaError naming the file when no epoch has it."""
@@ -98,15 +99,15 @@ class Run:
 
     def ranks(self, split: str) -> tuple[np.ndarray, Ranks]:
         """Ids `[N]` and ranks of the queries of a split, for the best checkpoint."""
-        return read_ranks(self.folder / "ranks.npz", split)
+        return read_ranks(verified(self.folder, "ranks.npz"), split)
 
     def baseline_ranks(self, name: str, split: str) -> tuple[np.ndarray, Ranks]:
         """Ids `[N]` and ranks of the queries of a split, for a baseline on the same pool."""
-        return read_ranks(self.folder / "baselines" / f"{name}.npz", split)
+        return read_ranks(verified(self.folder, f"baselines/{name}.npz"), split)
 
     def predictions(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         """Ids `[N]` and the best checkpoint's predictions `[N, D]` of a split."""
-        ids, pooled = read_arrays(self.folder / "predictions.npz", f"{split}_ids", f"{split}_pooled")
+        ids, pooled = read_arrays(verified(self.folder, "predictions.npz"), f"{split}_ids", f"{split}_pooled")
         return ids, pooled
 
 
@@ -115,12 +116,31 @@ def read_run(folder: Path) -> Run:
     path = folder / "summary.json"
     if not path.exists():
         return Run(folder, overrides_of(folder), "missing", "it has no summary.json: it never began, or lost it")
-    summary = read_json(path)
+    summary = read_json(verified(folder, path.name))
+    if not isinstance(summary, dict):
+        raise SigjepaError(f"{path} is not the summary of a run; leave the run out, or train it again.")
     status = str(summary.get("status", "missing"))
     if status == "running":
         return Run(folder, summary, status, alive(folder))
     error = str(summary.get("error", "no reason recorded"))
     return Run(folder, summary, status, error if status in ("failed", "interrupted") else "")
+
+
+def verified(folder: Path, name: str) -> Path:
+    """The path of a run's file; raises SigjepaError naming it when it is not as the run left it when it finished.
+
+    Runs that are not finished, and those of before there were digests, are read without.
+    """
+    record = folder / FILES_FILE
+    if record.exists():
+        files = read_json(record)
+        digest = files.get("files", {}).get(name) if isinstance(files, dict) else None
+        if digest is not None and (folder / name).is_file() and file_digest(folder / name) != digest:
+            raise SigjepaError(
+                f"{folder / name} was altered after its run had finished: its digest is not that of {record.name}. "
+                "Leave the run out, or train it again with resume=never."
+            )
+    return folder / name
 
 
 def alive(folder: Path) -> str:

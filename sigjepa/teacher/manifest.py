@@ -14,8 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sigjepa import __version__
-from sigjepa.artifacts import atomic_path, file_digest
-from sigjepa.errors import SigjepaError
+from sigjepa.artifacts import atomic_path, damaged, file_digest
 from sigjepa.making import MADE, made
 from sigjepa.progress import progress
 from sigjepa.teacher.encoder import FrozenTeacher
@@ -92,20 +91,19 @@ def shards_digest(shards: Sequence[Mapping[str, Any]]) -> str:
 
 def check_shards(folder: Path, shards: list[Mapping[str, Any]]) -> None:
     """Raise SigjepaError naming the first shard that is missing, truncated or altered, and the way out."""
-    way_out = "delete that file and run `python -m sigjepa.prepare`, which makes it again"
     for shard in shards:
         path = folder / shard["file"]
         if not path.is_file():
-            raise SigjepaError(f"{path} is missing; run `python -m sigjepa.prepare`, which makes it again.")
+            raise damaged(path, "is missing")
         if path.stat().st_size != shard["bytes"]:
-            raise SigjepaError(f"{path} has {path.stat().st_size} bytes instead of {shard['bytes']}; {way_out}.")
+            raise damaged(path, f"has {path.stat().st_size} bytes instead of {shard['bytes']}")
     # xxhash lets go of the interpreter, so threads hash as fast as the disk reads.
     with ThreadPoolExecutor(min(len(shards), os.cpu_count() or 1)) as pool:
         digests = pool.map(file_digest, [folder / shard["file"] for shard in shards])
         bar = progress(digests, "check teacher shards", total=len(shards), unit="shard")
         for shard, digest in zip(shards, bar, strict=True):
             if digest != shard["digest"]:
-                raise SigjepaError(f"{folder / shard['file']} was altered (its digest differs); {way_out}.")
+                raise damaged(folder / shard["file"], "was altered (its digest differs)")
 
 
 def differences(have: Mapping[str, Any], want: Mapping[str, Any]) -> list[str]:

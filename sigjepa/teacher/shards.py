@@ -12,14 +12,15 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from sigjepa.artifacts import artifact_lock, content_key, read_json, write_json
+from sigjepa.artifacts import artifact_lock, content_key, damaged, read_json, read_manifest, write_json, write_manifest
 from sigjepa.errors import SigjepaError
 from sigjepa.making import upstream_of
 from sigjepa.progress import progress
 from sigjepa.teacher.encoder import FrozenTeacher
 from sigjepa.teacher.manifest import FORMAT, MANIFEST, ShardRecord, check_shards, describe, differences, write_shard
 
-UNFINISHED = "shards.json"  # the finished shards of a folder that has no manifest yet
+FINISHED_SHARDS = "shards.json"  # what vouches for the shards of a folder that has no manifest yet, or lost it
+MANIFEST_KEYS = ("inputs", "dim", "functions", "shards")
 
 
 class TeacherShards:
@@ -57,17 +58,11 @@ class TeacherShards:
         what differs), or when a shard is missing, truncated or altered (naming it).
         """
         manifest_path = folder / MANIFEST
-        manifest = read_json(manifest_path)
+        manifest = read_manifest(manifest_path, MANIFEST_KEYS)
         if expect is not None and (changes := differences(manifest.get("inputs", {}), expect)):
-            raise SigjepaError(
-                f"{manifest_path} belongs to another teacher or corpus: {'; '.join(changes)}. Delete {folder} and "
-                "run `python -m sigjepa.prepare`, or set the configuration back."
-            )
+            raise damaged(manifest_path, f"belongs to another teacher or corpus: {'; '.join(changes)}", folder)
         if (written := manifest.get("inputs", {}).get("format")) != FORMAT:
-            raise SigjepaError(
-                f"{manifest_path} has format {written}, but format {FORMAT} is needed; delete {folder} and "
-                "run `python -m sigjepa.prepare`."
-            )
+            raise damaged(manifest_path, f"has format {written}, but format {FORMAT} is needed", folder)
         check_shards(folder, manifest["shards"])
         return cls(folder, manifest)
 
@@ -214,7 +209,8 @@ def _folder(data_dir: Path, teacher: FrozenTeacher, inputs: dict[str, Any]) -> P
 def _is_complete(folder: Path) -> bool:
     if not (folder / MANIFEST).is_file():
         return False
-    return all((folder / shard["file"]).is_file() for shard in read_json(folder / MANIFEST)["shards"])
+    manifest = read_manifest(folder / MANIFEST, MANIFEST_KEYS)
+    return all((folder / shard["file"]).is_file() for shard in manifest["shards"])
 
 
 def _build(
@@ -224,7 +220,7 @@ def _build(
     if records:
         functions_per_shard = max(record.functions for record in records.values())
         # From here on the folder is incomplete: when a shard is made again, the old manifest no longer holds.
-        write_json(folder / UNFINISHED, [asdict(record) for record in records.values()])
+        write_json(folder / FINISHED_SHARDS, [asdict(record) for record in records.values()])
         (folder / MANIFEST).unlink(missing_ok=True)
     starts = range(0, len(corpus), functions_per_shard)
     files = {f"shard-{number:05d}.safetensors": start for number, start in enumerate(starts)}
@@ -239,19 +235,18 @@ def _build(
             tensors, truncated = _embed(teacher, signatures[rows], bodies[rows], inputs["body_states"], bar.update)
             tensors["ids"] = torch.arange(start, start + len(signatures[rows]))
             records[file] = write_shard(folder / file, tensors, truncated)
-            write_json(folder / UNFINISHED, [asdict(records[file]) for file in files if file in records])
+            write_json(folder / FINISHED_SHARDS, [asdict(records[file]) for file in files if file in records])
     kept_in = getattr(corpus, "folder", None)  # what has none was made in memory
     upstream = {} if kept_in is None else {"corpus": upstream_of(kept_in, corpus.hash)}
-    write_json(folder / MANIFEST, describe([records[file] for file in files], inputs, teacher, upstream))
-    (folder / UNFINISHED).unlink(missing_ok=True)
+    write_manifest(folder / MANIFEST, describe([records[file] for file in files], inputs, teacher, upstream))
 
 
 def _finished(folder: Path) -> dict[str, ShardRecord]:
     """Shards that the manifest, or the notes of an interrupted job, vouch for."""
     if (folder / MANIFEST).is_file():
-        shards = read_json(folder / MANIFEST)["shards"]
-    elif (folder / UNFINISHED).is_file():
-        shards = read_json(folder / UNFINISHED)
+        shards = read_manifest(folder / MANIFEST, MANIFEST_KEYS)["shards"]
+    elif (folder / FINISHED_SHARDS).is_file():
+        shards = read_json(folder / FINISHED_SHARDS)
     else:
         shards = []
     return {shard["file"]: ShardRecord(**shard) for shard in shards}

@@ -1,5 +1,6 @@
 """Checkpoints on disk: written whole or not at all, and read without running anything that is in them."""
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Nothing is unpickled but weights: a checkpoint may come from anywhere.
     """
     try:
+        with zipfile.ZipFile(path) as archive:  # torch does not compare the checksums that it writes
+            if (broken := archive.testzip()) is not None:
+                raise ValueError(f"the checksum of {broken} differs")
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise SigjepaError(f"{path} does not exist; train again, with resume=never.") from None

@@ -12,6 +12,7 @@ import torch
 from sigjepa.artifacts import atomic_path, content_key, file_digest, read_json, write_json
 from sigjepa.checkout import Diff, code_diff, git_state
 from sigjepa.making import command_line, now, package_versions
+from sigjepa.status import FILE_NAME as STATUS_FILE
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +118,11 @@ def write_diff(run_dir: Path) -> dict[str, Any]:
 
 def write_file_digests(run_dir: Path) -> None:
     """Write `files.json`: the digest of everything that a finished run leaves, by its path in the run directory."""
-    found = {path for pattern in WHAT_RUNS_LEAVE for path in run_dir.glob(pattern) if path.name != FILES_FILE}
+    found = {
+        path
+        for pattern in WHAT_RUNS_LEAVE
+        for path in run_dir.glob(pattern)
+        if path.name not in (FILES_FILE, STATUS_FILE)
+    }
     files = {path.relative_to(run_dir).as_posix(): file_digest(path) for path in sorted(found) if path.is_file()}
     write_json(run_dir / FILES_FILE, {"time": now(), "files": files})

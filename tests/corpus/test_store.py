@@ -269,7 +269,11 @@ def flip(file: Path) -> None:
         ("functions.parquet", Path.unlink, r"functions\.parquet does not exist"),
         ("manifest.json", Path.unlink, r"manifest\.json does not exist.*sigjepa\.prepare"),
         ("manifest.json", lambda file: file.write_text("{"), r"manifest\.json is not valid JSON"),
-        ("manifest.json", lambda file: file.write_text("{}"), r"manifest\.json is not the manifest of a corpus"),
+        (
+            "manifest.json",
+            lambda file: file.write_text("{}"),
+            r"manifest\.json is not the manifest of an artifact",
+        ),
     ],
 )
 def test_damage_is_found_and_named(corpus: Corpus, file: str, damage: Any, message: str) -> None:
@@ -280,15 +284,14 @@ def test_damage_is_found_and_named(corpus: Corpus, file: str, damage: Any, messa
 
 @pytest.mark.parametrize("content", ["not parquet", "other columns"])
 def test_a_file_of_another_kind_is_named(corpus: Corpus, content: str) -> None:
-    from sigjepa.artifacts import file_digest
+    from sigjepa.artifacts import file_digest, write_manifest
 
     file = corpus.folder / "functions.parquet"
     if content == "not parquet":
         file.write_text(content)
     else:
         pq.write_table(corpus.table.select(["id", "body"]), file)
-    manifest = {**corpus.manifest, "digest": file_digest(file)}
-    (corpus.folder / "manifest.json").write_text(json.dumps(manifest))
+    write_manifest(corpus.folder / "manifest.json", {**corpus.manifest, "digest": file_digest(file)})
     with pytest.raises(
         SigjepaError, match=r"functions\.parquet (cannot be read as parquet|has columns \['id', 'body'\])"
     ):

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from sigjepa.errors import SigjepaError
+from sigjepa.artifacts import write_manifest
+from sigjepa.errors import DamagedError, SigjepaError
 from sigjepa.teacher import shards as shards_module
 from sigjepa.teacher.encoder import FrozenTeacher
 from sigjepa.teacher.shards import TeacherShards, embed_corpus
@@ -164,14 +165,13 @@ def test_interrupted_job_goes_on_at_the_first_missing_shard(
     assert torch.equal(resumed.body_pooled, shards.body_pooled)
     assert torch.equal(resumed.signature_states(4), shards.signature_states(4))
     assert resumed.manifest == shards.manifest
-    assert not (folder / "shards.json").exists()
 
 
 def test_deleted_shard_alone_is_made_again(
     corpus: Any, teacher: FrozenTeacher, shards: TeacherShards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (shards.folder / "shard-00001.safetensors").unlink()
-    with pytest.raises(SigjepaError, match=r"shard-00001.safetensors is missing; run `python -m sigjepa.prepare`"):
+    with pytest.raises(SigjepaError, match=r"shard-00001.safetensors is missing. .*repair=true"):
         TeacherShards.open(shards.folder)
     calls = count_encoded(monkeypatch)
     again = embed_corpus(corpus, teacher, tmp_path, body_states=True)
@@ -220,11 +220,12 @@ def test_damaged_shard_is_named_and_its_way_out_works(
         lambda: TeacherShards.open(shards.folder),
         lambda: embed_corpus(corpus, teacher, tmp_path, body_states=True),
     ):
-        with pytest.raises(SigjepaError, match=rf"shard-00002.safetensors .*{message}") as caught:
+        with pytest.raises(DamagedError, match=rf"shard-00002.safetensors .*{message}") as caught:
             attempt()
         assert str(path) in str(caught.value)
-        assert "delete that file and run `python -m sigjepa.prepare`" in str(caught.value)
-    path.unlink()
+        assert "`python -m sigjepa.prepare repair=true`" in str(caught.value)
+    caught.value.mend()
+    assert not path.exists()
     assert embed_corpus(corpus, teacher, tmp_path, body_states=True).manifest == shards.manifest
 
 
@@ -242,7 +243,7 @@ def test_manifest_from_another_teacher_says_what_differs(
     for shard in shards.folder.glob("shard-*"):
         shutil.copy(shard, target)
     with pytest.raises(
-        SigjepaError, match=r"teacher.layer: have -1, want 1; teacher.max_body_tokens: have 32, want 8\. Delete"
+        SigjepaError, match=r"teacher.layer: have -1, want 1; teacher.max_body_tokens: have 32, want 8\. "
     ):
         embed_corpus(corpus, other, tmp_path, body_states=True)
 
@@ -251,7 +252,7 @@ def test_manifest_of_another_format_is_refused(shards: TeacherShards) -> None:
     path = shards.folder / "manifest.json"
     manifest = json.loads(path.read_text())
     manifest["inputs"]["format"] = 0
-    path.write_text(json.dumps(manifest))
+    write_manifest(path, manifest)
     with pytest.raises(SigjepaError, match="has format 0, but format 1 is needed"):
         TeacherShards.open(shards.folder)
 

@@ -10,11 +10,12 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sigjepa.artifacts import artifact_lock, content_key, write_json
-from sigjepa.errors import SigjepaError
+from sigjepa.artifacts import artifact_lock, atomic_path, content_key, write_json
+from sigjepa.errors import DamagedError
 from sigjepa.negatives.judges.contract import SCORES, Judge, Judgement, Pair
 
 LONGEST_SLUG = 60  # a model's name may be a path
@@ -105,9 +106,10 @@ def _read(path: Path, stream: Any) -> dict[Pair, tuple[Judgement, ...]]:
     for number, line in enumerate(lines, start=1):
         pair, judgement, problem = _parse(line)
         if problem:
-            raise SigjepaError(
-                f"{path}:{number}: {problem}. Repair or remove that line; the others stay judged, and a pair without a "
-                "line is judged again."
+            raise DamagedError(
+                f"{path}:{number}: {problem}. Repair or remove that line, or have `python -m sigjepa.prepare "
+                "repair=true` set it aside; the others stay judged, and a pair without a line is judged again.",
+                partial(keep_sound_lines, path),
             )
         answers[pair] = (*answers.get(pair, ()), judgement)
     if torn:
@@ -118,6 +120,16 @@ def _read(path: Path, stream: Any) -> dict[Pair, tuple[Judgement, ...]]:
             stream.write(b"\n")
             answers[pair] = (*answers.get(pair, ()), judgement)
     return answers
+
+
+def keep_sound_lines(path: Path) -> None:
+    """Move the broken lines of a ledger to `<name>.damaged`, which may hold answers that were paid for."""
+    lines = path.read_bytes().split(b"\n")
+    broken = [line for line in lines if line and _parse(line)[2]]
+    with path.with_name(f"{path.name}.damaged").open("ab") as stream:
+        stream.write(b"".join(line + b"\n" for line in broken))
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(b"".join(line + b"\n" for line in lines if line and line not in broken))
 
 
 def _parse(line: bytes) -> tuple[Pair, Judgement, str]:

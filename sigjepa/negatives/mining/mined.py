@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sigjepa.artifacts import artifact_lock, content_key, file_digest, read_json, write_json
+from sigjepa.artifacts import artifact_lock, content_key, damaged, file_digest, read_manifest, write_manifest
 from sigjepa.errors import SigjepaError
 from sigjepa.making import MADE, made
 from sigjepa.negatives.mining.knn import BLOCK_SIZE, Pairs, check_limits, pair_blocks
@@ -153,7 +153,7 @@ def _finish(
         "digest": file_digest(folder / FILE_NAME),
         MADE: made(("faiss-cpu", "numpy", "torch"), upstream),
     }
-    write_json(folder / MANIFEST, manifest)
+    write_manifest(folder / MANIFEST, manifest)
 
 
 def _faiss_version() -> str | None:
@@ -166,9 +166,8 @@ def _faiss_version() -> str | None:
 
 
 def _read(folder: Path) -> Pairs:
-    manifest, path = read_json(folder / MANIFEST), folder / FILE_NAME
+    manifest = read_manifest(folder / MANIFEST, ("digest", "highest_cosim"))
+    path = folder / FILE_NAME
     if not path.exists() or file_digest(path) != manifest["digest"]:
-        raise SigjepaError(
-            f"{path} is missing or was altered after it was mined. Delete {folder} and run `python -m sigjepa.prepare`."
-        )
+        raise damaged(path, "is missing or was altered after it was mined", folder)
     return read_pairs(path, manifest["highest_cosim"])

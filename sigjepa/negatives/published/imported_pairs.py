@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sigjepa.artifacts import file_digest, read_json
-from sigjepa.errors import SigjepaError
+from sigjepa.artifacts import damaged, file_digest, read_manifest
 from sigjepa.making import MADE, made, upstream_of
 from sigjepa.negatives.adjacency import Ids
 from sigjepa.negatives.filters import filter_of, similarities_for
@@ -150,12 +149,10 @@ class PairsFile:
 
     def _filter(self, folder: Path, judged_folder: Path, corpus: "Corpus", shards: "TeacherShards") -> dict[str, Any]:
         """Write the index of the pairs that pass."""
-        manifest = read_json(judged_folder / MANIFEST)
+        manifest = read_manifest(judged_folder / MANIFEST, ("digest", "judge"))
         file = judged_folder / FILE_NAME
         if not file.exists() or file_digest(file) != manifest["digest"]:
-            raise SigjepaError(
-                f"{file} is missing or was altered after {self.path} was read; delete {judged_folder} to read it again."
-            )
+            raise damaged(file, f"is missing or was altered after {self.path} was read", judged_folder)
         judged = JudgedPairs.read(file, manifest["judge"])
         if self.tiers is not None:
             judged = among(judged, corpus.ids("train", list(self.tiers)))

@@ -6,11 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sigjepa.artifacts import artifact_lock, content_key, file_digest, write_json
+from sigjepa.artifacts import artifact_lock, content_key, file_digest, write_manifest
 from sigjepa.errors import SigjepaError, nearest_name
 from sigjepa.negatives.function_ids import KINDS
 from sigjepa.negatives.index import HardNegatives
 from sigjepa.negatives.index_file import LAYOUT
+from sigjepa.negatives.opened import open_index
 from sigjepa.negatives.published.sidecar import origin, sidecar_path
 
 if TYPE_CHECKING:
@@ -73,13 +74,13 @@ def imported_folder(
     if not (folder / MANIFEST).exists():
         with artifact_lock(folder):
             if not (folder / MANIFEST).exists():  # another process may have built it while this one waited
-                write_json(folder / MANIFEST, {"inputs": inputs, **build(folder)})
+                write_manifest(folder / MANIFEST, {"inputs": inputs, **build(folder)})
     return folder
 
 
 def open_imported(folder: Path, corpus: "Corpus", path: Path) -> HardNegatives:
     """The index in `folder`, its source where the file lies today; a warning when it is empty."""
-    index = HardNegatives.load(folder, len(corpus))
+    index = open_index(folder, len(corpus))
     if not len(index):
         logger.warning(
             "There are no hard negatives: none of the pairs in %s passes the filter. Lower negatives.min_cosim, raise "

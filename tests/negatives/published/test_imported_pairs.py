@@ -55,7 +55,10 @@ def test_altered_pairs_of_an_import_are_noticed(file, corpus, shards, tmp_path):
     PairsFile(file).prepare(corpus, shards, tmp_path)
     (kept,) = tmp_path.glob("judged/*/knn_results.jsonl")
     kept.write_text(kept.read_text().replace('"score_c": 1', '"score_c": 0'))
-    with pytest.raises(SigjepaError, match=r"knn_results.jsonl is missing or was altered after .* was read; delete"):
+    with pytest.raises(
+        SigjepaError,
+        match=r"knn_results.jsonl is missing or was altered after .* was read. .*repair=true",
+    ):
         PairsFile(file, max_score_c=0).prepare(corpus, shards, tmp_path)
 
 
