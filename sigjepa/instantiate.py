@@ -10,8 +10,16 @@ from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 
 from sigjepa.errors import SigjepaError, nearest_name
 
-ALLOWED_TARGETS = ("sigjepa.", "torch.nn.", "torch.optim.", "lightning.")
-"""Packages that `_target_` may name; instantiation can call anything importable, a config file must not."""
+ALLOWED_TARGETS = (
+    *("sigjepa.corpus.", "sigjepa.teacher.", "sigjepa.negatives.", "sigjepa.data."),
+    *("sigjepa.models.", "sigjepa.losses.", "sigjepa.training."),
+    *("torch.nn.", "torch.optim.", "lightning.Trainer", "lightning.pytorch.trainer.trainer.Trainer"),
+    *("lightning.pytorch.callbacks.", "lightning.pytorch.loggers.", "lightning.pytorch.plugins."),
+    *("lightning.pytorch.profilers.", "lightning.pytorch.strategies."),
+)
+"""Packages whose classes `_target_` may name; instantiation can call anything importable, a config file must not."""
+ALLOWED_FUNCTIONS = ("sigjepa.training.loggers.wandb_logger", "sigjepa.training.optimizer.warmup_cosine")
+"""The functions in them that make a component: others may write files or start processes."""
 
 HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}
 
@@ -44,9 +52,11 @@ def instantiate(node: Any, allowed_targets: Sequence[str] = (), **arguments: Any
     a key that the target does not take.
     """
     container = plain(node)
-    prefixes = (*ALLOWED_TARGETS, *allowed_targets)
+    for string in _strings(container):
+        if "${" in string:  # Hydra would resolve it once more, after the targets have been looked at
+            raise SigjepaError(f"The configuration has an escaped interpolation, '{string}', which is not resolved.")
     for target in _targets(container):
-        _check_target(target, prefixes)
+        _check_target(target, allowed_targets)
     if container is None:
         return None
     return hydra.utils.instantiate(container, _convert_="all", **arguments)
@@ -63,23 +73,45 @@ def _targets(container: Any) -> Iterator[Mapping[str, Any]]:
             yield from _targets(value)
 
 
-def _check_target(node: Mapping[str, Any], prefixes: Sequence[str]) -> None:
-    name = str(node["_target_"])
-    if not name.startswith(tuple(prefixes)):
-        raise SigjepaError(
-            f"The configuration asks for '{name}', which is outside the allowed packages ({', '.join(prefixes)}). "
-            "If it is your own code, add its package to allowed_targets, e.g. 'allowed_targets=[my_package.]'."
-        )
+def _strings(container: Any) -> Iterator[str]:
+    if isinstance(container, str):
+        yield container
+    elif isinstance(container, Mapping):
+        for key, value in container.items():
+            yield from _strings(key)
+            yield from _strings(value)
+    elif isinstance(container, list):
+        for value in container:
+            yield from _strings(value)
+
+
+def _check_target(node: Mapping[str, Any], allowed_targets: Sequence[str]) -> None:
+    name = node["_target_"]
+    prefixes = (*ALLOWED_TARGETS, *allowed_targets)
+    if not isinstance(name, str) or not name.startswith(prefixes):  # looked at before anything is imported
+        raise _outside(name, prefixes)
     try:
         target = hydra.utils.get_object(name)
     except (ImportError, AttributeError) as error:
         raise SigjepaError(f"The configuration asks for '{name}', which can't be imported: {error}") from error
+    # modules hold what they import, too: torch.nn.modules.module.functools.partial is none of torch's
+    home = f"{getattr(target, '__module__', None)}.{getattr(target, '__qualname__', None)}"
+    own = home.startswith(tuple(allowed_targets)) and callable(target)
+    if not own and not ((inspect.isclass(target) and home.startswith(ALLOWED_TARGETS)) or home in ALLOWED_FUNCTIONS):
+        raise _outside(name if name == home else f"{name} ({home})", prefixes)
     parameters = inspect.signature(target).parameters
     if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
     for key in node:
         if key not in HYDRA_KEYS and key not in parameters:
             raise SigjepaError(f"{name} takes no '{key}'.{nearest_name(str(key), parameters)}")
+
+
+def _outside(name: Any, prefixes: Sequence[str]) -> SigjepaError:
+    return SigjepaError(
+        f"The configuration asks for '{name}', which is no component of the allowed packages ({', '.join(prefixes)}). "
+        "If it is your own code, add its package to allowed_targets, e.g. 'allowed_targets=[my_package.]'."
+    )
 
 
 def check_keys(config: Mapping[str, Any], known: Sequence[str]) -> None:

@@ -39,8 +39,57 @@ def test_partial_targets_take_arguments_later():
 def test_targets_outside_the_allow_list_are_refused(target, depth):
     node = {"_target_": target}
     config = {"outer": node, "nested": {**INFONCE, "schedule": node}, "list": {"terms": [node]}}[depth]
-    with pytest.raises(SigjepaError, match="outside the allowed packages"):
+    with pytest.raises(SigjepaError, match="no component of the allowed packages"):
         instantiate(OmegaConf.create(config))
+
+
+ALIASES = [
+    *("torch.nn.modules.module.functools.partial", "torch.optim.lr_scheduler.types.FunctionType"),
+    *("lightning.pytorch.callbacks.model_checkpoint.os.system", "lightning.pytorch.loggers.csv_logs.os.remove"),
+    *("sigjepa.training.provenance.os.system", "sigjepa.corpus.sources.git.subprocess.run"),
+    *("sigjepa.negatives.recipe.write_manifest", "sigjepa.training.run_directory.write_arrays"),
+    *("sigjepa.corpus.store.Corpus.open", "sigjepa.training.module.SigJepaModule.load_from_checkpoint"),
+    *("sigjepa.artifacts.write_json", "sigjepa.instantiate.instantiate", "sigjepa.entry.entry_point"),
+    *("lightning.pytorch.cli.LightningCLI", "lightning.fabric.utilities.cloud_io._load", "torch.load"),
+    *("hydra.utils.call", "hydra.utils.get_method", "importlib.import_module", "SIGJEPA.losses.infonce.InfoNCE"),
+]
+
+
+@pytest.mark.parametrize("target", ALIASES)
+def test_what_a_module_holds_beside_its_components_is_refused(target):
+    with pytest.raises(SigjepaError, match="no component of the allowed packages|can't be imported"):
+        instantiate(OmegaConf.create({"_target_": target}))
+
+
+@pytest.mark.parametrize("key", ["_args_", "_partial_", "_recursive_"])
+def test_hydra_keys_open_no_way(key, tmp_path):
+    evil = {"_target_": "os.system", "_args_": [f"touch {tmp_path / 'marker'}"]}
+    node = {
+        "_args_": {"_target_": "torch.nn.Sequential", "_args_": [evil]},
+        "_partial_": {**INFONCE, "schedule": {**evil, "_partial_": True}},
+        "_recursive_": {**INFONCE, "_recursive_": False, "schedule": evil},
+    }[key]
+    with pytest.raises(SigjepaError, match="no component of the allowed packages"):
+        instantiate(OmegaConf.create(node))
+    assert not (tmp_path / "marker").exists()
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"_target_": "${oc.env:SIGJEPA_EVIL}"},
+        {"_target_": "${evil}", "evil": "os.system"},
+        {**INFONCE, "schedule": "${oc.create:{_target_: os.system}}"},
+        {**INFONCE, "schedule": r"\${oc.create:{_target_: os.system, command: ls}}"},
+        {**INFONCE, "schedule": "${oc.decode:'{_target_: os.system}'}"},
+        {"_target_": 3},
+        {"_target_": ["os.system"]},
+    ],
+)
+def test_interpolation_brings_no_target(node, monkeypatch):
+    monkeypatch.setenv("SIGJEPA_EVIL", "os.system")
+    with pytest.raises(SigjepaError, match=r"no component of the allowed packages|escaped interpolation"):
+        instantiate(OmegaConf.create(node))
 
 
 def test_own_packages_are_allowed_by_name():

@@ -258,10 +258,16 @@ class FunctionDataModule(LightningDataModule):
         self._artifacts = replace(self.artifacts(), hard_negatives=hard_negatives)
 
     def eval_dataloader(self, split: str) -> DataLoader[Batch]:
-        """Every function of a split once, in the order cheapest to pad, without hard negatives."""
+        """This process's share of a split: every function once over all ranks, without hard negatives."""
         data = self.artifacts()
         ids = data.corpus.ids(split)
-        sampler = SequentialSampler(ids, data.shards.signature_lengths[ids], self.eval_batch_size)
+        sampler = SequentialSampler(
+            ids,
+            data.shards.signature_lengths[ids],
+            self.eval_batch_size,
+            rank=self.trainer.global_rank if self.trainer else 0,
+            world_size=self.trainer.world_size if self.trainer else 1,
+        )
         return self._loader(DataLoader, sampler, None)
 
     def val_dataloader(self) -> DataLoader[Batch]:

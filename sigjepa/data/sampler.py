@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from torch.utils.data import Sampler
 
+from sigjepa.errors import SigjepaError
+
 
 @dataclass(frozen=True)
 class BatchRequest:
@@ -75,15 +77,25 @@ class LengthBucketSampler(Sampler[BatchRequest]):
 
 
 class SequentialSampler(Sampler[BatchRequest]):
-    """Yields batches of ids sorted by length: every function once, in the order cheapest to pad."""
+    """Yields batches of ids sorted by length: every function once over all ranks, in the order cheapest to pad.
 
-    def __init__(self, ids: np.ndarray, lengths: np.ndarray, batch_size: int) -> None:
-        self.ids = ids[np.argsort(lengths, kind="stable")]
-        self.batch_size = batch_size
+    Every rank gets the same number of batches, since ranks wait for each other; shares may differ by one function.
+    """
+
+    def __init__(
+        self, ids: np.ndarray, lengths: np.ndarray, batch_size: int, rank: int = 0, world_size: int = 1
+    ) -> None:
+        if len(ids) < world_size:
+            raise SigjepaError(
+                f"{len(ids)} functions cannot be shared out over {world_size} processes; use fewer (trainer.devices)."
+            )
+        self.ids = ids[np.argsort(lengths, kind="stable")][rank::world_size]
+        # the larger share decides; no more batches than the smaller share has functions, so that none is empty
+        self.batches = min(math.ceil(math.ceil(len(ids) / world_size) / batch_size), len(ids) // world_size)
 
     def __len__(self) -> int:
-        return math.ceil(len(self.ids) / self.batch_size)
+        return self.batches
 
     def __iter__(self) -> Iterator[BatchRequest]:
-        for start in range(0, len(self.ids), self.batch_size):
-            yield BatchRequest(self.ids[start : start + self.batch_size])
+        for ids in np.array_split(self.ids, self.batches) if self.batches else ():
+            yield BatchRequest(ids)

@@ -3,6 +3,7 @@
 import csv
 import math
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,6 +70,10 @@ class Run:
         """From which code, config and artifacts the run came."""
         path = verified(self.folder, "provenance.json")
         provenance = read_json(path)
+        if not isinstance(provenance, dict) or not all(
+            isinstance(provenance.get(key, {}), dict) for key in ("config", "artifacts", "git")
+        ):
+            raise SigjepaError(f"{path} is not the provenance of a run; leave the run out, or train it again.")
         if missing := [key for key in ("config", "artifacts", "data_dir", "git") if key not in provenance]:
             raise SigjepaError(f"{path} has no {', '.join(missing)}: the run is of an older version. Run it again.")
         return provenance
@@ -80,6 +85,9 @@ class Run:
 
     def pool(self) -> str:
         """Identity of the held-out pools: the hash of the corpus and its splits."""
+        if "corpus_hash" not in self.provenance["artifacts"]:
+            path = self.folder / "provenance.json"
+            raise SigjepaError(f"{path} names no corpus_hash: the run is of an older version. Run it again.")
         return str(self.provenance["artifacts"]["corpus_hash"])
 
     @cached_property
@@ -265,7 +273,7 @@ def read_arrays(path: Path, *names: str) -> tuple[np.ndarray, ...]:
         raise SigjepaError(
             f"{path} does not exist; the run is unfinished or older than this file: run it again."
         ) from None
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, NotImplementedError, zlib.error) as error:
         raise SigjepaError(f"{path} has no readable {', '.join(names)} ({error}); run it again.") from None
 
 

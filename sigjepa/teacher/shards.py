@@ -59,6 +59,8 @@ class TeacherShards:
         """
         manifest_path = folder / MANIFEST
         manifest = read_manifest(manifest_path, MANIFEST_KEYS)
+        if not is_well_formed(manifest):
+            raise damaged(manifest_path, "is not the manifest of teacher shards", folder)
         if expect is not None and (changes := differences(manifest.get("inputs", {}), expect)):
             raise damaged(manifest_path, f"belongs to another teacher or corpus: {'; '.join(changes)}", folder)
         if (written := manifest.get("inputs", {}).get("format")) != FORMAT:
@@ -206,10 +208,28 @@ def _folder(data_dir: Path, teacher: FrozenTeacher, inputs: dict[str, Any]) -> P
     return data_dir / "teacher" / f"{teacher.name}-{content_key(inputs)}"
 
 
+def is_well_formed(manifest: Mapping[str, Any]) -> bool:
+    """Whether a manifest has the parts of one of teacher shards; what they say is another matter."""
+    inputs, shards = manifest["inputs"], manifest["shards"]
+    return (
+        isinstance(inputs, dict)
+        and "body_states" in inputs
+        and isinstance(manifest["dim"], int)
+        and isinstance(manifest["functions"], int)
+        and isinstance(shards, list)
+        and len(shards) > 0
+        and all(isinstance(one, dict) and {"file", "first_id", "bytes", "digest"} <= one.keys() for one in shards)
+        and all(isinstance(one["file"], str) and Path(one["file"]).name == one["file"] for one in shards)
+        and all(isinstance(one["first_id"], int) for one in shards)
+    )
+
+
 def _is_complete(folder: Path) -> bool:
     if not (folder / MANIFEST).is_file():
         return False
     manifest = read_manifest(folder / MANIFEST, MANIFEST_KEYS)
+    if not is_well_formed(manifest):
+        raise damaged(folder / MANIFEST, "is not the manifest of teacher shards", folder)
     return all((folder / shard["file"]).is_file() for shard in manifest["shards"])
 
 

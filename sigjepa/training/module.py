@@ -14,6 +14,7 @@ from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.health import health_metrics
 from sigjepa.evaluation.ranks import mean_cosine, pool_ranks
 from sigjepa.losses.contract import Loss, Progress
+from sigjepa.losses.gather import gather_rows
 from sigjepa.models.prediction import Prediction
 from sigjepa.training.epoch_means import EpochMeans
 from sigjepa.training.optimizer import parameter_groups
@@ -108,10 +109,12 @@ class SigJepaModule(LightningModule):
         self._collected.append((batch.ids, self(batch).pooled.float(), batch.body_pooled))
 
     def _log_ranks(self, split: str) -> None:
-        ids, predictions, bodies = (torch.cat(parts) for parts in zip(*self._collected, strict=True))
+        mine = (torch.cat(parts) for parts in zip(*self._collected, strict=True))
+        ids, predictions, bodies = (gather_rows(rows)[0] for rows in mine)
         self._collected.clear()
         order = torch.argsort(ids)
         ids, predictions, bodies = ids[order], predictions[order], bodies[order]
+        check_each_once(ids, split)
         ranks = pool_ranks(predictions, bodies)
         self.evaluated[split] = Evaluated(ids.cpu().numpy(), ranks, predictions.cpu().numpy())
         metrics = ranks.metrics() | {"cosine": mean_cosine(predictions, bodies)}
@@ -121,7 +124,7 @@ class SigJepaModule(LightningModule):
             self.log(f"{split}/{name}", value, prog_bar=split == "val" and name == "rank10")
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Collect predictions; every process evaluates the whole split, so ranks need no gathering."""
+        """Collect predictions of this process's share of the split."""
         self._collect(batch)
 
     def on_validation_epoch_end(self) -> None:
@@ -129,7 +132,7 @@ class SigJepaModule(LightningModule):
         self._log_ranks("val")
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
-        """Collect predictions of the test split."""
+        """Collect predictions of this process's share of the test split."""
         self._collect(batch)
 
     def on_test_epoch_end(self) -> None:
@@ -143,3 +146,13 @@ class SigJepaModule(LightningModule):
             return optimizer
         scheduler = self.make_scheduler(optimizer, int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def check_each_once(ids: Tensor, split: str) -> None:
+    """Raise SigjepaError when a function was evaluated more than once; ids: `[n]`, ascending, of all processes."""
+    twice = ids[1:][ids[1:] == ids[:-1]].unique()
+    if len(twice):
+        raise SigjepaError(
+            f"{len(twice)} functions of the {split} split were evaluated more than once, the first with id "
+            f"{int(twice[0])}: processes must share the split out. Keep trainer.use_distributed_sampler=false."
+        )

@@ -10,6 +10,7 @@ from lightning import Callback, LightningModule, Trainer
 
 from sigjepa.data.datamodule import FunctionDataModule
 from sigjepa.errors import SigjepaError
+from sigjepa.losses.gather import gather_rows
 from sigjepa.negatives.index import HardNegatives
 from sigjepa.negatives.recipe import NegativesRecipe
 from sigjepa.negatives.refresh import refreshed
@@ -22,8 +23,8 @@ class RefreshNegatives(Callback):
     """Mines hard negatives anew with the student's predictions every `every_n_epochs` epochs (ANCE style).
 
     Each refresh is kept in `folder/epoch_<n>`, so that a resumed run takes up the negatives it had. Every process
-    predicts the whole train split; one of them mines. Raises SigjepaError for a period below 1, and at the start of
-    training when there is nothing to refresh.
+    predicts its share of the train split; one of them mines. Raises SigjepaError for a period below 1, and at the start
+    of training when there is nothing to refresh.
     """
 
     def __init__(self, every_n_epochs: int, folder: str | Path) -> None:
@@ -97,12 +98,12 @@ def predict_train(
     with torch.no_grad(), trainer.precision_plugin.forward_context():
         for batch in progress(datamodule.eval_dataloader("train"), "Predicting train bodies", unit="batch"):
             moved = trainer.strategy.batch_to_device(batch)
-            ids.append(batch.ids)
-            predictions.append(module(moved).pooled.float().cpu())
+            ids.append(moved.ids)
+            predictions.append(module(moved).pooled.float())
     module.train(was_training)
-    all_ids = torch.cat(ids).numpy()
+    all_ids, all_predictions = (gather_rows(torch.cat(rows))[0].cpu().numpy() for rows in (ids, predictions))
     order = np.argsort(all_ids)
-    return all_ids[order], torch.cat(predictions).numpy()[order]
+    return all_ids[order], all_predictions[order]
 
 
 def shared_pairs(one: HardNegatives, other: HardNegatives) -> float:

@@ -56,7 +56,10 @@ def load_prompt(name: str) -> Prompt:
         file = Path(name)
         if not file.is_file():
             raise SigjepaError(f"judge.prompt={name} does not exist; give the path of a prompt file.")
-        text = file.read_text(encoding="utf-8")
+        try:
+            text = file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SigjepaError(f"judge.prompt={name} can't be read as UTF-8 text ({error}).") from None
     else:
         known = sorted(entry.name.removesuffix(".md") for entry in folder.iterdir() if entry.name.endswith(".md"))
         if name not in known:
