@@ -12,7 +12,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-input --disable-pip-ver
 OFFLINE := { echo "make setup: pip could not install; its message is above. It needs a package index: https://pypi.org, or yours in PIP_INDEX_URL" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-slow check format bench clean
+.PHONY: help setup train test test-slow check pin format bench torture clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -63,6 +63,9 @@ bench: setup ## measure encoding, mining, training and the latest report against
 	$(BIN)/python benchmarks/mining.py
 	$(BIN)/python benchmarks/training_epoch.py
 	$(BIN)/python benchmarks/report_building.py runs=latest
+
+torture: setup ## kill, damage, fuzz and distribute real runs for 30 minutes; writes docs/reliability.md
+	$(BIN)/python benchmarks/reliability/torture.py $(ARGS)
 
 clean: ## remove caches and build products; artifacts (data/) and runs stay
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
