@@ -83,7 +83,8 @@ def test_every_option_composes_and_instantiates(compose, tmp_path, group, option
 def test_every_experiment_composes_under_its_own_name(compose, config_name, experiment):
     config = compose(f"experiment={experiment}", config_name=config_name)
     assert config.name == experiment
-    check_keys(plain(config), (*RUN_KEYS, "run", "split") if config_name == "evaluate" else RUN_KEYS)
+    own_keys = {"train": (), "prepare": ("repair",), "evaluate": ("run", "split")}[config_name]
+    check_keys(plain(config), (*RUN_KEYS, *own_keys))
 
 
 def test_report_config_composes(compose):

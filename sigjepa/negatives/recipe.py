@@ -101,12 +101,9 @@ class NegativesRecipe:
 
     def verify(self, corpus: "Corpus", shards: "TeacherShards", data_dir: Path) -> None:
         """Check the mined and the judged pairs, too, which an index that is there does without; raises DamagedError."""
-        mining = self._mining()
-        if (Path(data_dir) / "mined" / content_key(mining.inputs(corpus, shards)) / MANIFEST).exists():
-            mining.prepare(corpus, shards, data_dir)
-        folder = self._judged_folder(Path(data_dir), self._judged_inputs(corpus, shards))
-        if (folder / MANIFEST).exists():
-            self._read_judged(folder, read_manifest(folder / MANIFEST, ("digest", "inputs")))
+        pairs = self.pairs(corpus, shards, data_dir)
+        folder = self._judged(Path(data_dir), self._judged_inputs(corpus, shards), corpus, shards, pairs)
+        self._read_judged(folder, read_manifest(folder / MANIFEST, ("digest", "inputs")))
         self.prepare(corpus, shards, data_dir)
 
     def _judged_inputs(self, corpus: "Corpus", shards: "TeacherShards") -> dict[str, Any]:

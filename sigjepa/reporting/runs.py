@@ -19,8 +19,7 @@ from sigjepa.evaluation.ranks import Ranks
 from sigjepa.reporting.sweeps import is_training, overrides_of, planned_jobs
 from sigjepa.status import FILE_NAME as STATUS_FILE
 from sigjepa.status import sign_of_life
-from sigjepa.training.provenance import FILES_FILE
-from sigjepa.training.run_directory import FINISHED
+from sigjepa.training.run_directory import FILES_FILE, FINISHED
 
 ROOTS = (Path("multirun"), Path("outputs"))
 """Where runs land."""
@@ -251,7 +250,7 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
                 try:
                     row = {name: float(value) for name, value in cells.items() if value}
                     int(row["epoch"])
-                except (KeyError, ValueError, TypeError):
+                except (KeyError, ValueError, TypeError, OverflowError):
                     raise SigjepaError(
                         f"{path}, line {reader.line_num} is not a row of numbers under the file's header; "
                         "delete that line, or leave the run out."

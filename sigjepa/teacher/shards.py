@@ -1,5 +1,6 @@
 """A corpus in the teacher's eyes: shards of states, embedded once and memory-mapped when they are read."""
 
+import re
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -219,7 +220,7 @@ def is_well_formed(manifest: Mapping[str, Any]) -> bool:
         and isinstance(shards, list)
         and len(shards) > 0
         and all(isinstance(one, dict) and {"file", "first_id", "bytes", "digest"} <= one.keys() for one in shards)
-        and all(isinstance(one["file"], str) and Path(one["file"]).name == one["file"] for one in shards)
+        and all(re.fullmatch(r"shard-\d{5,9}\.safetensors", str(one["file"])) for one in shards)
         and all(isinstance(one["first_id"], int) for one in shards)
     )
 

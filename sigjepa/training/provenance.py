@@ -13,11 +13,11 @@ from sigjepa.artifacts import atomic_path, content_key, file_digest, read_json, 
 from sigjepa.checkout import Diff, code_diff, git_state
 from sigjepa.making import command_line, now, package_versions
 from sigjepa.status import FILE_NAME as STATUS_FILE
+from sigjepa.training.run_directory import FILES_FILE
 
 log = logging.getLogger(__name__)
 
 PROVENANCE_FILE = "provenance.json"
-FILES_FILE = "files.json"
 PACKAGES = (
     *("sigjepa", "torch", "lightning", "transformers", "hydra-core", "omegaconf"),
     *("faiss-cpu", "safetensors", "numpy", "scipy", "bm25s"),

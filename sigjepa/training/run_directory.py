@@ -15,6 +15,8 @@ from sigjepa.evaluation.baselines import Baseline
 from sigjepa.evaluation.ranks import Ranks
 
 FINISHED = "finished"
+FILES_FILE = "files.json"
+"""Holds the digest of every file of a finished run."""
 INTERRUPTIONS = (KeyboardInterrupt, SystemExit, OSError, MemoryError)
 
 
@@ -79,6 +81,7 @@ def recorded_status(path: Path, facts: Mapping[str, Any]) -> Iterator[None]:
 
     It `failed` when the same words would fail again; what a person, a scheduler or the machine did `interrupted` it.
     """
+    (path.parent / FILES_FILE).unlink(missing_ok=True)  # the digests of files that change from here on
     write_summary(path, {**facts, "status": "running"})
     try:
         yield

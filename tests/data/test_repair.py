@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from sigjepa.artifacts import content_key
 from sigjepa.data.repair import repair_artifacts
 from sigjepa.entry import config_directory
 from sigjepa.errors import DamagedError, SigjepaError
@@ -18,9 +19,14 @@ from sigjepa.instantiate import instantiate
 @pytest.fixture
 def cache(tiny_datamodule, tiny_data_dir, tmp_path):
     """A copy of the prepared cache that may be damaged, and how to open it as another process would."""
-    for name in ("corpus", "teacher", "mined", "judged", "judgements", "negatives"):
-        if (tiny_data_dir / name).exists():
-            shutil.copytree(tiny_data_dir / name, tmp_path / name)
+    data, recipe = tiny_datamodule.artifacts(), tiny_datamodule.negatives_recipe
+    judged = recipe._judged_inputs(data.corpus, data.shards)
+    for folder in (  # other tests leave other artifacts in the shared cache
+        *(data.corpus.folder, data.shards.folder, data.hard_negatives.folder),
+        *(recipe._judged_folder(tiny_data_dir, judged), tiny_data_dir / "mined" / content_key(judged["mined"])),
+        tiny_data_dir / "judgements",
+    ):
+        shutil.copytree(folder, tmp_path / folder.relative_to(tiny_data_dir))
 
     def opened():
         with hydra.initialize_config_dir(str(config_directory()), version_base="1.3"):

@@ -88,6 +88,7 @@ def test_a_watched_report_follows_a_run_to_its_end(sweep, tiny_data_dir, tmp_pat
     folder = tmp_path / "runs" / "a"
     shutil.copytree(next(sweep.glob("*exp1_4*")), folder)
     summary = json.loads((folder / "summary.json").read_text())
+    (folder / "files.json").unlink()  # a run that goes on has no digests of its files yet
     (folder / "summary.json").write_text(json.dumps(summary | {"status": "running"}))
     command = [sys.executable, "-m", "sigjepa.report", "runs=runs", "watch=true", "refresh_seconds=1"]
     environment = os.environ | {"SIGJEPA_DATA_DIR": str(tiny_data_dir)}

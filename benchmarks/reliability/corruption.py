@@ -1,0 +1,213 @@
+"""Random faults in the files of a real prepared cache and a real finished run: is any read as something else?
+
+    python benchmarks/reliability/corruption.py --seconds 240
+
+A fault is survived when an error names the file, or when what is read is identical. The cache is that of `data=tiny`
+with mined negatives; the run is trained on it. Every kind of file is repaired once, too (a run's files are not rebuilt:
+the run is, by resume=never).
+"""
+
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+import numpy as np
+import torch
+from record import options, write_record
+
+from sigjepa.data.datamodule import FunctionDataModule
+from sigjepa.data.repair import repair_artifacts
+from sigjepa.entry import config_directory
+from sigjepa.errors import SigjepaError
+from sigjepa.evaluate import finished_run
+from sigjepa.instantiate import instantiate
+from sigjepa.progress import progress
+from sigjepa.training.checkpoint_io import read_checkpoint
+
+WORDS = ("experiment=exp2_1", "data=tiny", "negatives.tiers=null", "logger=none")
+CACHE = {
+    "corpus": "corpus/*/functions.parquet",
+    "corpus manifest": "corpus/*/manifest.json",
+    "teacher shard": "teacher/*/shard-*.safetensors",
+    "shards manifest": "teacher/*/manifest.json",
+    "mined pairs": "mined/*/pairs.jsonl",
+    "mined manifest": "mined/*/manifest.json",
+    "judged pairs": "judged/*/knn_results.jsonl",
+    "judged manifest": "judged/*/manifest.json",
+    "hard negatives": "negatives/*/hard_negatives.json",
+    "hard negatives' meta": "negatives/*/hard_negatives.meta.json",
+    "hard negatives' manifest": "negatives/*/manifest.json",
+}
+RUN = {
+    "best checkpoint": "checkpoints/best.ckpt",
+    "last checkpoint": "checkpoints/last.ckpt",
+    "metrics.csv": "metrics.csv",
+    "summary.json": "summary.json",
+    "provenance.json": "provenance.json",
+    "baselines.json": "baselines.json",
+    "ranks.npz": "ranks.npz",
+    "predictions.npz": "predictions.npz",
+}
+REBUILT_BY_ITSELF = {("teacher shard", "missing"), *((name, "missing") for name in CACHE if "manifest" in name)}
+"""Without it the artifact is unfinished, which any command that needs it mends."""
+
+
+def flip(path: Path, chance: random.Random) -> None:
+    """Change one byte."""
+    content = bytearray(path.read_bytes())
+    content[chance.randrange(len(content))] ^= chance.randrange(1, 256)
+    path.write_bytes(bytes(content))
+
+
+def truncate(path: Path, chance: random.Random) -> None:
+    """Cut the end off."""
+    path.write_bytes(path.read_bytes()[: chance.randrange(1, path.stat().st_size)])
+
+
+def empty(path: Path, chance: random.Random) -> None:
+    """Leave nothing in it."""
+    path.write_bytes(b"")
+
+
+def delete(path: Path, chance: random.Random) -> None:
+    """Remove it."""
+    path.unlink()
+
+
+COLUMNS = ("detected", "identical", "repaired", "lost")
+FAULTS = {"flipped byte": flip, "truncated": truncate, "zero length": empty, "missing": delete}
+
+
+def open_cache(data: Path) -> FunctionDataModule:
+    """The datamodule as another process would open it."""
+    with hydra.initialize_config_dir(str(config_directory()), version_base="1.3"):
+        config = hydra.compose("train", [*WORDS, f"paths.data_dir={data}", "paths.run_dir=none"])
+    return instantiate(config.data)
+
+
+def cache_content(data: Path) -> tuple[Any, ...]:
+    """Everything that training reads of a cache."""
+    datamodule = open_cache(data)
+    datamodule.verify()
+    artifacts = datamodule.artifacts()
+    negatives = artifacts.hard_negatives
+    assert negatives is not None
+    states = [artifacts.shards.signature_states(one).clone() for one in range(0, len(artifacts.shards), 10)]
+    columns = [artifacts.corpus.column(name) for name in ("signature", "body", "split", "tier")]
+    pooled = (artifacts.shards.body_pooled.clone(), artifacts.shards.signature_pooled.clone())
+    return (columns, *pooled, *states, negatives.negatives.values, negatives.scores, negatives.cosims)
+
+
+def run_content(run_dir: Path) -> tuple[Any, ...]:
+    """Everything that is read of a run."""
+    run = finished_run(run_dir)
+    ids, ranks = run.ranks("test")
+    checkpoints = [read_checkpoint(run_dir / "checkpoints" / f"{name}.ckpt") for name in ("best", "last")]
+    weights = [value for one in checkpoints for value in one["state_dict"].values()]
+    read = (run.summary, run.provenance, run.metrics, run.baselines, [one["epoch"] for one in checkpoints])
+    return (*read, ids, ranks.optimistic, *run.predictions("test"), *weights)
+
+
+def same(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    """Whether two contents are equal in every value."""
+    return len(one) == len(other) and all(
+        torch.equal(ours, theirs)
+        if isinstance(ours, torch.Tensor)
+        else np.array_equal(ours, theirs, equal_nan=True)
+        if isinstance(ours, np.ndarray)
+        else ours == theirs
+        for ours, theirs in zip(one, other, strict=True)
+    )
+
+
+def outcome(read: Callable[[], tuple[Any, ...]], expected: tuple[Any, ...], path: Path) -> str:
+    """`detected`, `identical`, or what else came of reading."""
+    try:
+        found = read()
+    except SigjepaError as error:
+        return "detected" if path.name in str(error) else f"an error that does not name it: {error}"
+    except Exception as error:  # noqa: BLE001 - whatever else gets out is a case that was not survived
+        return f"{type(error).__name__}: {error}"
+    return "identical" if same(found, expected) else "another content was read"
+
+
+def main() -> None:
+    """Measure, and write the record."""
+    arguments = options("corruption", __doc__, seconds=240).parse_args()
+    started = time.perf_counter()
+    chance = random.Random(arguments.seed)
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    notes: list[str] = []
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        data, run_dir = root / "data", root / "run"
+        command = [*WORDS, "trainer.max_epochs=2", f"hydra.run.dir={run_dir}", "baseline=[random]"]
+        environment = {**os.environ, "SIGJEPA_DATA_DIR": str(data)}
+        done = subprocess.run(
+            [sys.executable, "-m", "sigjepa.train", *command],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            sys.exit(done.stderr)
+        places = {kind: (next(data.glob(pattern)), True) for kind, pattern in CACHE.items()}
+        places |= {kind: (run_dir / file, False) for kind, file in RUN.items()}
+        expected = {True: cache_content(data), False: run_content(run_dir)}
+        readers: dict[bool, Callable[[], tuple[Any, ...]]] = {
+            True: lambda: cache_content(data),
+            False: lambda: run_content(run_dir),
+        }
+        repaired: set[str] = set()
+        bar = progress(None, "faults", unit="fault")
+        while time.perf_counter() - started < arguments.seconds:
+            kind, fault = chance.choice(list(places)), chance.choice(list(FAULTS))
+            if (kind, fault) in REBUILT_BY_ITSELF:
+                continue
+            path, of_cache = places[kind]
+            sound = path.read_bytes()
+            FAULTS[fault](path, chance)
+            result = outcome(readers[of_cache], expected[of_cache], path)
+            tally = counts.setdefault((kind, fault), Counter())
+            if result == "detected" and of_cache and kind not in repaired:
+                repaired.add(kind)
+                repair_artifacts(open_cache(data))
+                again = outcome(readers[True], expected[True], path)
+                tally["repaired" if again == "identical" else "not repaired"] += 1
+            path.write_bytes(sound)
+            tally[result if result in ("detected", "identical") else "lost"] += 1
+            if result not in ("detected", "identical"):
+                notes.append(f"{kind}, {fault}: {result}"[:300])
+            bar.update(1)
+        bar.close()
+    rows = [
+        [
+            kind,
+            fault,
+            str(tally.total() - tally["repaired"] - tally["not repaired"]),
+            *(str(tally[one]) for one in COLUMNS),
+        ]
+        for (kind, fault), tally in sorted(counts.items())
+    ]
+    write_record(
+        arguments.output,
+        "Corruption: random faults in files of a cache and of a run",
+        ["file", "fault", "injected", *COLUMNS],
+        rows,
+        lost=sum(tally["lost"] + tally["not repaired"] for tally in counts.values()),
+        started=started,
+        notes=notes,
+    )
+
+
+if __name__ == "__main__":
+    main()
