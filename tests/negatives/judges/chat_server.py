@@ -45,7 +45,8 @@ def make_request(number: int, **changes: Any) -> JudgeRequest:
 def pair_number(messages: list[dict[str, str]]) -> int:
     """Which pair a conversation is about, read from the quotation as a model would."""
     (quotation,) = re.findall(r"^<functions>\n(.*)\n</functions>$", messages[1]["content"], re.MULTILINE)
-    return int(re.search(r"def first_(\d+)", json.loads(quotation)["first"]["signature"])[1])
+    named = re.search(r"def first_(\d+)", json.loads(quotation)["first"]["signature"])
+    return int(named[1]) if named else len(quotation)  # a real function has another name
 
 
 def score_of(number: int) -> int:
