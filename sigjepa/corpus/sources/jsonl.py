@@ -78,7 +78,7 @@ def checked_row(line: bytes, place: str) -> dict[str, str]:
     """The row of one line; raises SigjepaError that names `place` when it is broken or lacks a field."""
     try:
         row = json.loads(line)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise SigjepaError(f"{place}: not valid JSON ({error}); correct or remove the line.") from None
     if not isinstance(row, dict):
         raise SigjepaError(f"{place}: a row must be a JSON object, not {type(row).__name__}.")

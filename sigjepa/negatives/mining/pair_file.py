@@ -105,7 +105,7 @@ def _parsed(line: bytes, ids: Ids) -> tuple[int, float] | None:
     try:
         values = json.loads(line)
         anchor, cosim = int(values["anchor_id"]), float(values["cosim"])
-    except (ValueError, KeyError, TypeError, OverflowError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
     row = int(np.searchsorted(ids, anchor))
     return (row, cosim) if row < len(ids) and ids[row] == anchor else None
