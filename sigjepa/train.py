@@ -31,6 +31,7 @@ from sigjepa.training.job import (
     joined_job,
     run_lock,
 )
+from sigjepa.training.launching import runs_command_again
 from sigjepa.training.loggers import finished
 from sigjepa.training.module import SigJepaModule
 from sigjepa.training.provenance import provenance, write_file_digests, write_provenance
@@ -54,7 +55,7 @@ def train(config: DictConfig) -> float:
     resolved = plain(config)
     check_keys(resolved, RUN_KEYS)
     check_resume(resolved["resume"])
-    refuse_distributed_sweep(resolved["trainer"].get("strategy", "auto"))
+    refuse_distributed_sweep(resolved["trainer"])
     run_dir = Path(resolved["paths"]["run_dir"])
     summary = run_dir / "summary.json"
     facts: dict[str, Any] = {"experiment": resolved["name"], "seed": resolved["seed"]}
@@ -128,11 +129,12 @@ def log_results(loggers: list[Logger], run: Run) -> None:
         log_images(loggers, {"curves": run.folder / "figures" / "curves.png"})
 
 
-def refuse_distributed_sweep(strategy: str) -> None:
+def refuse_distributed_sweep(trainer: dict[str, Any]) -> None:
     """Raise SigjepaError for `-m` with a strategy that starts this command again in every other process."""
-    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN and strategy == "ddp":
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN and runs_command_again(trainer):
         raise SigjepaError(
-            "A sweep (-m) with trainer.strategy=ddp would run the whole sweep again in every other process. "
+            f"A sweep (-m) with trainer.strategy={trainer.get('strategy', 'auto')} would run the whole sweep again in "
+            "every other process. "
             "Use trainer.strategy=ddp_spawn, or start the jobs one by one."
         )
 

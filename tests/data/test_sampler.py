@@ -1,8 +1,10 @@
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sigjepa.data.sampler import LengthBucketSampler, SequentialSampler
+from sigjepa.errors import SigjepaError
 
 sizes = st.integers(2, 200)
 
@@ -79,3 +81,23 @@ def test_sequential_sampler_serves_everyone_once_by_length():
     batches = list(SequentialSampler(np.arange(10, 15), lengths, batch_size=2))
     assert [request.ids.tolist() for request in batches] == [[11, 13], [14, 12], [10]]
     assert len(SequentialSampler(np.arange(10, 15), lengths, batch_size=2)) == 3
+
+
+@settings(max_examples=60, deadline=None)
+@given(n=sizes, batch_size=st.integers(1, 32), world_size=st.integers(1, 5))
+def test_ranks_evaluate_every_function_once_in_equally_many_batches(n, batch_size, world_size):
+    world_size = min(n, world_size)
+    lengths = np.random.default_rng(n).integers(1, 50, size=n)
+    samplers = [
+        SequentialSampler(np.arange(n) * 3, lengths, batch_size, rank=rank, world_size=world_size)
+        for rank in range(world_size)
+    ]
+    shares = [lists(sampler) for sampler in samplers]
+    assert {len(share) for share in shares} == {len(samplers[0])}
+    assert all(batch for share in shares for batch in share)
+    assert sorted(one for share in shares for batch in share for one in batch) == list(range(0, 3 * n, 3))
+
+
+def test_fewer_functions_than_processes_are_refused():
+    with pytest.raises(SigjepaError, match=r"2 functions cannot be shared out over 3 processes.*trainer.devices"):
+        SequentialSampler(np.arange(2), np.ones(2), 4, rank=0, world_size=3)

@@ -187,3 +187,9 @@ def test_the_learning_rate_can_stay_as_it_is(loader, tmp_path):
 def test_no_loss_term_is_an_error():
     with pytest.raises(SigjepaError, match="no loss term"):
         make_module({})
+
+
+def test_a_function_that_is_evaluated_twice_is_an_error(make_batch, tmp_path):
+    loader = DataLoader([make_batch(size=8, first_id=0), make_batch(size=8, first_id=4)], batch_size=None)
+    with pytest.raises(SigjepaError, match="4 functions of the val split were evaluated more than once.* id 4"):
+        make_trainer(tmp_path, 1).validate(make_module({"infonce": InfoNCE()}), loader, verbose=False)

@@ -1,0 +1,101 @@
+"""Several gloo processes train and rank as one process does on the same global batches, in torchrun's environment."""
+
+import dataclasses
+import functools
+import os
+import socket
+
+import lightning
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import multiprocessing
+from torch.utils.data import DataLoader, Dataset
+
+from sigjepa.data.batch import Batch
+from sigjepa.data.sampler import LengthBucketSampler, SequentialSampler
+from sigjepa.losses.infonce import InfoNCE
+from sigjepa.models.predictor import SigPredictor
+from sigjepa.training.module import SigJepaModule
+
+FUNCTIONS = 22  # batches of 8, 7 and 7: uneven over 2 processes and over 4
+GLOBAL_BATCH = 8
+
+
+class Rows(Dataset):
+    """Answers a request with those rows of one large batch."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+
+    def __getitem__(self, request):
+        rows = torch.from_numpy(request.ids)
+        names = ("ids", "signature_states", "signature_mask", "body_pooled")
+        return dataclasses.replace(self.batch, **{name: getattr(self.batch, name)[rows] for name in names})
+
+
+def trained(batch: Batch, folder: str, rank: int, world_size: int) -> dict:
+    """What one epoch leaves in one process: weights, ranks of the whole pool, and validation metrics."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    model = SigPredictor(teacher_dim=8, hidden_dim=16, heads=2, feedforward_dim=32, dropout=0.0)
+    optimizer = functools.partial(torch.optim.SGD, lr=0.1)
+    module = SigJepaModule(model, {"infonce": InfoNCE()}, optimizer, None, {"seed": 0})
+    ids, lengths = np.arange(FUNCTIONS), batch.signature_mask.sum(dim=1).numpy()
+    train = LengthBucketSampler(ids, lengths, GLOBAL_BATCH // world_size, rank=rank, world_size=world_size)
+    val = SequentialSampler(ids, lengths, 4, rank=rank, world_size=world_size)
+    trainer = lightning.Trainer(
+        accelerator="cpu",
+        devices=world_size,
+        strategy="ddp" if world_size > 1 else "auto",
+        max_epochs=1,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        callbacks=[ModelCheckpoint(folder, monitor="val/rank10", mode="max")],
+        default_root_dir=folder,
+    )
+    loaders = [DataLoader(Rows(batch), sampler=sampler, batch_size=None) for sampler in (train, val)]
+    trainer.fit(module, *loaders)
+    evaluated = module.evaluated["val"]
+    return {
+        "weights": {name: value.detach().clone() for name, value in module.named_parameters()},
+        "ids": torch.from_numpy(evaluated.ids),
+        "ranks": torch.from_numpy(np.asarray(evaluated.ranks.optimistic)),
+        "predictions": torch.from_numpy(evaluated.predictions),
+        "metrics": {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")},
+        "steps": trainer.global_step,
+    }
+
+
+def worker(rank: int, batch: Batch, folder: str, world_size: int, port: int) -> None:
+    started_by_torchrun = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world_size, "LOCAL_WORLD_SIZE": world_size}
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "GROUP_RANK": 0, "TORCHELASTIC_RUN_ID": "test"}
+    os.environ.update({name: str(value) for name, value in (started_by_torchrun | place).items()})
+    torch.save(trained(batch, folder, rank, world_size), f"{folder}/{rank}.pt")
+
+
+@pytest.mark.parametrize("world_size", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_weights_and_ranks_are_those_of_one_process(make_batch, tmp_path, world_size):
+    batch = make_batch(size=FUNCTIONS)
+    alone = trained(batch, str(tmp_path), 0, 1)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    multiprocessing.spawn(worker, (batch, str(tmp_path), world_size, port), nprocs=world_size)
+    for rank in range(world_size):
+        one = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        assert one["steps"] == alone["steps"] == 3
+        assert one["ids"].tolist() == list(range(FUNCTIONS))
+        assert one["ranks"].tolist() == alone["ranks"].tolist()
+        difference = max((one["weights"][name] - value).abs().max().item() for name, value in alone["weights"].items())
+        gap = (one["predictions"] - alone["predictions"]).abs().max().item()
+        assert difference <= 1e-6
+        assert (
+            gap <= 1e-6 * alone["predictions"].abs().max().item()
+        )  # other batches are padded otherwise: float32 rounding
+        assert one["metrics"].keys() == alone["metrics"].keys()  # every process can select and stop early
+        assert one["metrics"]["val/rank10"] == alone["metrics"]["val/rank10"]
