@@ -2,11 +2,15 @@
 
     python benchmarks/reliability/distribution.py --seconds 270
 
-All runs see the same global batches of `data=tiny`, without dropout, for two epochs; its last batches, and the shares
-of the val split, are uneven. Compared are the weights, and every figure of the epochs.
+All runs see the same global batches of `data=tiny`, without dropout; its last batches, and the shares of the val split,
+are uneven. Compared are the weights, every figure of the epochs, and the rank of every function. Once after two epochs
+of AdamW in float64; and once after one step in float32 with plain SGD at a rate of 1 and no clipping, whose weights
+differ by exactly as much as the gradients. AdamW in float32 is no measure of equality: where a gradient is as small as
+its own rounding, the step is as large as any other.
 """
 
 import csv
+import itertools
 import math
 import os
 import signal
@@ -16,6 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from record import options, write_record
 
@@ -27,6 +32,17 @@ COMPARED = {
     "InfoNCE, union": ("experiment=exp2_1", "negatives.tiers=null"),
     "InfoNCE, per anchor": ("experiment=hardneg_per_anchor", "negatives.tiers=null"),
     "InfoNCE and token SmoothL1": ("experiment=exp2_2",),
+}
+SETTINGS = {
+    "two epochs, float64": ("trainer.max_epochs=2", "trainer.precision=64-true"),
+    "one step, float32": (
+        "trainer.max_steps=1",
+        "trainer.max_epochs=1",
+        "trainer.gradient_clip_val=null",
+        "optimizer._target_=torch.optim.SGD",
+        "optimizer.lr=1",
+        "scheduler=none",
+    ),
 }
 ALWAYS = ("data=tiny", "model.dropout=0", "logger=none", "baseline=[random]", "hydra.run.dir=run", "resume=never")
 
@@ -57,8 +73,14 @@ def figures(run: Path) -> dict[str, float]:
         return {f"{row['epoch']}:{name}": float(value) for row in csv.DictReader(stream) for name, value in row.items()}
 
 
-def largest_differences(run: Path, single: Path) -> tuple[float, float, str]:
-    """Largest difference of a weight, and of a figure that is relative to it from 1 on, and that figure's name."""
+def ranks(run: Path) -> dict[str, np.ndarray]:
+    """The rank of every function of val and test."""
+    with np.load(run / "ranks.npz") as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def largest_differences(run: Path, single: Path) -> tuple[float, float, str, int]:
+    """Largest difference of a weight; of a figure, relative to it from 1 on, and its name; ranks that differ."""
     ours, theirs = (
         torch.load(one / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=True)["state_dict"]
         for one in (run, single)
@@ -67,7 +89,9 @@ def largest_differences(run: Path, single: Path) -> tuple[float, float, str]:
     have, want = figures(run), figures(single)
     by_figure = {name: abs(have.get(name, math.nan) - want[name]) / max(1.0, abs(want[name])) for name in want}
     worst = max(by_figure, key=lambda name: math.inf if math.isnan(by_figure[name]) else by_figure[name])
-    return weights, by_figure[worst], worst.partition(":")[2]
+    other, one = ranks(run), ranks(single)
+    moved = sum(int((other[name] != one[name]).sum()) for name in one)
+    return weights, by_figure[worst], worst.partition(":")[2], moved
 
 
 def dead_process(folder: Path, data: Path, victim: str) -> tuple[float, int | None]:
@@ -106,41 +130,40 @@ def main() -> None:
             seconds, status = dead_process(root / f"dead_{victim}", data, victim)
             survived = seconds < LIMIT / 2 and status != 0
             lost += not survived
-            rows.append([f"{victim} process killed", "2", f"ended after {seconds:.0f} s, status {status}", "-", "-"])
-        for title, words in COMPARED.items():
-            slug = words[0].partition("=")[2]
-            if start(root / f"{slug}_1", data, 1, "trainer.max_epochs=2", *words).wait(LIMIT):
-                sys.exit((root / f"{slug}_1" / "output.txt").read_text(errors="replace"))
-            for processes in (2, 4):
+            rows.append(
+                [f"{victim} process killed", "2", f"ended after {seconds:.0f} s, status {status}", "-", "-", "-"]
+            )
+        for (title, words), (setting, further) in itertools.product(COMPARED.items(), SETTINGS.items()):
+            runs = {}
+            for processes in (1, 2, 4):
                 if time.perf_counter() - started > arguments.seconds:
-                    notes.append(f"{title} on {processes} processes: no time was left.")
+                    notes.append(f"{title}, {setting}, {processes} processes: no time was left.")
                     continue
-                folder = root / f"{slug}_{processes}"
-                if start(folder, data, processes, "trainer.max_epochs=2", *words).wait(LIMIT):
+                runs[processes] = root / f"{len(rows)}_{processes}"
+                if start(runs[processes], data, processes, *words, *further).wait(LIMIT):
                     lost += 1
-                    rows.append([title, str(processes), "failed", "-", "-"])
-                    notes.append((folder / "output.txt").read_text(errors="replace")[-300:])
-                    continue
-                weights, figure, worst = largest_differences(folder / "run", root / f"{slug}_1" / "run")
-                equal = max(weights, figure) <= BOUND
-                lost += not equal
-                rows.append(
-                    [
-                        title,
-                        str(processes),
-                        "equal" if equal else "differs",
-                        f"{weights:.1e}",
-                        f"{figure:.1e} ({worst})",
-                    ]
-                )
+                    rows.append([f"{title}, {setting}", str(processes), "failed", "-", "-", "-"])
+                    notes.append((runs.pop(processes) / "output.txt").read_text(errors="replace")[-300:])
+                    if processes == 1:
+                        break
+                elif processes > 1:
+                    weights, figure, worst, moved = largest_differences(runs[processes] / "run", runs[1] / "run")
+                    equal = max(weights, figure) <= BOUND and not moved
+                    lost += not equal
+                    shown = [f"{weights:.1e}", f"{figure:.1e} ({worst})" if figure else "0", str(moved)]
+                    rows.append([f"{title}, {setting}", str(processes), "equal" if equal else "differs", *shown])
     write_record(
         arguments.output,
         "Distribution: processes beside one process on the same global batches",
-        ["run", "processes", "outcome", "largest difference of a weight", "of a figure"],
+        ["run", "processes", "outcome", "largest difference of a weight", "of a figure", "ranks that differ"],
         rows,
         lost=lost,
         started=started,
-        notes=[f"Equal means no difference above {BOUND:g} after two epochs.", *notes],
+        notes=[
+            f"Equal means no difference above {BOUND:g} and every function at its rank. One step with SGD at a rate of "
+            "1 moves each weight by its gradient.",
+            *notes,
+        ],
     )
 
 

@@ -22,7 +22,10 @@ class Progress:
 
 @dataclass
 class LossTerm:
-    """A loss term's scalar value, unweighted, and the figures it wants logged beside it."""
+    """A loss term's scalar value, unweighted, and the figures it wants logged beside it.
+
+    Under DDP the mean of `value`, and of each figure, over the processes is that of one process on the global batch.
+    """
 
     value: Tensor
     logs: dict[str, Tensor | float] = field(default_factory=dict)

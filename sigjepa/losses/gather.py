@@ -1,8 +1,12 @@
-"""Rows of every process, in rank order; the identity when there is one process."""
+"""Rows and sums of every process; the identity when there is one process."""
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 from torch import distributed as torch_distributed
+
+from sigjepa.losses.precision import at_least_float32
 
 
 def world_size() -> int:
@@ -27,3 +31,11 @@ def gather_rows(rows: Tensor) -> tuple[Tensor, int]:
     torch_distributed.all_gather(gathered, padded)
     offset = sum(counts[: torch_distributed.get_rank()])
     return torch.cat([part[:count] for part, count in zip(gathered, counts, strict=True)]), offset
+
+
+def sum_over_processes(figures: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The sum of every process's scalars by name, the same names in all, in one exchange; carries no gradient."""
+    sums = torch.stack([at_least_float32(value.detach()) for value in figures.values()])
+    if world_size() > 1:
+        torch_distributed.all_reduce(sums)
+    return dict(zip(figures, sums, strict=True))

@@ -11,7 +11,8 @@ from sigjepa.data.batch import Batch
 from sigjepa.errors import SigjepaError, nearest_name
 from sigjepa.losses.candidates import MINED_CANDIDATES, Candidates, in_batch_candidates, with_related
 from sigjepa.losses.contract import LossTerm, Progress
-from sigjepa.losses.gather import gather_rows, world_size
+from sigjepa.losses.gather import gather_rows, sum_over_processes, world_size
+from sigjepa.losses.precision import at_least_float32
 from sigjepa.models.prediction import Prediction
 from sigjepa.negatives.schedule import Constant, Schedule, check_extremes
 
@@ -28,7 +29,7 @@ def info_nce(
 
     predictions: `[B, D]`, candidates: `[C, D]`, both normalised here. labels: `[B]`. excluded: `[B, C]` candidates
     that get no softmax mass. log_weights: `[C]` or `[B, C]` added to the logits, so a candidate of weight w counts w
-    times. Logits are fp32 whatever the inputs and autocast say.
+    times. Logits are at least fp32 whatever the inputs and autocast say.
     """
     with torch.autocast(predictions.device.type, enabled=False):
         logits = _logits(predictions, candidates, inverse_temperature)
@@ -62,8 +63,9 @@ def multi_positive_info_nce(
 
 
 def _logits(predictions: Tensor, candidates: Tensor, inverse_temperature: Tensor) -> Tensor:
-    cosine = F.normalize(predictions.float(), dim=-1) @ F.normalize(candidates.float(), dim=-1).T
-    return cosine * inverse_temperature.float()
+    predictions, candidates = at_least_float32(predictions), at_least_float32(candidates)
+    cosine = F.normalize(predictions, dim=-1) @ F.normalize(candidates, dim=-1).T
+    return cosine * at_least_float32(inverse_temperature)
 
 
 RELATED = ("mask", "positive")
@@ -158,9 +160,10 @@ class InfoNCE(nn.Module):
         value = losses.sum() * world_size() / len(anchors)
         logs: dict[str, Tensor | float] = {"temperature": self.temperature.detach()}
         if self.related == "positive":
-            logs["positives"] = positives.sum(dim=1).float().mean()
+            logs["positives"] = sum_over_processes({"positives": positives.sum()})["positives"] / len(anchors)
         if self.mined_candidates != "none":
-            logs |= {"mined_weight": mined_weight} | self._mined_logs(prediction, batch, candidates, own_losses)
+            mined_logs = self._mined_logs(prediction, batch, candidates, own_losses)
+            logs |= {"mined_weight": mined_weight, **mined_logs}
         return LossTerm(value, logs)
 
     def _log_weights(self, candidates: Candidates, mined_weight: float) -> Tensor:
@@ -184,26 +187,35 @@ class InfoNCE(nn.Module):
             1 / self.temperature,
             candidates.excluded[:, :n],
         )
-        logs: dict[str, Tensor | float] = {
-            "in_batch": in_batch_losses.mean(),
-            "mined": (losses - in_batch_losses).mean(),
+        admitted = (~candidates.excluded[:, n:]).any(dim=0)
+        # processes may have brought the same function, and each knows of its own anchors alone
+        unique_ids = gather_rows(candidates.ids[n:][admitted])[0].unique()
+        figures = {
+            "in_batch": in_batch_losses.sum(),
+            "mined": (losses - in_batch_losses).sum(),
             # with Z the sum over a set of candidates, in_batch - loss = log(Z_in_batch / Z_all)
-            "mined_mass": (1 - (in_batch_losses - losses).exp()).clamp(min=0).mean(),
-            "unique_negatives": float((~candidates.excluded[:, n:]).any(dim=0).sum()),
+            "mined_mass": (1 - (in_batch_losses - losses).exp()).clamp(min=0).sum(),
         }
         if batch.negatives is not None:
-            covered = batch.negatives.owners.any(dim=1)
-            logs["covered_anchors"] = covered.float().mean()
-            logs["negatives_per_covered_anchor"] = batch.negatives.owners.sum() / covered.sum().clamp(min=1)
-            logs["negative_cosim"] = _mean_cosine(batch)
-            for score in (0, 1):
-                logs[f"pairs_score{score}"] = (batch.negatives.scores == score).sum().float()
+            owners = batch.negatives.owners
+            figures |= {"covered": owners.any(dim=1).sum(), "owned": owners.sum(), "cosine": _cosine_sum(batch)}
+            figures |= {f"pairs_score{score}": (batch.negatives.scores == score).sum() for score in (0, 1)}
+        anchors = torch.tensor(len(batch), device=losses.device)
+        sums = sum_over_processes({"anchors": anchors} | figures)
+        logs: dict[str, Tensor | float] = {
+            name: sums[name] / sums["anchors"] for name in ("in_batch", "mined", "mined_mass")
+        }
+        logs["unique_negatives"] = float(len(unique_ids))
+        if batch.negatives is not None:
+            logs["covered_anchors"] = sums["covered"] / sums["anchors"]
+            logs["negatives_per_covered_anchor"] = sums["owned"] / sums["covered"].clamp(min=1)
+            logs["negative_cosim"] = sums["cosine"] / sums["owned"].clamp(min=1)
+            logs |= {name: sums[name] for name in ("pairs_score0", "pairs_score1")}
         return logs
 
 
-def _mean_cosine(batch: Batch) -> Tensor:
-    """Mean cosine of the anchors' bodies with the negatives they brought, 0 without any: how hard they are."""
+def _cosine_sum(batch: Batch) -> Tensor:
+    """Sum of the cosines of the anchors' bodies with the negatives they brought."""
     assert batch.negatives is not None
-    cosine = F.normalize(batch.body_pooled.float(), dim=-1) @ F.normalize(batch.negatives.embeddings.float(), dim=-1).T
-    owners = batch.negatives.owners
-    return (cosine * owners).sum() / owners.sum().clamp(min=1)
+    bodies, negatives = at_least_float32(batch.body_pooled), at_least_float32(batch.negatives.embeddings)
+    return (F.normalize(bodies, dim=-1) @ F.normalize(negatives, dim=-1).T)[batch.negatives.owners].sum()

@@ -8,6 +8,7 @@ from sigjepa.data.batch import Batch
 from sigjepa.errors import SigjepaError
 from sigjepa.losses.contract import LossTerm, Progress
 from sigjepa.losses.gather import gather_rows, world_size
+from sigjepa.losses.precision import at_least_float32
 from sigjepa.models.prediction import Prediction
 
 
@@ -17,8 +18,8 @@ def token_smooth_l1(predicted: Tensor, states: Tensor, mask: Tensor, beta: float
     predicted, states: `[B, T, D]`; mask: `[B, T]`, True = token. Targets are normalised without affine parameters, as
     in I-JEPA (https://arxiv.org/abs/2301.08243).
     """
-    targets = F.layer_norm(states[mask].float(), (states.shape[-1],))
-    return F.smooth_l1_loss(predicted[mask].float(), targets, reduction="none", beta=beta).mean(dim=-1)
+    targets = F.layer_norm(at_least_float32(states[mask]), (states.shape[-1],))
+    return F.smooth_l1_loss(at_least_float32(predicted[mask]), targets, reduction="none", beta=beta).mean(dim=-1)
 
 
 class TokenSmoothL1(nn.Module):

@@ -14,7 +14,7 @@ from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.health import health_metrics
 from sigjepa.evaluation.ranks import mean_cosine, pool_ranks
 from sigjepa.losses.contract import Loss, Progress
-from sigjepa.losses.gather import gather_rows
+from sigjepa.losses.gather import gather_rows, sum_over_processes, world_size
 from sigjepa.models.prediction import Prediction
 from sigjepa.training.epoch_means import EpochMeans
 from sigjepa.training.optimizer import parameter_groups
@@ -77,12 +77,15 @@ class SigJepaModule(LightningModule):
             total = total + loss.weight * term.value
             logs[f"train/{name}"] = term.value.detach()
             logs |= {f"train/{name}_{key}": value for key, value in term.logs.items()}
+        sums = sum_over_processes({"functions": torch.tensor(len(batch), device=total.device), "loss": total})
         if self.global_step == 0:
-            self.first_loss.copy_(total.detach())
+            self.first_loss.copy_(sums["loss"] / world_size())
         self.log("train/step_loss", total, prog_bar=True, on_step=True, on_epoch=False, batch_size=len(batch))
         logs["train/loss"] = total.detach()
         logs["train/first_loss"] = self.first_loss  # where hard negatives from step 0 show first
-        self.epoch_means.add({name: float(value) for name, value in logs.items()}, weight=len(batch))
+        # terms are scaled such that their plain mean over processes is the global batch's, whatever each one's share
+        weight = float(sums["functions"]) / world_size()
+        self.epoch_means.add({name: float(value) for name, value in logs.items()}, weight=weight)
         return total
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:

@@ -55,6 +55,7 @@ def run_terms(batch: Batch, pooled: torch.Tensor, states: torch.Tensor) -> dict[
         results[name] = term.value.detach()
         results[f"{name}_gradient"] = pooled_leaf.grad
         results[f"{name}_temperature_gradient"] = loss.log_temperature.grad
+        results |= {f"{name}_log_{key}": torch.as_tensor(value) for key, value in term.logs.items()}
     states_leaf = states.clone().requires_grad_()
     term = TokenSmoothL1()(Prediction(pooled, states_leaf), batch, START)
     term.value.backward()
@@ -122,6 +123,16 @@ def test_gradients_are_those_of_the_single_process(results, name):
     if name != "tokens":
         key = f"{name}_temperature_gradient"
         torch.testing.assert_close((ranks[0][key] + ranks[1][key]) / 2, single[key], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["union", "per_anchor", "weighted", "positive"])
+def test_figures_are_those_of_the_single_process(results, name):
+    single, ranks = results
+    logs = [key for key in single if key.startswith(f"{name}_log_")]
+    assert len(logs) >= 10
+    for key in logs:  # counts are those of the global batch, not means of each process's
+        for rank in ranks:
+            torch.testing.assert_close(rank[key], single[key], rtol=0, atol=1e-6)
 
 
 def test_gather_rows_takes_uneven_shares_in_rank_order(results):
