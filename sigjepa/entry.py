@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sigjepa.artifacts import OF_THE_DISK
 from sigjepa.credentials import refuse_credentials, refuse_in_config, without_credentials
 from sigjepa.errors import SigjepaError, nearest_name
+from sigjepa.processes import for_this_process
 from sigjepa.status import visible
 
 PACKAGE = Path(__file__).resolve().parent
@@ -86,6 +87,7 @@ def entry_point(
             sys.argv[1:] = [quote_path(argument) for argument in sys.argv[1:]]
             try:
                 refuse_credentials(sys.argv[1:])  # before Hydra keeps the command line in its folder
+                sys.argv[1:] = for_this_process(sys.argv[1:], os.environ)
                 with around(config_name, sys.argv[1:]) if around else nullcontext(sys.argv[1:]) as sys.argv[1:]:
                     command()
             except SigjepaError as error:

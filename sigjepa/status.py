@@ -20,6 +20,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from sigjepa import progress
 from sigjepa.artifacts import write_json
+from sigjepa.processes import is_first_process
 from sigjepa.progress import Stage, observed
 
 log = logging.getLogger(__name__)
@@ -232,11 +233,6 @@ def beside_bars() -> Iterator[None]:
             if not isinstance(handler, logging.FileHandler):
                 handler.addFilter(lambda record: not hasattr(record, "shown_by_a_bar"))
         yield
-
-
-def is_first_process() -> bool:
-    """Whether this is the only process of a run, or the one that writes its files."""
-    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
 
 
 def sign_of_life(status: dict[str, Any]) -> str:

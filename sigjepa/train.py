@@ -1,6 +1,7 @@
 """Train, select on val, test the best checkpoint once: `python -m sigjepa.train experiment=hardneg_curriculum`."""
 
 import logging
+import os
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -18,20 +19,20 @@ from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.baselines import measure_baselines
 from sigjepa.evaluation.pools import read_pools
 from sigjepa.instantiate import RUN_KEYS, check_keys, instantiate, plain
+from sigjepa.processes import is_first_process, launcher
 from sigjepa.reporting.plots import plot_curves
 from sigjepa.reporting.runs import Run, read_run
 from sigjepa.reporting.tables import figures_table, results_table
-from sigjepa.status import is_first_process
 from sigjepa.training.job import (
     Start,
     begin_job,
     check_resume,
     earlier_job,
     job_settings,
-    joined_job,
     run_lock,
+    start_of,
 )
-from sigjepa.training.launching import runs_command_again
+from sigjepa.training.launching import check_processes, lost_process_named, runs_command_again
 from sigjepa.training.loggers import finished
 from sigjepa.training.module import SigJepaModule
 from sigjepa.training.provenance import provenance, write_file_digests, write_provenance
@@ -56,6 +57,7 @@ def train(config: DictConfig) -> float:
     check_keys(resolved, RUN_KEYS)
     check_resume(resolved["resume"])
     refuse_distributed_sweep(resolved["trainer"])
+    check_processes(resolved["trainer"], launcher(os.environ))
     run_dir = Path(resolved["paths"]["run_dir"])
     summary = run_dir / "summary.json"
     facts: dict[str, Any] = {"experiment": resolved["name"], "seed": resolved["seed"]}
@@ -64,16 +66,16 @@ def train(config: DictConfig) -> float:
         settings = job_settings(config)
         earlier = earlier_job(run_dir, settings, resolved["resume"])
         # what an earlier job has recorded stays until it is known whether this one goes on with it
-        with recorded_status(summary, facts) if earlier is None else nullcontext():
+        with recorded_status(summary, facts) if first and earlier is None else nullcontext():
             datamodule: FunctionDataModule = instantiate(config.data, resolved["allowed_targets"])
             datamodule.prepare_data()
             datamodule.setup("fit")
             artifacts = datamodule.artifacts().hashes()
-        start = begin_job(run_dir, settings, artifacts, earlier) if first else joined_job(run_dir)
+        start = begin_job(run_dir, settings, artifacts, earlier) if first else start_of(run_dir, earlier)
         if start.finished:
             log.info("%s is finished: nothing to do. resume=never trains it anew.", run_dir)
             return read_run(run_dir).figure("val/rank10")
-        with recorded_status(summary, facts):
+        with recorded_status(summary, facts) if first else nullcontext(), lost_process_named():
             return fit_and_test(config, resolved, datamodule, start, facts)
 
 

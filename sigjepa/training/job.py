@@ -108,24 +108,26 @@ def begin_job(
     A finished job is done. One that was interrupted goes on from its last checkpoint. One that failed, or has none,
     begins anew. Raises SigjepaError when the artifacts are not those of the earlier job.
     """
-    key = job_key(settings, artifacts)
     if earlier is not None:
         _check_same(run_dir, earlier["artifacts"], artifacts)
+    start = start_of(run_dir, earlier)
+    if start == Start():
+        if (run_dir / JOB_FILE).exists():  # else the files there are not a run's
+            clear_outputs(run_dir)
+        key = job_key(settings, artifacts)
+        write_json(run_dir / JOB_FILE, {"key": key, "artifacts": dict(artifacts), "settings": dict(settings)})
+    return start
+
+
+def start_of(run_dir: Path, earlier: Mapping[str, Any] | None) -> Start:
+    """How every process of a run begins, whether it looks before the first one has begun the job or after."""
+    if earlier is not None:
         status = read_status(run_dir)
         if status == FINISHED:
             return Start(finished=True)
         if status != "failed" and (run_dir / LAST_CHECKPOINT).exists():
             return Start(run_dir / LAST_CHECKPOINT)
-    if (run_dir / JOB_FILE).exists():  # else the files there are not a run's
-        clear_outputs(run_dir)
-    write_json(run_dir / JOB_FILE, {"key": key, "artifacts": dict(artifacts), "settings": dict(settings)})
     return Start()
-
-
-def joined_job(run_dir: Path) -> Start:
-    """How a further process of a distributed run begins: from the checkpoint that the first one goes on from."""
-    checkpoint = run_dir / LAST_CHECKPOINT
-    return Start(checkpoint if checkpoint.exists() else None, finished=read_status(run_dir) == FINISHED)
 
 
 def clear_outputs(run_dir: Path) -> None:

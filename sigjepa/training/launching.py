@@ -1,6 +1,12 @@
-"""How a trainer starts its other processes: by running the command again, or not."""
+"""A trainer's other processes: how they are started, whether they are those it expects, and what to do without one."""
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from sigjepa.errors import SigjepaError
+from sigjepa.losses.gather import world_size
 
 STARTED_WITHIN = ("spawn", "fork", "notebook")
 """Ways to start a process that does not run the command again; Lightning's names of strategies contain them."""
@@ -25,3 +31,41 @@ def runs_command_again(trainer: dict[str, Any]) -> bool:
 def _is_one(devices: Any) -> bool:
     """Whether `devices` is one device however it is written; "auto" counts as one, -1 and lists of several do not."""
     return len(devices) == 1 if isinstance(devices, list) else str(devices) in {"1", "auto"}
+
+
+def check_processes(trainer: dict[str, Any], started: tuple[str, int] | None) -> None:
+    """Raise SigjepaError when torchrun or SLURM has `started` (name, processes) others than the trainer asks for."""
+    if started is None:
+        return
+    name, processes = started
+    devices = trainer.get("devices", "auto")
+    asked = len(devices) if isinstance(devices, list) else str(devices)
+    if asked in ("auto", "-1"):  # Lightning takes those that there are
+        return
+    wanted = int(asked) * int(trainer.get("num_nodes", 1))
+    if wanted != processes:
+        raise SigjepaError(
+            f"{name} has started {processes} processes, but trainer.devices={devices} on trainer.num_nodes="
+            f"{trainer.get('num_nodes', 1)} asks for {wanted}. Give both the same number, and trainer.strategy=ddp."
+        )
+
+
+class LostProcessError(SigjepaError):
+    """Another process of the run is gone, or is not heard of any more."""
+
+
+LOST = re.compile(r"gloo|nccl|connection (closed|reset|refused)|broken pipe|store|timed? ?out", re.IGNORECASE)
+
+
+@contextmanager
+def lost_process_named() -> Iterator[None]:
+    """Raise LostProcessError, which says what to do, for what a backend raises when another process does not answer."""
+    try:
+        yield
+    except RuntimeError as error:
+        if world_size() == 1 or isinstance(error, SigjepaError) or not LOST.search(str(error)):
+            raise
+        raise LostProcessError(
+            f"Another process of this run has ended or does not answer ({str(error).splitlines()[0][:200]}); what it "
+            "said stands above. The same command with resume=auto goes on from the last checkpoint."
+        ) from error

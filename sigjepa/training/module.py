@@ -58,6 +58,11 @@ class SigJepaModule(LightningModule):
         body_positions = batch.body_states.shape[1] if self.training and batch.body_states is not None else 0
         return self.model(batch.signature_states, batch.signature_mask, body_positions)
 
+    def on_fit_start(self) -> None:
+        """Give every further process dropout of its own; the first draws what a single one would."""
+        if self.global_rank > 0:
+            torch.manual_seed(torch.initial_seed() + self.global_rank)
+
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The weighted sum of the loss terms; raises SigjepaError with the step and the term when one is not finite."""
         prediction = self(batch)

@@ -71,6 +71,7 @@ class ResumeCheckpoint(Checkpoint):
             cast(ResumableLoader, trainer.train_dataloader).load_state_dict({"served": self._loaded["batches_done"]})
             log.info("Continuing at step %d (epoch %d) of %s", trainer.global_step, trainer.current_epoch, self.path)
             self._loaded = None
+        check_same_step(trainer)
         self._started = self._saved = time.monotonic()
         if threading.current_thread() is threading.main_thread():
             for number in (*STOPPING, *SAVING):
@@ -153,3 +154,15 @@ class ResumeCheckpoint(Checkpoint):
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers.clear()
+
+
+def check_same_step(trainer: Trainer) -> None:
+    """Raise SigjepaError when processes begin at different steps: they would train on different batches."""
+    if world_size() > 1:
+        steps: list[int] = [0] * world_size()
+        torch_distributed.all_gather_object(steps, trainer.global_step)
+        if len(set(steps)) > 1:
+            raise SigjepaError(
+                f"The processes of this run begin at steps {', '.join(map(str, steps))}: they did not all find the "
+                "same last.ckpt. Give them one folder that all can read, or begin anew with resume=never."
+            )

@@ -13,11 +13,12 @@ import numpy as np
 from sigjepa.artifacts import atomic_path, read_json, write_json
 from sigjepa.evaluation.baselines import Baseline
 from sigjepa.evaluation.ranks import Ranks
+from sigjepa.training.launching import LostProcessError
 
 FINISHED = "finished"
 FILES_FILE = "files.json"
 """Holds the digest of every file of a finished run."""
-INTERRUPTIONS = (KeyboardInterrupt, SystemExit, OSError, MemoryError)
+INTERRUPTIONS = (KeyboardInterrupt, SystemExit, OSError, MemoryError, LostProcessError)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sigjepa.artifacts import content_key, read_json, write_json
 from sigjepa.entry import config_directory, folder_name
 from sigjepa.errors import SigjepaError
-from sigjepa.status import is_first_process
+from sigjepa.processes import is_first_process
 from sigjepa.training.job import JOB_FILE, job_settings
 from sigjepa.training.run_directory import FINISHED, read_status
 

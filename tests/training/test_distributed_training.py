@@ -68,6 +68,7 @@ def trained(batch: Batch, folder: str, rank: int, world_size: int) -> dict:
         "predictions": torch.from_numpy(evaluated.predictions),
         "metrics": {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")},
         "steps": trainer.global_step,
+        "seed": torch.initial_seed(),
     }
 
 
@@ -89,6 +90,7 @@ def test_weights_and_ranks_are_those_of_one_process(make_batch, tmp_path, world_
     for rank in range(world_size):
         one = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         assert one["steps"] == alone["steps"] == 3
+        assert one["seed"] == alone["seed"] + rank  # dropout of its own
         assert one["ids"].tolist() == list(range(FUNCTIONS))
         assert one["ranks"].tolist() == alone["ranks"].tolist()
         difference = max((one["weights"][name] - value).abs().max().item() for name, value in alone["weights"].items())
