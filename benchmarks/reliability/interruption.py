@@ -2,11 +2,12 @@
 
     python benchmarks/reliability/interruption.py --seconds 400
 
-Each run prepares (some on a cold cache), trains, validates, writes checkpoints and tests `data=tiny`. What must be the
-same, byte for byte or bit for bit: metrics.csv, the weights of the best and the last checkpoint, ranks, and every
-figure of summary.json but the time.
+Each run prepares (some on a cold cache), trains, validates, writes checkpoints and tests `data=tiny`, and is killed
+once at a random moment of each of these, one run a core. What must be the same, byte for byte or bit for bit: metrics.csv,
+the weights of the best and the last checkpoint, ranks, and every figure of summary.json but the time.
 """
 
+import itertools
 import json
 import os
 import random
@@ -17,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,11 @@ WORDS = (
     *("loss.infonce.schedule.start_epoch=1", "loss.infonce.schedule.ramp_epochs=1"),
     *("logger=none", "callbacks.resume_checkpoint.every_n_steps=2", "resume=auto", "hydra.run.dir=run"),
 )
-STAGES = ("preparing", "training or validating", "checkpointing", "testing", "ended")
+STAGES = {"preparing": 8.0, "training or validating": 1.5, "checkpointing": 0.004, "testing": 0.4, "ended": 0.0}
+"""Where a kill may hit, and how many seconds into it at most; a run that has ended already is not killed."""
+EVERY = 0.001
+COLD_EVERY = 4
+"""Of so many runs one begins without a cache."""
 LIMIT = 600.0
 
 
@@ -64,15 +69,35 @@ def stage(run: Path) -> str:
     return "testing" if rows == EPOCHS else "training or validating"
 
 
-def kill_when(process: subprocess.Popen[bytes], due: Callable[[], bool], every: float) -> bool:
-    """Kill the process's group once it is due; False when it ended before."""
+def kill_during(wanted: str, process: subprocess.Popen[bytes], run: Path, moments: random.Random) -> bool:
+    """Kill the process's group at a random moment of a stage; False when it ended before."""
+    delay, reached = moments.uniform(0.0, STAGES[wanted]), None
     while process.poll() is None:
-        if due():
+        if reached is None and stage(run) == wanted:
+            reached = time.perf_counter()
+        if reached is not None and time.perf_counter() - reached >= delay:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             return True
-        time.sleep(every)
+        time.sleep(EVERY)
     return False
+
+
+def interrupted(folder: Path, data: Path, expected: dict[str, Any], moments: random.Random) -> tuple[Counter[str], str]:
+    """One run, killed once in each stage and then left alone: what the kills hit, and what differs in the end."""
+    kills: Counter[str] = Counter()
+    for wanted in (*list(STAGES)[:-1], None):
+        process = start(folder, data)
+        if wanted is not None and kill_during(wanted, process, folder / "run", moments):
+            kills[stage(folder / "run")] += 1
+        elif process.wait(LIMIT):
+            return (
+                kills,
+                f"ended with {process.returncode}: {(folder / 'output.txt').read_text(errors='replace')[-300:]}",
+            )
+    differing = differences(folder / "run", expected)
+    shutil.rmtree(folder)
+    return kills, f"differs in {', '.join(differing)}" if differing else ""
 
 
 def outcome(run: Path) -> dict[str, Any]:
@@ -101,57 +126,39 @@ def main() -> None:
     """Measure, and write the record."""
     arguments = options("interruption", __doc__, seconds=400).parse_args()
     started = time.perf_counter()
-    moments = random.Random(arguments.seed)
     kills: Counter[str] = Counter()
-    signals: Counter[str] = Counter()
     faults: list[str] = []
-    runs = 0
+    runs = itertools.count(1)
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        began = time.perf_counter()
-        undisturbed = start(root / "undisturbed", root / "data")
-        if undisturbed.wait(LIMIT):
-            sys.exit((root / "undisturbed" / "output.txt").read_text())
-        cold = time.perf_counter() - began
-        began = time.perf_counter()
-        again = start(root / "again", root / "data")
-        if again.wait(LIMIT):
-            sys.exit((root / "again" / "output.txt").read_text())
-        warm = time.perf_counter() - began
+        for folder in ("undisturbed", "again"):
+            if start(root / folder, root / "data").wait(LIMIT):
+                sys.exit((root / folder / "output.txt").read_text())
         expected = outcome(root / "undisturbed" / "run")
         if differing := differences(root / "again" / "run", expected):
             sys.exit(f"two runs that nothing disturbed differ in {', '.join(differing)}: nothing can be measured")
-        while time.perf_counter() - started < arguments.seconds:
-            runs += 1
-            folder = root / f"run_{runs}"
-            data, length = (root / f"data_{runs}", cold) if runs % 4 == 1 else (root / "data", warm)
-            while True:
-                process = start(folder, data)
-                if moments.random() < 0.3:  # when a checkpoint is being written, else at any time
 
-                    def due(checkpoints: Path = folder / "run" / "checkpoints") -> bool:
-                        return bool(list(checkpoints.glob(".*.tmp"))) and moments.random() < 0.3
+        def work(lane: int) -> int:
+            moments, done = random.Random(f"{arguments.seed} {lane}"), 0
+            while time.perf_counter() - started < arguments.seconds:
+                run = next(runs)
+                data = root / (f"data_{run}" if run % COLD_EVERY == 1 else "data")
+                found, fault = interrupted(root / f"run_{run}", data, expected, moments)
+                kills.update(found)
+                faults.extend([f"Run {run} {fault}"] if fault else [])
+                done += 1
+            return done
 
-                    killed = kill_when(process, due, every=0.001)
-                else:
-                    moment = time.perf_counter() + moments.uniform(0.2, 1.0) * length
-                    killed = kill_when(process, lambda moment=moment: time.perf_counter() >= moment, every=0.01)
-                if not killed:
-                    break
-                kills[stage(folder / "run")] += 1
-            if process.returncode:
-                faults.append(f"run {runs} ended with {process.returncode}")
-                shutil.copy(folder / "output.txt", Path(tempfile.gettempdir()) / "sigjepa_interruption_output.txt")
-            elif differing := differences(folder / "run", expected):
-                faults.append(f"run {runs} differs in {', '.join(differing)}")
-            shutil.rmtree(folder)
-    rows = [[f"SIGKILL while {one}", str(kills[one]), str(kills[one])] for one in STAGES if kills[one]]
-    del signals
+        lanes = os.cpu_count() or 1
+        with ThreadPoolExecutor(lanes) as pool:
+            total = sum(pool.map(work, range(lanes)))
+    rows = [[f"SIGKILL while {one}", str(kills[one])] for one in STAGES if kills[one]]
+    ended = f"{total - len(faults)} of {total} runs ended as the undisturbed one"
     write_record(
         arguments.output,
         "Interruption: runs killed and started again with the same words",
-        ["moment of the kill", "kills", "resumed"],
-        [*rows, ["all", str(kills.total()), f"{runs - len(faults)} of {runs} runs ended as the undisturbed one"]],
+        ["moment of the kill", "kills"],
+        [*rows, ["all", str(kills.total())], [ended, ""]],
         lost=len(faults),
         started=started,
         notes=faults or [f"Equal to the undisturbed run in {', '.join(expected)} (bytes; the summary but its time)."],
