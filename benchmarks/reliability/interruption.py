@@ -3,7 +3,7 @@
     python benchmarks/reliability/interruption.py --seconds 400
 
 Each run prepares (some on a cold cache), trains, validates, writes checkpoints and tests `data=tiny`, and is killed
-once at a random moment of each of these, one run a core. What must be the same, byte for byte or bit for bit: metrics.csv,
+once at a random moment of each of these, one run a core. What must be the same, byte for byte: metrics.csv,
 the weights of the best and the last checkpoint, ranks, and every figure of summary.json but the time.
 """
 
