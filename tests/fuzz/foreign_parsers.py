@@ -275,9 +275,9 @@ PARSERS = (
     ForeignParser("hand labels", in_file("labels.jsonl", read_labels), (lines(LABEL),)),
     ForeignParser("judge's prompt", in_file("prompt.md", lambda path: load_prompt(str(path))), (PROMPT,)),
     ForeignParser(
-        "mined pairs",
-        in_file("pairs.jsonl", lambda path: unfinished(path, np.arange(0, N_FUNCTIONS, 2), 4)),
-        (lines(*({"anchor_id": anchor, "neighbor_id": 1, "cosim": 0.5} for anchor in range(0, 20, 2))),),
+        "notes of mined pairs",
+        in_file("pairs.jsonl.notes.json", lambda path: unfinished(path.with_name("pairs.jsonl"))),
+        (b'{"anchors": 0, "pairs": 0, "highest_cosim": null, "bytes": 0, "digest": "0", "seal": ""}',),
     ),
     ForeignParser("manifest", in_file("manifest.json", read_json), (b'{"digest": "a"}', b"[1, null]")),
     ForeignParser(

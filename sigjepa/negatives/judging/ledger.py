@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sigjepa.artifacts import artifact_lock, atomic_path, content_key, write_json
+from sigjepa.artifacts import SEAL, artifact_lock, atomic_path, content_key, seal_of, write_json
 from sigjepa.errors import DamagedError
 from sigjepa.negatives.judges.contract import SCORES, Judge, Judgement, Pair
 
@@ -70,7 +70,8 @@ class Ledger:
             "reason": judgement.reason,
             "details": dict(judgement.details),
         }
-        self._stream.write(json.dumps(line).encode() + b"\n")  # unbuffered: one write
+        sealed = line | {SEAL: seal_of(line)}
+        self._stream.write(json.dumps(sealed).encode() + b"\n")  # unbuffered: one write
         self._answers[pair] = (*self._answers.get(pair, ()), judgement)
         if time.monotonic() - self._synced >= SYNC_SECONDS:
             self.sync()
@@ -148,4 +149,6 @@ def _parse(line: bytes) -> tuple[Pair, Judgement, str]:
         return *nothing, f"score_c {score!r} is not one of 0, 1, 2, 3 or null"
     if not isinstance(reason, str) or not isinstance(details, dict):
         return *nothing, "reason must be a text and details an object"
-    return (pair[0], pair[1]), Judgement(score, reason, details), ""
+    altered = SEAL in entry and entry[SEAL] != seal_of(entry)  # lines of before seals have none
+    problem = "altered after it was written: its seal is broken" if altered else ""
+    return (pair[0], pair[1]), Judgement(score, reason, details), problem

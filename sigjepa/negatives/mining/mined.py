@@ -15,7 +15,7 @@ from sigjepa.artifacts import artifact_lock, content_key, damaged, file_digest, 
 from sigjepa.errors import SigjepaError
 from sigjepa.making import MADE, made
 from sigjepa.negatives.mining.knn import BLOCK_SIZE, Pairs, check_limits, pair_blocks
-from sigjepa.negatives.mining.pair_file import Written, append_blocks, read_pairs, unfinished
+from sigjepa.negatives.mining.pair_file import Written, append_blocks, notes_path, read_pairs, unfinished
 from sigjepa.negatives.mining.search import Search
 from sigjepa.negatives.mining.vectors import Ids, UnitVectors
 from sigjepa.negatives.upstream import data_upstream
@@ -84,7 +84,7 @@ class Mining:
         index, record = self.search.build(bodies, self.neighbors, self.min_cosim)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / FILE_NAME
-        done = unfinished(path, bodies.ids, BLOCK_SIZE)
+        done = unfinished(path)
         if done.anchors:
             logger.info("%s is unfinished: mining goes on after %d of %d functions", path, done.anchors, len(ids))
         written = append_blocks(
@@ -154,6 +154,7 @@ def _finish(
         MADE: made(("faiss-cpu", "numpy", "torch"), upstream),
     }
     write_manifest(folder / MANIFEST, manifest)
+    notes_path(folder / FILE_NAME).unlink(missing_ok=True)
 
 
 def _faiss_version() -> str | None:

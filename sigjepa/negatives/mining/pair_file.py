@@ -1,15 +1,20 @@
 """The file of mined pairs: written block by block as they are found, and continued where it was cut off."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import xxhash
 
+from sigjepa.artifacts import SEAL, damaged, read_manifest, write_manifest
+from sigjepa.errors import SigjepaError
 from sigjepa.negatives.mining.knn import Pairs
-from sigjepa.negatives.mining.vectors import Ids
 from sigjepa.progress import progress
+
+NOTES = ("anchors", "pairs", "highest_cosim", "bytes", "digest", SEAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,36 +34,24 @@ class Written:
         return Written(anchors, self.pairs + len(block), max(known, default=None))
 
 
-def unfinished(path: Path, ids: Ids, block_size: int) -> Written:
-    """What an interrupted job left in `path`, cut back to the last block that is surely whole.
+def unfinished(path: Path) -> Written:
+    """What an interrupted job left in `path`, cut back to the last block that its notes vouch for.
 
-    The block of the last anchor may lack pairs, so it is dropped and searched again; all anchors before it are done,
-    those without a pair too. The highest cosine is that of the pairs that are kept: below the threshold it matters only
-    while there is no pair, and then everything is searched again. Dropped, too, is all from the first line on that is
-    torn, damaged or out of order.
-
-    Args:
-        path: the file; it need not exist.
-        ids: `[n]` ids of the anchors, ascending.
-        block_size: anchors in a block, from the first anchor on.
+    Without notes, or with others than those of this very content, nothing is kept: a number that was altered could not
+    be told from one that was mined.
     """
-    if not path.exists():
-        return Written()
-    last_row, offset, pairs, highest = -1, 0, 0, -1.0
-    whole, whole_offset = Written(), 0
-    with path.open("rb") as stream:
-        for line in stream:
-            parsed = _parsed(line, ids)
-            if parsed is None or parsed[0] < last_row:
-                break
-            row, cosim = parsed
-            first = row - row % block_size
-            if first > last_row:  # the first line of a later block: what is before it is whole
-                whole, whole_offset = Written(first, pairs, highest if pairs else None), offset
-            last_row, offset, pairs, highest = row, offset + len(line), pairs + 1, max(highest, cosim)
-    with path.open("rb+") as stream:
-        stream.truncate(whole_offset)
-    return whole
+    try:
+        notes = read_manifest(notes_path(path), NOTES)
+        if not all(isinstance(notes[name], int) and notes[name] >= 0 for name in ("anchors", "pairs", "bytes")):
+            raise damaged(notes_path(path), "holds what mining does not write")
+        content = path.read_bytes()[: notes["bytes"]]
+        if xxhash.xxh3_128_hexdigest(content) != notes["digest"]:
+            raise damaged(path, "was altered after it was mined")
+    except (FileNotFoundError, SigjepaError):
+        notes = {"anchors": 0, "pairs": 0, "highest_cosim": None, "bytes": 0}
+    if path.exists():
+        os.truncate(path, notes["bytes"])
+    return Written(notes["anchors"], notes["pairs"], notes["highest_cosim"])
 
 
 def append_blocks(
@@ -68,12 +61,23 @@ def append_blocks(
 
     `blocks(first)` yields the pairs of each `block_size` anchors from row `first` on. Returns what the file then holds.
     """
-    with path.open("ab") as stream:
-        for block in blocks(done.anchors):
-            stream.write(_lines(block))
+    with path.open("ab+") as stream:
+        stream.seek(0)
+        digest = xxhash.xxh3_128(stream.read())
+        for block in blocks(done.anchors) if done.anchors < anchors else ():
+            content = _lines(block)
+            stream.write(content)
             stream.flush()
+            os.fsync(stream.fileno())
+            digest.update(content)
             done = done.after(block, min(done.anchors + block_size, anchors))
+            write_manifest(notes_path(path), asdict(done) | {"bytes": stream.tell(), "digest": digest.hexdigest()})
     return done
+
+
+def notes_path(path: Path) -> Path:
+    """Where it stands how much of a file of pairs is done, until its manifest vouches for all of it."""
+    return path.with_name(f"{path.name}.notes.json")
 
 
 def read_pairs(path: Path, highest_cosim: float | None) -> Pairs:
@@ -96,16 +100,3 @@ def _lines(pairs: Pairs) -> bytes:
         json.dumps({"anchor_id": anchor, "neighbor_id": neighbor, "cosim": cosim}) + "\n"
         for anchor, neighbor, cosim in zip(*columns, strict=True)
     ).encode()
-
-
-def _parsed(line: bytes, ids: Ids) -> tuple[int, float] | None:
-    """Row of the anchor, and cosine; None for a line that is not whole."""
-    if not line.endswith(b"\n"):
-        return None
-    try:
-        values = json.loads(line)
-        anchor, cosim = int(values["anchor_id"]), float(values["cosim"])
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        return None
-    row = int(np.searchsorted(ids, anchor))
-    return (row, cosim) if row < len(ids) and ids[row] == anchor else None

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sigjepa.artifacts import read_json
-from sigjepa.errors import SigjepaError
+from sigjepa.artifacts import read_json, seal_of
+from sigjepa.errors import DamagedError, SigjepaError
 from sigjepa.negatives.judges.contract import SCORES, Judge, Judgement
 from sigjepa.negatives.judging.ledger import ledger_path, open_ledger, slug
 
@@ -51,7 +51,9 @@ def one_pair(score=1):
 
 def test_a_line_says_who_judged_what_and_how(tmp_path):
     path = recorded(tmp_path, [one_pair()])
-    assert json.loads(path.read_text()) == {
+    line = json.loads(path.read_text())
+    assert line.pop("seal") == seal_of(line)
+    assert line == {
         "pair": ["a", "b"],
         "judge": "named: tiny",
         "model": "tiny",
@@ -63,6 +65,16 @@ def test_a_line_says_who_judged_what_and_how(tmp_path):
     assert path.parent == tmp_path / "judgements"
     assert path.name.startswith("named-tiny-")
     assert read_json(path.with_suffix(".fingerprint.json")) == JUDGE.fingerprint()
+
+
+def test_another_score_in_a_line_is_noticed(tmp_path):
+    path = recorded(tmp_path, [one_pair()])
+    path.write_text(path.read_text().replace('"score_c": 1', '"score_c": 3'))
+    with (
+        pytest.raises(DamagedError, match=r":1: altered after it was written.*repair=true"),
+        open_ledger(tmp_path, JUDGE),
+    ):
+        pass
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -140,10 +140,14 @@ def test_killed_while_mining_it_is_continued_to_the_same_bytes(tmp_path, name, c
     assert f"mining goes on after {first_anchors[0]} of 400 functions" in caplog.text
 
 
-def test_killed_before_the_manifest_only_the_last_block_is_searched_again(tmp_path, monkeypatch):
-    _, folder = made(tmp_path)
-    files = {path.name: path.read_bytes() for path in folder.iterdir()}
-    (folder / "manifest.json").unlink()
+def test_killed_before_the_manifest_nothing_is_searched_again(tmp_path, monkeypatch):
+    _, folder = made(tmp_path / "whole")
+    content = (folder / "pairs.jsonl").read_bytes()
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(mining, "_finish", raises(KeyboardInterrupt()))
+        made(tmp_path)
+    folder = tmp_path / "mined" / folder.name
+    assert not (folder / "manifest.json").exists()
     starts = []
     found = mining.pair_blocks
     monkeypatch.setattr(
@@ -152,8 +156,25 @@ def test_killed_before_the_manifest_only_the_last_block_is_searched_again(tmp_pa
         lambda *arguments, **limits: starts.append(limits["first_anchor"]) or found(*arguments, **limits),
     )
     made(tmp_path)
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
-    assert starts == [384]
+    assert (folder / "pairs.jsonl").read_bytes() == content
+    assert starts == []
+    assert {path.name for path in folder.iterdir()} == {"pairs.jsonl", "manifest.json"}
+
+
+def test_pairs_without_a_manifest_are_mined_anew_whatever_they_say(tmp_path):
+    _, folder = made(tmp_path)
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    (folder / "manifest.json").unlink()
+    (folder / "pairs.jsonl").write_bytes(files["pairs.jsonl"].replace(b'"cosim": 0.9', b'"cosim": 0.8'))
+    made(tmp_path)
+    assert (folder / "pairs.jsonl").read_bytes() == files["pairs.jsonl"]
+
+
+def raises(error):
+    def raise_it(*_):
+        raise error
+
+    return raise_it
 
 
 def test_two_jobs_at_once_mine_once(tmp_path, monkeypatch):

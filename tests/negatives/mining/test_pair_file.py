@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sigjepa.negatives.mining.knn import Pairs
-from sigjepa.negatives.mining.pair_file import Written, append_blocks, read_pairs, unfinished
+from sigjepa.negatives.mining.pair_file import Written, append_blocks, notes_path, read_pairs, unfinished
 
 IDS = np.array([3, 4, 8, 9, 15, 16, 23, 42, 50, 51, 60])
 
@@ -32,31 +32,70 @@ def blocks_of(found, block_size, calls=None):
 
 
 def written(path, found, block_size, calls=None):
-    done = unfinished(path, IDS, block_size)
+    done = unfinished(path)
     return append_blocks(path, blocks_of(found, block_size, calls), done, len(IDS), block_size)
 
 
 FOUND = st.lists(st.integers(0, 3), min_size=len(IDS), max_size=len(IDS))
 
 
+class KilledError(Exception):
+    pass
+
+
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(FOUND, st.integers(1, 12), st.floats(0, 1), st.binary(max_size=20))
-def test_cut_anywhere_it_is_continued_to_the_same_bytes(tmp_path, found, block_size, share, garbage):
+@given(FOUND, st.integers(1, 12), st.integers(0, 11), st.binary(max_size=20))
+def test_killed_anywhere_it_is_continued_to_the_same_bytes(tmp_path, found, block_size, last, torn):
     path = tmp_path / "pairs.jsonl"
-    path.unlink(missing_ok=True)
+    for file in (path, notes_path(path)):
+        file.unlink(missing_ok=True)
     whole = written(path, found, block_size)
     content = path.read_bytes()
-    cut = round(share * len(content))
-    path.write_bytes(content[:cut])
+
+    def blocks(first):
+        for start, block in zip(range(first, len(IDS), block_size), blocks_of(found, block_size)(first), strict=True):
+            if start >= last:
+                raise KilledError
+            yield block
+
+    for file in (path, notes_path(path)):
+        file.unlink(missing_ok=True)
+    done = 0
+    try:
+        append_blocks(path, blocks, Written(), len(IDS), block_size)
+    except KilledError:
+        done = -(-last // block_size) * block_size
+    with path.open("ab") as stream:  # of the block during which it was killed
+        stream.write(torn)
     calls = []
     assert written(path, found, block_size, calls) == whole
     assert path.read_bytes() == content
-    complete = content[:cut].count(b"\n")
-    rows_with_pairs = [row for row in range(len(IDS)) for _ in range(found[row])]
-    last = rows_with_pairs[complete - 1] if complete else 0
-    assert calls[0] == last - last % block_size  # no block before the last line's is searched again
-    path.write_bytes(content[:cut] + b"\xff" + garbage)  # what a crashed file system may leave
-    assert written(path, found, block_size) == whole
+    assert calls[:1] == ([done] if 0 < done < len(IDS) else calls[:1])  # no block is searched again
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(["pairs.jsonl", "pairs.jsonl.notes.json"]), st.data())
+def test_altered_anywhere_it_is_mined_anew(tmp_path, name, data):
+    path = tmp_path / "pairs.jsonl"
+    for file in (path, notes_path(path)):
+        file.unlink(missing_ok=True)
+    whole = written(path, [2] * 11, 4)
+    content = path.read_bytes()
+    altered = bytearray((tmp_path / name).read_bytes())
+    altered[data.draw(st.integers(0, len(altered) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    (tmp_path / name).write_bytes(altered)
+    assert written(path, [2] * 11, 4) == whole
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("lost", ["pairs.jsonl", "pairs.jsonl.notes.json"])
+def test_without_one_of_the_two_it_is_mined_anew(tmp_path, lost):
+    path = tmp_path / "pairs.jsonl"
+    written(path, [2] * 11, 4)
+    content = path.read_bytes()
+    (tmp_path / lost).unlink()
+    assert unfinished(path) == Written()
+    written(path, [2] * 11, 4)
     assert path.read_bytes() == content
 
 
@@ -83,25 +122,3 @@ def test_a_block_is_in_the_file_before_the_next_is_found(tmp_path):
 
     append_blocks(path, watched, Written(), len(IDS), 4)
     assert seen == [0, 4, 8]
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        b'{"anchor_id": 5, "neighbor_id": 1, "cosim": 0.5}\n',  # not an anchor
-        b'{"anchor_id": 3, "neighbor_id": 1, "cosim": 0.5}\n',  # out of order
-        b'{"anchor_id": 1e999, "neighbor_id": 1, "cosim": 0.5}\n',
-        b"[]\n",
-        b"7\n",
-        b"\x00\x00\n",
-    ],
-)
-def test_a_line_that_mining_did_not_write_ends_what_is_kept(tmp_path, line):
-    path = tmp_path / "pairs.jsonl"
-    whole = written(path, [1] * 11, 4)
-    content = path.read_bytes()
-    lines = content.splitlines(keepends=True)
-    path.write_bytes(b"".join(lines[:6]) + line + b"".join(lines[6:]))
-    assert unfinished(path, IDS, 4).anchors == 4
-    assert written(path, [1] * 11, 4) == whole
-    assert path.read_bytes() == content
