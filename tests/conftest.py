@@ -1,6 +1,7 @@
 """Fixtures that several rooms share."""
 
 import os
+import shutil
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -67,3 +68,22 @@ def tiny_datamodule(tiny_data_dir):
     datamodule.prepare_data()
     datamodule.setup("fit")
     return datamodule
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, without a network; tests that need it are skipped where it is not installed."""
+    from playwright.sync_api import sync_playwright
+
+    executable = shutil.which("chromium")
+    if executable is None:
+        if os.environ.get("SIGJEPA_REQUIRE_CHROMIUM") == "1":
+            pytest.fail("SIGJEPA_REQUIRE_CHROMIUM=1, but there is no `chromium` on PATH")
+        pytest.skip("no `chromium` on PATH: apt-get install chromium")
+    switches = ("no-first-run", "background-networking", "component-update", "sync")
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+    arguments += [f"--disable-{switch}" for switch in switches[1:]]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=arguments)
+        yield browser
+        browser.close()

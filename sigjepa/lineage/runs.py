@@ -1,8 +1,8 @@
 """Runs and checkpoints: their config, code, files, and the artifacts that they were made from."""
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 from sigjepa.artifacts import content_key, file_digest, read_json
@@ -23,7 +23,7 @@ def checkpoint(path: Path, data_dir: Path | None) -> Link:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         config = dict(content["hyper_parameters"])
-    except (RuntimeError, OSError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+    except (RuntimeError, OSError, ValueError, KeyError, TypeError, EOFError, UnpicklingError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         link.checks.append(Check("weights and config", "changed", f"it can't be read as a checkpoint ({reason})"))
         config = None

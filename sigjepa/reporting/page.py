@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 STYLES, SCRIPTS = ("page.css", "explorer.css"), ("page.js", "explorer.js")
 _NUMBER = re.compile(r"[-+±<≥]? ?\d[\d.,]*( ?%| ± [\d.,]+| to [-+]?[\d.,]+)*( \(.*\))?$")
+_FIGURE = re.compile(r"figures/[\w-]+\.png")
 _NO_NUMBER = ("", "—", "never")
 OWN_IDS = ("theme", "explorer")
 """Ids that the template itself gives; a heading of that name gets another one."""
@@ -112,14 +113,16 @@ def align_numbers(tokens: Sequence[Token]) -> None:
 def frame(tokens: Sequence[Token], folder: Path) -> Iterator[Token]:
     """Put every table into a box that scrolls by itself, and a figure in the place of a paragraph that is an image.
 
-    An image within a text leaves only its caption: nothing in the page refers to another file.
+    An image within a text, or of another place than the report's own figures, leaves only its caption: nothing in the
+    page refers to another file, and no file that a run's record names gets into it.
     """
     position = 0
     while position < len(tokens):
         token = tokens[position]
         children = tokens[position + 1].children or [] if token.type == "paragraph_open" else []
-        if len(children) == 1 and children[0].type == "image":
-            yield _html(figure(children[0].content, folder / str(children[0].attrGet("src"))))
+        source = str(children[0].attrGet("src")) if [child.type for child in children] == ["image"] else ""
+        if _FIGURE.fullmatch(source):
+            yield _html(figure(children[0].content, folder / source))
             position += 3  # the paragraph's end too
             continue
         for child in token.children or []:

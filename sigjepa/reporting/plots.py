@@ -51,6 +51,7 @@ def drawn(path: Path, width: float, height: float) -> Iterator["Figure"]:
         "axes.spines.top": False,
         "axes.spines.right": False,
         "legend.frameon": False,
+        "text.parse_math": False,  # a name is a name, whatever dollars are in it
         "svg.fonttype": "none",  # text stays text: small, searchable, in the page's own font
         "svg.hashsalt": path.name,  # the same figure gives the same file
     }

@@ -267,7 +267,10 @@ def read_arrays(path: Path, *names: str) -> tuple[np.ndarray, ...]:
     """The named arrays of an `.npz`; raises SigjepaError naming the file when it or one of them is missing."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return tuple(arrays[name] for name in names)
+            found = tuple(arrays[name] for name in names)
+        if not all(isinstance(one, np.ndarray) for one in found):
+            raise ValueError("it holds something else than arrays")  # numpy gives the bytes of such a member
+        return found
     except FileNotFoundError:
         raise SigjepaError(
             f"{path} does not exist; the run is unfinished or older than this file: run it again."

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -143,6 +144,11 @@ def loading(folder: Path, owner: str = "teacher") -> Iterator[None]:
     try:
         with stage(f"Loading {folder.name}"):
             yield
+    except UnpicklingError:  # what it says is how to have the pickle run
+        raise SigjepaError(
+            f"{folder} has weights that hold more than tensors, which are not opened; save them as model.safetensors, "
+            f"or give {owner}.path another model."
+        ) from None
     except (OSError, ValueError, SafetensorError) as error:
         raise SigjepaError(
             f"{folder} cannot be loaded by transformers ({error}). {owner}.path must hold a whole model whose type "

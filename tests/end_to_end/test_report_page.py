@@ -9,7 +9,6 @@ import inspect
 import os
 import re
 import shlex
-import shutil
 import textwrap
 import time
 from collections import Counter
@@ -18,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from sigjepa.corpus.functions import Function, extract_functions
 from sigjepa.corpus.words import split_identifier
@@ -85,22 +84,6 @@ def address(explorer, tmp_path_factory):
     page = render_page(f"{MARKDOWN}\n{FIGURE}", folder, explorer=explorer, title="A report")
     path.write_text(page, encoding="utf-8")
     return path.as_uri()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    executable = shutil.which("chromium")
-    if executable is None:
-        if os.environ.get("SIGJEPA_REQUIRE_CHROMIUM") == "1":
-            pytest.fail("SIGJEPA_REQUIRE_CHROMIUM=1, but there is no `chromium` on PATH")
-        pytest.skip("no `chromium` on PATH: apt-get install chromium")
-    switches = ("no-first-run", "background-networking", "component-update", "sync")
-    arguments = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-    arguments += [f"--disable-{switch}" for switch in switches[1:]]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=arguments)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from sigjepa.corpus.sources.contract import sequence_of_names, unique_names
 from sigjepa.errors import SigjepaError
 
 REGULAR_FILES = frozenset({"100644", "100755"})  # not 120000 (links) and 160000 (submodules)
+NO_FETCHING = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": ""}  # older releases of git know the second alone
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,17 @@ def head_commit(git_folder: Path) -> str:
 
 
 def python_blobs(git_folder: Path, commit: str) -> list[tuple[str, str]]:
-    """(path, object name) of the regular `.py` files of a commit, sorted by path."""
-    listing = run_git(git_folder, "ls-tree", "-r", "-z", "--full-tree", commit)
+    """(path, object name) of the regular `.py` files of a commit, sorted by path.
+
+    Raises SigjepaError when the repository lacks the commit or one of its trees.
+    """
+    try:
+        listing = run_git(git_folder, "ls-tree", "-r", "-z", "--full-tree", commit)
+    except subprocess.CalledProcessError as error:
+        raise SigjepaError(
+            f"The files of commit {commit} of the git repository {git_folder} cannot be listed ({error_text(error)}): "
+            f"it is damaged or a partial clone. Run `git fsck` or clone it again."
+        ) from None
     files = []
     for entry in listing.split(b"\0")[:-1]:
         description, _, path = entry.partition(b"\t")
@@ -138,10 +148,15 @@ def git_command(git_folder: Path, *arguments: str) -> list[str]:
 
 
 def git_environment() -> dict[str, str]:
-    """This process's environment without the variables by which a hook or a caller points git elsewhere."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("GIT_")} | {"LC_ALL": "C"}
+    """This process's environment without the variables by which a hook or a caller points git elsewhere.
+
+    Git fetches what a partial clone lacks, by whatever command the repository's own configuration names: not here.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    return kept | {"LC_ALL": "C"} | NO_FETCHING
 
 
 def error_text(error: subprocess.CalledProcessError) -> str:
-    """First line of what git printed."""
-    return error.stderr.decode(errors="replace").strip().partition("\n")[0]
+    """First line of what git printed, after its warnings."""
+    lines = error.stderr.decode(errors="replace").strip().split("\n")
+    return next((line for line in lines if not line.startswith("warning:")), lines[0])

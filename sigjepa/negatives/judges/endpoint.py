@@ -204,9 +204,10 @@ def _sdk() -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong in one short line, without what a server may have echoed of a key."""
+    """What went wrong in one short printable line, without what a server may have echoed of a key."""
     cause = error.__cause__ if error.__cause__ is not None else error
     status = getattr(error, "status_code", None)
-    text = " ".join((str(error if status else cause) or type(cause).__name__).split())
+    said = str(error if status else cause) or type(cause).__name__
+    text = " ".join("".join(one if one.isprintable() else " " for one in said).split())  # it may be for a terminal
     text = re.sub(r"(?i)\b(sk|key|bearer)[-_ ][\w*.-]{6,}", "<key>", text)
     return text[:300]

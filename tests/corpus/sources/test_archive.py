@@ -2,6 +2,7 @@ import contextlib
 import stat
 import struct
 import tempfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -197,3 +198,27 @@ def test_a_file_that_is_no_archive_is_named(tmp_path: Path, content: bytes) -> N
     file.write_bytes(content)
     with pytest.raises(SigjepaError, match=r"made-1\.0-py3-none-any\.whl cannot be read as a wheel"):
         python_members(file)
+
+
+@pytest.mark.parametrize("declared", [10, archive.MAX_FILE_BYTES, 2**31])
+def test_a_bomb_takes_no_more_memory_than_the_bound_whatever_it_declares(tmp_path: Path, declared: int) -> None:
+    file = wheel(tmp_path, "pkg/a.py", content=bytes(100_000_000))
+    declare(file, declared)
+    tracemalloc.start()
+    with pytest.raises(SigjepaError, match=r"made-1\.0-py3-none-any\.whl.*'pkg/a\.py'"):
+        list(read_members(file, python_members(file)))
+    with contextlib.suppress(SigjepaError):  # and where nobody has looked at what it declares
+        list(read_members(file, ["pkg/a.py"]))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * archive.MAX_FILE_BYTES
+
+
+def test_members_that_share_one_bomb_are_refused(tmp_path: Path) -> None:
+    """Entries of the directory may all name the same compressed bytes: a small file that unpacks to any size."""
+    file = wheel(tmp_path, "pkg/a.py", "pkg/b.py", content=b"x" * 1000)
+    content = bytearray(file.read_bytes())
+    second = content.index(b"PK\x01\x02", content.index(b"PK\x01\x02") + 4)
+    content[second + 42 : second + 46] = struct.pack("<I", 0)  # where the first member lies
+    file.write_bytes(content)
+    refused(file, "'pkg/b.py'", "cannot be read")

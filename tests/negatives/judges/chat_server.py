@@ -68,12 +68,14 @@ class ChatServer:
 
     behaviour: what to do with the n-th question (from 0) about a pair: `answer`, an HTTP status, `hang`, `broken pipe`
     (half a response), `no json` (a response that is none), a key of FAULTS, or any other text as what the model says.
+    complaint: what an HTTP status is sent with.
     asked: questions by pair. bodies: all questions. models: what `/models` is answered with, a status or a list.
     """
 
     def __init__(self) -> None:
         self.behaviour: Callable[[int, int], Any] = lambda number, attempt: ANSWER
         self.delay = 0.0
+        self.complaint = "told to answer"
         self.knows_response_format = True
         self.models: Any = 200
         self.asked: Counter[int] = Counter()
@@ -117,7 +119,7 @@ class ChatServer:
                 self.close_connection = self.close_connection or length is not None
 
             def fail(self, status: int) -> None:
-                self.send(status, json.dumps({"error": {"message": f"told to answer {status}"}}).encode())
+                self.send(status, json.dumps({"error": {"message": f"{server.complaint} {status}"}}).encode())
 
             def hang(self) -> None:
                 server.closing.wait()

@@ -261,3 +261,12 @@ def test_cost_is_told_before_the_first_question(server, judge, tmp_path, caplog)
     assert "at most 1,000 completion tokens (200 a pair)" in line
     assert "4 at a time" in line
     assert sum(server.asked.values()) == 5
+
+
+@pytest.mark.parametrize("status", [400, 401, 500])
+def test_what_an_endpoint_complains_of_moves_no_terminal(server, judge, status):
+    server.complaint = "\x1b[2J\x1b]0;pwned\x07 no\r\x9b31m\u202e {0.__class__}"
+    server.behaviour = lambda number, attempt: status
+    with pytest.raises(SigjepaError, match=r"gives no answers .*no .*\{0\.__class__\}") as caught:
+        judged(judge(max_retries=0), [make_request(1)])
+    assert str(caught.value).isprintable()

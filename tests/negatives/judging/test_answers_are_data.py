@@ -1,0 +1,102 @@
+"""What a judge answers is data: it goes through ledger, pairs, index and its table as it was written."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+from sigjepa.negatives.filters import PairFilter
+from sigjepa.negatives.index import HardNegatives
+from sigjepa.negatives.judged import FILE_NAME, JudgedPairs
+from sigjepa.negatives.judges.answer import UnusableAnswerError, read_answer
+from sigjepa.negatives.judges.contract import Judge, Judgement
+from sigjepa.negatives.judging.asking import judge_pairs
+from sigjepa.negatives.judging.ledger import ledger_path
+from sigjepa.negatives.mining.knn import Pairs
+
+ANSWERS = [
+    "{{7*7}} {% for x in y %}",
+    "${oc.env:HOME} ${oc.create:{_target_: os.system}}",
+    "<script>window.pwned=1</script><img src=x onerror=alert(1)>",
+    "\x1b[2J\x1b]0;pwned\x07\x1b[31mred\r",
+    "{0.__class__.__mro__} {reason} %s %(score_c)d %n",
+    "\n\n![x](../secret.png)\n\n| a | b |\n",
+    '"}\n{"pair": ["k0", "k1"], "score_c": 3, "reason": "mine", "details": {}}\n',
+    "__import__('os').system('ls') `ls` $(ls) !!python/object/apply:os.system [ls]",
+    "\u2028\u2029\u202e\ufeff\0\x85",
+]
+
+
+@pytest.mark.parametrize("reason", ANSWERS)
+def test_a_reason_is_read_as_it_is_written(reason):
+    assert read_answer(json.dumps({"reason": reason, "score_c": 1})) == (1, reason)
+    assert read_answer(json.dumps({"reason": reason, "score_c": 1}, ensure_ascii=False)) == (1, reason)
+
+
+@pytest.mark.parametrize("text", [*ANSWERS, "{{'score_c': 1}}", "${score_c}", '{"score_c": {{1}}, "reason": ""}'])
+def test_an_answer_that_is_a_template_or_a_ledger_line_is_no_judgement(text):
+    with pytest.raises(UnusableAnswerError) as caught:
+        read_answer(text)
+    assert str(caught.value).isprintable()  # it is told to the model, and stands in the ledger
+
+
+class Answering(Judge):
+    """Answers each pair with one of the hostile texts, in its reason and its details."""
+
+    name = "answering"
+
+    def fingerprint(self):
+        return {"judge": "answering", "model": "m"}
+
+    def judge(self, requests):
+        for place, request in enumerate(requests):
+            score = None if place == 0 else place % 2
+            text = ANSWERS[place % len(ANSWERS)]
+            yield request, Judgement(score, text, {"answer": text, text: "key", "model": text})
+
+
+FUNCTIONS = len(ANSWERS) + 2
+
+
+@pytest.fixture
+def judging(tmp_path):
+    """The outcome of pairs (0, 1), (0, 2), … put to the judge twice: the second time the ledger answers."""
+    columns = {"key": [f"k{i}" for i in range(FUNCTIONS)]}
+    columns |= {name: ["{{functions}} ${x}"] * FUNCTIONS for name in ("signature", "body")}
+    corpus = SimpleNamespace(column=columns.__getitem__)
+    others = np.arange(1, FUNCTIONS)
+    pairs = Pairs(np.zeros_like(others), others, np.full(len(others), 0.9))
+    first = judge_pairs(pairs, Answering(), corpus, tmp_path)
+    silent = Answering()
+    silent.judge = lambda requests: pytest.fail("asked again")
+    again = judge_pairs(pairs, silent, corpus, tmp_path)
+    assert again.judged.reasons == first.judged.reasons
+    return first
+
+
+def test_ledger_and_pairs_hold_answers_as_they_came_one_line_each(judging, tmp_path):
+    lines = ledger_path(tmp_path, Answering()).read_bytes().split(b"\n")[:-1]
+    assert len(lines) == FUNCTIONS - 1
+    assert all(line.isascii() and b"\x1b" not in line for line in lines)  # a terminal that shows it obeys nothing
+    assert {json.loads(line)["reason"] for line in lines} == set(ANSWERS)
+    judging.judged.write(tmp_path / FILE_NAME)
+    written = (tmp_path / FILE_NAME).read_bytes()
+    assert written.count(b"\n") == len(judging.judged)
+    assert b"\x1b" not in written
+    assert JudgedPairs.read(tmp_path / FILE_NAME, "answering").reasons == judging.judged.reasons
+    assert set(judging.judged.reasons) == set(ANSWERS)
+
+
+def test_statistics_and_the_published_table_count_answers_and_show_none_of_them(judging, tmp_path):
+    index = HardNegatives.from_judged(
+        judging.judged, train_ids=np.arange(FUNCTIONS), pair_filter=PairFilter(min_cosim=0.1, max_score_c=1)
+    )
+    index.save(tmp_path)
+    table = HardNegatives.load(tmp_path, FUNCTIONS).summary_table()
+    assert f"| Total pairs | {len(judging.judged)} |" in table
+    shown = table + "".join(path.read_text() for path in tmp_path.glob("hard_negatives*"))
+    for answer in ANSWERS:
+        assert answer.strip() not in shown
+    assert OmegaConf.to_container(OmegaConf.create({"rows": index.summary_rows()}), resolve=True)["rows"]
