@@ -5,6 +5,7 @@ ARGS ?=
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.sigjepa-installed
 UV ?= uv
+WORKERS ?= 2
 # torch alone has no hash: which file it is depends on the index (CPU or CUDA), and a plain `torch` can pull gigabytes;
 # it comes last, when what it needs is there from files with hashes
 TORCH := $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' constraints.txt)
@@ -16,7 +17,7 @@ OFFLINE := { echo "make setup: pip could not install; its message is above. It n
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
-	@echo "  options: VENV=path of the environment (.venv), PYTHON=interpreter (python3), ARGS='overrides of make train'"
+	@echo "  options: VENV=path of the environment (.venv), PYTHON=interpreter (python3), ARGS='overrides of make train', WORKERS=processes of make test (2)"
 
 setup: $(STAMP) ## create the environment: every file has a sha256 of constraints.txt, save torch's
 
@@ -34,7 +35,7 @@ train: setup ## extract, embed, mine, train experiment=hardneg_curriculum, test,
 	$(BIN)/python -m sigjepa.train experiment=hardneg_curriculum $(ARGS)
 
 test: setup ## the default test suite (under 10 minutes on 2 cores)
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow' --numprocesses $(WORKERS) --dist loadfile
 
 test-slow: setup ## the tests that take longer
 	$(BIN)/python -m pytest -m slow --timeout 3600
