@@ -48,6 +48,7 @@ def test_runs_of_every_status_are_found_and_none_is_dropped(make_run, tmp_path):
         ("damaged", "still running, or was killed"),
         ("[1]", "still running, or was killed"),
     ],
+    ids=["alive", "gone", "elsewhere", "damaged", "list"],  # which are the same in every process of the suite
 )
 def test_a_run_that_was_killed_is_told_from_one_that_goes_on(make_run, tmp_path, status, reason):
     make_run("a")
