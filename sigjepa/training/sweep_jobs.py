@@ -1,9 +1,10 @@
 """The jobs of a sweep before any is started: their folders, what they ask for, and the folder that holds them all."""
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +15,8 @@ import hydra
 from filelock import FileLock, Timeout
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
+from hydra.core.override_parser.types import Override
+from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
@@ -44,15 +46,46 @@ class SweepJob:
 def sweep_jobs(config_name: str, overrides: Sequence[str]) -> list[SweepJob]:
     """Every job that `-m` with these overrides starts, in order; raises what Hydra raises for a mistake in them."""
     parser = OverridesParser.create()
-    parsed = parser.parse_overrides(list(overrides))
-    of_hydra = [one for one in overrides if one.lstrip("+~").startswith(("hydra.", "hydra/"))]
-    of_task = [one for one in overrides if one not in of_hydra]
-    fixed = [line for line, override in zip(overrides, parsed, strict=True) if not override.is_sweep_override()]
     with hydra.initialize_config_dir(str(config_directory()), version_base="1.3"):
-        base = hydra.compose(config_name, fixed, return_hydra_config=True)
+        overrides, base = _composed_base(config_name, overrides)
+        of_hydra = [one for one in overrides if one.lstrip("+~").startswith(("hydra.", "hydra/"))]
+        of_task = [one for one in overrides if one not in of_hydra]
         swept = [f"{key}={value}" for key, value in (base.hydra.sweeper.get("params") or {}).items()]
         (jobs,) = BasicSweeper.split_arguments(parser.parse_overrides([*swept, *of_task]), None)
         return [_job(config_name, job, of_hydra) for job in jobs]
+
+
+def for_the_jobs(config_name: str, overrides: Sequence[str]) -> list[str]:
+    """The overrides, changed where Hydra would refuse one that every job can take.
+
+    Hydra composes a sweep without what is swept first, and there a key of a group that is swept may be missing. Such
+    overrides go to `hydra.sweeper.params`, which it reads for the jobs alone.
+    """
+    with hydra.initialize_config_dir(str(config_directory()), version_base="1.3"):
+        return _composed_base(config_name, overrides)[0]
+
+
+def _composed_base(config_name: str, overrides: Sequence[str]) -> tuple[list[str], DictConfig]:
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    fixed = {str(one.input_line): one for one in parsed if not one.is_sweep_override()}
+    late: list[Override] = []
+    while True:
+        try:
+            base = hydra.compose(config_name, list(fixed), return_hydra_config=True)
+            break
+        except ConfigCompositionException as error:
+            missing = re.search(r"[Cc]ould not override '([^'@]+)'", str(error))
+            lines = [line for line, one in fixed.items() if missing and one.get_key_element() == missing.group(1)]
+            if not lines or any("$" in line or "@" in line for line in lines):  # is a mistake, or not for `params`
+                raise
+            late += [fixed.pop(line) for line in lines]
+    if not late:
+        return list(overrides), base
+    lines = [str(one.input_line) for one in parsed if one not in late]
+    values = (one.get_value_element_as_str().replace("\\", "\\\\").replace('"', '\\"') for one in late)
+    params = ",".join(f'{one.key_or_group}:"{value}"' for one, value in zip(late, values, strict=True))
+    lines.append(f"++hydra.sweeper.params={{{params}}}")
+    return lines, hydra.compose(config_name, [*fixed, lines[-1]], return_hydra_config=True)
 
 
 def _job(config_name: str, overrides: Sequence[str], of_hydra: Sequence[str]) -> SweepJob:
@@ -133,33 +166,40 @@ def interrupted_run(config_name: str, overrides: Sequence[str]) -> Path | None:
 def continued(config_name: str, arguments: Sequence[str]) -> Iterator[list[str]]:
     """The command's arguments with the folder in which a job or a sweep goes on, and at the end what became of it.
 
-    Arguments that name a folder, ask for help or cannot be composed are left as they are: Hydra answers those.
+    A folder that is named is kept. Arguments that ask for help or cannot be composed are left: Hydra answers those.
     """
     options = [one for one in arguments if one.startswith("-")]
     overrides = [one for one in arguments if not one.startswith("-")]
-    named = any(one.startswith(("hydra.run.dir=", "hydra.sweep.dir=")) for one in overrides)
-    if named or not is_first_process() or set(options) - set(MULTIRUN):
+    if not is_first_process() or set(options) - set(MULTIRUN):
         yield list(arguments)
         return
+    folder, jobs, named = None, [], None
     try:
-        if not options:
-            folder = interrupted_run(config_name, overrides) if "resume=auto" in overrides else None
-            jobs = []
-        else:
-            folder, jobs = None, sweep_jobs(config_name, overrides)
+        if options:
+            jobs, named = sweep_jobs(config_name, overrides), _named_sweep(overrides)
+            overrides = for_the_jobs(config_name, overrides)
+        elif "resume=auto" in overrides and not any(one.startswith("hydra.run.dir=") for one in overrides):
+            folder = interrupted_run(config_name, overrides)
     except (HydraException, OmegaConfBaseException, SigjepaError):
-        folder, jobs = None, []  # the same error comes from the command itself, with its explanation
+        pass  # the same error comes from the command itself, with its explanation
     if folder is not None:
         _say(f"{folder} holds this job ({read_status(folder)}); going on there. resume=never begins anew.")
     if not jobs:
         yield [*arguments, *([f"hydra.run.dir={folder}"] if folder is not None else [])]
         return
-    with sweep_folder(jobs, SWEEPS, "resume=never" not in overrides) as sweep:
+    resume = "resume=never" not in overrides
+    with sweep_folder(jobs, SWEEPS, resume) if named is None else nullcontext(named) as sweep:
         _say(f"{sweep}: {_counted(job_states(sweep, jobs))}")
         try:
-            yield [*arguments, f"hydra.sweep.dir={sweep}"]
+            yield [*options, *overrides, *([f"hydra.sweep.dir={sweep}"] if named is None else [])]
         finally:
             _say(_outcome(sweep, jobs))
+
+
+def _named_sweep(overrides: Sequence[str]) -> Path | None:
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    values = [one.value() for one in parsed if one.key_or_group == "hydra.sweep.dir"]
+    return Path(str(values[-1])) if values else None
 
 
 def _counted(states: Mapping[str, str]) -> str:

@@ -2,9 +2,11 @@ import json
 import subprocess
 import sys
 
+import hydra
 import pytest
 from filelock import FileLock
 
+from sigjepa.entry import config_directory
 from sigjepa.sweep import preview
 from sigjepa.training.job import JOB_FILE
 from sigjepa.training.run_directory import write_summary
@@ -18,6 +20,12 @@ from sigjepa.training.sweep_jobs import (
     sweep_jobs,
     sweep_key,
 )
+
+
+def compose_train(*words):
+    with hydra.initialize_config_dir(str(config_directory()), version_base="1.3"):
+        return hydra.compose("train", list(words))
+
 
 WORDS = ["data=tiny", "logger=none", "seed=0,1", "model.dropout=0.1,0.2"]
 
@@ -111,13 +119,48 @@ def test_a_single_run_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["-m", "sede=0,1"], ["-m", "seed=0,1", "hydra.sweep.dir=x"], ["--cfg", "job"]]
+    "words",
+    [["--help"], ["-m", "sede=0,1"], ["-m", "seed=0,1", "negatives.tears=null"], ["--cfg", "job"], ["hydra.run.dir=x"]],
 )
 def test_what_hydra_answers_itself_is_left_to_it(tmp_path, monkeypatch, words):
     monkeypatch.chdir(tmp_path)
     with continued("train", words) as arguments:
         assert arguments == words
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_became_of_a_sweep_in_a_named_folder_is_told_as_well(jobs, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["-m", *WORDS, "hydra.sweep.dir=mine"]
+    with continued("train", words) as arguments:
+        assert arguments == words
+        write_summary(tmp_path / "mine" / jobs[2].folder / "summary.json", {"status": "failed", "error": "boom"})
+    told = capsys.readouterr().err
+    assert "mine: 4 jobs, 4 not started" in told
+    assert f"failed: mine/{jobs[2].folder}: boom" in told
+    assert not (tmp_path / "multirun").exists()
+
+
+@pytest.mark.parametrize("tiers", ["null", "[phase0]", '["a \\"b\\", c", d]'])
+def test_every_job_is_given_a_key_that_only_the_swept_group_has(tmp_path, monkeypatch, tiers):
+    monkeypatch.chdir(tmp_path)
+    words = ["experiment=exp2_1,hardneg_per_anchor", f"negatives.tiers={tiers}", "data=tiny"]
+    with continued("train", ["-m", *words]) as arguments:
+        overrides = [one for one in arguments[1:] if not one.startswith("hydra.sweep.dir=")]
+        assert f"negatives.tiers={tiers}" not in overrides  # Hydra refuses it before it looks at the jobs
+        jobs = sweep_jobs("train", overrides)
+    want = compose_train("experiment=exp2_1", f"negatives.tiers={tiers}").negatives.tiers
+    assert [job.config.negatives.tiers for job in jobs] == [want, want]
+    assert [job.folder for job in jobs] == [job.folder for job in sweep_jobs("train", words)]
+
+
+def test_a_prepared_sweep_takes_such_a_key_beside_its_own():
+    words = ["sweep=factorial", "negatives.neighbors=7"]
+    assert {job.config.negatives.neighbors for job in sweep_jobs("train", words)} == {7}
+    words = ["experiment=exp2_1,hardneg_score0", "negatives.neighbors=7", "negatives.tiers=null", "seed=0,1"]
+    jobs = sweep_jobs("train", words)
+    assert {(job.config.negatives.neighbors, job.config.negatives.tiers) for job in jobs} == {(7, None)}
+    assert len(jobs) == 4
 
 
 def test_the_preview_shows_jobs_and_writes_nothing(tmp_path, monkeypatch, tiny_datamodule, tiny_data_dir):
