@@ -65,7 +65,7 @@ bench: setup ## measure encoding, mining, training and the latest report against
 	$(BIN)/python benchmarks/training_epoch.py
 	$(BIN)/python benchmarks/report_building.py runs=latest
 
-torture: setup ## kill, damage, fuzz and distribute real runs for 30 minutes; writes docs/reliability.md
+torture: setup ## kill, damage, fuzz and distribute real runs and sweeps, 30 minutes; writes docs/reliability.md
 	$(BIN)/python benchmarks/reliability/torture.py $(ARGS)
 
 clean: ## remove caches and build products; artifacts (data/) and runs stay

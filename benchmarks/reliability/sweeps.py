@@ -98,14 +98,14 @@ def failing(folder: Path, data: Path, undisturbed: Path) -> list[str]:
         status = start(folder, data, "optimizer.lr=1e-3,-1", EPOCHS, FOLDER).wait(LIMIT)
         if status == 0:
             problems.append(f"the {attempt} sweep ended with 0 although two jobs failed")
-        changed = [path.stat().st_mtime for path in sorted((folder / "sweep").glob("*lr=1e-3*/checkpoints/best.ckpt"))]
+        changed = [path.stat().st_mtime for path in sorted((folder / "sweep").glob("*lr=0.001*/checkpoints/best.ckpt"))]
         if attempt == "second" and changed != finished:
             problems.append("finished jobs were trained again")
         finished = changed
     if len(finished) != 2:
         problems.append(f"{len(finished)} of 2 other jobs finished")
     sound = {path.name: path for path in jobs_of(undisturbed)}
-    for job in (folder / "sweep").glob("*lr=1e-3*"):
+    for job in (folder / "sweep").glob("*lr=0.001*"):
         if job.name not in sound or differences(job, outcome(sound[job.name])):
             problems.append(f"{job.name} differs")
     return problems
