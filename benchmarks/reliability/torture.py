@@ -25,7 +25,7 @@ from sigjepa.reporting.tables import markdown_table
 from sigjepa.training.provenance import git_state
 
 HERE = Path(__file__).resolve().parent
-SHARES = {"interruption": 0.32, "corruption": 0.16, "distribution": 0.22, "fuzzing": 0.30}
+SHARES = {"interruption": 0.30, "sweeps": 0.14, "corruption": 0.13, "distribution": 0.18, "fuzzing": 0.25}
 """Measurements, each a file beside this one, and what share of the time each may take."""
 HEAD = """# Reliability
 
