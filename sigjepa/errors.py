@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Callable, Iterable
+from typing import Self
 
 
 class SigjepaError(Exception):
@@ -20,6 +21,10 @@ class DamagedError(SigjepaError):
     def __init__(self, message: str, mend: Callable[[], None]) -> None:
         super().__init__(message)
         self.mend = mend
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, Callable[[], None]]]:
+        """Both arguments: jobs of a sweep that run side by side send their errors to the process that started them."""
+        return type(self), (str(self), self.mend)
 
 
 class StorageError(SigjepaError, OSError):
