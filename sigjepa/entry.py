@@ -74,8 +74,11 @@ def entry_point(
     """Make a Hydra command of a function of the composed config; a user's mistake exits with 1 and one message."""
 
     def decorate(run: Callable[[DictConfig], Any]) -> Callable[[], None]:
+        words: list[str] = []
+
         @functools.wraps(run)
         def visibly(config: DictConfig) -> Any:
+            sys.argv = list(words) or sys.argv  # records name what a person typed, not how a launcher started its job
             refuse_composed_credentials(config)
             with visible(own_folder(HydraConfig.get())):
                 return run(config)
@@ -89,6 +92,7 @@ def entry_point(
                 refuse_credentials(sys.argv[1:])  # before Hydra keeps the command line in its folder
                 sys.argv[1:] = for_this_process(sys.argv[1:], os.environ)
                 with around(config_name, sys.argv[1:]) if around else nullcontext(sys.argv[1:]) as sys.argv[1:]:
+                    words[:] = sys.argv
                     command()
             except SigjepaError as error:
                 sys.exit(f"sigjepa: {error}")
@@ -153,6 +157,8 @@ def explain(error: Exception, config_name: str, arguments: list[str]) -> str:
     message = str(error)
     if missing := re.search(r"Could not load '([^']+)/([^'/]+)'", message):  # an option inside a list has no .options
         group, option = missing.groups()
+        if group == "hydra/launcher":  # one of ours builds on a plugin's
+            return f"There is no '{group}/{option}': it needs pip install 'sigjepa[launchers]'."
         siblings = sorted(path.stem for path in (config_directory() / group).glob("*.yaml"))
         return f"There is no '{group}/{option}'.{nearest_name(option, siblings)} Options: {', '.join(siblings)}."
     match = re.search(r"[Cc]ould not override '([^'@]+)[^']*'", message)

@@ -289,24 +289,3 @@ def test_a_path_that_exists_is_quoted_for_hydra(tmp_path, monkeypatch):
         assert not override.is_sweep_override()
     for argument in ("experiment=exp1_4,exp2_1", "runs=nowhere,else", "--help", "seed=0", "runs=."):
         assert quote_path(argument) == argument
-
-
-@pytest.mark.parametrize(
-    ("launcher", "plugin", "settings"),
-    [
-        ("parallel", "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher", {"n_jobs": 2}),
-        (
-            "slurm",
-            "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher",
-            {"gpus_per_node": 1, "array_parallelism": 8, "timeout_min": 240},
-        ),
-    ],
-)
-def test_sweeps_are_launched_in_parallel_by_one_word(launcher, plugin, settings):
-    pytest.importorskip(plugin.rpartition(".")[0])  # an extra
-    words = ["sweep=remedies", f"hydra/launcher={launcher}"]
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        composed = hydra.compose("train", words, return_hydra_config=True).hydra
-    assert composed.launcher._target_ == plugin
-    assert settings.items() <= dict(composed.launcher).items()
-    assert composed.sweeper.params  # the sweep that was asked for is still there
