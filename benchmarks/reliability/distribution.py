@@ -36,7 +36,7 @@ COMPARED = {
 SETTINGS = {
     "two epochs, float64": ("trainer.max_epochs=2", "trainer.precision=64-true"),
     "one step, float32": (
-        "+trainer.max_steps=1",
+        "+trainer.limit_train_batches=1",
         "trainer.max_epochs=1",
         "trainer.gradient_clip_val=null",
         "optimizer._target_=torch.optim.SGD",
