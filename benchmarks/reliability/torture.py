@@ -20,9 +20,9 @@ from typing import Any
 from record import RESULTS
 
 from sigjepa.artifacts import atomic_path
+from sigjepa.checkout import code_state
 from sigjepa.progress import progress
 from sigjepa.reporting.tables import markdown_table
-from sigjepa.training.provenance import git_state
 
 HERE = Path(__file__).resolve().parent
 SHARES = {"interruption": 0.30, "sweeps": 0.14, "corruption": 0.12, "distribution": 0.24, "fuzzing": 0.20}
@@ -46,7 +46,7 @@ def measure(name: str, seconds: float, seed: int) -> str:
 
 def page(records: Sequence[dict[str, Any]], failures: Sequence[str]) -> str:
     """The page as Markdown."""
-    git = git_state(HERE.parents[1])
+    git = code_state()
     code = f"commit `{git['sha'][:12]}`{' with changes that are not committed' if git['dirty'] else ''}"
     minutes = sum(record["seconds"] for record in records) / 60
     parts = [
