@@ -164,7 +164,7 @@ def test_interrupted_job_goes_on_at_the_first_missing_shard(
     assert calls == [corpus.signatures[2:4], corpus.bodies[2:4], corpus.signatures[4:], corpus.bodies[4:]]
     assert torch.equal(resumed.body_pooled, shards.body_pooled)
     assert torch.equal(resumed.signature_states(4), shards.signature_states(4))
-    assert resumed.manifest == shards.manifest
+    assert but_its_time(resumed) == but_its_time(shards)
 
 
 def test_deleted_shard_alone_is_made_again(
@@ -176,7 +176,7 @@ def test_deleted_shard_alone_is_made_again(
     calls = count_encoded(monkeypatch)
     again = embed_corpus(corpus, teacher, tmp_path, body_states=True)
     assert calls == [corpus.signatures[2:4], corpus.bodies[2:4]]
-    assert again.manifest == shards.manifest
+    assert but_its_time(again) == but_its_time(shards)
     assert torch.equal(again.body_states(3), embed_corpus(corpus, teacher, tmp_path, body_states=True).body_states(3))
 
 
@@ -191,8 +191,13 @@ def test_interrupted_repair_leaves_no_manifest_that_vouches_for_the_old_shards(
             embed_corpus(corpus, teacher, tmp_path, body_states=True)
     assert not (shards.folder / "manifest.json").exists()
     calls = count_encoded(monkeypatch)
-    assert embed_corpus(corpus, teacher, tmp_path, body_states=True).manifest == shards.manifest
+    assert but_its_time(embed_corpus(corpus, teacher, tmp_path, body_states=True)) == but_its_time(shards)
     assert calls == [corpus.signatures[2:4], corpus.bodies[2:4]]
+
+
+def but_its_time(shards: TeacherShards) -> dict[str, Any]:
+    """The manifest without what tells when, and by which command, it was made."""
+    return {key: value for key, value in shards.manifest.items() if key not in ("made", "seal")}
 
 
 def flip_a_byte(path: Path) -> None:
@@ -226,7 +231,7 @@ def test_damaged_shard_is_named_and_its_way_out_works(
         assert "`python -m sigjepa.prepare repair=true`" in str(caught.value)
     caught.value.mend()
     assert not path.exists()
-    assert embed_corpus(corpus, teacher, tmp_path, body_states=True).manifest == shards.manifest
+    assert but_its_time(embed_corpus(corpus, teacher, tmp_path, body_states=True)) == but_its_time(shards)
 
 
 def test_manifest_from_another_teacher_says_what_differs(
