@@ -13,7 +13,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from sigjepa.artifacts import artifact_lock, content_key, damaged, read_json, read_manifest, write_json, write_manifest
+from sigjepa.artifacts import artifact_lock, content_key, damaged, read_json, read_manifest, write_manifest
 from sigjepa.errors import SigjepaError
 from sigjepa.making import upstream_of
 from sigjepa.progress import progress
@@ -241,7 +241,7 @@ def _build(
     if records:
         functions_per_shard = max(record.functions for record in records.values())
         # From here on the folder is incomplete: when a shard is made again, the old manifest no longer holds.
-        write_json(folder / FINISHED_SHARDS, [asdict(record) for record in records.values()])
+        write_manifest(folder / FINISHED_SHARDS, {"shards": [asdict(record) for record in records.values()]})
         (folder / MANIFEST).unlink(missing_ok=True)
     starts = range(0, len(corpus), functions_per_shard)
     files = {f"shard-{number:05d}.safetensors": start for number, start in enumerate(starts)}
@@ -256,7 +256,8 @@ def _build(
             tensors, truncated = _embed(teacher, signatures[rows], bodies[rows], inputs["body_states"], bar.update)
             tensors["ids"] = torch.arange(start, start + len(signatures[rows]))
             records[file] = write_shard(folder / file, tensors, truncated)
-            write_json(folder / FINISHED_SHARDS, [asdict(records[file]) for file in files if file in records])
+            finished = [asdict(records[file]) for file in files if file in records]
+            write_manifest(folder / FINISHED_SHARDS, {"shards": finished})
     kept_in = getattr(corpus, "folder", None)  # what has none was made in memory
     upstream = {} if kept_in is None else {"corpus": upstream_of(kept_in, corpus.hash)}
     write_manifest(folder / MANIFEST, describe([records[file] for file in files], inputs, teacher, upstream))
@@ -267,7 +268,9 @@ def _finished(folder: Path) -> dict[str, ShardRecord]:
     if (folder / MANIFEST).is_file():
         shards = read_manifest(folder / MANIFEST, MANIFEST_KEYS)["shards"]
     elif (folder / FINISHED_SHARDS).is_file():
-        shards = read_json(folder / FINISHED_SHARDS)
+        notes = read_json(folder / FINISHED_SHARDS)
+        # a list: of before seals
+        shards = notes if isinstance(notes, list) else read_manifest(folder / FINISHED_SHARDS, ("shards",))["shards"]
     else:
         shards = []
     return {shard["file"]: ShardRecord(**shard) for shard in shards}

@@ -195,6 +195,20 @@ def test_interrupted_repair_leaves_no_manifest_that_vouches_for_the_old_shards(
     assert calls == [corpus.signatures[2:4], corpus.bodies[2:4]]
 
 
+def test_an_altered_number_in_the_notes_of_an_interrupted_job_is_noticed(
+    corpus: Any, teacher: FrozenTeacher, shards: TeacherShards, tmp_path: Path
+) -> None:
+    (shards.folder / "manifest.json").unlink()
+    notes = shards.folder / "shards.json"
+    before = notes.read_text()
+    notes.write_text(before.replace('"functions": 2', '"functions": 3', 1))
+    assert notes.read_text() != before
+    with pytest.raises(DamagedError, match=r"shards.json was altered"):
+        embed_corpus(corpus, teacher, tmp_path, body_states=True)
+    notes.write_text(json.dumps(json.loads(before)["shards"]))  # as it was before seals
+    assert but_its_time(embed_corpus(corpus, teacher, tmp_path, body_states=True)) == but_its_time(shards)
+
+
 def but_its_time(shards: TeacherShards) -> dict[str, Any]:
     """The manifest without what tells when, and by which command, it was made."""
     return {key: value for key, value in shards.manifest.items() if key not in ("made", "seal")}
