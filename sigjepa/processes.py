@@ -10,9 +10,9 @@ SHELLS = ("bash", "interactive")
 """SLURM's names of jobs in which a person types commands, each in one process; Lightning knows them as well."""
 
 
-def is_first_process() -> bool:
+def is_first_process(environment: Mapping[str, str] = os.environ) -> bool:
     """Whether this is the only process of a run, or the one that writes its files."""
-    return all(os.environ.get(name, "0") == "0" for name in NUMBERS)
+    return all(environment.get(name, "0") == "0" for name in NUMBERS)
 
 
 def launcher(environment: Mapping[str, str]) -> tuple[str, int] | None:
@@ -39,6 +39,6 @@ def for_this_process(arguments: Sequence[str], environment: Mapping[str, str]) -
             f"{name} has started this command in {processes} processes, and each would name a folder by the time. Give "
             "them one: hydra.run.dir=outputs/<name>."
         )
-    if all(environment.get(name, "0") == "0" for name in NUMBERS):
+    if is_first_process(environment):
         return list(arguments)
     return [*arguments, "hydra.output_subdir=null", "hydra/job_logging=stdout"]

@@ -24,13 +24,18 @@ def runs_command_again(trainer: dict[str, Any]) -> bool:
     else:
         name = start = str(strategy)
     if name == "auto":  # ddp as soon as there is more than one device
-        return not (_is_one(trainer.get("devices", "auto")) and int(trainer.get("num_nodes", 1)) == 1)
+        devices = trainer.get("devices", "auto")
+        return not ((devices == "auto" or _number(devices) == 1) and int(trainer.get("num_nodes", 1)) == 1)
     return name not in ONE_PROCESS and not any(way in start for way in STARTED_WITHIN)
 
 
-def _is_one(devices: Any) -> bool:
-    """Whether `devices` is one device however it is written; "auto" counts as one, -1 and lists of several do not."""
-    return len(devices) == 1 if isinstance(devices, list) else str(devices) in {"1", "auto"}
+def _number(devices: Any) -> int | None:
+    """How many devices these are, however they are written; None for as many as there are ("auto", -1)."""
+    if isinstance(devices, str) and "," in devices:  # "0,1" are two, and "0," is one
+        devices = [one for one in devices.split(",") if one.strip()]
+    if isinstance(devices, list):
+        return len(devices)
+    return None if str(devices) in ("auto", "-1") else int(devices)
 
 
 def check_processes(trainer: dict[str, Any], started: tuple[str, int] | None) -> None:
@@ -39,10 +44,10 @@ def check_processes(trainer: dict[str, Any], started: tuple[str, int] | None) ->
         return
     name, processes = started
     devices = trainer.get("devices", "auto")
-    asked = len(devices) if isinstance(devices, list) else str(devices)
-    if asked in ("auto", "-1"):  # Lightning takes those that there are
+    asked = _number(devices)
+    if asked is None:  # Lightning takes those that there are
         return
-    wanted = int(asked) * int(trainer.get("num_nodes", 1))
+    wanted = asked * int(trainer.get("num_nodes", 1))
     if wanted != processes:
         raise SigjepaError(
             f"{name} has started {processes} processes, but trainer.devices={devices} on trainer.num_nodes="
@@ -54,7 +59,7 @@ class LostProcessError(SigjepaError):
     """Another process of the run is gone, or is not heard of any more."""
 
 
-LOST = re.compile(r"gloo|nccl|connection (closed|reset|refused)|broken pipe|store|timed? ?out", re.IGNORECASE)
+LOST = re.compile(r"gloo|nccl|connection (closed|reset|refused)|broken pipe|TCPStore|timed? ?out", re.IGNORECASE)
 
 
 @contextmanager
