@@ -16,8 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from sigjepa.artifacts import write_json
 from sigjepa.reporting.tables import markdown_table
+from sigjepa.store.artifacts import write_json
 
 LIMIT_SECONDS = 10.0
 

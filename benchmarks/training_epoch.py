@@ -20,12 +20,12 @@ from lightning import Callback
 from torch import nn
 from torch.nn import functional as F
 
-from sigjepa.artifacts import write_json
 from sigjepa.data.batch import Batch
 from sigjepa.data.datamodule import FunctionDataModule
-from sigjepa.entry import config_directory
-from sigjepa.instantiate import instantiate
 from sigjepa.reporting.tables import markdown_table
+from sigjepa.runtime.command import config_directory
+from sigjepa.runtime.instantiate import instantiate
+from sigjepa.store.artifacts import write_json
 from sigjepa.training.module import SigJepaModule
 from sigjepa.training.optimizer import parameter_groups
 

@@ -4,10 +4,10 @@ import sys
 
 from omegaconf import DictConfig
 
-from sigjepa.entry import entry_point
-from sigjepa.instantiate import plain
 from sigjepa.reporting.runs import find_runs, run_folders
 from sigjepa.reporting.workspace import Destination, logged_to, save_workspace, sweep_workspace, workspace_json
+from sigjepa.runtime.command import entry_point
+from sigjepa.runtime.instantiate import plain
 
 PROJECT = "sigjepa"
 

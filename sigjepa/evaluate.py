@@ -5,17 +5,17 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-from sigjepa.artifacts import write_json
 from sigjepa.data.datamodule import FunctionDataModule
-from sigjepa.entry import entry_point
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.baselines import measure_baselines
 from sigjepa.evaluation.ceiling import fit_residuals
 from sigjepa.evaluation.pools import check_held_out, read_pools
-from sigjepa.instantiate import RUN_KEYS, check_keys, instantiate, plain
 from sigjepa.reporting.ceilings import Ceiling, ceiling_text, measure_ceiling, measure_space
 from sigjepa.reporting.runs import FINISHED, Run, read_run
 from sigjepa.reporting.tables import baseline_table
+from sigjepa.runtime.command import entry_point
+from sigjepa.runtime.instantiate import RUN_KEYS, check_keys, instantiate, plain
+from sigjepa.store.artifacts import write_json
 from sigjepa.training.run_directory import write_baselines
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from sigjepa.data.datamodule import FunctionDataModule
-from sigjepa.entry import entry_point
 from sigjepa.errors import SigjepaError
-from sigjepa.instantiate import RUN_KEYS, check_keys, instantiate, plain
-from sigjepa.negatives.function_ids import check_kind
-from sigjepa.negatives.published.exported import export as export_negatives
-from sigjepa.negatives.published.field_map import FieldMap
+from sigjepa.negatives.exchange.exported import export as export_negatives
+from sigjepa.negatives.exchange.field_map import FieldMap
+from sigjepa.negatives.exchange.function_ids import check_kind
+from sigjepa.runtime.command import entry_point
+from sigjepa.runtime.instantiate import RUN_KEYS, check_keys, instantiate, plain
 
 EXPORT_KEYS = (*RUN_KEYS, "output", "ids", "fields", "overwrite")
 """The top-level keys of an export's config."""

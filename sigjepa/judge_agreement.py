@@ -5,16 +5,16 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from sigjepa.artifacts import write_json
 from sigjepa.data.datamodule import FunctionDataModule
-from sigjepa.entry import entry_point
 from sigjepa.errors import SigjepaError
-from sigjepa.instantiate import RUN_KEYS, check_keys, instantiate, plain
-from sigjepa.negatives.judges.contract import Judge, JudgeRequest, Pair
 from sigjepa.negatives.judging.agreement import agreement, agreement_text
-from sigjepa.negatives.judging.asking import ask, chosen, questions
+from sigjepa.negatives.judging.judges.judge import Judge, JudgeRequest, Pair
 from sigjepa.negatives.judging.labels import read_labels
+from sigjepa.negatives.judging.runner import ask, chosen, questions
 from sigjepa.negatives.recipe import NegativesRecipe
+from sigjepa.runtime.command import entry_point
+from sigjepa.runtime.instantiate import RUN_KEYS, check_keys, instantiate, plain
+from sigjepa.store.artifacts import write_json
 from sigjepa.teacher.shards import embed_corpus
 
 

@@ -6,9 +6,9 @@ from omegaconf import DictConfig
 
 from sigjepa.data.datamodule import FunctionDataModule
 from sigjepa.data.repair import repair_artifacts
-from sigjepa.entry import entry_point
-from sigjepa.instantiate import RUN_KEYS, check_keys, instantiate, plain
 from sigjepa.reporting.tables import figures_table, markdown_table
+from sigjepa.runtime.command import entry_point
+from sigjepa.runtime.instantiate import RUN_KEYS, check_keys, instantiate, plain
 
 
 def prepare(config: DictConfig) -> None:

@@ -26,8 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="the chain as JSON")
     parser.add_argument("--data-dir", type=Path, help="where the artifacts are, if they were moved")
     options = parser.parse_args(arguments)
-    from sigjepa.lineage.found import lineage  # noqa: PLC0415 - so that --help is quick
-    from sigjepa.lineage.tree import text_of  # noqa: PLC0415
+    from sigjepa.lineage.render import text_of  # noqa: PLC0415
+    from sigjepa.lineage.resolve_path import lineage  # noqa: PLC0415 - so that --help is quick
 
     try:
         link = lineage(options.path, options.data_dir)

@@ -9,9 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from sigjepa.entry import entry_point
 from sigjepa.evaluation.pools import check_held_out
-from sigjepa.instantiate import plain
 from sigjepa.reporting.report_folder import (
     check_comparable,
     evidence_or_reason,
@@ -21,6 +19,8 @@ from sigjepa.reporting.report_folder import (
     write_report,
 )
 from sigjepa.reporting.runs import FINISHED, Run, find_runs, finished_runs, run_folders
+from sigjepa.runtime.command import entry_point
+from sigjepa.runtime.instantiate import plain
 
 log = logging.getLogger(__name__)
 

@@ -18,13 +18,13 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sigjepa.artifacts import content_key
 from sigjepa.data.datamodule import FunctionDataModule
-from sigjepa.entry import explain, quote_path
 from sigjepa.errors import SigjepaError
-from sigjepa.instantiate import instantiate
-from sigjepa.progress import progress
 from sigjepa.reporting.tables import markdown_table
+from sigjepa.runtime.command import explain, quote_path
+from sigjepa.runtime.instantiate import instantiate
+from sigjepa.store.artifacts import content_key
+from sigjepa.store.progress import progress
 from sigjepa.teacher.manifest import differences
 from sigjepa.training.sweep_jobs import SWEEPS, SweepJob, job_states, known_sweeps, sweep_jobs
 

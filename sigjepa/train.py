@@ -14,17 +14,18 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
 from sigjepa.data.datamodule import FunctionDataModule
-from sigjepa.entry import entry_point
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.baselines import measure_baselines
 from sigjepa.evaluation.pools import read_pools
-from sigjepa.instantiate import RUN_KEYS, check_keys, instantiate, plain
-from sigjepa.processes import is_first_process, launcher
 from sigjepa.reporting.plots import plot_curves
 from sigjepa.reporting.runs import Run, read_run
 from sigjepa.reporting.tables import figures_table, results_table
+from sigjepa.runtime.command import entry_point
+from sigjepa.runtime.instantiate import RUN_KEYS, check_keys, instantiate, plain
+from sigjepa.runtime.processes import is_first_process, launcher
+from sigjepa.training.best_checkpoint import evaluate_best
 from sigjepa.training.job import (
-    Start,
+    ResumePoint,
     begin_job,
     check_resume,
     earlier_job,
@@ -32,19 +33,18 @@ from sigjepa.training.job import (
     run_lock,
     start_of,
 )
-from sigjepa.training.launching import check_processes, lost_process_named, runs_command_again
 from sigjepa.training.loggers import finished
 from sigjepa.training.module import SigJepaModule
+from sigjepa.training.process_check import check_processes, lost_process_named, runs_command_again
 from sigjepa.training.provenance import provenance, write_file_digests, write_provenance
 from sigjepa.training.resume import ResumeCheckpoint
 from sigjepa.training.run_directory import (
     FINISHED,
     recorded_status,
     write_baselines,
-    write_evaluated,
+    write_predictions,
     write_summary,
 )
-from sigjepa.training.selection import evaluate_best
 from sigjepa.training.sweep_jobs import continued
 from sigjepa.training.wandb_records import log_images, log_tables, result_rows, statistic_rows
 
@@ -80,7 +80,11 @@ def train(config: DictConfig) -> float:
 
 
 def fit_and_test(
-    config: DictConfig, resolved: dict[str, Any], datamodule: FunctionDataModule, start: Start, facts: dict[str, Any]
+    config: DictConfig,
+    resolved: dict[str, Any],
+    datamodule: FunctionDataModule,
+    start: ResumePoint,
+    facts: dict[str, Any],
 ) -> float:
     """Train from `start`, select on val, test once, and write what the run directory holds; the best val/rank10."""
     started = time.perf_counter()
@@ -114,7 +118,7 @@ def fit_and_test(
         earlier_seconds = sum(one.earlier_seconds for one in callbacks if isinstance(one, ResumeCheckpoint))
         facts |= metrics | {"wall_seconds": round(earlier_seconds + time.perf_counter() - started, 1)}
         if trainer.is_global_zero:
-            write_evaluated(run_dir, module.evaluated)
+            write_predictions(run_dir, module.evaluated)
             write_summary(run_dir / "summary.json", facts | {"status": FINISHED})
             write_file_digests(run_dir)
             run = read_run(run_dir)

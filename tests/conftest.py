@@ -10,9 +10,9 @@ import hydra
 import pytest
 import torch
 
-from sigjepa.data.batch import Batch, MinedRows
-from sigjepa.entry import config_directory
-from sigjepa.instantiate import instantiate
+from sigjepa.data.batch import Batch, NegativeBatch
+from sigjepa.runtime.command import config_directory
+from sigjepa.runtime.instantiate import instantiate
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def make_batch():
         if negatives:
             scores = torch.randint(-1, 2, (size, negatives), generator=generator).to(torch.int8)
             scores[::3] = -1
-            batch.negatives = MinedRows(
+            batch.negatives = NegativeBatch(
                 ids=torch.arange(1000, 1000 + negatives),
                 embeddings=torch.randn(negatives, dim, generator=generator),
                 scores=scores,

@@ -10,10 +10,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from sigjepa.entry import config_directory, explain, folder_name, quote_path, run_group
 from sigjepa.errors import SigjepaError
 from sigjepa.export import EXPORT_KEYS
-from sigjepa.instantiate import RUN_KEYS, check_keys, instantiate, plain
+from sigjepa.runtime.command import config_directory, explain, folder_name, quote_path, run_group
+from sigjepa.runtime.instantiate import RUN_KEYS, check_keys, instantiate, plain
 
 CONF = config_directory()
 GROUPS = {path.parent.name: [] for path in CONF.glob("*/*.yaml")}

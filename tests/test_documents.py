@@ -7,7 +7,7 @@ from pathlib import Path
 import hydra
 import pytest
 
-from sigjepa.entry import config_directory
+from sigjepa.runtime.command import config_directory
 from sigjepa.training.sweep_jobs import sweep_jobs
 
 CHECKOUT = Path(__file__).resolve().parents[1]

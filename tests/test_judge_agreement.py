@@ -6,9 +6,9 @@ from pathlib import Path
 import hydra
 import pytest
 
-from sigjepa.entry import config_directory
 from sigjepa.errors import SigjepaError
 from sigjepa.judge_agreement import judge_agreement
+from sigjepa.runtime.command import config_directory
 
 LABELLED = Path(__file__).parent / "negatives" / "labelled_pairs.jsonl"
 

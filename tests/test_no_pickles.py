@@ -198,8 +198,8 @@ def test_weights_of_a_teacher_that_are_a_pickle_are_refused(tmp_path, evil, kind
     from tokenizers.models import WordLevel
     from transformers import BertConfig, PreTrainedTokenizerFast
 
-    from sigjepa.teacher.checkpoint import Checkpoint
-    from sigjepa.teacher.network import Network
+    from sigjepa.teacher.backbone import Network
+    from sigjepa.teacher.pretrained import Checkpoint
 
     BertConfig(vocab_size=8, hidden_size=4, num_hidden_layers=1, num_attention_heads=1).save_pretrained(tmp_path)
     tokenizer = Tokenizer(WordLevel({"<unk>": 0}, unk_token="<unk>"))
@@ -210,7 +210,7 @@ def test_weights_of_a_teacher_that_are_a_pickle_are_refused(tmp_path, evil, kind
 
 
 def test_code_beside_the_weights_of_a_teacher_is_not_imported(tmp_path):
-    from sigjepa.teacher.network import load_config
+    from sigjepa.teacher.backbone import load_config
 
     (tmp_path / "modeling.py").write_text(f"import pathlib\npathlib.Path({str(tmp_path / 'marker')!r}).touch()\n")
     config = {"model_type": "trap", "auto_map": {name: f"modeling.{name}" for name in ("AutoConfig", "AutoModel")}}

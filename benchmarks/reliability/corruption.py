@@ -25,11 +25,11 @@ from record import options, write_record
 
 from sigjepa.data.datamodule import FunctionDataModule
 from sigjepa.data.repair import repair_artifacts
-from sigjepa.entry import config_directory
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluate import finished_run
-from sigjepa.instantiate import instantiate
-from sigjepa.progress import progress
+from sigjepa.runtime.command import config_directory
+from sigjepa.runtime.instantiate import instantiate
+from sigjepa.store.progress import progress
 from sigjepa.training.checkpoint_io import read_checkpoint
 
 WORDS = ("experiment=exp2_1", "data=tiny", "negatives.tiers=null", "logger=none")

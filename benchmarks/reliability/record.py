@@ -6,8 +6,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from sigjepa.artifacts import write_json
 from sigjepa.reporting.tables import markdown_table
+from sigjepa.store.artifacts import write_json
 
 RESULTS = Path("benchmarks/results/reliability")
 

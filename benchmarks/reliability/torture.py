@@ -19,10 +19,10 @@ from typing import Any
 
 from record import RESULTS
 
-from sigjepa.artifacts import atomic_path
-from sigjepa.checkout import code_state
-from sigjepa.progress import progress
 from sigjepa.reporting.tables import markdown_table
+from sigjepa.store.artifacts import atomic_path
+from sigjepa.store.git_state import code_state
+from sigjepa.store.progress import progress
 
 HERE = Path(__file__).resolve().parent
 SHARES = {"interruption": 0.30, "sweeps": 0.14, "corruption": 0.12, "distribution": 0.24, "fuzzing": 0.20}

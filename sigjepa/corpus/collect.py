@@ -15,10 +15,10 @@ from typing import TypeAlias
 
 from sigjepa.corpus.functions import Function, is_test_path
 from sigjepa.corpus.source_files import SourceFile, content_digest
-from sigjepa.corpus.sources.contract import Repository, left_out, place_of
+from sigjepa.corpus.sources.source import Repository, left_out, place_of
 from sigjepa.corpus.split import seeded_hash
 from sigjepa.errors import SigjepaError
-from sigjepa.progress import progress
+from sigjepa.store.progress import progress
 
 Extracted: TypeAlias = tuple[list[Function], Counter[str]]
 File: TypeAlias = tuple[str, str, bytes]

@@ -12,7 +12,7 @@ from rensa import RMinHash, RMinHashLSH
 
 from sigjepa.corpus.functions import Function
 from sigjepa.errors import SigjepaError
-from sigjepa.progress import progress
+from sigjepa.store.progress import progress
 
 ShingleSet: TypeAlias = npt.NDArray[np.uint64]
 """Sorted hashes of a body's token shingles `[K]`."""

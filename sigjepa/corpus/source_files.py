@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sigjepa.artifacts import atomic_path
 from sigjepa.errors import SigjepaError
+from sigjepa.store.artifacts import atomic_path
 
 SOURCES_FILE = "sources.parquet"
 SCHEMA = pa.schema(

@@ -15,7 +15,16 @@ import pyarrow.parquet as pq
 import xxhash
 
 import sigjepa
-from sigjepa.artifacts import (
+from sigjepa.corpus.collect import collect
+from sigjepa.corpus.dedup import drop_duplicates
+from sigjepa.corpus.functions import EXTRACTION_VERSION, Function, extract_functions
+from sigjepa.corpus.select import check_tier_sizes, select
+from sigjepa.corpus.source_files import SOURCES_FILE, write_sources
+from sigjepa.corpus.sources.source import Source
+from sigjepa.corpus.split import SPLITS, TIERS, check_shares
+from sigjepa.corpus.summary import summary_text
+from sigjepa.errors import SigjepaError, nearest_name
+from sigjepa.store.artifacts import (
     artifact_lock,
     atomic_path,
     content_key,
@@ -24,16 +33,7 @@ from sigjepa.artifacts import (
     read_manifest,
     write_manifest,
 )
-from sigjepa.corpus.collect import collect
-from sigjepa.corpus.dedup import drop_duplicates
-from sigjepa.corpus.functions import EXTRACTION_VERSION, Function, extract_functions
-from sigjepa.corpus.select import check_tier_sizes, select
-from sigjepa.corpus.source_files import SOURCES_FILE, write_sources
-from sigjepa.corpus.sources.contract import Source
-from sigjepa.corpus.split import SPLITS, TIERS, check_shares
-from sigjepa.corpus.summary import summary_text
-from sigjepa.errors import SigjepaError, nearest_name
-from sigjepa.making import MADE, made
+from sigjepa.store.origin import MADE, made
 
 FUNCTIONS_FILE = "functions.parquet"
 MANIFEST_FILE = "manifest.json"

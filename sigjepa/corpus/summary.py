@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from sigjepa.corpus.reasons import SKIP_REASONS
+from sigjepa.corpus.skip_reasons import SKIP_REASONS
 from sigjepa.corpus.split import SPLITS, TIERS
 
 PERCENTILES = (5, 25, 50, 75, 95, 99, 100)

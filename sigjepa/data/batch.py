@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 @dataclass
-class MinedRows:
+class NegativeBatch:
     """Bodies from outside of a batch that its anchors bring to it; each row appears once, whoever brought it.
 
     ids: `[M]` function ids. embeddings: `[M, D]` teacher body embeddings. scores: `[B, M]` the judge's `score_c` of
@@ -39,9 +39,9 @@ class Batch:
     body_pooled: Tensor
     body_states: Tensor | None = None
     body_mask: Tensor | None = None
-    negatives: MinedRows | None = None
+    negatives: NegativeBatch | None = None
     related_ids: Tensor | None = None
-    related: MinedRows | None = None
+    related: NegativeBatch | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

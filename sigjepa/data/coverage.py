@@ -5,15 +5,15 @@ from itertools import islice
 
 import numpy as np
 
-from sigjepa.data.sampler import BatchRequest
-from sigjepa.negatives.draw import Draw
-from sigjepa.negatives.index import HardNegatives
+from sigjepa.data.sampler import BatchIndices
+from sigjepa.negatives.index.hard_negatives import HardNegatives
+from sigjepa.negatives.index.sampling import Draw
 
 BATCHES = 256
 """Enough to know the means of a batch to a percent, and counted in about a second."""
 
 
-def batch_coverage(requests: Iterable[BatchRequest], hard_negatives: HardNegatives, draw: Draw) -> dict[str, float]:
+def batch_coverage(requests: Iterable[BatchIndices], hard_negatives: HardNegatives, draw: Draw) -> dict[str, float]:
     """Means over an epoch's first batches, with every schedule of `draw` at its end.
 
     covered_anchors_per_batch: anchors that bring a hard negative. unique_negatives_per_step: rows that all anchors

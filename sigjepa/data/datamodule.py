@@ -14,21 +14,21 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
-from sigjepa.artifacts import NotBuiltError, building_refused
 from sigjepa.corpus.store import Corpus, CorpusRecipe
 from sigjepa.data.batch import Batch
 from sigjepa.data.coverage import batch_coverage
-from sigjepa.data.dataset import FunctionBatches, share_identical_bodies
+from sigjepa.data.dataset import FunctionDataset, share_identical_bodies
 from sigjepa.data.loader import EpochPosition, ResumableLoader
-from sigjepa.data.sampler import BatchRequest, LengthBucketSampler, SequentialSampler
+from sigjepa.data.sampler import BatchIndices, LengthBucketSampler, SequentialSampler
 from sigjepa.errors import SigjepaError
-from sigjepa.making import upstream_of
-from sigjepa.negatives.contract import HardNegativesRecipe
-from sigjepa.negatives.draw import Draw
-from sigjepa.negatives.index import HardNegatives
+from sigjepa.negatives.base import HardNegativesRecipe
+from sigjepa.negatives.dependencies import data_upstream
+from sigjepa.negatives.index.hard_negatives import HardNegatives
+from sigjepa.negatives.index.sampling import Draw
 from sigjepa.negatives.recipe import NegativesRecipe
-from sigjepa.negatives.upstream import data_upstream
-from sigjepa.progress import stage
+from sigjepa.store.artifacts import NotBuiltError, building_refused
+from sigjepa.store.origin import upstream_of
+from sigjepa.store.progress import stage
 from sigjepa.teacher.encoder import FrozenTeacher
 from sigjepa.teacher.shards import TeacherShards, embed_corpus
 
@@ -199,10 +199,10 @@ class FunctionDataModule(LightningDataModule):
     def _loader(
         self,
         loader: Callable[..., DataLoader[Batch]],
-        sampler: Sampler[BatchRequest],
+        sampler: Sampler[BatchIndices],
         hard_negatives: HardNegatives | None,
     ) -> DataLoader[Batch]:
-        dataset = FunctionBatches(
+        dataset = FunctionDataset(
             self.artifacts().shards,
             self.targets,
             hard_negatives,

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from sigjepa.data.batch import Batch, MinedRows
-from sigjepa.data.sampler import BatchRequest
-from sigjepa.negatives.draw import Draw
-from sigjepa.negatives.index import RELATED_FROM, HardNegatives
+from sigjepa.data.batch import Batch, NegativeBatch
+from sigjepa.data.sampler import BatchIndices
+from sigjepa.negatives.index.hard_negatives import RELATED_FROM, HardNegatives
+from sigjepa.negatives.index.sampling import Draw
 from sigjepa.teacher.shards import TeacherShards
 
 
@@ -32,7 +32,7 @@ def pad_states(states: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     return padded, torch.arange(padded.shape[1]) < lengths[:, None]
 
 
-class FunctionBatches(Dataset[Batch]):
+class FunctionDataset(Dataset[Batch]):
     """Serves the `Batch` of a request.
 
     body_pooled: `[n, D]` targets by function id. hard_negatives: None serves batches without. draw: which of its hard
@@ -56,7 +56,7 @@ class FunctionBatches(Dataset[Batch]):
         self.body_states = body_states
         self.max_body_states = max_body_states
 
-    def __getitem__(self, request: BatchRequest) -> Batch:
+    def __getitem__(self, request: BatchIndices) -> Batch:
         """The batch of the request's ids, in their order."""
         ids = request.ids
         signature_states, signature_mask = pad_states([self.shards.signature_states(int(i)) for i in ids])
@@ -77,28 +77,28 @@ class FunctionBatches(Dataset[Batch]):
                 batch.related = self._related(request, self.hard_negatives)
         return batch
 
-    def _negatives(self, request: BatchRequest, hard_negatives: HardNegatives) -> MinedRows:
+    def _negatives(self, request: BatchIndices, hard_negatives: HardNegatives) -> NegativeBatch:
         drawn = [
             self.draw.negatives(hard_negatives.negatives_of(anchor), anchor, request.step, request.epoch)
             for anchor in map(int, request.ids)
         ]
         return self._rows([one.ids for one in drawn], [one.scores for one in drawn])
 
-    def _related(self, request: BatchRequest, hard_negatives: HardNegatives) -> MinedRows:
+    def _related(self, request: BatchIndices, hard_negatives: HardNegatives) -> NegativeBatch:
         drawn = [
             self.draw.related_of(hard_negatives.related_to(anchor), anchor, request.step)
             for anchor in map(int, request.ids)
         ]
         return self._rows(drawn, [np.full(len(ids), RELATED_FROM, np.int8) for ids in drawn])
 
-    def _rows(self, ids: Sequence[np.ndarray], scores: Sequence[np.ndarray]) -> MinedRows:
+    def _rows(self, ids: Sequence[np.ndarray], scores: Sequence[np.ndarray]) -> NegativeBatch:
         """Rows that each anchor brings, `B × [N_i]`, made unique."""
         unique = np.unique(np.concatenate(ids)).astype(np.int64)
         by_row = np.full((len(ids), len(unique)), -1, dtype=np.int8)
         for anchor, (own, own_scores) in enumerate(zip(ids, scores, strict=True)):
             by_row[anchor, np.searchsorted(unique, own)] = own_scores
         row_ids = torch.from_numpy(unique)
-        return MinedRows(ids=row_ids, embeddings=self.body_pooled[row_ids], scores=torch.from_numpy(by_row))
+        return NegativeBatch(ids=row_ids, embeddings=self.body_pooled[row_ids], scores=torch.from_numpy(by_row))
 
 
 def _related_ids(ids: np.ndarray, hard_negatives: HardNegatives) -> Tensor:

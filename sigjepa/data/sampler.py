@@ -11,7 +11,7 @@ from sigjepa.errors import SigjepaError
 
 
 @dataclass(frozen=True)
-class BatchRequest:
+class BatchIndices:
     """The functions of a batch, `ids [B]`, and when it is trained on: `step` of all steps, and `epoch` with fraction.
 
     Whatever is drawn for a batch depends on this alone, so that any loader process, and a resumed run, draws the same.
@@ -22,7 +22,7 @@ class BatchRequest:
     epoch: float = 0.0
 
 
-class LengthBucketSampler(Sampler[BatchRequest]):
+class LengthBucketSampler(Sampler[BatchIndices]):
     """Yields batches of ids, shuffled, each of similar signature length (padding dominates the cost of a batch).
 
     Ids are shuffled, cut into buckets of `bucket_batches` batches, sorted by length within a bucket, cut into batches
@@ -59,7 +59,7 @@ class LengthBucketSampler(Sampler[BatchRequest]):
     def __len__(self) -> int:
         return math.ceil(len(self.ids) / (self.batch_size * self.world_size))
 
-    def __iter__(self) -> Iterator[BatchRequest]:
+    def __iter__(self) -> Iterator[BatchIndices]:
         generator = np.random.default_rng([self.seed, self.epoch])
         shuffled = generator.permutation(len(self.ids))
         # array_split keeps the last batch as large as the others: no batch of one left over
@@ -73,10 +73,10 @@ class LengthBucketSampler(Sampler[BatchRequest]):
         order = generator.permutation(len(ordered))
         for position, index in enumerate(order[self.first :], start=self.first):
             ids = self.ids[ordered[index][self.rank :: self.world_size]]
-            yield BatchRequest(ids, self.epoch * len(self) + position, self.epoch + position / len(self))
+            yield BatchIndices(ids, self.epoch * len(self) + position, self.epoch + position / len(self))
 
 
-class SequentialSampler(Sampler[BatchRequest]):
+class SequentialSampler(Sampler[BatchIndices]):
     """Yields batches of ids sorted by length: every function once over all ranks, in the order cheapest to pad.
 
     Every rank gets the same number of batches, since ranks wait for each other; shares may differ by one function.
@@ -96,6 +96,6 @@ class SequentialSampler(Sampler[BatchRequest]):
     def __len__(self) -> int:
         return self.batches
 
-    def __iter__(self) -> Iterator[BatchRequest]:
+    def __iter__(self) -> Iterator[BatchIndices]:
         for ids in np.array_split(self.ids, self.batches) if self.batches else ():
-            yield BatchRequest(ids)
+            yield BatchIndices(ids)

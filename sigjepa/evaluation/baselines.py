@@ -11,7 +11,7 @@ from sigjepa.errors import SigjepaError, nearest_name
 from sigjepa.evaluation.lexical import bm25_scores
 from sigjepa.evaluation.pools import HELD_OUT, Pool, Pools
 from sigjepa.evaluation.ranks import CUTOFFS, Ranks, cosine_scores, mean_cosine, pool_ranks, score_ranks
-from sigjepa.progress import progress
+from sigjepa.store.progress import progress
 from sigjepa.teacher.normalize import fit_centre, fit_whitening
 
 FUSION_WEIGHTS = tuple(float(weight) for weight in np.linspace(0, 1, 21))

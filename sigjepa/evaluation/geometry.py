@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sigjepa.errors import SigjepaError
-from sigjepa.evaluation.health import effective_rank, mean_pairwise_cosine
+from sigjepa.evaluation.collapse import effective_rank, mean_pairwise_cosine
 from sigjepa.evaluation.ranks import cosine_scores
 from sigjepa.teacher.normalize import fit_centre, fit_whitening
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sigjepa.corpus.words import split_identifier
+from sigjepa.corpus.identifiers import split_identifier
 from sigjepa.errors import SigjepaError
 
 

@@ -39,7 +39,7 @@ from sigjepa.evaluation.ceiling import (
     draw_directions,
     simulated_ranks,
 )
-from sigjepa.evaluation.confusers import CUTOFF, NearBodies, measure_confusers
+from sigjepa.evaluation.distractors import CUTOFF, NearBodies, measure_confusers
 from sigjepa.evaluation.geometry import NEAR
 from sigjepa.evaluation.ranks import Ranks, cosine_scores, score_ranks
 

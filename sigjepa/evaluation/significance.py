@@ -8,7 +8,7 @@ import numpy as np
 
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.ranks import CUTOFFS, Ranks
-from sigjepa.progress import progress
+from sigjepa.store.progress import progress
 
 METRICS = (*(f"rank{k}" for k in CUTOFFS), "mrr")
 """What is tested, in the order of the columns of a difference matrix."""

@@ -5,15 +5,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sigjepa.artifacts import content_key, file_digest, read_json
 from sigjepa.corpus.source_files import SOURCES_FILE
 from sigjepa.corpus.store import FUNCTIONS_FILE, Corpus, content_hash
 from sigjepa.errors import SigjepaError
-from sigjepa.lineage.links import Check, Link, compared
+from sigjepa.lineage.report_types import Check, Link, compared
 from sigjepa.lineage.sources import source_files
-from sigjepa.making import MADE
-from sigjepa.negatives import index_file, judged
+from sigjepa.negatives.exchange import index_file
+from sigjepa.negatives.judging import judged_pairs as judged
 from sigjepa.negatives.mining import mined
+from sigjepa.store.artifacts import content_key, file_digest, read_json
+from sigjepa.store.origin import MADE
 from sigjepa.teacher.manifest import shards_digest
 
 MANIFEST = "manifest.json"

@@ -5,10 +5,10 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-from sigjepa.artifacts import content_key, file_digest, read_json
 from sigjepa.errors import SigjepaError
 from sigjepa.lineage.artifacts import NOT_RECORDED, Cache, artifact, upstream_checks
-from sigjepa.lineage.links import Check, Link, compared
+from sigjepa.lineage.report_types import Check, Link, compared
+from sigjepa.store.artifacts import content_key, file_digest, read_json
 from sigjepa.training.provenance import FILES_FILE, PROVENANCE_FILE, code_of
 
 

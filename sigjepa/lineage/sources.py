@@ -8,14 +8,14 @@ from typing import Any
 
 from sigjepa.corpus.source_files import SourceFile, content_digest, read_sources
 from sigjepa.corpus.sources.archive import python_members
-from sigjepa.corpus.sources.contract import Repository
 from sigjepa.corpus.sources.folder import FilesRepository
 from sigjepa.corpus.sources.git import GitRepository, python_blobs
 from sigjepa.corpus.sources.jsonl import JsonLines
 from sigjepa.corpus.sources.pypi import WheelRepository
+from sigjepa.corpus.sources.source import Repository
 from sigjepa.errors import SigjepaError
-from sigjepa.lineage.links import Check, Link, State
-from sigjepa.progress import progress
+from sigjepa.lineage.report_types import Check, Link, State
+from sigjepa.store.progress import progress
 
 SHOWN = 20
 """How many files that are not as they were read are named."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sigjepa.data.batch import Batch, MinedRows
-from sigjepa.losses.gather import gather_rows
+from sigjepa.data.batch import Batch, NegativeBatch
+from sigjepa.losses.distributed import gather_rows
 
 
 @dataclass
@@ -46,7 +46,9 @@ def union_candidates(batch: Batch) -> Candidates:
     ids, _ = gather_rows(negatives.ids)
     embeddings, _ = gather_rows(negatives.embeddings)
     everyone = torch.ones(len(batch), len(ids), dtype=torch.bool, device=ids.device)
-    return _append(in_batch_candidates(batch), batch, MinedRows(ids, embeddings, _own_scores(negatives, ids)), everyone)
+    return _append(
+        in_batch_candidates(batch), batch, NegativeBatch(ids, embeddings, _own_scores(negatives, ids)), everyone
+    )
 
 
 def per_anchor_candidates(batch: Batch) -> Candidates:
@@ -67,15 +69,15 @@ def with_related(candidates: Candidates, batch: Batch) -> Candidates:
     return _append(candidates, batch, batch.related, nobody)
 
 
-def _negatives(batch: Batch) -> MinedRows:
+def _negatives(batch: Batch) -> NegativeBatch:
     if batch.negatives is not None:
         return batch.negatives
     empty = torch.empty(0, dtype=torch.long, device=batch.ids.device)
     scores = torch.empty(len(batch), 0, dtype=torch.int8, device=batch.ids.device)
-    return MinedRows(empty, batch.body_pooled[:0], scores)
+    return NegativeBatch(empty, batch.body_pooled[:0], scores)
 
 
-def _own_scores(negatives: MinedRows, ids: Tensor) -> Tensor:
+def _own_scores(negatives: NegativeBatch, ids: Tensor) -> Tensor:
     """`[B, C]` scores of this rank's anchors for the gathered `ids [C]`, -1 where the anchor did not bring the row."""
     if ids is negatives.ids:  # one process
         return negatives.scores
@@ -83,7 +85,7 @@ def _own_scores(negatives: MinedRows, ids: Tensor) -> Tensor:
     return ((negatives.scores + 1).float() @ same.float()).to(torch.int8) - 1
 
 
-def _append(candidates: Candidates, batch: Batch, rows: MinedRows, admitted: Tensor) -> Candidates:
+def _append(candidates: Candidates, batch: Batch, rows: NegativeBatch, admitted: Tensor) -> Candidates:
     """Append `rows`, admitted `[B, M]` as negatives; a function that already stands in the set is left out."""
     earlier = torch.cat([candidates.ids, rows.ids])
     position = torch.arange(len(earlier), device=earlier.device)

@@ -10,11 +10,10 @@ from torch.nn import functional as F
 from sigjepa.data.batch import Batch
 from sigjepa.errors import SigjepaError, nearest_name
 from sigjepa.losses.candidates import MINED_CANDIDATES, Candidates, in_batch_candidates, with_related
-from sigjepa.losses.contract import LossTerm, Progress
-from sigjepa.losses.gather import gather_rows, sum_over_processes, world_size
-from sigjepa.losses.precision import at_least_float32
+from sigjepa.losses.distributed import gather_rows, sum_over_processes, world_size
+from sigjepa.losses.loss import LossTerm, Progress, at_least_float32
 from sigjepa.models.prediction import Prediction
-from sigjepa.negatives.schedule import Constant, Schedule, check_extremes
+from sigjepa.negatives.index.schedule import Constant, Schedule, check_extremes
 
 
 def info_nce(

@@ -6,9 +6,8 @@ from torch.nn import functional as F
 
 from sigjepa.data.batch import Batch
 from sigjepa.errors import SigjepaError
-from sigjepa.losses.contract import LossTerm, Progress
-from sigjepa.losses.gather import gather_rows, world_size
-from sigjepa.losses.precision import at_least_float32
+from sigjepa.losses.distributed import gather_rows, world_size
+from sigjepa.losses.loss import LossTerm, Progress, at_least_float32
 from sigjepa.models.prediction import Prediction
 
 

@@ -6,7 +6,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sigjepa.artifacts import (
+from sigjepa.errors import SigjepaError
+from sigjepa.negatives.dependencies import data_upstream, judge_packages
+from sigjepa.negatives.exchange.index_file import FILE_NAME as INDEX_FILE
+from sigjepa.negatives.exchange.index_file import LAYOUT, META_NAME
+from sigjepa.negatives.exchange.metadata import origin
+from sigjepa.negatives.index.hard_negatives import HardNegatives
+from sigjepa.negatives.index.load_verified import open_index
+from sigjepa.negatives.index.pair_filter import filter_of, similarities_for
+from sigjepa.negatives.judging.judged_pairs import FILE_NAME, JudgedPairs
+from sigjepa.negatives.judging.judges.judge import Judge
+from sigjepa.negatives.judging.response_cache import slug
+from sigjepa.negatives.judging.runner import judge_pairs
+from sigjepa.negatives.mining.mined import Mining
+from sigjepa.negatives.mining.search import Search
+from sigjepa.store.artifacts import (
     artifact_lock,
     content_key,
     damaged,
@@ -15,21 +29,7 @@ from sigjepa.artifacts import (
     read_manifest,
     write_manifest,
 )
-from sigjepa.errors import SigjepaError
-from sigjepa.making import MADE, made, upstream_of
-from sigjepa.negatives.filters import filter_of, similarities_for
-from sigjepa.negatives.index import HardNegatives
-from sigjepa.negatives.index_file import FILE_NAME as INDEX_FILE
-from sigjepa.negatives.index_file import LAYOUT, META_NAME
-from sigjepa.negatives.judged import FILE_NAME, JudgedPairs
-from sigjepa.negatives.judges.contract import Judge
-from sigjepa.negatives.judging.asking import judge_pairs
-from sigjepa.negatives.judging.ledger import slug
-from sigjepa.negatives.mining.mined import Mining
-from sigjepa.negatives.mining.search import Search
-from sigjepa.negatives.opened import open_index
-from sigjepa.negatives.published.sidecar import origin
-from sigjepa.negatives.upstream import data_upstream, judge_packages
+from sigjepa.store.origin import MADE, made, upstream_of
 
 if TYPE_CHECKING:
     from sigjepa.corpus.store import Corpus

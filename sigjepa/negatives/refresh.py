@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sigjepa.negatives.filters import filter_of, similarities_for
-from sigjepa.negatives.index import HardNegatives
-from sigjepa.negatives.judging.asking import judge_pairs
+from sigjepa.negatives.exchange.metadata import origin
+from sigjepa.negatives.index.hard_negatives import HardNegatives
+from sigjepa.negatives.index.pair_filter import filter_of, similarities_for
+from sigjepa.negatives.judging.runner import judge_pairs
 from sigjepa.negatives.mining.mined import mined_ids
-from sigjepa.negatives.published.sidecar import origin
 
 if TYPE_CHECKING:
     from sigjepa.corpus.store import Corpus

@@ -18,9 +18,9 @@ from sigjepa.evaluation.ceiling import (
 )
 from sigjepa.evaluation.geometry import Geometry, measure_geometry
 from sigjepa.evaluation.plateau import Plateau, explain_plateau
-from sigjepa.progress import progress
 from sigjepa.reporting.runs import Run
 from sigjepa.reporting.tables import markdown_table
+from sigjepa.store.progress import progress
 
 DIRECTIONS = {
     "isotropic": "any direction",

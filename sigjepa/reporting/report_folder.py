@@ -6,9 +6,7 @@ from statistics import mean
 
 import torch
 
-from sigjepa.artifacts import atomic_path
 from sigjepa.errors import SigjepaError
-from sigjepa.progress import stage
 from sigjepa.reporting import sections
 from sigjepa.reporting.ceilings import DIRECTIONS, ceiling_text, measure_ceiling
 from sigjepa.reporting.comparison import MAIN_METRIC, Comparison, compare
@@ -19,6 +17,8 @@ from sigjepa.reporting.page import render_page
 from sigjepa.reporting.plots import GAUGES, MINED_GAUGES, plot_ceiling, plot_curves, plot_differences, plot_gauges
 from sigjepa.reporting.runs import FINISHED, Run, by_experiment
 from sigjepa.reporting.tables import LABELS
+from sigjepa.store.artifacts import atomic_path
+from sigjepa.store.progress import stage
 
 LEVELS = ("zero_shot", "zero_shot_centred", "bm25", "fusion")
 """Baselines whose level the curves are drawn against."""

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from sigjepa.artifacts import file_digest, read_json
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.ranks import Ranks
 from sigjepa.reporting.sweeps import is_training, overrides_of, planned_jobs
-from sigjepa.status import FILE_NAME as STATUS_FILE
-from sigjepa.status import sign_of_life
+from sigjepa.runtime.status import FILE_NAME as STATUS_FILE
+from sigjepa.runtime.status import sign_of_life
+from sigjepa.store.artifacts import file_digest, read_json
 from sigjepa.training.run_directory import FILES_FILE, FINISHED
 
 ROOTS = (Path("multirun"), Path("outputs"))

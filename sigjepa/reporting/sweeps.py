@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
-from sigjepa.entry import folder_name
 from sigjepa.errors import SigjepaError
+from sigjepa.runtime.command import folder_name
 
 MOST_JOBS = 10_000
 """A sweep of more jobs was never meant, whatever a file says."""

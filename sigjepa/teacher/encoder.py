@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from sigjepa.errors import SigjepaError, nearest_name
+from sigjepa.teacher.backbone import Network, load_config, state_size
 from sigjepa.teacher.batching import PaddingSide, pad, token_budget_batches
-from sigjepa.teacher.checkpoint import Checkpoint
-from sigjepa.teacher.network import Network, load_config, state_size
+from sigjepa.teacher.pretrained import Checkpoint
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sigjepa import __version__
-from sigjepa.artifacts import atomic_path, damaged, file_digest
-from sigjepa.making import MADE, made
-from sigjepa.progress import progress
+from sigjepa.store.artifacts import atomic_path, damaged, file_digest
+from sigjepa.store.origin import MADE, made
+from sigjepa.store.progress import progress
 from sigjepa.teacher.encoder import FrozenTeacher
 
 MANIFEST = "manifest.json"

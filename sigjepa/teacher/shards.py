@@ -13,10 +13,10 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from sigjepa.artifacts import artifact_lock, content_key, damaged, read_json, read_manifest, write_manifest
 from sigjepa.errors import SigjepaError
-from sigjepa.making import upstream_of
-from sigjepa.progress import progress
+from sigjepa.store.artifacts import artifact_lock, content_key, damaged, read_json, read_manifest, write_manifest
+from sigjepa.store.origin import upstream_of
+from sigjepa.store.progress import progress
 from sigjepa.teacher.encoder import FrozenTeacher
 from sigjepa.teacher.manifest import FORMAT, MANIFEST, ShardRecord, check_shards, describe, differences, write_shard
 

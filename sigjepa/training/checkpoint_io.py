@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
 
-from sigjepa.artifacts import atomic_path
 from sigjepa.errors import SigjepaError
+from sigjepa.store.artifacts import atomic_path
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -12,9 +12,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
-from sigjepa.artifacts import content_key, read_json, write_json
 from sigjepa.errors import SigjepaError, nearest_name
-from sigjepa.instantiate import plain
+from sigjepa.runtime.instantiate import plain
+from sigjepa.store.artifacts import content_key, read_json, write_json
 from sigjepa.teacher.manifest import differences
 from sigjepa.training.run_directory import FINISHED, read_status
 
@@ -29,7 +29,7 @@ OUTPUTS = (
 
 
 @dataclass(frozen=True)
-class Start:
+class ResumePoint:
     """How a run begins: from `checkpoint`, or with None from its initial weights; `finished` ones do not begin."""
 
     checkpoint: Path | None = None
@@ -102,7 +102,7 @@ def earlier_job(run_dir: Path, settings: Mapping[str, Any], resume: str) -> dict
 
 def begin_job(
     run_dir: Path, settings: Mapping[str, Any], artifacts: Mapping[str, Any], earlier: Mapping[str, Any] | None
-) -> Start:
+) -> ResumePoint:
     """How this run begins, given the `earlier_job` of its directory; clears and claims a directory to begin anew in.
 
     A finished job is done. One that was interrupted goes on from its last checkpoint. One that failed, or has none,
@@ -111,7 +111,7 @@ def begin_job(
     if earlier is not None:
         _check_same(run_dir, earlier["artifacts"], artifacts)
     start = start_of(run_dir, earlier)
-    if start == Start():
+    if start == ResumePoint():
         if (run_dir / JOB_FILE).exists():  # else the files there are not a run's
             clear_outputs(run_dir)
         key = job_key(settings, artifacts)
@@ -119,15 +119,15 @@ def begin_job(
     return start
 
 
-def start_of(run_dir: Path, earlier: Mapping[str, Any] | None) -> Start:
+def start_of(run_dir: Path, earlier: Mapping[str, Any] | None) -> ResumePoint:
     """How every process of a run begins, whether it looks before the first one has begun the job or after."""
     if earlier is not None:
         status = read_status(run_dir)
         if status == FINISHED:
-            return Start(finished=True)
+            return ResumePoint(finished=True)
         if status != "failed" and (run_dir / LAST_CHECKPOINT).exists():
-            return Start(run_dir / LAST_CHECKPOINT)
-    return Start()
+            return ResumePoint(run_dir / LAST_CHECKPOINT)
+    return ResumePoint()
 
 
 def clear_outputs(run_dir: Path) -> None:

@@ -11,14 +11,14 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from sigjepa.data.batch import Batch
 from sigjepa.errors import SigjepaError
-from sigjepa.evaluation.health import health_metrics
+from sigjepa.evaluation.collapse import health_metrics
 from sigjepa.evaluation.ranks import mean_cosine, pool_ranks
-from sigjepa.losses.contract import Loss, Progress
-from sigjepa.losses.gather import gather_rows, sum_over_processes, world_size
+from sigjepa.losses.distributed import gather_rows, sum_over_processes, world_size
+from sigjepa.losses.loss import Loss, Progress
 from sigjepa.models.prediction import Prediction
-from sigjepa.training.epoch_means import EpochMeans
+from sigjepa.training.mean_metrics import MeanMetrics
 from sigjepa.training.optimizer import parameter_groups
-from sigjepa.training.run_directory import Evaluated
+from sigjepa.training.run_directory import SplitPredictions
 
 
 class SigJepaModule(LightningModule):
@@ -49,8 +49,8 @@ class SigJepaModule(LightningModule):
         self.make_optimizer = optimizer
         self.make_scheduler = scheduler
         self.register_buffer("first_loss", torch.tensor(float("nan")))
-        self.epoch_means = EpochMeans()
-        self.evaluated: dict[str, Evaluated] = {}
+        self.mean_metrics = MeanMetrics()
+        self.evaluated: dict[str, SplitPredictions] = {}
         self._collected: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def forward(self, batch: Batch) -> Prediction:
@@ -90,28 +90,28 @@ class SigJepaModule(LightningModule):
         logs["train/first_loss"] = self.first_loss  # where hard negatives from step 0 show first
         # terms are scaled such that their plain mean over processes is the global batch's, whatever each one's share
         weight = float(sums["functions"]) / world_size()
-        self.epoch_means.add({name: float(value) for name, value in logs.items()}, weight=weight)
+        self.mean_metrics.add({name: float(value) for name, value in logs.items()}, weight=weight)
         return total
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Log the norm of the whole gradient before it is clipped, mean over the epoch's steps."""
         gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
         norm = nn.utils.get_total_norm(gradients)
-        self.epoch_means.add({"train/gradient_norm": float(norm)})
+        self.mean_metrics.add({"train/gradient_norm": float(norm)})
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Log the epoch's means with its last step."""
         steps_done = self.global_step == self.trainer.max_steps
         if batch_idx + 1 == self.trainer.num_training_batches or steps_done:
-            self.log_dict(self.epoch_means.take(), on_step=False, on_epoch=True, batch_size=1)
+            self.log_dict(self.mean_metrics.take(), on_step=False, on_epoch=True, batch_size=1)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the sums of an epoch that goes on."""
-        checkpoint["epoch_means"] = self.epoch_means.state_dict()
+        checkpoint["mean_metrics"] = self.mean_metrics.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up the sums of the epoch that is continued."""
-        self.epoch_means.load_state_dict(checkpoint.get("epoch_means", {}))
+        self.mean_metrics.load_state_dict(checkpoint.get("mean_metrics", {}))
 
     def _collect(self, batch: Batch) -> None:
         self._collected.append((batch.ids, self(batch).pooled.float(), batch.body_pooled))
@@ -124,7 +124,7 @@ class SigJepaModule(LightningModule):
         ids, predictions, bodies = ids[order], predictions[order], bodies[order]
         check_each_once(ids, split)
         ranks = pool_ranks(predictions, bodies)
-        self.evaluated[split] = Evaluated(ids.cpu().numpy(), ranks, predictions.cpu().numpy())
+        self.evaluated[split] = SplitPredictions(ids.cpu().numpy(), ranks, predictions.cpu().numpy())
         metrics = ranks.metrics() | {"cosine": mean_cosine(predictions, bodies)}
         if split == "val":  # each epoch's; the test pool is looked at for ranks alone
             metrics |= health_metrics(predictions, bodies)

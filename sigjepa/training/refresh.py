@@ -10,11 +10,11 @@ from lightning import Callback, LightningModule, Trainer
 
 from sigjepa.data.datamodule import FunctionDataModule
 from sigjepa.errors import SigjepaError
-from sigjepa.losses.gather import gather_rows
-from sigjepa.negatives.index import HardNegatives
+from sigjepa.losses.distributed import gather_rows
+from sigjepa.negatives.index.hard_negatives import HardNegatives
 from sigjepa.negatives.recipe import NegativesRecipe
 from sigjepa.negatives.refresh import refreshed
-from sigjepa.progress import progress
+from sigjepa.store.progress import progress
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from torch import distributed as torch_distributed
 
 from sigjepa.data.loader import ResumableLoader
 from sigjepa.errors import SigjepaError
-from sigjepa.losses.gather import world_size
+from sigjepa.losses.distributed import world_size
 from sigjepa.training.random_states import random_states, restore_random_states
 
 log = logging.getLogger(__name__)

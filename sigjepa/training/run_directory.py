@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from sigjepa.artifacts import atomic_path, read_json, write_json
 from sigjepa.evaluation.baselines import Baseline
 from sigjepa.evaluation.ranks import Ranks
-from sigjepa.training.launching import LostProcessError
+from sigjepa.store.artifacts import atomic_path, read_json, write_json
+from sigjepa.training.process_check import LostProcessError
 
 FINISHED = "finished"
 FILES_FILE = "files.json"
@@ -22,7 +22,7 @@ INTERRUPTIONS = (KeyboardInterrupt, SystemExit, OSError, MemoryError, LostProces
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class SplitPredictions:
     """One split as the best checkpoint sees it: ids `[N]`, ascending, their ranks, and predictions `[N, D]`."""
 
     ids: np.ndarray
@@ -46,7 +46,7 @@ def write_ranks(path: Path, ranks: Mapping[str, tuple[np.ndarray, Ranks]]) -> No
     write_arrays(path, arrays)
 
 
-def write_evaluated(run_dir: Path, evaluated: Mapping[str, Evaluated]) -> None:
+def write_predictions(run_dir: Path, evaluated: Mapping[str, SplitPredictions]) -> None:
     """Write `ranks.npz`, and `predictions.npz` with `<split>_ids` `[N]` and `<split>_pooled` `[N, D]`."""
     write_ranks(run_dir / "ranks.npz", {split: (one.ids, one.ranks) for split, one in evaluated.items()})
     predictions: dict[str, Any] = {}

@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
-from sigjepa.progress import Stage, stage
+from sigjepa.store.progress import Stage, stage
 
 
 class TrainingStatus(Callback):

@@ -20,10 +20,10 @@ from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from sigjepa.artifacts import content_key, read_json, write_json
-from sigjepa.entry import config_directory, folder_name
 from sigjepa.errors import SigjepaError
-from sigjepa.processes import is_first_process
+from sigjepa.runtime.command import config_directory, folder_name
+from sigjepa.runtime.processes import is_first_process
+from sigjepa.store.artifacts import content_key, read_json, write_json
 from sigjepa.training.job import JOB_FILE, job_settings
 from sigjepa.training.run_directory import FINISHED, read_status
 

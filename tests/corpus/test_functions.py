@@ -4,7 +4,7 @@ from textwrap import dedent
 import pytest
 
 from sigjepa.corpus.functions import Function, extract_functions, is_test_path
-from sigjepa.corpus.reasons import SKIP_REASONS
+from sigjepa.corpus.skip_reasons import SKIP_REASONS
 
 
 def extract(source: str | bytes, **options: int) -> list[Function]:

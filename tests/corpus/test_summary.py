@@ -9,7 +9,7 @@ import sigjepa.corpus.dedup
 import sigjepa.corpus.functions
 import sigjepa.corpus.sources.pypi
 import sigjepa.corpus.store
-from sigjepa.corpus.reasons import SKIP_REASONS
+from sigjepa.corpus.skip_reasons import SKIP_REASONS
 from sigjepa.corpus.summary import summary_text
 
 MANIFEST = {

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from sigjepa.data.coverage import batch_coverage
-from sigjepa.data.sampler import BatchRequest
-from sigjepa.negatives.draw import Draw
-from sigjepa.negatives.filters import PairFilter
-from sigjepa.negatives.index import HardNegatives
-from sigjepa.negatives.judged import JudgedPairs
-from sigjepa.negatives.schedule import LinearRamp
+from sigjepa.data.sampler import BatchIndices
+from sigjepa.negatives.index.hard_negatives import HardNegatives
+from sigjepa.negatives.index.pair_filter import PairFilter
+from sigjepa.negatives.index.sampling import Draw
+from sigjepa.negatives.index.schedule import LinearRamp
+from sigjepa.negatives.judging.judged_pairs import JudgedPairs
 
 # anchor 0 has 5, 6 and 1; anchor 1 has 5; 2 and 3 have none
 PAIRS = [(0, 5, 0.9), (0, 6, 0.8), (0, 1, 0.7), (1, 5, 0.9)]
@@ -20,7 +20,7 @@ def hard_negatives():
     return HardNegatives.from_judged(judged, train_ids=np.arange(8), pair_filter=PairFilter())
 
 
-REQUESTS = [BatchRequest(np.array([0, 1])), BatchRequest(np.array([2, 3])), BatchRequest(np.array([0, 5]))]
+REQUESTS = [BatchIndices(np.array([0, 1])), BatchIndices(np.array([2, 3])), BatchIndices(np.array([0, 5]))]
 
 
 def test_means_over_batches(hard_negatives):

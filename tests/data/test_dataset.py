@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from sigjepa.data.dataset import FunctionBatches, pad_states, share_identical_bodies
-from sigjepa.data.sampler import BatchRequest
-from sigjepa.negatives.draw import Draw
-from sigjepa.negatives.filters import PairFilter
-from sigjepa.negatives.index import HardNegatives
-from sigjepa.negatives.judged import JudgedPairs
+from sigjepa.data.dataset import FunctionDataset, pad_states, share_identical_bodies
+from sigjepa.data.sampler import BatchIndices
+from sigjepa.negatives.index.hard_negatives import HardNegatives
+from sigjepa.negatives.index.pair_filter import PairFilter
+from sigjepa.negatives.index.sampling import Draw
+from sigjepa.negatives.judging.judged_pairs import JudgedPairs
 
 
 class Shards:
@@ -21,7 +21,7 @@ class Shards:
 
 
 def request(ids, step=0, epoch=0.0):
-    return BatchRequest(np.array(ids), step, epoch)
+    return BatchIndices(np.array(ids), step, epoch)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ BODIES = torch.arange(18, dtype=torch.float32).reshape(6, 3)
 
 
 def test_states_are_padded_and_masked():
-    batch = FunctionBatches(Shards(), BODIES, body_states=True)[request([2, 0])]
+    batch = FunctionDataset(Shards(), BODIES, body_states=True)[request([2, 0])]
     assert batch.ids.tolist() == [2, 0]
     assert batch.signature_states.shape == (2, 3, 3)
     assert batch.signature_mask.tolist() == [[True] * 3, [True, False, False]]
@@ -46,18 +46,18 @@ def test_states_are_padded_and_masked():
 
 
 def test_body_states_can_be_cut_from_the_start():
-    batch = FunctionBatches(Shards(), BODIES, body_states=True, max_body_states=3)[request([0, 4])]
+    batch = FunctionDataset(Shards(), BODIES, body_states=True, max_body_states=3)[request([0, 4])]
     assert batch.body_mask.sum(1).tolist() == [2, 3]
     assert batch.body_states.shape == (2, 3, 3)
 
 
 def test_batches_without_body_states_or_negatives_carry_none():
-    batch = FunctionBatches(Shards(), BODIES)[request([1, 2])]
+    batch = FunctionDataset(Shards(), BODIES)[request([1, 2])]
     assert batch.body_states is batch.body_mask is batch.negatives is batch.related_ids is None
 
 
 def test_negatives_are_unique_rows_with_their_owners(hard_negatives):
-    batch = FunctionBatches(Shards(), BODIES, hard_negatives)[request([2, 0, 1])]
+    batch = FunctionDataset(Shards(), BODIES, hard_negatives)[request([2, 0, 1])]
     assert batch.negatives.ids.tolist() == [0, 2, 3, 4]
     assert torch.equal(batch.negatives.embeddings, BODIES[[0, 2, 3, 4]])
     assert batch.negatives.scores.tolist() == [[-1, -1, -1, -1], [-1, -1, 0, 1], [0, 0, 0, -1]]
@@ -65,19 +65,19 @@ def test_negatives_are_unique_rows_with_their_owners(hard_negatives):
 
 
 def test_an_anchor_brings_its_nearest_negatives(hard_negatives):
-    batch = FunctionBatches(Shards(), BODIES, hard_negatives, Draw(1))[request([0, 1])]
+    batch = FunctionDataset(Shards(), BODIES, hard_negatives, Draw(1))[request([0, 1])]
     assert batch.negatives.ids.tolist() == [3]
-    batch = FunctionBatches(Shards(), BODIES, hard_negatives, Draw(2))[request([1])]
+    batch = FunctionDataset(Shards(), BODIES, hard_negatives, Draw(2))[request([1])]
     assert batch.negatives.ids.tolist() == [2, 3]
 
 
 def test_related_pairs_come_padded_and_symmetric(hard_negatives):
-    batch = FunctionBatches(Shards(), BODIES, hard_negatives)[request([5, 0, 1])]
+    batch = FunctionDataset(Shards(), BODIES, hard_negatives)[request([5, 0, 1])]
     assert batch.related_ids.tolist() == [[0], [5], [-1]]
 
 
 def test_a_batch_without_any_negatives_is_empty_not_missing(hard_negatives):
-    batch = FunctionBatches(Shards(), BODIES, hard_negatives)[request([4, 5])]
+    batch = FunctionDataset(Shards(), BODIES, hard_negatives)[request([4, 5])]
     assert batch.negatives.ids.shape == (0,)
     assert batch.negatives.embeddings.shape == (0, 3)
     assert batch.negatives.scores.shape == (2, 0)

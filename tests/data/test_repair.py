@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from sigjepa.artifacts import content_key
 from sigjepa.data.repair import repair_artifacts
-from sigjepa.entry import config_directory
 from sigjepa.errors import DamagedError, SigjepaError
-from sigjepa.instantiate import instantiate
+from sigjepa.runtime.command import config_directory
+from sigjepa.runtime.instantiate import instantiate
+from sigjepa.store.artifacts import content_key
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_a_damaged_shard_is_set_aside_and_embedded_again_to_the_same_bytes(cache
 def test_what_was_brought_is_not_repaired(cache):
     _, opened = cache
     datamodule = opened()
-    from sigjepa.negatives.published.imported_index import IndexFile
+    from sigjepa.negatives.exchange.imported_index import IndexFile
 
     datamodule.negatives_recipe = IndexFile("nowhere.json")
     with pytest.raises(SigjepaError, match=r"nowhere.json does not exist"):

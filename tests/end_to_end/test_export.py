@@ -6,11 +6,11 @@ import hydra
 import numpy as np
 import pytest
 
-from sigjepa.entry import config_directory
 from sigjepa.errors import SigjepaError
 from sigjepa.export import export
-from sigjepa.negatives.published.imported_index import IndexFile
-from sigjepa.negatives.published.imported_pairs import PairsFile
+from sigjepa.negatives.exchange.imported_index import IndexFile
+from sigjepa.negatives.exchange.imported_pairs import PairsFile
+from sigjepa.runtime.command import config_directory
 
 FIELDS = "fields={anchor_id: anchor, neighbor_id: neighbor, score_c: judgement.score_c}"
 MINED = ("experiment=exp2_1", "negatives.tiers=null", "data=tiny")

@@ -20,7 +20,7 @@ import torch
 from playwright.sync_api import expect
 
 from sigjepa.corpus.functions import Function, extract_functions
-from sigjepa.corpus.words import split_identifier
+from sigjepa.corpus.identifiers import split_identifier
 from sigjepa.evaluation.ranks import pool_ranks
 from sigjepa.reporting.explorer import FunctionText, Retrieval, explore
 from sigjepa.reporting.page import render_page

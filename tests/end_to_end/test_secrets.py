@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "negatives" / "judges"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "negatives" / "judging" / "judges"))
 
 from chat_server import MODEL, chat_server
 

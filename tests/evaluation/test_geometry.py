@@ -4,8 +4,8 @@ import torch
 from torch.nn import functional as F
 
 from sigjepa.errors import SigjepaError
+from sigjepa.evaluation.collapse import effective_rank, mean_pairwise_cosine
 from sigjepa.evaluation.geometry import NEAR, check_bodies, duplicate_share, measure_geometry, nearest_other
-from sigjepa.evaluation.health import effective_rank, mean_pairwise_cosine
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.ceiling import Isotropic, draw_directions, fit_residuals, simulate_predictions
-from sigjepa.evaluation.confusers import measure_confusers
+from sigjepa.evaluation.distractors import measure_confusers
 from sigjepa.evaluation.plateau import Share, explain_plateau
 from sigjepa.evaluation.ranks import cosine_scores, pool_ranks, score_ranks
 

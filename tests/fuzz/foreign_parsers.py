@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-from sigjepa.artifacts import file_digest, read_json
 from sigjepa.corpus.functions import extract_functions
 from sigjepa.corpus.sources.archive import python_members, read_members
 from sigjepa.corpus.sources.jsonl import JsonLines
@@ -23,19 +22,20 @@ from sigjepa.corpus.sources.pins import read_pins
 from sigjepa.corpus.store import Corpus
 from sigjepa.corpus.text import decode_source, encode_source, indent_source
 from sigjepa.errors import SigjepaError
-from sigjepa.negatives.function_ids import FunctionIds
-from sigjepa.negatives.index_file import Document, read_index
-from sigjepa.negatives.judged import JudgedPairs
-from sigjepa.negatives.judges.answer import UnusableAnswerError, read_answer
-from sigjepa.negatives.judges.prompt import load_prompt
+from sigjepa.negatives.exchange.field_map import FieldMap
+from sigjepa.negatives.exchange.function_ids import FunctionIds
+from sigjepa.negatives.exchange.index_file import Document, read_index
+from sigjepa.negatives.exchange.metadata import read_sidecar
+from sigjepa.negatives.exchange.pairs_reader import PairsReader
+from sigjepa.negatives.judging.judged_pairs import JudgedPairs
+from sigjepa.negatives.judging.judges.parsing import UnusableAnswerError, read_answer
+from sigjepa.negatives.judging.judges.prompt import load_prompt
 from sigjepa.negatives.judging.labels import read_labels
-from sigjepa.negatives.judging.ledger import _read as read_ledger
+from sigjepa.negatives.judging.response_cache import _read as read_ledger
 from sigjepa.negatives.mining.pair_file import unfinished
-from sigjepa.negatives.published.field_map import FieldMap
-from sigjepa.negatives.published.pairs_reader import PairsReader
-from sigjepa.negatives.published.sidecar import read_sidecar
 from sigjepa.reporting.runs import read_metrics, read_ranks, read_run
 from sigjepa.reporting.sweeps import is_training, overrides_of, planned_jobs
+from sigjepa.store.artifacts import file_digest, read_json
 from sigjepa.teacher.shards import TeacherShards
 
 N_FUNCTIONS = 40

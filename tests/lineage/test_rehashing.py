@@ -14,7 +14,7 @@ from sigjepa.corpus.sources.git import GitRepositories
 from sigjepa.corpus.sources.jsonl import JsonLines
 from sigjepa.corpus.sources.pypi import wheel_repository
 from sigjepa.corpus.store import CorpusRecipe
-from sigjepa.lineage.found import lineage
+from sigjepa.lineage.resolve_path import lineage
 
 
 def module(label, functions=4):

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sigjepa.data.batch import Batch, MinedRows
+from sigjepa.data.batch import Batch, NegativeBatch
 from sigjepa.losses.candidates import (
     MINED_CANDIDATES,
     in_batch_candidates,
@@ -74,7 +74,7 @@ def test_no_anchor_ever_loses_its_own_body_or_meets_it_twice(size, mined, seed):
     batch_ids, mined_ids = ids[:size], torch.randint(0, 20, (mined,), generator=generator).unique()
     scores = torch.randint(-1, 2, (size, len(mined_ids)), generator=generator).to(torch.int8)
     batch = Batch(batch_ids, torch.zeros(size, 1, 2), torch.ones(size, 1).bool(), bodies[batch_ids])
-    batch.negatives = MinedRows(mined_ids, bodies[mined_ids], scores)
+    batch.negatives = NegativeBatch(mined_ids, bodies[mined_ids], scores)
     for build in MINED_CANDIDATES.values():
         candidates = build(batch)
         for anchor in range(size):

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import distributed, multiprocessing
 
-from sigjepa.data.batch import Batch, MinedRows
-from sigjepa.losses.contract import Progress
-from sigjepa.losses.gather import gather_rows
+from sigjepa.data.batch import Batch, NegativeBatch
+from sigjepa.losses.distributed import gather_rows
 from sigjepa.losses.infonce import InfoNCE
+from sigjepa.losses.loss import Progress
 from sigjepa.losses.token_smooth_l1 import TokenSmoothL1
 from sigjepa.models.prediction import Prediction
 
@@ -20,10 +20,10 @@ SHARES = ([0, 2, 4, 6], [1, 3, 5])  # uneven on purpose
 def share(batch: Batch, rows: list[int]) -> Batch:
     """What one rank would have been given: its anchors and only the negatives that they brought."""
 
-    def brought(mined: MinedRows) -> MinedRows:
+    def brought(mined: NegativeBatch) -> NegativeBatch:
         scores = mined.scores[rows]
         kept = (scores >= 0).any(dim=0)
-        return MinedRows(mined.ids[kept], mined.embeddings[kept], scores[:, kept])
+        return NegativeBatch(mined.ids[kept], mined.embeddings[kept], scores[:, kept])
 
     return dataclasses.replace(
         batch,
@@ -85,13 +85,13 @@ def results(tmp_path_factory):
         body_pooled=torch.randn(7, 8, generator=generator),
         body_states=torch.randn(7, 5, 8, generator=generator),
         body_mask=torch.arange(5) < torch.randint(1, 6, (7, 1), generator=generator),
-        negatives=MinedRows(
+        negatives=NegativeBatch(
             torch.tensor([100, 101, 102, 103, 104, 105, 106, 107, 3]),  # the last one stands in the batch as well
             torch.randn(9, 8, generator=generator),
             scores,
         ),
         related_ids=torch.tensor([[200, 3], [4, -1], [201, -1], [0, -1], [1, -1], [-1, -1], [200, 105]]),
-        related=MinedRows(
+        related=NegativeBatch(
             torch.tensor([200, 201]),
             torch.randn(2, 8, generator=generator),
             torch.tensor([[2, -1], [-1, -1], [-1, 2], [-1, -1], [-1, -1], [-1, -1], [2, -1]], dtype=torch.int8),

@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from sigjepa.data.batch import MinedRows
+from sigjepa.data.batch import NegativeBatch
 from sigjepa.errors import SigjepaError
-from sigjepa.losses.contract import Progress
 from sigjepa.losses.infonce import InfoNCE, info_nce, multi_positive_info_nce
+from sigjepa.losses.loss import Progress
 from sigjepa.models.prediction import Prediction
-from sigjepa.negatives.schedule import Constant, LinearRamp
+from sigjepa.negatives.index.schedule import Constant, LinearRamp
 
 START = Progress(epoch=0, step=0)
 
@@ -75,7 +75,7 @@ def test_union_value_equals_sentence_transformers_with_appended_columns(make_bat
 
     batch = make_batch(size=5, dim=8)
     extra = torch.randn(5, 8)
-    batch.negatives = MinedRows(torch.arange(100, 105), extra, torch.eye(5, dtype=torch.int8) - 1)
+    batch.negatives = NegativeBatch(torch.arange(100, 105), extra, torch.eye(5, dtype=torch.int8) - 1)
     predictions = torch.randn(5, 8)
 
     class Embedder(torch.nn.Module):
@@ -219,7 +219,9 @@ def test_related_bodies_are_masked_or_further_positives(make_batch):
     batch = make_batch(size=4, negatives=3)
     batch.related_ids = torch.tensor([[2, 2000], [-1, -1], [0, -1], [-1, -1]])
     related = torch.randn(1, 8)
-    batch.related = MinedRows(torch.tensor([2000]), related, torch.tensor([[2], [-1], [-1], [-1]], dtype=torch.int8))
+    batch.related = NegativeBatch(
+        torch.tensor([2000]), related, torch.tensor([[2], [-1], [-1], [-1]], dtype=torch.int8)
+    )
     predictions = torch.randn(4, 8)
     candidates = torch.cat([batch.body_pooled, related])
     positives = torch.eye(4, 5).bool()

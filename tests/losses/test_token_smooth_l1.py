@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from sigjepa.errors import SigjepaError
-from sigjepa.losses.contract import Progress
+from sigjepa.losses.loss import Progress
 from sigjepa.losses.token_smooth_l1 import TokenSmoothL1, token_smooth_l1
 from sigjepa.models.prediction import Prediction
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from made_up import judge_all
 
-from sigjepa.negatives.filters import PairFilter
-from sigjepa.negatives.index import HardNegatives
-from sigjepa.negatives.published.exported import export
-from sigjepa.negatives.published.imported_pairs import PairsFile
+from sigjepa.negatives.exchange.exported import export
+from sigjepa.negatives.exchange.imported_pairs import PairsFile
+from sigjepa.negatives.index.hard_negatives import HardNegatives
+from sigjepa.negatives.index.pair_filter import PairFilter
 
 
 class SmallCorpus:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from sigjepa.negatives.judged import JudgedPairs
-from sigjepa.negatives.published.matching import pair_cosines
+from sigjepa.negatives.exchange.validate import pair_cosines
+from sigjepa.negatives.judging.judged_pairs import JudgedPairs
 
 
 def equal(one, other):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sigjepa.negatives.judged import JudgedPairs
+from sigjepa.negatives.judging.judged_pairs import JudgedPairs
 
 PUBLISHED = """\
 | Statistic | Value |

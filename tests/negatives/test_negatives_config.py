@@ -8,10 +8,10 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-import sigjepa.entry  # noqa: F401 - registers the resolver `choose`
-from sigjepa.negatives.judges.causal_lm import CausalLmJudge
-from sigjepa.negatives.judges.openai_judge import OpenAIJudge
-from sigjepa.negatives.judges.structural import StructuralJudge
+import sigjepa.runtime.command  # noqa: F401 - registers the resolver `choose`
+from sigjepa.negatives.judging.judges.causal_lm import CausalLmJudge
+from sigjepa.negatives.judging.judges.openai_judge import OpenAIJudge
+from sigjepa.negatives.judging.judges.structural import StructuralJudge
 from sigjepa.negatives.mining.approximate import InvertedLists, SmallWorld
 from sigjepa.negatives.mining.search import Search
 from sigjepa.negatives.recipe import NegativesRecipe

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from sigjepa.artifacts import read_json
 from sigjepa.errors import SigjepaError
-from sigjepa.negatives.judges.contract import Judge, Judgement
-from sigjepa.negatives.judges.structural import StructuralJudge
+from sigjepa.negatives.judging.judges.judge import Judge, Judgement
+from sigjepa.negatives.judging.judges.structural import StructuralJudge
 from sigjepa.negatives.recipe import NegativesRecipe
+from sigjepa.store.artifacts import read_json
 
 
 class FakeCorpus:

@@ -8,7 +8,7 @@ import pytest
 from sigjepa.evaluation.ranks import Ranks
 from sigjepa.reporting.runs import read_run
 from sigjepa.training.callbacks import write_rows
-from sigjepa.training.run_directory import Evaluated, write_evaluated, write_ranks
+from sigjepa.training.run_directory import SplitPredictions, write_predictions, write_ranks
 
 QUERIES = 40
 
@@ -27,13 +27,13 @@ def make_run(tmp_path):
             places = np.where(generator.random(QUERIES) < skill, generator.integers(1, 11, QUERIES), 11)
             ranks = Ranks(places, places)
             predictions = generator.normal(size=(QUERIES, 8)).astype(np.float32)
-            evaluated[split] = Evaluated(np.arange(first, first + QUERIES), ranks, predictions)
+            evaluated[split] = SplitPredictions(np.arange(first, first + QUERIES), ranks, predictions)
             metrics |= {f"{split}/{key}": value for key, value in ranks.metrics().items()} | {f"{split}/cosine": 0.3}
             write_ranks(
                 folder / "baselines" / "zero_shot.npz",
                 {one: (each.ids, Ranks(np.full(QUERIES, 5), np.full(QUERIES, 5))) for one, each in evaluated.items()},
             )
-        write_evaluated(folder, evaluated)
+        write_predictions(folder, evaluated)
         rows = [
             {"epoch": epoch, "step": 10 * epoch, "lr": 1e-3, "val/rank10": metrics["val/rank10"] * (epoch + 1) / epochs}
             | {"train/loss": 4.0 - epoch, "train/gradient_norm": 1.0, "train/infonce_temperature": 0.07}

@@ -10,7 +10,7 @@ from sigjepa.evaluation.ceiling import fit_residuals
 from sigjepa.evaluation.ranks import pool_ranks
 from sigjepa.reporting.ceilings import Ceiling, ceiling_text, explain_run, first_of_each, measure_ceiling, measure_space
 from sigjepa.reporting.evidence import open_evidence, same_teacher
-from sigjepa.training.run_directory import Evaluated, write_evaluated
+from sigjepa.training.run_directory import SplitPredictions, write_predictions
 
 
 @pytest.fixture
@@ -25,8 +25,8 @@ def real_run(make_run, tiny_datamodule, tiny_data_dir):
         ids = data.corpus.ids(split)
         predictions = data.shards.signature_pooled[ids].float()
         ranks = pool_ranks(predictions, tiny_datamodule.targets[ids])
-        evaluated[split] = Evaluated(ids, ranks, predictions.numpy())
-    write_evaluated(run.folder, evaluated)
+        evaluated[split] = SplitPredictions(ids, ranks, predictions.numpy())
+    write_predictions(run.folder, evaluated)
     return run
 
 

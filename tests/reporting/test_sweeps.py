@@ -9,7 +9,7 @@ from sigjepa.reporting.sweeps import overrides_of, planned_jobs, read_yaml
 
 SCRIPT = """
 import hydra
-from sigjepa.entry import config_directory
+from sigjepa.runtime.command import config_directory
 from pathlib import Path
 
 @hydra.main(version_base="1.3", config_path=str(config_directory()), config_name="train")

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from sigjepa.artifacts import write_manifest
 from sigjepa.errors import DamagedError, SigjepaError
+from sigjepa.store.artifacts import write_manifest
 from sigjepa.teacher import shards as shards_module
 from sigjepa.teacher.encoder import FrozenTeacher
 from sigjepa.teacher.shards import TeacherShards, embed_corpus

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sigjepa.entry import config_directory
 from sigjepa.errors import SigjepaError
+from sigjepa.runtime.command import config_directory
 from sigjepa.training.job import (
     JOB_FILE,
     LAST_CHECKPOINT,
-    Start,
+    ResumePoint,
     begin_job,
     check_resume,
     earlier_job,
@@ -81,20 +81,20 @@ def test_a_key_stands_for_settings_and_artifacts(settings, artifacts):
 
 
 def test_a_new_folder_begins_anew_and_says_which_job_it_holds(tmp_path):
-    assert again(tmp_path) == Start()
+    assert again(tmp_path) == ResumePoint()
     job = json.loads((tmp_path / JOB_FILE).read_text())
     assert job == {"key": job_key(SETTINGS, ARTIFACTS), "artifacts": ARTIFACTS, "settings": SETTINGS}
 
 
 def test_a_finished_job_is_done(tmp_path):
-    assert again(begun(tmp_path, "finished", checkpoint=True)) == Start(finished=True)
+    assert again(begun(tmp_path, "finished", checkpoint=True)) == ResumePoint(finished=True)
 
 
 @pytest.mark.parametrize("status", ["running", "interrupted"])
 def test_an_interrupted_job_goes_on(tmp_path, status):
-    assert again(begun(tmp_path, status, checkpoint=True)) == Start(tmp_path / LAST_CHECKPOINT)
+    assert again(begun(tmp_path, status, checkpoint=True)) == ResumePoint(tmp_path / LAST_CHECKPOINT)
     # a further process may look before the first one has begun the job, or after
-    assert start_of(tmp_path, {}) == Start(tmp_path / LAST_CHECKPOINT)
+    assert start_of(tmp_path, {}) == ResumePoint(tmp_path / LAST_CHECKPOINT)
 
 
 @pytest.mark.parametrize(("status", "checkpoint"), [("failed", True), ("interrupted", False)])
@@ -102,14 +102,14 @@ def test_a_failed_job_or_one_without_a_checkpoint_begins_anew_and_leaves_nothing
     begun(tmp_path, status, checkpoint)
     for name in ("metrics.csv", "wandb_id", "notes.txt"):
         (tmp_path / name).touch()
-    assert again(tmp_path) == Start()
-    assert start_of(tmp_path, {}) == Start()
+    assert again(tmp_path) == ResumePoint()
+    assert start_of(tmp_path, {}) == ResumePoint()
     assert {path.name for path in tmp_path.iterdir()} == {JOB_FILE, "notes.txt"}  # what is not ours stays
 
 
 def test_never_begins_anew(tmp_path):
     begun(tmp_path, "finished", checkpoint=True)
-    assert again(tmp_path, resume="never", settings={"seed": 1}) == Start()
+    assert again(tmp_path, resume="never", settings={"seed": 1}) == ResumePoint()
     assert not (tmp_path / LAST_CHECKPOINT).exists()
 
 
@@ -130,7 +130,7 @@ def test_another_job_in_the_folder_is_an_error_that_leaves_it(tmp_path, other, m
     begun(tmp_path, "interrupted", checkpoint=True)
     with pytest.raises(SigjepaError, match=rf"holds another job \({message}\). Choose another folder .*resume=never"):
         again(tmp_path, **other)
-    assert again(tmp_path) == Start(tmp_path / LAST_CHECKPOINT)
+    assert again(tmp_path) == ResumePoint(tmp_path / LAST_CHECKPOINT)
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", "{", ""])

@@ -8,9 +8,9 @@ import pytest
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 
-from sigjepa.artifacts import damaged, set_aside
-from sigjepa.entry import config_directory, explain
 from sigjepa.errors import DamagedError, SigjepaError, StorageError
+from sigjepa.runtime.command import config_directory, explain
+from sigjepa.store.artifacts import damaged, set_aside
 from sigjepa.training.sweep_jobs import sweep_jobs, sweep_key
 
 PLUGINS = {"parallel": "hydra_joblib_launcher", "queue": "hydra_submitit_launcher", "slurm": "hydra_submitit_launcher"}

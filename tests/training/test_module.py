@@ -9,10 +9,10 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from sigjepa.errors import SigjepaError
-from sigjepa.evaluation.health import effective_rank
+from sigjepa.evaluation.collapse import effective_rank
 from sigjepa.evaluation.ranks import pool_ranks
-from sigjepa.losses.contract import LossTerm, Progress
 from sigjepa.losses.infonce import InfoNCE
+from sigjepa.losses.loss import LossTerm, Progress
 from sigjepa.losses.token_smooth_l1 import TokenSmoothL1
 from sigjepa.models.predictor import SigPredictor
 from sigjepa.models.token_predictor import TokenPredictor

@@ -3,8 +3,8 @@ import logging
 
 import pytest
 
-from sigjepa.artifacts import file_digest
-from sigjepa.making import package_versions
+from sigjepa.store.artifacts import file_digest
+from sigjepa.store.origin import package_versions
 from sigjepa.training import provenance as module
 from sigjepa.training.provenance import PACKAGES, provenance, write_file_digests, write_provenance
 

@@ -10,7 +10,7 @@ import torch
 from sigjepa.errors import SigjepaError
 from sigjepa.losses.infonce import InfoNCE
 from sigjepa.models.predictor import SigPredictor
-from sigjepa.negatives.index import HardNegatives
+from sigjepa.negatives.index.hard_negatives import HardNegatives
 from sigjepa.training.module import SigJepaModule
 from sigjepa.training.refresh import RefreshNegatives, predict_train, shared_pairs
 from sigjepa.training.resume import ResumeCheckpoint

@@ -6,10 +6,10 @@ import pytest
 from sigjepa.evaluation.baselines import Baseline
 from sigjepa.evaluation.ranks import Ranks
 from sigjepa.training.run_directory import (
-    Evaluated,
+    SplitPredictions,
     recorded_status,
     write_baselines,
-    write_evaluated,
+    write_predictions,
     write_ranks,
     write_summary,
 )
@@ -25,8 +25,10 @@ def test_ranks_round_trip(tmp_path):
 
 
 def test_evaluated_splits_leave_ranks_and_predictions(tmp_path):
-    evaluated = Evaluated(np.array([4, 9]), Ranks(np.array([1, 3]), np.array([2, 3])), np.eye(2, dtype=np.float32))
-    write_evaluated(tmp_path, {"test": evaluated})
+    evaluated = SplitPredictions(
+        np.array([4, 9]), Ranks(np.array([1, 3]), np.array([2, 3])), np.eye(2, dtype=np.float32)
+    )
+    write_predictions(tmp_path, {"test": evaluated})
     with np.load(tmp_path / "ranks.npz") as ranks, np.load(tmp_path / "predictions.npz") as predictions:
         assert ranks["test_optimistic"].tolist() == [1, 3]
         assert predictions["test_ids"].tolist() == [4, 9]

@@ -6,7 +6,7 @@ import hydra
 import pytest
 from filelock import FileLock
 
-from sigjepa.entry import config_directory
+from sigjepa.runtime.command import config_directory
 from sigjepa.sweep import preview
 from sigjepa.training.job import JOB_FILE
 from sigjepa.training.run_directory import write_summary

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from sigjepa.progress import observed
+from sigjepa.store.progress import observed
 from sigjepa.training.status import TrainingStatus
 
 

@@ -9,10 +9,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from sigjepa.artifacts import artifact_lock
 from sigjepa.corpus.sources.pins import Pin, normalised
 from sigjepa.errors import SigjepaError
-from sigjepa.progress import progress
+from sigjepa.store.artifacts import artifact_lock
+from sigjepa.store.progress import progress
 
 BATCH_WHEELS = 10
 """Wheels that one call of pip downloads: what an interruption loses, and how often progress shows."""

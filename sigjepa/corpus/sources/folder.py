@@ -7,7 +7,7 @@ from typing import Any
 
 import xxhash
 
-from sigjepa.corpus.sources.contract import python_files, sequence_of_names, unique_names
+from sigjepa.corpus.sources.source import python_files, sequence_of_names, unique_names
 from sigjepa.errors import SigjepaError
 
 

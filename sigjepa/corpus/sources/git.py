@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sigjepa.corpus.sources.contract import sequence_of_names, unique_names
+from sigjepa.corpus.sources.source import sequence_of_names, unique_names
 from sigjepa.errors import SigjepaError
 
 REGULAR_FILES = frozenset({"100644", "100755"})  # not 120000 (links) and 160000 (submodules)

@@ -12,9 +12,9 @@ from typing import Any
 
 import xxhash
 
-from sigjepa.corpus.sources.contract import python_files
 from sigjepa.corpus.sources.folder import FilesRepository
 from sigjepa.corpus.sources.pins import normalised
+from sigjepa.corpus.sources.source import python_files
 from sigjepa.errors import SigjepaError, nearest_name
 
 # Not library code: the test suite, two applications, a grammar copy, demonstrations.

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sigjepa.artifacts import file_digest
 from sigjepa.corpus.text import encode_source, indent_source
 from sigjepa.errors import SigjepaError
+from sigjepa.store.artifacts import file_digest
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sigjepa.negatives.judges.contract import SCORES
+from sigjepa.negatives.judging.judges.judge import SCORES
 
 HIGHEST_NEGATIVE = 1  # the highest score_c that may become a hard negative
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from sigjepa.corpus.functions import Function
 from sigjepa.errors import SigjepaError
-from sigjepa.negatives.judges.contract import SCORES, JudgeRequest, Pair
+from sigjepa.negatives.judging.judges.judge import SCORES, JudgeRequest, Pair
 
 FIELDS = ("anchor_signature", "anchor_body", "neighbor_signature", "neighbor_body")
 

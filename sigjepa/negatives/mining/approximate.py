@@ -12,7 +12,7 @@ from sigjepa.errors import SigjepaError
 from sigjepa.negatives.mining.exact import ExactIndex, NeighborIndex
 from sigjepa.negatives.mining.knn import Pairs, pair_blocks
 from sigjepa.negatives.mining.vectors import Ids, Matrix, UnitVectors
-from sigjepa.progress import stage
+from sigjepa.store.progress import stage
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.mining.exact import ExactIndex, NeighborIndex
 from sigjepa.negatives.mining.vectors import Floats, Ids, Matrix, Rows, UnitVectors, cosines, parts
-from sigjepa.progress import progress
+from sigjepa.store.progress import progress
 
 BLOCK_SIZE = 4096
 """Anchors in a block: as many as faiss takes at once; with fewer, threads wait for each other on a busy machine."""

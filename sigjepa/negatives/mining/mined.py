@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sigjepa.artifacts import artifact_lock, content_key, damaged, file_digest, read_manifest, write_manifest
 from sigjepa.errors import SigjepaError
-from sigjepa.making import MADE, made
+from sigjepa.negatives.dependencies import data_upstream
 from sigjepa.negatives.mining.knn import BLOCK_SIZE, Pairs, check_limits, pair_blocks
 from sigjepa.negatives.mining.pair_file import Written, append_blocks, notes_path, read_pairs, unfinished
 from sigjepa.negatives.mining.search import Search
 from sigjepa.negatives.mining.vectors import Ids, UnitVectors
-from sigjepa.negatives.upstream import data_upstream
+from sigjepa.store.artifacts import artifact_lock, content_key, damaged, file_digest, read_manifest, write_manifest
+from sigjepa.store.origin import MADE, made
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import xxhash
 
-from sigjepa.artifacts import SEAL, damaged, read_manifest, write_manifest
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.mining.knn import Pairs
-from sigjepa.progress import progress
+from sigjepa.store.artifacts import SEAL, damaged, read_manifest, write_manifest
+from sigjepa.store.progress import progress
 
 NOTES = ("anchors", "pairs", "highest_cosim", "bytes", "digest", SEAL)
 

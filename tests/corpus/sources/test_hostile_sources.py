@@ -17,8 +17,8 @@ from sigjepa.corpus.sources.jsonl import JsonLines
 from sigjepa.corpus.sources.pypi import PinnedWheels
 from sigjepa.corpus.store import CorpusRecipe
 from sigjepa.errors import SigjepaError
-from sigjepa.negatives.judges.contract import JudgeRequest
-from sigjepa.negatives.judges.structural import StructuralJudge
+from sigjepa.negatives.judging.judges.judge import JudgeRequest
+from sigjepa.negatives.judging.judges.structural import StructuralJudge
 
 FUNCTION = "def trap(x):\n    y = x + 1\n    z = 'COPY'\n    return y, z\n"
 COPIES = ("evil", "evil_b", "evil_c")

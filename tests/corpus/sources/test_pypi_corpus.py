@@ -12,8 +12,8 @@ import pytest
 from sigjepa.corpus.sources.pins import read_pins
 from sigjepa.corpus.sources.pypi import COMMITTED_LIST
 from sigjepa.corpus.store import Corpus
-from sigjepa.entry import config_directory
-from sigjepa.instantiate import instantiate
+from sigjepa.runtime.command import config_directory
+from sigjepa.runtime.instantiate import instantiate
 
 pytestmark = pytest.mark.slow
 

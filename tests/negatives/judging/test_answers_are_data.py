@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from sigjepa.negatives.filters import PairFilter
-from sigjepa.negatives.index import HardNegatives
-from sigjepa.negatives.judged import FILE_NAME, JudgedPairs
-from sigjepa.negatives.judges.answer import UnusableAnswerError, read_answer
-from sigjepa.negatives.judges.contract import Judge, Judgement
-from sigjepa.negatives.judging.asking import judge_pairs
-from sigjepa.negatives.judging.ledger import ledger_path
+from sigjepa.negatives.index.hard_negatives import HardNegatives
+from sigjepa.negatives.index.pair_filter import PairFilter
+from sigjepa.negatives.judging.judged_pairs import FILE_NAME, JudgedPairs
+from sigjepa.negatives.judging.judges.judge import Judge, Judgement
+from sigjepa.negatives.judging.judges.parsing import UnusableAnswerError, read_answer
+from sigjepa.negatives.judging.response_cache import ledger_path
+from sigjepa.negatives.judging.runner import judge_pairs
 from sigjepa.negatives.mining.knn import Pairs
 
 ANSWERS = [

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 import torch
 
-from sigjepa.artifacts import read_json
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.mining import mined as mining
 from sigjepa.negatives.mining.approximate import InvertedLists, SmallWorld
 from sigjepa.negatives.mining.knn import nearest_pairs
 from sigjepa.negatives.mining.mined import Mining
 from sigjepa.negatives.mining.search import Search
+from sigjepa.store.artifacts import read_json
 
 N = 600
 SEARCHES = {

@@ -1,0 +1,17 @@
+"""What a source of hard negatives does, whether it mines them or reads a file."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from sigjepa.negatives.index.hard_negatives import HardNegatives
+
+if TYPE_CHECKING:
+    from sigjepa.corpus.store import Corpus
+    from sigjepa.teacher.shards import TeacherShards
+
+
+class HardNegativesRecipe(Protocol):
+    """How hard negatives are come by."""
+
+    def prepare(self, corpus: "Corpus", shards: "TeacherShards", data_dir: Path) -> HardNegatives:
+        """The hard negatives of a corpus, built below `data_dir` or reused from there; raises SigjepaError."""

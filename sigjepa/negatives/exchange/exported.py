@@ -1,0 +1,83 @@
+"""Judged pairs and hard negatives written for others, as published, each with a meta file that says what it is of."""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sigjepa.errors import SigjepaError
+from sigjepa.negatives.exchange.field_map import FieldMap
+from sigjepa.negatives.exchange.function_ids import FunctionIds
+from sigjepa.negatives.exchange.metadata import sidecar_path
+from sigjepa.negatives.index.hard_negatives import HardNegatives
+from sigjepa.negatives.judging.judged_pairs import FILE_NAME, KEYS, JudgedPairs
+from sigjepa.store.artifacts import file_digest, write_json
+from sigjepa.store.progress import progress
+
+if TYPE_CHECKING:
+    from sigjepa.corpus.store import Corpus
+
+ORIGIN = ("model", "corpus", "teacher")
+
+
+def export(
+    index: HardNegatives,
+    corpus: "Corpus",
+    data_dir: Path,
+    output: Path,
+    *,
+    ids: str = "position",
+    fields: Mapping[str, str] | None = None,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Write `hard_negatives.json`, `knn_results.jsonl` where pairs were judged, and a meta file beside each.
+
+    All files are complete before any of them appears. data_dir: where the judged pairs of the index lie. ids: what
+    functions are called, 'position' or content 'key'. fields: what the fields of a judged pair are called, by our name.
+    Returns the files. Raises SigjepaError when one is there with another content, unless `overwrite`.
+    """
+    names, field_map = FunctionIds.of(corpus, ids), FieldMap(fields)
+    output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output, prefix=".export-") as temporary:
+        folder = Path(temporary)
+        replace(index, metadata={**index.metadata, "ids": ids}).save(folder, names)
+        if judged_file := index.metadata.get("judged_file"):
+            judged = JudgedPairs.read(data_dir / judged_file, index.metadata["judge"])
+            write_judged(folder / FILE_NAME, judged, names, field_map)
+            notes = {name: index.metadata.get(name) for name in ORIGIN}
+            notes |= {"ids": ids, "fields": field_map.given, "judge": judged.judge, "pairs": len(judged)}
+            write_json(sidecar_path(folder / FILE_NAME), {"digest": file_digest(folder / FILE_NAME), **notes})
+        files = sorted(folder.iterdir())
+        if not overwrite:
+            _refuse_others(files, output)
+        for file in files:
+            file.replace(output / file.name)
+    return [output / file.name for file in files]
+
+
+def write_judged(path: Path, judged: JudgedPairs, ids: FunctionIds, fields: FieldMap) -> None:
+    """Write one pair a line, functions and fields under the names of `ids` and `fields`."""
+    columns = (
+        ids.names(judged.anchor_ids.tolist()),
+        ids.names(judged.neighbor_ids.tolist()),
+        judged.cosim.tolist(),
+        judged.score_c.tolist(),
+        [judged.judge] * len(judged),
+        judged.reasons,
+    )
+    with path.open("w", encoding="utf-8") as stream:
+        lines = zip(*columns, strict=True)
+        for values in progress(lines, "Writing judged pairs", total=len(judged), unit="pair"):
+            line = fields.line(dict(zip(KEYS, values, strict=True)))
+            stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def _refuse_others(files: list[Path], output: Path) -> None:
+    for file in files:
+        there = output / file.name
+        if there.exists() and not (there.is_file() and file_digest(there) == file_digest(file)):
+            raise SigjepaError(
+                f"{there} is there with another content; export to another folder, or replace it with overwrite=true."
+            )

@@ -1,0 +1,76 @@
+"""Whether the pairs of a file fit the shards in use: by their cosines, or by how near they are."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from sigjepa.errors import SigjepaError
+from sigjepa.negatives.index.csr import Ids
+
+if TYPE_CHECKING:
+    from sigjepa.teacher.shards import TeacherShards
+
+Floats = npt.NDArray[np.float64]
+
+SAMPLE = 1000
+"""Pairs that are compared; of another corpus, nearly all of them differ."""
+
+MOST_OFF = 0.01
+"""Share of the sample that may be off: a few functions may have been embedded otherwise."""
+
+FEWEST = 30
+"""Fewer pairs than this say nothing of how near pairs are."""
+
+DECIMALS = 6  # what float32 embeddings can carry, as in mined pairs
+
+
+def pair_cosines(shards: "TeacherShards", anchors: Ids, neighbors: Ids, block_size: int = 4096) -> Floats:
+    """Cosines `[P]` of pairs of bodies; a vector without a direction has cosine 0 with everything."""
+    bodies = shards.body_pooled
+    cosines = np.empty(len(anchors))
+    for start in range(0, len(anchors), block_size):
+        block = slice(start, start + block_size)
+        one, other = bodies[anchors[block]].double().numpy(), bodies[neighbors[block]].double().numpy()
+        lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+        products = np.einsum("pd,pd->p", one, other)
+        cosines[block] = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+    return np.clip(np.round(cosines, DECIMALS), -1.0, 1.0)
+
+
+def check_cosines(
+    path: Path, anchors: Ids, neighbors: Ids, cosim: Floats, shards: "TeacherShards", tolerance: float
+) -> None:
+    """Raise SigjepaError when cosines of a file are not those of the shards, so of another corpus or teacher."""
+    sample = np.unique(np.linspace(0, len(anchors) - 1, SAMPLE).astype(np.int64)) if len(anchors) else np.arange(0)
+    own = pair_cosines(shards, anchors[sample], neighbors[sample])
+    distances = np.abs(own - cosim[sample])
+    off = int((distances > tolerance).sum())
+    if off > MOST_OFF * len(sample):
+        worst = int(np.argmax(distances))
+        raise SigjepaError(
+            f"{path} is of another corpus or teacher: {off} of {len(sample)} sampled cosines differ by more than "
+            f"{tolerance} from those in {shards.folder} (the pair of functions {anchors[sample][worst]} and "
+            f"{neighbors[sample][worst]} has {cosim[sample][worst]:.4f} in the file, {own[worst]:.4f} there). Use the "
+            "corpus and teacher that it was made with, or accept another teacher's cosines with "
+            "negatives.check_cosim=false."
+        )
+
+
+def check_nearness(path: Path, cosines: Floats, shards: "TeacherShards", train_ids: Ids) -> None:
+    """Raise SigjepaError when pairs that should be hard negatives are no nearer than random ones of train.
+
+    It is all that an index without a meta file shows of its corpus: `cosines [P]` are those of its pairs.
+    """
+    if len(cosines) < FEWEST or len(train_ids) < FEWEST:
+        return
+    one, other = np.random.default_rng(0).choice(train_ids, (2, SAMPLE))
+    random = pair_cosines(shards, one[one != other], other[one != other])
+    error = np.sqrt(cosines.var() / len(cosines) + random.var() / len(random))
+    if cosines.mean() <= random.mean() + 3 * error:
+        raise SigjepaError(
+            f"{path} is of another corpus: the bodies that it pairs are no nearer in {shards.folder} than random ones "
+            f"(mean cosine {cosines.mean():.3f} against {random.mean():.3f}), as no hard negatives are. Use the corpus "
+            "that it was made for, or take it as it is with negatives.check_cosim=false."
+        )

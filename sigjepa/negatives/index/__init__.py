@@ -1,0 +1,1 @@
+"""The index of hard negatives: filtered from judged pairs, looked up and sampled in training."""

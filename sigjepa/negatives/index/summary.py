@@ -1,0 +1,72 @@
+"""What a hard-negative index says of itself: the published summary table, and what is known beyond it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sigjepa.negatives.exchange.index_file import FILE_NAME
+from sigjepa.negatives.index.pair_filter import PairFilter
+
+Figures = Mapping[str, int | float]
+
+
+def published_rows(statistics: Figures, metadata: Mapping[str, Any], folder: Path | None) -> dict[str, str]:
+    """Value by statistic in the order and wording of the published table."""
+    pairs, anchors = int(statistics["pairs"]), int(statistics["anchors"])
+    return {
+        "Source": f"`{metadata.get('source', 'unknown')}`",
+        "Model": str(metadata.get("model") or "unknown"),
+        "Filter": _filter(metadata.get("filter") or {}),
+        "Total pairs": f"{pairs:,}",
+        "Unique anchors": f"{anchors:,} ({statistics['coverage']:.0%} of train split)",
+        "score_c=0 pairs": _scored(statistics["score_c_0"], metadata),
+        "score_c=1 pairs": _scored(statistics["score_c_1"], metadata),
+        # The published table cuts after the first decimal: 85,125 pairs of 17,540 anchors are 4.853, printed as 4.8.
+        "Avg hard negs per anchor": f"{(10 * pairs // anchors if anchors else 0) / 10:.1f}",
+        "File": f"`{FILE_NAME}`" + (f" ({(folder / FILE_NAME).stat().st_size / 1e6:.1f} MB)" if folder else ""),
+    }
+
+
+def further_rows(statistics: Figures, metadata: Mapping[str, Any]) -> dict[str, str]:
+    """What the published table does not say: the judge, false negatives, and what an import left out."""
+    rows = {
+        "Judge": str(metadata.get("judge") or "unknown"),
+        "score_c≥2 pairs, masked as related": f"{statistics['related_pairs']:,}",
+    }
+    if bounds := _further_bounds(metadata.get("filter") or {}):
+        rows["Further bounds"] = bounds
+    if metadata.get("scores_known") is False:
+        rows["Scores"] = "not in the file; every pair counts as score_c=1 in training"
+    if unscored := metadata.get("unscored_pairs"):
+        rows["Pairs without a score, left out"] = f"{unscored:,}"
+    if outside := metadata.get("outside_pairs"):
+        rows["Pairs outside of the train split, left out"] = f"{outside:,}"
+    return rows
+
+
+def markdown_table(header: str, rows: Mapping[str, str]) -> str:
+    """Two columns as Markdown, `header` over the first."""
+    return "\n".join([f"| {header} | Value |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])
+
+
+def _filter(limits: Mapping[str, Any]) -> str:
+    conditions = []
+    if limits.get("min_cosim") is not None:
+        conditions.append(f"cosim ≥ {limits['min_cosim']:.2f}")
+    if limits.get("max_score_c") is not None:
+        conditions.append(f"score_c ≤ {limits['max_score_c']}")
+    return ", ".join([*conditions, "both IDs in training corpus"])
+
+
+def _further_bounds(limits: Mapping[str, Any]) -> str:
+    """Bounds of the filter that the published one does not have, where they are not at their defaults."""
+    defaults = PairFilter().settings()
+    return ", ".join(
+        f"{name}={value}"
+        for name, value in limits.items()
+        if name in defaults and name not in ("min_cosim", "max_score_c") and value != defaults[name]
+    )
+
+
+def _scored(pairs: int | float, metadata: Mapping[str, Any]) -> str:
+    return "unknown" if metadata.get("scores_known") is False else f"{pairs:,}"

@@ -1,0 +1,176 @@
+"""Asking a judge about mined pairs: each unordered pair is one question, and its answer goes to both directions."""
+
+import logging
+from collections import Counter
+from collections.abc import Generator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from sigjepa.errors import SigjepaError
+from sigjepa.negatives.judging.judged_pairs import JudgedPairs, is_score
+from sigjepa.negatives.judging.judges.judge import SCORES, Judge, Judgement, JudgeRequest, Pair
+from sigjepa.negatives.judging.response_cache import Ledger, open_ledger
+from sigjepa.store.progress import progress
+
+if TYPE_CHECKING:
+    from sigjepa.corpus.store import Corpus
+    from sigjepa.negatives.mining.knn import Pairs
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Judging:
+    """What came of the mined pairs: those with a score, and how many unordered pairs have none and why."""
+
+    judged: JudgedPairs
+    parse_errors: int
+    not_asked: int
+
+
+def judge_pairs(pairs: "Pairs", judge: Judge, corpus: "Corpus", data_dir: Path) -> Judging:
+    """`pairs` with the scores of `judge`, asked for or found in its ledger below `data_dir`.
+
+    A pair without a score, be it a parse error or beyond `judge.limit`, is left out. Raises SigjepaError for a judge
+    that breaks its contract or can't go on, and for a damaged ledger.
+    """
+    requests, question_of = questions(pairs, corpus)
+    answers = ask(judge, requests, data_dir)
+    given = [answers.get(request.pair) for request in requests]
+    scores = np.array([-1 if answer is None or answer.score_c is None else answer.score_c for answer in given], np.int8)
+    kept = np.flatnonzero(scores[question_of] >= 0)
+    parse_errors = sum(answer is not None and answer.score_c is None for answer in given)
+    if parse_errors:
+        logger.warning(
+            "%d of %d pairs have no score: the answers of %s held none (parse_error), and they are neither negatives "
+            "nor related. judge.parse_error_retries=1 asks them again.",
+            parse_errors,
+            len(given),
+            judge.name,
+        )
+    judged = JudgedPairs(
+        pairs.anchor_ids[kept],
+        pairs.neighbor_ids[kept],
+        pairs.cosim[kept],
+        scores[question_of[kept]],
+        judge.name,
+        [answer.reason if (answer := given[question]) else "" for question in question_of[kept].tolist()],
+    )
+    return Judging(judged, parse_errors, sum(answer is None for answer in given))
+
+
+def questions(pairs: "Pairs", corpus: "Corpus") -> tuple[list[JudgeRequest], npt.NDArray[np.int64]]:
+    """One request for each unordered pair, and `[P]`: which of them each directed pair is."""
+    unordered = np.stack(
+        [np.minimum(pairs.anchor_ids, pairs.neighbor_ids), np.maximum(pairs.anchor_ids, pairs.neighbor_ids)], axis=1
+    )
+    ids, first, question_of = np.unique(unordered, axis=0, return_index=True, return_inverse=True)
+    keys, signatures, bodies = (corpus.column(name) for name in ("key", "signature", "body"))
+    requests = []
+    for pair, cosim in zip(ids.tolist(), pairs.cosim[first].tolist(), strict=True):
+        one, other = sorted(pair, key=lambda function: (keys[function], function))
+        requests.append(
+            JudgeRequest(
+                *(one, other, keys[one], keys[other], cosim),
+                *(signatures[one], bodies[one], signatures[other], bodies[other]),
+            )
+        )
+    return requests, question_of.reshape(-1)  # numpy 2.0 alone gives it a second dimension
+
+
+def chosen(requests: Sequence[JudgeRequest], limit: int | None) -> list[JudgeRequest]:
+    """At most `limit` requests, in their order: those whose pairs hash lowest, so a higher limit keeps all of them.
+
+    Raises SigjepaError for a limit below 1.
+    """
+    if limit is None:
+        return list(requests)
+    if limit < 1:
+        raise SigjepaError(f"judge.limit must be at least 1, or null for all pairs, got {limit}.")
+    hashes = [(xxhash.xxh3_64_intdigest("\0".join(request.pair).encode()), request.pair) for request in requests]
+    lowest = sorted(range(len(requests)), key=hashes.__getitem__)[:limit]
+    return [requests[position] for position in sorted(lowest)]
+
+
+def ask(judge: Judge, requests: Sequence[JudgeRequest], data_dir: Path) -> Mapping[Pair, Judgement]:
+    """The answers to those of `requests` that are within the limit; only what the ledger does not hold is asked.
+
+    Raises SigjepaError for a judge that breaks its contract or can't go on, and for a damaged ledger.
+    """
+    within = {request.pair: request for request in chosen(requests, judge.limit)}
+    retries = judge.parse_error_retries
+    with open_ledger(data_dir, judge) as ledger:
+        while to_ask := {pair: request for pair, request in within.items() if ledger.find(pair, retries) is None}:
+            cost = judge.cost(list(to_ask.values()))
+            logger.info(
+                "Judging with %s: %s pairs%s, %s already judged, %s to ask%s",
+                *(judge.name, f"{len(requests):,}"),
+                "" if judge.limit is None else f", {len(within):,} of them within judge.limit",
+                *(f"{len(within) - len(to_ask):,}", f"{len(to_ask):,}"),
+                f"; {cost}" if cost else "",
+            )
+            _answered(judge, to_ask, ledger)  # each pair now has one answer more, so this ends
+        return {pair: answer for pair in within if (answer := ledger.find(pair, retries)) is not None}
+
+
+def _answered(judge: Judge, requests: Mapping[Pair, JudgeRequest], ledger: Ledger) -> None:
+    """Put all of `requests` to the judge and record each answer as it comes."""
+    answers: set[Pair] = set()
+    scores: Counter[int | None] = Counter()
+    bar = progress(None, f"Judging, {judge.name}", total=len(requests), unit="pair")
+    judgements = judge.judge(requests.values())
+    try:
+        for request, judgement in judgements:
+            _check(judge, request, judgement, requests, answers)
+            ledger.append(request.pair, judgement)
+            answers.add(request.pair)
+            scores[judgement.score_c] += 1
+            if bar.update():  # the bar was drawn
+                bar.set_postfix_str(histogram(scores))
+    except SigjepaError as error:
+        if not answers:
+            raise
+        raise SigjepaError(
+            f"{error} The {len(answers)} of {len(requests)} judgements that were given are kept in {ledger.path}; the "
+            "same command continues with the others."
+        ) from error
+    finally:
+        bar.close()
+        if isinstance(judgements, Generator):
+            judgements.close()  # what it holds, such as requests in flight, is let go of here and now
+    if len(answers) != len(requests):
+        raise SigjepaError(
+            f"The judge '{judge.name}' gave {len(answers)} judgements for {len(requests)} pairs; a judge must answer "
+            "every request once."
+        )
+
+
+def histogram(scores: Mapping[int | None, int]) -> str:
+    """How many pairs got each score, such as `0:12 1:30 2:4 3:1`, with the parse errors last when there are any."""
+    errors = scores.get(None, 0)
+    return " ".join(f"{score}:{scores.get(score, 0)}" for score in SCORES) + (f" parse_error:{errors}" * bool(errors))
+
+
+def _check(
+    judge: Judge,
+    request: JudgeRequest,
+    judgement: Judgement,
+    requests: Mapping[Pair, JudgeRequest],
+    answers: Set[Pair],
+) -> None:
+    pair = (request.anchor_id, request.neighbor_id)
+    if request.pair not in requests or request.pair in answers:
+        raise SigjepaError(
+            f"The judge '{judge.name}' answered pair {pair}, which it was not asked or had answered before; a judge "
+            "must answer every request once."
+        )
+    if judgement.score_c is not None and not is_score(judgement.score_c):
+        raise SigjepaError(
+            f"The judge '{judge.name}' gave pair {pair} score_c={judgement.score_c!r}; scores are 0, 1, 2 and 3, and "
+            "None for an answer that holds none."
+        )

@@ -1,0 +1,1 @@
+"""What makes a command a command: composition, errors, components, status, processes."""

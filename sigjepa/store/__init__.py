@@ -1,0 +1,1 @@
+"""Artifacts: made once under the hash of their inputs, verified, and traced to what they were made from."""

@@ -1,0 +1,43 @@
+"""Means over an epoch's steps, kept where a checkpoint can take them along."""
+
+from collections.abc import Mapping
+
+from torch import distributed as torch_distributed
+
+from sigjepa.losses.distributed import world_size
+
+
+class MeanMetrics:
+    """Weighted means of named figures since the last `take`; a name may come at any step.
+
+    Lightning's own epoch means are lost with the process: a run that is continued in the middle of an epoch would log
+    another mean than one that was never interrupted.
+    """
+
+    def __init__(self) -> None:
+        self.sums: dict[str, tuple[float, float]] = {}
+
+    def add(self, figures: Mapping[str, float], weight: float = 1.0) -> None:
+        """Count `figures` with `weight`, for instance the number of functions that they are a mean over."""
+        for name, value in figures.items():
+            total, weights = self.sums.get(name, (0.0, 0.0))
+            self.sums[name] = (total + float(value) * weight, weights + weight)
+
+    def take(self) -> dict[str, float]:
+        """The means, over all processes, which all must call this; begins anew."""
+        parts: list[dict[str, tuple[float, float]]] = [self.sums]
+        if world_size() > 1:
+            parts = [{} for _ in range(world_size())]
+            torch_distributed.all_gather_object(parts, self.sums)
+        self.sums = {}
+        names = dict.fromkeys(name for part in parts for name in part)
+        held = {name: [part[name] for part in parts if name in part] for name in names}
+        return {name: sum(one for one, _ in pairs) / sum(one for _, one in pairs) for name, pairs in held.items()}
+
+    def state_dict(self) -> dict[str, list[float]]:
+        """Sum and weight by name, plain numbers."""
+        return {name: list(pair) for name, pair in self.sums.items()}
+
+    def load_state_dict(self, state_dict: Mapping[str, list[float]]) -> None:
+        """Go on from the sums of another process."""
+        self.sums = {name: (total, weights) for name, (total, weights) in state_dict.items()}

@@ -1,0 +1,76 @@
+"""A trainer's other processes: how they are started, whether they are those it expects, and what to do without one."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sigjepa.errors import SigjepaError
+from sigjepa.losses.distributed import world_size
+
+STARTED_WITHIN = ("spawn", "fork", "notebook")
+"""Ways to start a process that does not run the command again; Lightning's names of strategies contain them."""
+ONE_PROCESS = ("single_device", "single_xla", "single_tpu", "SingleDeviceStrategy")
+
+
+def runs_command_again(trainer: dict[str, Any]) -> bool:
+    """Whether Lightning starts the other processes of this trainer by running the command again in each.
+
+    trainer: keywords of `lightning.Trainer`; its strategy is a name, or a node with `_target_`.
+    """
+    strategy = trainer.get("strategy", "auto")
+    if isinstance(strategy, dict):
+        name, start = str(strategy.get("_target_", "")).rpartition(".")[2], str(strategy.get("start_method", "popen"))
+    else:
+        name = start = str(strategy)
+    if name == "auto":  # ddp as soon as there is more than one device
+        devices = trainer.get("devices", "auto")
+        return not ((devices == "auto" or _number(devices) == 1) and int(trainer.get("num_nodes", 1)) == 1)
+    return name not in ONE_PROCESS and not any(way in start for way in STARTED_WITHIN)
+
+
+def _number(devices: Any) -> int | None:
+    """How many devices these are, however they are written; None for as many as there are ("auto", -1)."""
+    if isinstance(devices, str) and "," in devices:  # "0,1" are two, and "0," is one
+        devices = [one for one in devices.split(",") if one.strip()]
+    if isinstance(devices, list):
+        return len(devices)
+    return None if str(devices) in ("auto", "-1") else int(devices)
+
+
+def check_processes(trainer: dict[str, Any], started: tuple[str, int] | None) -> None:
+    """Raise SigjepaError when torchrun or SLURM has `started` (name, processes) others than the trainer asks for."""
+    if started is None:
+        return
+    name, processes = started
+    devices = trainer.get("devices", "auto")
+    asked = _number(devices)
+    if asked is None:  # Lightning takes those that there are
+        return
+    wanted = asked * int(trainer.get("num_nodes", 1))
+    if wanted != processes:
+        raise SigjepaError(
+            f"{name} has started {processes} processes, but trainer.devices={devices} on trainer.num_nodes="
+            f"{trainer.get('num_nodes', 1)} asks for {wanted}. Give both the same number, and trainer.strategy=ddp."
+        )
+
+
+class LostProcessError(SigjepaError):
+    """Another process of the run is gone, or is not heard of any more."""
+
+
+LOST = re.compile(r"gloo|nccl|connection (closed|reset|refused)|broken pipe|TCPStore|timed? ?out", re.IGNORECASE)
+
+
+@contextmanager
+def lost_process_named() -> Iterator[None]:
+    """Raise LostProcessError, which says what to do, for what a backend raises when another process does not answer."""
+    try:
+        yield
+    except RuntimeError as error:
+        if world_size() == 1 or isinstance(error, SigjepaError) or not LOST.search(str(error)):
+            raise
+        raise LostProcessError(
+            f"Another process of this run has ended or does not answer ({str(error).splitlines()[0][:200]}); what it "
+            "said stands above. The same command with resume=auto goes on from the last checkpoint."
+        ) from error

@@ -1,0 +1,121 @@
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from sigjepa.errors import SigjepaError
+from sigjepa.losses.infonce import InfoNCE
+from sigjepa.negatives.index.schedule import LinearRamp
+from sigjepa.runtime.instantiate import check_keys, instantiate, plain
+
+INFONCE = {
+    "_target_": "sigjepa.losses.infonce.InfoNCE",
+    "temperature": 0.1,
+    "schedule": {"_target_": "sigjepa.negatives.index.schedule.LinearRamp", "start_epoch": 3, "ramp_epochs": 2},
+}
+
+
+def test_nested_nodes_become_objects():
+    loss = instantiate(OmegaConf.create(INFONCE))
+    assert isinstance(loss, InfoNCE)
+    assert loss.schedule == LinearRamp(start_epoch=3, ramp_epochs=2)
+
+
+def test_interpolated_nodes_become_objects():
+    config = OmegaConf.create({"loss": {"infonce": "${term}"}, "term": INFONCE})
+    assert isinstance(instantiate(config.loss)["infonce"], InfoNCE)
+
+
+def test_none_passes_through():
+    assert instantiate(None) is None
+
+
+def test_partial_targets_take_arguments_later():
+    make = instantiate(OmegaConf.create({"_target_": "torch.optim.AdamW", "_partial_": True, "lr": 0.5}))
+    assert make([torch.nn.Parameter(torch.zeros(1))]).param_groups[0]["lr"] == 0.5
+
+
+@pytest.mark.parametrize("target", ["os.system", "builtins.eval", "subprocess.run", "functools.partial", "sigjepax.a"])
+@pytest.mark.parametrize("depth", ["outer", "nested", "list"])
+def test_targets_outside_the_allow_list_are_refused(target, depth):
+    node = {"_target_": target}
+    config = {"outer": node, "nested": {**INFONCE, "schedule": node}, "list": {"terms": [node]}}[depth]
+    with pytest.raises(SigjepaError, match="no component of the allowed packages"):
+        instantiate(OmegaConf.create(config))
+
+
+ALIASES = [
+    *("torch.nn.modules.module.functools.partial", "torch.optim.lr_scheduler.types.FunctionType"),
+    *("lightning.pytorch.callbacks.model_checkpoint.os.system", "lightning.pytorch.loggers.csv_logs.os.remove"),
+    *("sigjepa.training.provenance.os.system", "sigjepa.corpus.sources.git.subprocess.run"),
+    *("sigjepa.negatives.recipe.write_manifest", "sigjepa.training.run_directory.write_arrays"),
+    *("sigjepa.corpus.store.Corpus.open", "sigjepa.training.module.SigJepaModule.load_from_checkpoint"),
+    *(
+        "sigjepa.store.artifacts.write_json",
+        "sigjepa.runtime.instantiate.instantiate",
+        "sigjepa.runtime.command.entry_point",
+    ),
+    *("lightning.pytorch.cli.LightningCLI", "lightning.fabric.utilities.cloud_io._load", "torch.load"),
+    *("hydra.utils.call", "hydra.utils.get_method", "importlib.import_module", "SIGJEPA.losses.infonce.InfoNCE"),
+]
+
+
+@pytest.mark.parametrize("target", ALIASES)
+def test_what_a_module_holds_beside_its_components_is_refused(target):
+    with pytest.raises(SigjepaError, match="no component of the allowed packages|can't be imported"):
+        instantiate(OmegaConf.create({"_target_": target}))
+
+
+@pytest.mark.parametrize("key", ["_args_", "_partial_", "_recursive_"])
+def test_hydra_keys_open_no_way(key, tmp_path):
+    evil = {"_target_": "os.system", "_args_": [f"touch {tmp_path / 'marker'}"]}
+    node = {
+        "_args_": {"_target_": "torch.nn.Sequential", "_args_": [evil]},
+        "_partial_": {**INFONCE, "schedule": {**evil, "_partial_": True}},
+        "_recursive_": {**INFONCE, "_recursive_": False, "schedule": evil},
+    }[key]
+    with pytest.raises(SigjepaError, match="no component of the allowed packages"):
+        instantiate(OmegaConf.create(node))
+    assert not (tmp_path / "marker").exists()
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"_target_": "${oc.env:SIGJEPA_EVIL}"},
+        {"_target_": "${evil}", "evil": "os.system"},
+        {**INFONCE, "schedule": "${oc.create:{_target_: os.system}}"},
+        {**INFONCE, "schedule": r"\${oc.create:{_target_: os.system, command: ls}}"},
+        {**INFONCE, "schedule": "${oc.decode:'{_target_: os.system}'}"},
+        {"_target_": 3},
+        {"_target_": ["os.system"]},
+    ],
+)
+def test_interpolation_brings_no_target(node, monkeypatch):
+    monkeypatch.setenv("SIGJEPA_EVIL", "os.system")
+    with pytest.raises(SigjepaError, match=r"no component of the allowed packages|escaped interpolation"):
+        instantiate(OmegaConf.create(node))
+
+
+def test_own_packages_are_allowed_by_name():
+    node = OmegaConf.create({"_target_": "collections.Counter"})
+    assert instantiate(node, ["collections."]) == {}
+
+
+def test_misspelt_key_names_the_nearest():
+    with pytest.raises(SigjepaError, match=r"takes no 'temprature'\. Did you mean 'temperature'\?"):
+        instantiate(OmegaConf.create({"_target_": INFONCE["_target_"], "temprature": 0.1}))
+
+
+def test_target_that_does_not_exist():
+    with pytest.raises(SigjepaError, match="sigjepa.losses.infonce.Nothing"):
+        instantiate(OmegaConf.create({"_target_": "sigjepa.losses.infonce.Nothing"}))
+
+
+def test_value_that_is_not_given_names_the_key():
+    with pytest.raises(SigjepaError, match=r"no value for 'corpus\.path': give corpus\.path="):
+        plain(OmegaConf.create({"corpus": {"path": "???"}}))
+
+
+def test_top_level_key_that_nothing_reads():
+    with pytest.raises(SigjepaError, match=r"'trainner' that nothing reads\. Did you mean 'trainer'"):
+        check_keys({"trainner": 1}, ["trainer", "seed"])
