@@ -76,31 +76,36 @@ def confusion(reference: Sequence[int], judge: Sequence[int], categories: int) -
 
 
 def observed(table: Table) -> Estimate:
-    """Share of pairs on the diagonal of a confusion `[C, C]`, with Wilson's interval."""
-    from statsmodels.stats.proportion import proportion_confint  # noqa: PLC0415  seconds to import
+    """Return the share of pairs on the diagonal of a confusion `[C, C]`, with Wilson's interval."""
+    from scipy import stats  # noqa: PLC0415 - slow to import
 
     count, total = int(np.trace(table)), int(table.sum())
     if not total:
         return Estimate(None, None, None)
-    low, high = proportion_confint(count, total, method="wilson")
-    return Estimate(count / total, float(low), float(high))
+    interval = stats.binomtest(count, total).proportion_ci(method="wilson")
+    return Estimate(count / total, float(interval.low), float(interval.high))
 
 
 def kappa(table: Table, *, quadratic: bool = False) -> Estimate:
-    """Cohen's κ of a confusion `[C, C]`, with the interval of its asymptotic variance (Fleiss et al., 1969).
+    """Return Cohen's κ of a confusion `[C, C]`, with the interval of its asymptotic variance.
 
     Undefined without pairs, and when both judges gave all of them one and the same category: chance alone explains
-    that.
+    that. Source: Fleiss, Cohen and Everitt (1969), Large sample standard errors of kappa and weighted kappa.
     """
-    from statsmodels.stats.inter_rater import cohens_kappa  # noqa: PLC0415  seconds to import
-
-    used = np.flatnonzero(table.sum(axis=0) + table.sum(axis=1))
-    if len(used) < 2:
+    if np.count_nonzero(table.sum(axis=0) + table.sum(axis=1)) < 2:
         return Estimate(None, None, None)
-    with np.errstate(all="ignore"):  # of its test of no agreement, which is not used
-        result = cohens_kappa(table, wt="quadratic" if quadratic else None)
-    value, half = float(result.kappa), NORMAL_97_5 * math.sqrt(max(0.0, float(result.var_kappa)))
-    return Estimate(value, max(-1.0, value - half), min(1.0, value + half))
+    categories = np.arange(len(table))
+    distance = np.abs(categories[:, None] - categories)
+    weights = 1 - (distance / (len(table) - 1)) ** 2 if quadratic else (distance == 0).astype(float)
+    total = table.sum()
+    shares = table / total
+    rows, columns = shares.sum(axis=1), shares.sum(axis=0)
+    by_chance = rows @ weights @ columns
+    value = ((weights * shares).sum() - by_chance) / (1 - by_chance)
+    marginals = (weights @ columns)[:, None] + rows @ weights
+    spread = (shares * (weights - marginals * (1 - value)) ** 2).sum() - (value - by_chance * (1 - value)) ** 2
+    half = NORMAL_97_5 * math.sqrt(max(0.0, spread / total)) / (1 - by_chance)
+    return Estimate(float(value), float(max(-1.0, value - half)), float(min(1.0, value + half)))
 
 
 def agreement_text(result: Agreement, reference: str, judge: str) -> str:

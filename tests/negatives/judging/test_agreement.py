@@ -1,4 +1,4 @@
-"""Agreement of two judges: against scikit-learn, a naive formula and simulated judges."""
+"""Agreement of two judges: against scikit-learn, statsmodels, a naive formula and simulated judges."""
 
 import json
 
@@ -7,8 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score, confusion_matrix
+from statsmodels.stats.inter_rater import cohens_kappa
+from statsmodels.stats.proportion import proportion_confint
 
-from sigjepa.negatives.judging.agreement import agreement, agreement_text, confusion, kappa, observed
+from sigjepa.negatives.judging.agreement import (
+    NORMAL_97_5,
+    agreement,
+    agreement_text,
+    confusion,
+    kappa,
+    observed,
+)
 
 scores = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=2, max_size=60)
 
@@ -38,6 +47,25 @@ def test_kappa_equals_its_peers(pairs):
         assert estimate.value == pytest.approx(naive_kappa(one, other, disagreement), abs=1e-9)
         assert -1 <= estimate.low <= estimate.value + 1e-9
         assert estimate.value - 1e-9 <= estimate.high <= 1
+
+
+@settings(max_examples=100, deadline=None)
+@given(scores)
+def test_intervals_are_those_of_statsmodels(pairs):
+    table = confusion(*zip(*pairs, strict=True), 4)
+    share = observed(table)
+    assert (share.low, share.high) == pytest.approx(
+        proportion_confint(np.trace(table), table.sum(), method="wilson"), abs=1e-12
+    )
+    for quadratic in (False, True):
+        estimate = kappa(table, quadratic=quadratic)
+        if estimate.value is not None:
+            with np.errstate(all="ignore"):  # of its test of no agreement, which is not used
+                peer = cohens_kappa(table, wt="quadratic" if quadratic else None)
+            half = NORMAL_97_5 * max(0.0, float(peer.var_kappa)) ** 0.5
+            # where the variance is 0 but for rounding, its root is not
+            assert estimate.low == pytest.approx(max(-1, peer.kappa - half), abs=1e-6)
+            assert estimate.high == pytest.approx(min(1, peer.kappa + half), abs=1e-6)
 
 
 def test_intervals_cover_the_true_kappa():
