@@ -5,15 +5,16 @@ ARGS ?=
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.sigjepa-installed
 UV ?= uv
+KNOWN_BAD ?= known_bad.txt
 WORKERS ?= 2
 # torch alone has no hash: which file it is depends on the index (CPU or CUDA), and a plain `torch` can pull gigabytes;
 # it comes last, when what it needs is there from files with hashes
 TORCH := $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' constraints.txt)
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check
-OFFLINE := { echo "make setup: pip could not install; its message is above. It needs a package index: https://pypi.org, or yours in PIP_INDEX_URL" >&2; exit 1; }
+OFFLINE := { echo "make setup: pip could not install; its message is above. It needs a package index: pip's default one, or yours in PIP_INDEX_URL" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-slow check pin format bench torture clean
+.PHONY: help setup train test test-slow check supply-chain docs pin format bench torture clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -45,11 +46,25 @@ check: setup ## format, lint, types, import layers, supply chain
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python tools/check_supply_chain.py
+	$(MAKE) --no-print-directory supply-chain
 
+# pip itself says what is not as it should be, offline: on a complete environment, every line is "already satisfied"
+DRY_RUN := $(BIN)/python -m pip install --no-input --disable-pip-version-check --dry-run --no-index --no-deps
+AS_IT_SHOULD_BE := grep -Ev '^(Requirement already satisfied|Looking in links|Ignoring [^ ]+: markers)'
+
+supply-chain: ## what is installed has no version of known_bad.txt, is complete, and is what constraints.txt says
+	@! $(BIN)/python -m pip list --format freeze | sed 's/==.*//' | $(DRY_RUN) -c $(KNOWN_BAD) -r /dev/stdin 2>&1 | $(AS_IT_SHOULD_BE)
+	@$(BIN)/python -m pip check
+	@! sed '/^torch==/d' constraints.txt | $(DRY_RUN) --require-hashes -r /dev/stdin 2>&1 | $(AS_IT_SHOULD_BE)
+
+docs: setup ## build the documentation site strictly, offline, into site/
+	$(BIN)/mkdocs build --strict --quiet
+
+# constraints.txt is the lock. `uv lock` would write the address of the index into every line of its file, and which
+# index that is is the user's affair; what uv compiles here has versions and hashes alone.
 pin: ## resolve constraints.txt anew from pyproject.toml with uv, with every file's sha256 (ARGS=--upgrade for newer ones)
 	$(UV) pip compile pyproject.toml --quiet --extra dev --universal --python-version 3.11 --generate-hashes \
-	  --no-annotate --no-header --no-emit-package torch --output-file constraints.txt $(ARGS)
+	  --constraints known_bad.txt --no-annotate --no-header --no-emit-package torch --output-file constraints.txt $(ARGS)
 	{ echo '# Exact versions of all that `make setup` installs, and the sha256 of every file of each. Made by: make pin'; \
 	  echo '# torch has no hash, since its file depends on the index: change its version here, then `make pin`.'; \
 	  echo '$(TORCH)'; echo; cat constraints.txt; } > constraints.txt.new
@@ -69,5 +84,5 @@ torture: setup ## kill, damage, fuzz and distribute real runs and sweeps, 30 min
 	$(BIN)/python benchmarks/reliability/torture.py $(ARGS)
 
 clean: ## remove caches and build products; artifacts (data/) and runs stay
-	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf build dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
