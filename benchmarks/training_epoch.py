@@ -25,7 +25,7 @@ from sigjepa.data.datamodule import FunctionDataModule
 from sigjepa.reporting.tables import markdown_table
 from sigjepa.runtime.command import config_directory
 from sigjepa.runtime.instantiate import instantiate
-from sigjepa.store.artifacts import write_json
+from sigjepa.store.files import write_json
 from sigjepa.training.module import SigJepaModule
 from sigjepa.training.optimizer import parameter_groups
 

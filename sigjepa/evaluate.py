@@ -15,7 +15,7 @@ from sigjepa.reporting.runs import FINISHED, Run, read_run
 from sigjepa.reporting.tables import baseline_table
 from sigjepa.runtime.command import entry_point
 from sigjepa.runtime.instantiate import RUN_KEYS, check_keys, instantiate, plain
-from sigjepa.store.artifacts import write_json
+from sigjepa.store.files import write_json
 from sigjepa.training.run_directory import write_baselines
 
 

@@ -14,7 +14,7 @@ from sigjepa.negatives.judging.runner import ask, chosen, questions
 from sigjepa.negatives.recipe import NegativesRecipe
 from sigjepa.runtime.command import entry_point
 from sigjepa.runtime.instantiate import RUN_KEYS, check_keys, instantiate, plain
-from sigjepa.store.artifacts import write_json
+from sigjepa.store.files import write_json
 from sigjepa.teacher.shards import embed_corpus
 
 

@@ -23,7 +23,7 @@ from sigjepa.errors import SigjepaError
 from sigjepa.reporting.tables import markdown_table
 from sigjepa.runtime.command import explain, quote_path
 from sigjepa.runtime.instantiate import instantiate
-from sigjepa.store.artifacts import content_key
+from sigjepa.store.manifest import content_key
 from sigjepa.store.progress import progress
 from sigjepa.teacher.manifest import differences
 from sigjepa.training.sweep_jobs import SWEEPS, SweepJob, job_states, known_sweeps, sweep_jobs

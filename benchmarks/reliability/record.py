@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sigjepa.reporting.tables import markdown_table
-from sigjepa.store.artifacts import write_json
+from sigjepa.store.files import write_json
 
 RESULTS = Path("benchmarks/results/reliability")
 

@@ -20,7 +20,7 @@ from typing import Any
 from record import RESULTS
 
 from sigjepa.reporting.tables import markdown_table
-from sigjepa.store.artifacts import atomic_path
+from sigjepa.store.files import atomic_path
 from sigjepa.store.git_state import code_state
 from sigjepa.store.progress import progress
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sigjepa.errors import SigjepaError
-from sigjepa.store.artifacts import atomic_path
+from sigjepa.store.files import atomic_path
 
 SOURCES_FILE = "sources.parquet"
 SCHEMA = pa.schema(

@@ -24,16 +24,11 @@ from sigjepa.corpus.sources.source import Source
 from sigjepa.corpus.split import SPLITS, TIERS, check_shares
 from sigjepa.corpus.summary import summary_text
 from sigjepa.errors import SigjepaError, nearest_name
-from sigjepa.store.artifacts import (
-    artifact_lock,
-    atomic_path,
-    content_key,
-    damaged,
-    file_digest,
-    read_manifest,
-    write_manifest,
-)
+from sigjepa.store.artifacts import read_manifest, write_manifest
+from sigjepa.store.files import atomic_path, file_digest
+from sigjepa.store.manifest import content_key, damaged
 from sigjepa.store.origin import MADE, made
+from sigjepa.store.store import artifact_lock
 
 FUNCTIONS_FILE = "functions.parquet"
 MANIFEST_FILE = "manifest.json"

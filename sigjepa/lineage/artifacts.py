@@ -13,7 +13,8 @@ from sigjepa.lineage.sources import source_files
 from sigjepa.negatives.exchange import index_file
 from sigjepa.negatives.judging import judged_pairs as judged
 from sigjepa.negatives.mining import mined
-from sigjepa.store.artifacts import content_key, file_digest, read_json
+from sigjepa.store.files import file_digest, read_json
+from sigjepa.store.manifest import content_key
 from sigjepa.store.origin import MADE
 from sigjepa.teacher.manifest import shards_digest
 

@@ -6,7 +6,7 @@ from sigjepa.errors import SigjepaError
 from sigjepa.lineage.artifacts import FOLDERS, MANIFEST, Cache, artifact
 from sigjepa.lineage.report_types import Link
 from sigjepa.lineage.runs import checkpoint, run
-from sigjepa.store.artifacts import read_json
+from sigjepa.store.files import read_json
 from sigjepa.training.provenance import PROVENANCE_FILE
 
 LEVELS = 4

@@ -8,7 +8,8 @@ from typing import Any
 from sigjepa.errors import SigjepaError
 from sigjepa.lineage.artifacts import NOT_RECORDED, Cache, artifact, upstream_checks
 from sigjepa.lineage.report_types import Check, Link, compared
-from sigjepa.store.artifacts import content_key, file_digest, read_json
+from sigjepa.store.files import file_digest, read_json
+from sigjepa.store.manifest import content_key
 from sigjepa.training.provenance import FILES_FILE, PROVENANCE_FILE, code_of
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sigjepa.reporting.runs import Run, by_experiment
-from sigjepa.store.artifacts import atomic_path
+from sigjepa.store.files import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -17,7 +17,7 @@ from sigjepa.reporting.page import render_page
 from sigjepa.reporting.plots import GAUGES, MINED_GAUGES, plot_ceiling, plot_curves, plot_differences, plot_gauges
 from sigjepa.reporting.runs import FINISHED, Run, by_experiment
 from sigjepa.reporting.tables import LABELS
-from sigjepa.store.artifacts import atomic_path
+from sigjepa.store.files import atomic_path
 from sigjepa.store.progress import stage
 
 LEVELS = ("zero_shot", "zero_shot_centred", "bm25", "fusion")

@@ -18,7 +18,7 @@ from sigjepa.evaluation.ranks import Ranks
 from sigjepa.reporting.sweeps import is_training, overrides_of, planned_jobs
 from sigjepa.runtime.status import FILE_NAME as STATUS_FILE
 from sigjepa.runtime.status import sign_of_life
-from sigjepa.store.artifacts import file_digest, read_json
+from sigjepa.store.files import file_digest, read_json
 from sigjepa.training.run_directory import FILES_FILE, FINISHED
 
 ROOTS = (Path("multirun"), Path("outputs"))

@@ -21,8 +21,8 @@ from omegaconf.errors import OmegaConfBaseException
 from sigjepa.errors import SigjepaError, nearest_name
 from sigjepa.runtime.processes import for_this_process
 from sigjepa.runtime.status import visible
-from sigjepa.store.artifacts import OF_THE_DISK
 from sigjepa.store.credentials import refuse_credentials, refuse_in_config, without_credentials
+from sigjepa.store.files import DISK_ERRORS
 
 PACKAGE = Path(__file__).resolve().parents[1]
 LONGEST_NAME = 120
@@ -97,7 +97,7 @@ def entry_point(
             except SigjepaError as error:
                 sys.exit(f"sigjepa: {error}")
             except OSError as error:
-                if error.errno not in OF_THE_DISK:
+                if error.errno not in DISK_ERRORS:
                     raise
                 place = error.filename or "A file"
                 sys.exit(

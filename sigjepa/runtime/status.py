@@ -20,7 +20,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from sigjepa.runtime.processes import is_first_process
 from sigjepa.store import progress
-from sigjepa.store.artifacts import write_json
+from sigjepa.store.files import write_json
 from sigjepa.store.progress import Stage, observed
 
 log = logging.getLogger(__name__)

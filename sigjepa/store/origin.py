@@ -1,4 +1,4 @@
-"""How an artifact was made: the code, the versions, the command, the time, and the artifacts that it was made from."""
+"""The origin of an artifact: code, versions, platform, command and time."""
 
 import platform
 import sys
@@ -9,9 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import sigjepa
-from sigjepa.store.artifacts import file_digest
 from sigjepa.store.credentials import without_credentials
+from sigjepa.store.files import file_digest
 from sigjepa.store.git_state import code_state
+
+
+def origin(packages: Sequence[str]) -> dict[str, Any]:
+    """Return what a manifest says of how an artifact was built; no input that names a folder is among it.
+
+    packages: distributions whose version can decide the content.
+    """
+    return {
+        "code": {**code_state(), "sigjepa": sigjepa.__version__},
+        "versions": package_versions(packages),
+        "platform": platform.platform(),
+        "command": command_line(),
+        "time": now(),
+    }
+
 
 MADE = "made"
 """The key of a manifest that holds this record; it is never among the inputs that name a folder."""

@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sigjepa import __version__
-from sigjepa.store.artifacts import atomic_path, damaged, file_digest
+from sigjepa.store.files import atomic_path, file_digest
+from sigjepa.store.manifest import damaged
 from sigjepa.store.origin import MADE, made
 from sigjepa.store.progress import progress
 from sigjepa.teacher.encoder import FrozenTeacher

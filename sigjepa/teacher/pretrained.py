@@ -11,7 +11,7 @@ from pathlib import Path
 import xxhash
 
 from sigjepa.errors import SigjepaError
-from sigjepa.store.artifacts import file_digest
+from sigjepa.store.files import file_digest
 
 PACKAGE_SCHEME = "package://"
 COMMIT = re.compile(r"[0-9a-f]{40}")

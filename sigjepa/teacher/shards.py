@@ -14,9 +14,12 @@ from safetensors import safe_open
 from torch import Tensor
 
 from sigjepa.errors import SigjepaError
-from sigjepa.store.artifacts import artifact_lock, content_key, damaged, read_json, read_manifest, write_manifest
+from sigjepa.store.artifacts import read_manifest, write_manifest
+from sigjepa.store.files import read_json
+from sigjepa.store.manifest import content_key, damaged
 from sigjepa.store.origin import upstream_of
 from sigjepa.store.progress import progress
+from sigjepa.store.store import artifact_lock
 from sigjepa.teacher.encoder import FrozenTeacher
 from sigjepa.teacher.manifest import FORMAT, MANIFEST, ShardRecord, check_shards, describe, differences, write_shard
 

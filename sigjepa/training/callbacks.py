@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lightning import Callback, LightningModule, Trainer
 
-from sigjepa.store.artifacts import atomic_path
+from sigjepa.store.files import atomic_path
 
 
 class MetricsTable(Callback):

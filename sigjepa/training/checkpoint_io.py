@@ -9,7 +9,7 @@ import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
 
 from sigjepa.errors import SigjepaError
-from sigjepa.store.artifacts import atomic_path
+from sigjepa.store.files import atomic_path
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

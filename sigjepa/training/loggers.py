@@ -14,7 +14,7 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from sigjepa.errors import SigjepaError
-from sigjepa.store.artifacts import atomic_path
+from sigjepa.store.files import atomic_path
 from sigjepa.training.wandb_names import GROUP_LENGTH, NAME_LENGTH, STEP, shortened, summary_of, wandb_tags
 
 log = logging.getLogger(__name__)

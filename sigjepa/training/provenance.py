@@ -10,8 +10,9 @@ from typing import Any
 import torch
 
 from sigjepa.runtime.status import FILE_NAME as STATUS_FILE
-from sigjepa.store.artifacts import atomic_path, content_key, file_digest, read_json, write_json
+from sigjepa.store.files import atomic_path, file_digest, read_json, write_json
 from sigjepa.store.git_state import Diff, code_diff, git_state
+from sigjepa.store.manifest import content_key
 from sigjepa.store.origin import command_line, now, package_versions
 from sigjepa.training.run_directory import FILES_FILE
 

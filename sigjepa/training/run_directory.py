@@ -12,7 +12,7 @@ import numpy as np
 
 from sigjepa.evaluation.baselines import Baseline
 from sigjepa.evaluation.ranks import Ranks
-from sigjepa.store.artifacts import atomic_path, read_json, write_json
+from sigjepa.store.files import atomic_path, read_json, write_json
 from sigjepa.training.process_check import LostProcessError
 
 FINISHED = "finished"

@@ -23,7 +23,8 @@ from omegaconf.errors import OmegaConfBaseException
 from sigjepa.errors import SigjepaError
 from sigjepa.runtime.command import config_directory, folder_name
 from sigjepa.runtime.processes import is_first_process
-from sigjepa.store.artifacts import content_key, read_json, write_json
+from sigjepa.store.files import read_json, write_json
+from sigjepa.store.manifest import content_key
 from sigjepa.training.job import JOB_FILE, job_settings
 from sigjepa.training.run_directory import FINISHED, read_status
 

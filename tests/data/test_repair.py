@@ -13,7 +13,7 @@ from sigjepa.data.repair import repair_artifacts
 from sigjepa.errors import DamagedError, SigjepaError
 from sigjepa.runtime.command import config_directory
 from sigjepa.runtime.instantiate import instantiate
-from sigjepa.store.artifacts import content_key
+from sigjepa.store.manifest import content_key
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ from sigjepa.negatives.judging.response_cache import _read as read_ledger
 from sigjepa.negatives.mining.pair_file import unfinished
 from sigjepa.reporting.runs import read_metrics, read_ranks, read_run
 from sigjepa.reporting.sweeps import is_training, overrides_of, planned_jobs
-from sigjepa.store.artifacts import file_digest, read_json
+from sigjepa.store.files import file_digest, read_json
 from sigjepa.teacher.shards import TeacherShards
 
 N_FUNCTIONS = 40

@@ -9,7 +9,8 @@ import torch
 
 from sigjepa.errors import SigjepaError
 from sigjepa.lineage.resolve_path import lineage
-from sigjepa.store.artifacts import content_key, file_digest
+from sigjepa.store.files import file_digest
+from sigjepa.store.manifest import content_key
 
 
 def folder_of(link, kind):

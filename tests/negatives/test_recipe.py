@@ -15,7 +15,7 @@ from sigjepa.errors import SigjepaError
 from sigjepa.negatives.judging.judges.judge import Judge, Judgement
 from sigjepa.negatives.judging.judges.structural import StructuralJudge
 from sigjepa.negatives.recipe import NegativesRecipe
-from sigjepa.store.artifacts import read_json
+from sigjepa.store.files import read_json
 
 
 class FakeCorpus:

@@ -6,7 +6,7 @@ import pytest
 from sigjepa.errors import SigjepaError
 from sigjepa.reporting.runs import find_runs
 from sigjepa.reporting.workspace import LOGGER, SECTIONS, Destination, logged_to, sweep_workspace, workspace_json
-from sigjepa.store.artifacts import write_json
+from sigjepa.store.files import write_json
 from sigjepa.training.wandb_names import shortened
 
 pytestmark = pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince20")  # in the library

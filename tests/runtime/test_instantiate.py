@@ -50,7 +50,7 @@ ALIASES = [
     *("sigjepa.negatives.recipe.write_manifest", "sigjepa.training.run_directory.write_arrays"),
     *("sigjepa.corpus.store.Corpus.open", "sigjepa.training.module.SigJepaModule.load_from_checkpoint"),
     *(
-        "sigjepa.store.artifacts.write_json",
+        "sigjepa.store.files.write_json",
         "sigjepa.runtime.instantiate.instantiate",
         "sigjepa.runtime.command.entry_point",
     ),

@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sigjepa.errors import SigjepaError, nearest_name
-from sigjepa.store.artifacts import artifact_lock, atomic_path, content_key, file_digest, read_json, write_json
+from sigjepa.store.files import atomic_path, file_digest, read_json, write_json
+from sigjepa.store.manifest import content_key
+from sigjepa.store.store import artifact_lock
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),

@@ -10,7 +10,8 @@ from hydra.errors import HydraException
 
 from sigjepa.errors import DamagedError, SigjepaError, StorageError
 from sigjepa.runtime.command import config_directory, explain
-from sigjepa.store.artifacts import damaged, set_aside
+from sigjepa.store.files import set_aside
+from sigjepa.store.manifest import damaged
 from sigjepa.training.sweep_jobs import sweep_jobs, sweep_key
 
 PLUGINS = {"parallel": "hydra_joblib_launcher", "queue": "hydra_submitit_launcher", "slurm": "hydra_submitit_launcher"}

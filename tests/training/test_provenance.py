@@ -3,7 +3,7 @@ import logging
 
 import pytest
 
-from sigjepa.store.artifacts import file_digest
+from sigjepa.store.files import file_digest
 from sigjepa.store.origin import package_versions
 from sigjepa.training import provenance as module
 from sigjepa.training.provenance import PACKAGES, provenance, write_file_digests, write_provenance

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from sigjepa.corpus.sources.pins import Pin, normalised
 from sigjepa.errors import SigjepaError
-from sigjepa.store.artifacts import artifact_lock
 from sigjepa.store.progress import progress
+from sigjepa.store.store import artifact_lock
 
 BATCH_WHEELS = 10
 """Wheels that one call of pip downloads: what an interruption loses, and how often progress shows."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from sigjepa.corpus.text import encode_source, indent_source
 from sigjepa.errors import SigjepaError
-from sigjepa.store.artifacts import file_digest
+from sigjepa.store.files import file_digest
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.exchange.function_ids import FunctionIds
 from sigjepa.negatives.exchange.index_file import Document, read_index, write_lists
-from sigjepa.store.artifacts import file_digest
+from sigjepa.store.files import file_digest
 
 KEYS = [f"key{i}" for i in range(12)]
 

@@ -13,7 +13,7 @@ from sigjepa.negatives.exchange.index_file import FILE_NAME, META_NAME
 from sigjepa.negatives.index.hard_negatives import HardNegatives
 from sigjepa.negatives.index.pair_filter import PairFilter
 from sigjepa.negatives.judging.judged_pairs import JudgedPairs
-from sigjepa.store.artifacts import file_digest
+from sigjepa.store.files import file_digest
 
 N_FUNCTIONS = 20
 TRAIN = np.arange(16)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from sigjepa.errors import DamagedError, SigjepaError
 from sigjepa.negatives.judging.judges.judge import SCORES, Judge, Judgement
 from sigjepa.negatives.judging.response_cache import ledger_path, open_ledger, slug
-from sigjepa.store.artifacts import read_json, seal_of
+from sigjepa.store.artifacts import seal_of
+from sigjepa.store.files import read_json
 
 
 class NamedJudge(Judge):

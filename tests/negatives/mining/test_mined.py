@@ -21,7 +21,7 @@ from sigjepa.negatives.mining.approximate import InvertedLists, SmallWorld
 from sigjepa.negatives.mining.knn import nearest_pairs
 from sigjepa.negatives.mining.mined import Mining
 from sigjepa.negatives.mining.search import Search
-from sigjepa.store.artifacts import read_json
+from sigjepa.store.files import read_json
 
 N = 600
 SEARCHES = {

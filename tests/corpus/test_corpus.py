@@ -284,7 +284,8 @@ def test_damage_is_found_and_named(corpus: Corpus, file: str, damage: Any, messa
 
 @pytest.mark.parametrize("content", ["not parquet", "other columns"])
 def test_a_file_of_another_kind_is_named(corpus: Corpus, content: str) -> None:
-    from sigjepa.store.artifacts import file_digest, write_manifest
+    from sigjepa.store.artifacts import write_manifest
+    from sigjepa.store.files import file_digest
 
     file = corpus.folder / "functions.parquet"
     if content == "not parquet":

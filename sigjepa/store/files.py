@@ -1,0 +1,118 @@
+"""Files that are whole or not there: written atomically, digested, set aside when they are damaged."""
+
+import errno
+import itertools
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from sigjepa.errors import SigjepaError, StorageError
+
+
+def file_digest(path: Path) -> str:
+    """`xxh3_128:<hex>` of a file's bytes; safetensors and parquet do not notice a flipped byte, this does."""
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return f"xxh3_128:{digest.hexdigest()}"
+
+
+DISK_ERRORS = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
+}
+MIN_FREE_BYTES = 1 << 20
+"""With fewer bytes free than this, whatever fails while it writes has failed for want of space."""
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Raise StorageError naming `path` and the way out for what the disk refuses, however a library puts it."""
+    try:
+        yield
+    except SigjepaError:
+        raise
+    except Exception as error:
+        free = free_bytes(path.parent)
+        refused = isinstance(error, OSError) and error.errno in DISK_ERRORS
+        if not refused and not (free is not None and free < MIN_FREE_BYTES):
+            raise
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "no space left on device"
+        room = f", {free / 2**20:,.0f} MiB are free" if free is not None else ""
+        raise StorageError(
+            f"{path} can't be written: {reason}{room}. Make room or give the right to write there, or choose another "
+            "place (SIGJEPA_DATA_DIR=... for artifacts, hydra.run.dir=... for a run), and give the same command again: "
+            "what is finished is kept."
+        ) from error
+
+
+def free_bytes(folder: Path) -> int | None:
+    """Bytes that are free on the disk of a folder, or of the nearest one above it that exists."""
+    for place in (folder, *folder.parents):
+        if place.exists():
+            return shutil.disk_usage(place).free
+    return None
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path` that is renamed onto it on success and removed on failure.
+
+    What was there stays until the new file is whole and on the disk, so that neither a kill nor a power cut leaves half
+    of one. Raises StorageError when the disk refuses.
+    """
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            temporary.chmod(0o644)  # mkstemp's 0600 would hide shared artifacts from other users
+            synchronize(temporary)
+            temporary.replace(path)
+            synchronize(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def synchronize(path: Path) -> None:
+    """Have the operating system put a file, or the names in a folder, on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def set_aside(path: Path) -> None:
+    """Rename a damaged file or folder to `<name>.damaged-<n>`, so that it is built again."""
+    if not path.exists():
+        return
+    number = next(n for n in itertools.count(1) if not path.with_name(f"{path.name}.damaged-{n}").exists())
+    path.rename(path.with_name(f"{path.name}.damaged-{number}"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON, atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; raises SigjepaError naming the file when it is missing, unreadable or damaged."""
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise SigjepaError(f"{path} does not exist; run `python -m sigjepa.prepare` to build it.") from None
+    except OSError as error:
+        raise SigjepaError(f"{path} can't be read: {error.strerror}. Give yourself the right to read it.") from None
+    except (ValueError, RecursionError) as error:
+        raise SigjepaError(f"{path} is not valid JSON ({error}).") from None

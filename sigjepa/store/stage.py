@@ -1,0 +1,87 @@
+"""A stage: one artifact, what it depends on, and its work in independent parts."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+from sigjepa.store.manifest import Manifest, Reference, content_key
+
+Artifact = TypeVar("Artifact")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of a stage's work that needs no other piece.
+
+    name: of its record, within `[a-z0-9_-]`. start, stop: the rows of it, for stages that divide rows. Its size counts
+    in the progress bar.
+    """
+
+    name: str
+    start: int = 0
+    stop: int = 1
+
+    @property
+    def size(self) -> int:
+        """Units of work."""
+        return self.stop - self.start
+
+
+class Stage(ABC, Generic[Artifact]):
+    """One artifact, which the store builds once and opens after.
+
+    Subclasses are frozen dataclasses of plain arguments that can be pickled, such as opened artifacts of other stages.
+
+    kind: the folder below the data directory. unit: what the parts' sizes count. packages: distributions whose version
+    can decide the content.
+    """
+
+    kind: ClassVar[str]
+    unit: ClassVar[str] = "part"
+    packages: ClassVar[Sequence[str]] = ()
+
+    @property
+    def label(self) -> str:
+        """The readable start of the folder's name, empty for none."""
+        return ""
+
+    @abstractmethod
+    def inputs(self) -> dict[str, Any]:
+        """Return all that the content depends on, as JSON; raises SigjepaError for an argument out of range."""
+
+    def upstream(self) -> Mapping[str, Reference]:
+        """Return the artifacts that this one is built from, by the name that its stage gives them."""
+        return {}
+
+    def parts(self) -> Sequence[Part]:
+        """Return the pieces of work in a fixed order; every one is built from the same inputs."""
+        return (Part(self.kind),)
+
+    @abstractmethod
+    def build(self, part: Part, out: Path) -> Mapping[str, Any]:
+        """Build a part: write its files below `out`, an empty folder, and nothing elsewhere; return facts about it.
+
+        Idempotent, and a function of the stage and the part alone: it runs in any process, in any order. Files of two
+        parts have different names. The facts are JSON.
+        """
+
+    def facts(self, parts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        """Return what the manifest says of the whole, from what `build` said of each part, in order."""
+        merged: dict[str, Any] = {}
+        for part in parts:
+            merged |= part
+        return merged
+
+    def content(self, files: Mapping[str, str], facts: Mapping[str, Any]) -> str:
+        """Return what artifacts built from this one know it by; files: digest by name."""
+        return f"sha256:{content_key({'files': dict(files)})}"
+
+    @abstractmethod
+    def open(self, manifest: Manifest) -> Artifact:
+        """Return the artifact in the manifest's folder, whose files were verified."""
+
+    def caches(self) -> Sequence[Path]:
+        """Return folders that outlive the artifact and that building may write, such as paid answers of a judge."""
+        return ()

@@ -1,0 +1,179 @@
+"""The store: artifacts below a data directory, each built once under the key of its inputs."""
+
+import logging
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from filelock import FileLock
+
+from sigjepa.errors import DamagedError, SigjepaError
+from sigjepa.store.build import PARTS_FOLDER, PartRecord, build_part, name_of
+from sigjepa.store.executor import Executor, InProcess
+from sigjepa.store.files import storage_errors
+from sigjepa.store.manifest import MANIFEST_FILE, FileRecord, Manifest, content_key
+from sigjepa.store.origin import origin
+from sigjepa.store.progress import progress
+from sigjepa.store.stage import Part, Stage
+
+log = logging.getLogger(__name__)
+
+Artifact = TypeVar("Artifact")
+
+MAX_REPAIRS = 1000
+
+
+@dataclass(frozen=True)
+class Store:
+    """Artifacts in `<data_dir>/<kind>/<label>-<key>/`, built by `executor` where they are missing.
+
+    Processes that share a data directory build each artifact once: the others wait for its lock. What a killed process
+    had finished is kept, part by part.
+    """
+
+    data_dir: Path
+    executor: Executor = field(default_factory=InProcess)
+
+    def folder(self, stage: Stage[Any]) -> Path:
+        """Return where a stage's artifact lies, or will."""
+        key = content_key(stage.inputs())
+        return Path(self.data_dir) / stage.kind / (f"{stage.label}-{key}" if stage.label else key)
+
+    def get(self, stage: Stage[Artifact]) -> Artifact:
+        """Return the artifact of a stage, built where it is missing, its files compared with their digests.
+
+        Raises DamagedError for a file that is not as it was written, and SigjepaError for another class's stage of the
+        same kind and key.
+        """
+        folder = self.folder(stage)
+        manifest = self._finished(stage, folder)
+        if manifest is None:
+            with artifact_lock(folder):
+                manifest = self._finished(stage, folder)  # another process may have built it meanwhile
+                if manifest is None:
+                    manifest = self._build(stage, folder)
+        manifest.verify()
+        return stage.open(manifest)
+
+    def missing(self, stage: Stage[Any]) -> list[Part]:
+        """Return the parts of a stage that `get` would build; none for a finished artifact."""
+        folder = self.folder(stage)
+        if self._finished(stage, folder) is not None:
+            return []
+        return [part for part in stage.parts() if PartRecord.read(folder, part) is None]
+
+    def verify(self, stage: Stage[Any]) -> None:
+        """Compare every file of a finished artifact with its digest; raises SigjepaError for what is not so."""
+        folder = self.folder(stage)
+        manifest = self._finished(stage, folder)
+        if manifest is None:
+            raise SigjepaError(f"{folder} is not finished; `python -m sigjepa.prepare` builds it.")
+        manifest.verify()
+
+    def repair(self, stage: Stage[Artifact]) -> tuple[Artifact, list[str]]:
+        """Return the artifact and what was damaged of it: that is set aside, and only its parts are built again."""
+        problems: list[str] = []
+        while True:
+            try:
+                return self.get(stage), problems
+            except DamagedError as damage:
+                if len(problems) == MAX_REPAIRS:
+                    raise
+                log.warning("Repairing: %s", damage)
+                damage.mend()
+                problems.append(str(damage).partition(". `python -m")[0])
+
+    def _finished(self, stage: Stage[Any], folder: Path) -> Manifest | None:
+        if not (folder / MANIFEST_FILE).is_file():
+            return None
+        manifest = Manifest.read(folder)
+        if manifest.stage != name_of(stage):
+            raise SigjepaError(
+                f"{folder} was built by {manifest.stage}, and {name_of(stage)} has the same kind '{stage.kind}' and "
+                "the same inputs. Give one of the two another kind."
+            )
+        return None if manifest.missing_files() else manifest
+
+    def _build(self, stage: Stage[Any], folder: Path) -> Manifest:
+        parts = stage.parts()
+        check_parts(parts, stage)
+        (folder / MANIFEST_FILE).unlink(missing_ok=True)  # while a part is built again it vouches for too much
+        records = {part.name: record for part in parts if (record := PartRecord.read(folder, part)) is not None}
+        todo = [part for part in parts if part.name not in records]
+        if records and todo:
+            log.info("%s is unfinished: %d of %d parts are kept", folder, len(records), len(parts))
+        tasks = [partial(build_part, stage, part, folder) for part in todo]
+        results = self.executor.run(tasks)
+        if len(parts) > 1:  # a single part has bars of its own
+            results = counted(results, parts, todo, stage)
+        records |= {record.part: record for record in results}
+        ordered = [records[part.name] for part in parts]
+        files = files_of(ordered, stage)
+        facts = dict(stage.facts([record.facts for record in ordered]))
+        manifest = Manifest(
+            folder,
+            stage.kind,
+            name_of(stage),
+            stage.inputs(),
+            stage.content({name: record.digest for name, record in files.items()}, facts),
+            facts,
+            files,
+            dict(stage.upstream()),
+            origin(stage.packages),
+        )
+        manifest.write()
+        return manifest
+
+
+def counted(
+    results: Iterator[PartRecord], parts: Sequence[Part], todo: Sequence[Part], stage: Stage[Any]
+) -> Iterator[PartRecord]:
+    """Yield the finished parts of a stage under a bar that counts the units of its work."""
+    sizes = {part.name: part.size for part in parts}
+    with progress(None, f"build {stage.kind}", total=sum(sizes.values()), unit=stage.unit) as bar:
+        bar.initial = bar.n = bar.total - sum(part.size for part in todo)  # what is there makes no rate
+        for record in results:
+            bar.update(sizes[record.part])
+            yield record
+
+
+def check_parts(parts: Sequence[Part], stage: Stage[Any]) -> None:
+    """Raise SigjepaError for a stage without parts, and for two parts of one name."""
+    names = [part.name for part in parts]
+    if not names or len(set(names)) < len(names):
+        raise SigjepaError(f"{name_of(stage)} must have parts, each with a name of its own; it has {names}.")
+
+
+def files_of(records: Sequence[PartRecord], stage: Stage[Any]) -> dict[str, FileRecord]:
+    """Return the files of all parts; raises SigjepaError when two parts have written one, or a record's place."""
+    files: dict[str, FileRecord] = {}
+    for record in records:
+        for name, file in record.files.items():
+            if name in files or name == MANIFEST_FILE or name.startswith(f"{PARTS_FOLDER}/"):
+                raise SigjepaError(
+                    f"{name_of(stage)} writes {name} in part {record.part}, where another part's file or a record "
+                    "lies; give the files of each part names of their own."
+                )
+            files[name] = file
+    return files
+
+
+@contextmanager
+def artifact_lock(folder: Path) -> Iterator[None]:
+    """Hold the lock of an artifact's folder, and clear away what a killed process had begun in it."""
+    lock = FileLock(f"{folder}.lock")
+    with storage_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
+        for leftover in [*folder.glob(".*.tmp"), *folder.glob(f"{PARTS_FOLDER}/.*.tmp")]:
+            leftover.unlink(missing_ok=True)
+        for leftover in folder.glob(".*.building"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        yield
+    finally:
+        lock.release()
