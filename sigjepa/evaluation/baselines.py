@@ -1,6 +1,6 @@
 """What costs nothing to predict: the figures every student stands beside, on the same pool with the same ranks."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from sigjepa.errors import SigjepaError, nearest_name
-from sigjepa.evaluation.lexical import bm25_scores
-from sigjepa.evaluation.pools import HELD_OUT, Pool, Pools
-from sigjepa.evaluation.ranks import CUTOFFS, Ranks, cosine_scores, mean_cosine, pool_ranks, score_ranks
+from sigjepa.evaluation.lexical import bm25_scorer
+from sigjepa.evaluation.pools import HELD_OUT, Pools
+from sigjepa.evaluation.ranks import CUTOFFS, Ranks, block_ranks, cosine_scorer, mean_cosine, pool_ranks
 from sigjepa.store.progress import progress
 from sigjepa.teacher.normalize import fit_centre, fit_whitening
 
@@ -96,11 +96,11 @@ def zero_shot_whitened(pools: Pools) -> Baseline:
 
 def bm25(pools: Pools) -> Baseline:
     """BM25 over split identifiers, no embedding at all."""
-    return _from_ranks({split: score_ranks(_bm25_scores(pools[split])) for split in HELD_OUT}, pools, {})
-
-
-def _bm25_scores(pool: Pool) -> Tensor:
-    return bm25_scores(pool.signatures, pool.bodies)
+    ranks = {}
+    for split in HELD_OUT:
+        score = bm25_scorer(pools[split].signatures, pools[split].bodies)
+        (ranks[split],) = block_ranks(lambda rows, score=score: [score(rows)], torch.arange(len(pools[split].ids)))
+    return _from_ranks(ranks, pools, {})
 
 
 def fusion(pools: Pools) -> Baseline:
@@ -109,18 +109,24 @@ def fusion(pools: Pools) -> Baseline:
     The one of `FUSION_WEIGHTS` with the highest val/rank10, val/mrr among equals.
     """
     signatures, bodies = _centred(pools)
-    lexical = {split: _standardised(_bm25_scores(pools[split])) for split in HELD_OUT}
-    semantic = {split: _standardised(cosine_scores(signatures[split], bodies[split])) for split in HELD_OUT}
 
-    def fused(split: str, weight: float) -> Ranks:
-        return score_ranks(weight * lexical[split] + (1 - weight) * semantic[split])
+    def ranks(split: str, weights: Sequence[float]) -> dict[float, Ranks]:
+        lexical = bm25_scorer(pools[split].signatures, pools[split].bodies)
+        semantic = cosine_scorer(signatures[split], bodies[split])
 
-    def on_val(weight: float) -> tuple[float, float]:
-        metrics = fused("val", weight).metrics()
+        def fused(rows: Tensor) -> Iterator[Tensor]:
+            words, vectors = _standardised(lexical(rows)), _standardised(semantic(rows))
+            return (weight * words + (1 - weight) * vectors for weight in weights)
+
+        return dict(zip(weights, block_ranks(fused, torch.arange(len(pools[split].ids))), strict=True))
+
+    def quality(ranks: Ranks) -> tuple[float, float]:
+        metrics = ranks.metrics()
         return metrics["rank10"], metrics["mrr"]
 
-    weight = max(FUSION_WEIGHTS, key=on_val)
-    return _from_ranks({split: fused(split, weight) for split in HELD_OUT}, pools, {"weight": weight})
+    on_val = ranks("val", FUSION_WEIGHTS)
+    weight = max(on_val, key=lambda weight: quality(on_val[weight]))
+    return _from_ranks({"val": on_val[weight], "test": ranks("test", [weight])[weight]}, pools, {"weight": weight})
 
 
 def _standardised(scores: Tensor) -> Tensor:

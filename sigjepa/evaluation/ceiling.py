@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.geometry import check_bodies
-from sigjepa.evaluation.ranks import CUTOFFS, Ranks, cosine_scores, rank_by_score
+from sigjepa.evaluation.ranks import CUTOFFS, Ranks, block_ranks, cosine_scores
 
 COSINES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0)
 """The cosines of a curve: closest where high-dimensional pools turn from chance to certainty."""
@@ -150,16 +150,14 @@ def simulated_ranks(towards_body: Tensor, towards_error: Tensor, cosines: Sequen
     A score is linear in its prediction, so all cosines share two products with the pool: `towards_body` and
     `towards_error`, the `cosine_scores` `[N, N]` of the bodies themselves and of the directions.
     """
-    targets = torch.arange(len(towards_body))
-    counts = torch.ones_like(targets)
-    parts: list[list[tuple[Tensor, Tensor]]] = [[] for _ in cosines]
-    for rows in targets.split(_BLOCK):
+
+    def simulated(rows: Tensor) -> Iterator[Tensor]:
         body, error = towards_body[rows], towards_error[rows]
-        for part, cosine in zip(parts, cosines, strict=True):
+        for cosine in cosines:
             column = cosine[rows, None].float()
-            part.append(rank_by_score(column * body + _sine(column) * error, rows, counts))
-    by_cosine = [[torch.cat(side).numpy() for side in zip(*part, strict=True)] for part in parts]
-    return [Ranks(optimistic, pessimistic) for optimistic, pessimistic in by_cosine]
+            yield column * body + _sine(column) * error
+
+    return block_ranks(simulated, torch.arange(len(towards_body)), block=_BLOCK)
 
 
 @dataclass(frozen=True)

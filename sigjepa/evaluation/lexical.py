@@ -1,7 +1,7 @@
 """BM25 over the words of signature and body: what shared vocabulary alone retrieves."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -10,12 +10,12 @@ from sigjepa.corpus.identifiers import split_identifier
 from sigjepa.errors import SigjepaError
 
 
-def bm25_scores(signatures: Sequence[str], bodies: Sequence[str]) -> Tensor:
-    """`[Q, C]` BM25 score of each body for each signature (Robertson & Zaragoza 2009; bm25s' Lucene variant).
+def bm25_scorer(signatures: Sequence[str], bodies: Sequence[str]) -> Callable[[Tensor], Tensor]:
+    """Return a function from queries `rows` `[Q]` of `signatures` to their BM25 scores `[Q, C]` of all `bodies`.
 
     Texts are split into the lower-case words of their identifiers before they reach bm25s, whose own tokenizer would
     lower-case first. Document frequencies are those of `bodies`, the pool. Raises SigjepaError when bm25s is not
-    installed or no body has a word.
+    installed or no body has a word. Source: Robertson and Zaragoza (2009), in bm25s' Lucene variant.
     """
     try:
         import bm25s  # noqa: PLC0415 - training must not need it
@@ -30,8 +30,13 @@ def bm25_scores(signatures: Sequence[str], bodies: Sequence[str]) -> Tensor:
         raise SigjepaError("No body of the pool has a word, so BM25 has nothing to index; check corpus.source.")
     index = bm25s.BM25()
     index.index(documents, show_progress=False)
-    rows = [torch.zeros(len(bodies)) for _ in signatures]
-    for row, signature in zip(rows, signatures, strict=True):
-        if words := [word for word in split_identifier(signature) if word in index.vocab_dict]:
-            row.copy_(torch.from_numpy(index.get_scores(words)))
-    return torch.stack(rows)
+    queries = [[word for word in split_identifier(text) if word in index.vocab_dict] for text in signatures]
+
+    def scores(rows: Tensor) -> Tensor:
+        block = torch.zeros(len(rows), len(bodies))
+        for row, query in zip(block, rows.tolist(), strict=True):
+            if words := queries[query]:
+                row.copy_(torch.from_numpy(index.get_scores(words)))
+        return block
+
+    return scores

@@ -1,5 +1,6 @@
-"""Where the true body ranks among all bodies of the pool."""
+"""The rank of the true body among all bodies of the pool."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,9 @@ from sigjepa.errors import SigjepaError
 
 CUTOFFS = (1, 5, 10)
 """The k of the Rank@k that are reported."""
+
+BLOCK = 256
+"""Queries scored at a time: their scores of a pool of thousands stay in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -24,66 +28,97 @@ class Ranks:
     pessimistic: np.ndarray
 
     def recall_at(self, k: int) -> np.ndarray:
-        """`[N]` probability that the true candidate is among the first k when ties are broken at random."""
+        """Return `[N]` the probability that the true candidate is among the first k when ties are broken at random."""
         tied = self.pessimistic - self.optimistic + 1
         return np.clip(k - self.optimistic + 1, 0, tied) / tied
 
     def reciprocal(self) -> np.ndarray:
-        """`[N]` expected reciprocal rank when ties are broken at random."""
+        """Return `[N]` the expected reciprocal rank when ties are broken at random."""
         harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, self.pessimistic.max(initial=0) + 1))])
         tied = self.pessimistic - self.optimistic + 1
         return (harmonic[self.pessimistic] - harmonic[self.optimistic - 1]) / tied
 
     def metrics(self) -> dict[str, float]:
-        """Mean `rank1`, `rank5`, `rank10` and `mrr` as fractions, ties in expectation."""
+        """Return the mean `rank1`, `rank5`, `rank10` and `mrr` as fractions, ties in expectation."""
         metrics = {f"rank{k}": float(self.recall_at(k).mean()) for k in CUTOFFS}
         return metrics | {"mrr": float(self.reciprocal().mean())}
 
 
-def rank_by_score(scores: Tensor, targets: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
-    """Optimistic and pessimistic rank `[N]` of column `targets[i]` in row i of `scores [N, C]`.
+def rank_by_score(scores: Tensor, targets: Tensor, counts: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return the optimistic and pessimistic rank `[N]` of column `targets[i]` in row i of `scores [N, C]`.
 
-    counts: `[C]` how many candidates each column stands for. Rank = 1 + candidates scored strictly higher.
+    counts: `[C]` how many candidates each column stands for, one by default. Rank = 1 + candidates scored strictly
+    higher.
     """
-    own = scores.gather(1, targets[:, None])
-    higher = ((scores > own) * counts).sum(dim=1)
-    equal = ((scores == own) * counts).sum(dim=1)
-    return 1 + higher, higher + equal
+    true = scores.gather(1, targets[:, None])
+    higher, as_high = scores > true, scores >= true
+    if counts is None:
+        return 1 + higher.sum(dim=1), as_high.sum(dim=1)
+    return 1 + (higher * counts).sum(dim=1), (as_high * counts).sum(dim=1)
 
 
-def pool_ranks(predictions: Tensor, bodies: Tensor, block: int = 1024) -> Ranks:
-    """Cosine rank of body i for prediction i among all `bodies`: both `[N, D]`, the whole split.
+def block_ranks(
+    score: Callable[[Tensor], Iterable[Tensor]], targets: Tensor, counts: Tensor | None = None, block: int = BLOCK
+) -> list[Ranks]:
+    """Return the ranks of column `targets[i]` for query i, by each of the scorings of `score`, a block at a time.
+
+    score: yields the scores `[Q, C]` of queries `rows` `[Q]` by each scoring in turn; they are ranked one by one, so
+    memory is linear in the pool. counts: as in `rank_by_score`. block: most queries in a block; all blocks are about as
+    long, since a product of very few rows is rounded in another way than the same rows of a longer one.
+    """
+    rows = torch.arange(len(targets), device=targets.device).tensor_split(max(1, -(-len(targets) // block)))
+    parts = [[rank_by_score(scores, targets[of], counts) for scores in score(of)] for of in rows]
+    joined = [[torch.cat(side).cpu().numpy() for side in zip(*part, strict=True)] for part in zip(*parts, strict=True)]
+    return [Ranks(optimistic, pessimistic) for optimistic, pessimistic in joined]
+
+
+def pool_ranks(predictions: Tensor, bodies: Tensor, block: int = BLOCK) -> Ranks:
+    """Return the cosine rank of body i for prediction i among all `bodies`: both `[N, D]`, the whole split.
 
     Identical bodies are scored once and counted as often as they stand in the pool, so ties are exact. Raises
-    SigjepaError when a prediction is not finite. block: queries scored at a time.
+    SigjepaError when a prediction is not finite. block: as in `block_ranks`.
     """
-    if not torch.isfinite(predictions).all():
-        raise SigjepaError("A prediction is NaN or infinite; the student diverged. Lower optimizer.lr or clip more.")
+    _check_finite(predictions)
     unique, columns, counts = torch.unique(bodies.float(), dim=0, return_inverse=True, return_counts=True)
     candidates = F.normalize(unique, dim=-1)
-    parts = [
-        rank_by_score(F.normalize(queries.float(), dim=-1) @ candidates.T, targets, counts)
-        for queries, targets in zip(predictions.split(block), columns.split(block), strict=True)
-    ]
-    optimistic, pessimistic = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))
-    return Ranks(optimistic, pessimistic)
+    (ranks,) = block_ranks(
+        lambda rows: [F.normalize(predictions[rows].float(), dim=-1) @ candidates.T], columns, counts, block
+    )
+    return ranks
+
+
+def _check_finite(predictions: Tensor) -> None:
+    if not torch.isfinite(predictions).all():
+        raise SigjepaError("A prediction is NaN or infinite; the student diverged. Lower optimizer.lr or clip more.")
 
 
 def score_ranks(scores: Tensor) -> Ranks:
-    """Ranks of candidate i for query i by `scores` `[N, N]`; raises SigjepaError when a score is not finite."""
+    """Return the ranks of candidate i for query i by `scores` `[N, N]`; raises SigjepaError when one is not finite."""
     if not torch.isfinite(scores).all():
         raise SigjepaError("A score is NaN or infinite; check the embeddings and texts it was computed from.")
-    targets = torch.arange(len(scores), device=scores.device)
-    optimistic, pessimistic = rank_by_score(scores, targets, torch.ones_like(targets))
-    return Ranks(optimistic.cpu().numpy(), pessimistic.cpu().numpy())
+    (ranks,) = block_ranks(lambda rows: [scores[rows]], torch.arange(len(scores), device=scores.device))
+    return ranks
+
+
+def cosine_scorer(predictions: Tensor, bodies: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return a function from queries `rows` `[Q]` to the cosines `[Q, N]` of their predictions and all bodies.
+
+    predictions: `[M, D]`. bodies: `[N, D]`; identical ones get equal columns: exact ties. Raises SigjepaError when a
+    value is not finite.
+    """
+    _check_finite(predictions)
+    if not torch.isfinite(bodies).all():
+        raise SigjepaError("A body's embedding is NaN or infinite; build the teacher's shards again.")
+    unique, columns = torch.unique(bodies.float(), dim=0, return_inverse=True)
+    candidates = F.normalize(unique, dim=-1)
+    return lambda rows: (F.normalize(predictions[rows].float(), dim=-1) @ candidates.T)[:, columns]
 
 
 def cosine_scores(predictions: Tensor, bodies: Tensor) -> Tensor:
-    """`[Q, N]` cosine of predictions `[Q, D]` and bodies `[N, D]`; identical bodies get equal columns: exact ties."""
-    unique, columns = torch.unique(bodies.float(), dim=0, return_inverse=True)
-    return (F.normalize(predictions.float(), dim=-1) @ F.normalize(unique, dim=-1).T)[:, columns]
+    """Return all scores `[M, N]` of `cosine_scorer` at once."""
+    return cosine_scorer(predictions, bodies)(torch.arange(len(predictions), device=predictions.device))
 
 
 def mean_cosine(predictions: Tensor, bodies: Tensor) -> float:
-    """Mean cosine between prediction i and body i, both `[N, D]`."""
+    """Return the mean cosine between prediction i and body i, both `[N, D]`."""
     return float(F.cosine_similarity(predictions.float(), bodies.float(), dim=-1).mean())
