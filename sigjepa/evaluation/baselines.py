@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sigjepa.errors import SigjepaError, nearest_name
 from sigjepa.evaluation.lexical import bm25_scorer
-from sigjepa.evaluation.pools import HELD_OUT, Pools
+from sigjepa.evaluation.pools import HELD_OUT, Pool, Pools
 from sigjepa.evaluation.ranks import CUTOFFS, Ranks, block_ranks, cosine_scorer, mean_cosine, pool_ranks
 from sigjepa.store.progress import progress
 from sigjepa.teacher.normalize import fit_centre, fit_whitening
@@ -95,12 +95,13 @@ def zero_shot_whitened(pools: Pools) -> Baseline:
 
 
 def bm25(pools: Pools) -> Baseline:
-    """BM25 over split identifiers, no embedding at all."""
-    ranks = {}
-    for split in HELD_OUT:
-        score = bm25_scorer(pools[split].signatures, pools[split].bodies)
-        (ranks[split],) = block_ranks(lambda rows, score=score: [score(rows)], torch.arange(len(pools[split].ids)))
-    return _from_ranks(ranks, pools, {})
+    """Return the ranks of BM25 over split identifiers, no embedding at all."""
+
+    def ranks(pool: Pool) -> Ranks:
+        score = bm25_scorer(pool.signatures, pool.bodies)
+        return block_ranks(lambda rows: [score(rows)], torch.arange(len(pool.ids)))[0]
+
+    return _from_ranks({split: ranks(pools[split]) for split in HELD_OUT}, pools, {})
 
 
 def fusion(pools: Pools) -> Baseline:
