@@ -145,6 +145,12 @@ def refuse_distributed_sweep(trainer: dict[str, Any]) -> None:
         )
 
 
+def run_experiment(config: DictConfig) -> Run:
+    """Train, select and test what `sigjepa.compose` composed, as the command does, and return the finished run."""
+    train(config)
+    return read_run(Path(config.paths.run_dir))
+
+
 main = entry_point("train", around=continued)(train)
 
 if __name__ == "__main__":

@@ -183,11 +183,16 @@ def find_runs(folders: Sequence[Path]) -> list[Run]:
     )
 
 
-def run_folders(named: str | Sequence[str]) -> list[Path]:
+def read_runs(named: str | Path | Sequence[str | Path]) -> list[Run]:
+    """Return every run in or below a folder, several, or the latest sweep or run (`latest`), whatever its status."""
+    return find_runs(run_folders(named))
+
+
+def run_folders(named: str | Path | Sequence[str | Path]) -> list[Path]:
     """The folders that `runs=` names: one, several, or for `latest` what was written last below `ROOTS`."""
     if named == "latest":
         return [latest_folder(ROOTS)]
-    return [Path(folder) for folder in ([named] if isinstance(named, str) else named)]
+    return [Path(folder) for folder in ([named] if isinstance(named, str | Path) else named)]
 
 
 def latest_folder(roots: Sequence[Path]) -> Path:

@@ -1,0 +1,56 @@
+"""The examples run as their pages say, from outside the checkout."""
+
+import csv
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+
+@pytest.fixture
+def python(tiny_datamodule, tiny_data_dir):
+    """Run Python in a folder on the shared artifact cache; returns what it printed."""
+
+    def run(*arguments, cwd, **environment):
+        env = os.environ | {"SIGJEPA_DATA_DIR": str(tiny_data_dir), "OMP_NUM_THREADS": "2", **environment}
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=cwd, env=env, capture_output=True, text=True, timeout=600, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_own_loss_trains_by_the_command_of_its_page(python, tmp_path):
+    shutil.copytree(EXAMPLES / "own_loss", tmp_path / "own_loss")
+    folder = tmp_path / "own_loss"
+    command = re.search(r"^ +PYTHONPATH=\. python -m (sigjepa\.train .+)$", (folder / "README.md").read_text(), re.M)
+    words = shlex.split(command[1])
+    path = os.pathsep.join([".", os.environ.get("PYTHONPATH", "")])
+    quick = ("data=tiny", "logger=none", "trainer.max_epochs=1", "hydra.run.dir=run")
+    python("-m", *words, *quick, cwd=folder, PYTHONPATH=path)
+    (row,) = csv.DictReader((folder / "run" / "metrics.csv").open())
+    assert float(row["train/uniformity"]) < 0
+    assert float(row["train/infonce"]) > 0
+
+
+def test_one_experiment_runs_from_python(python, tmp_path):
+    out = python(EXAMPLES / "one_experiment.py", "data=tiny", "trainer.max_epochs=2", cwd=tmp_path)
+    assert re.search(r"exp1_4, seed 0: test Rank@10 \d+\.\d\d %", out)
+    assert re.search(r"without training: \d+\.\d\d %", out)
+    assert [path.name for path in (tmp_path / "outputs").iterdir()] == ["exp1_4"]
+
+
+def test_a_sweep_is_read_into_pandas(python, sweep, tmp_path):
+    pytest.importorskip("pandas")
+    out = python(EXAMPLES / "sweep_to_pandas.py", sweep, cwd=tmp_path)
+    assert all(name in out for name in ("exp1_4", "exp2_1", "exp2_2", "hardneg_curriculum", "val/rank10"))
+    assert re.search(r"Rank@10.*exp1_4", out)
