@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import torch
 from lightning import LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -17,7 +18,7 @@ from sigjepa.losses.distributed import gather_rows, sum_over_processes, world_si
 from sigjepa.losses.loss import Loss, Progress
 from sigjepa.models.prediction import Prediction
 from sigjepa.training.mean_metrics import MeanMetrics
-from sigjepa.training.optimizer import parameter_groups
+from sigjepa.training.optimizer import build_optimizer, build_scheduler, eval_mode, train_mode
 from sigjepa.training.run_directory import SplitPredictions
 
 
@@ -25,9 +26,10 @@ class SigJepaModule(LightningModule):
     """Trains a student on named, weighted loss terms.
 
     model: `(signature_states, signature_mask, body_positions) -> Prediction`. losses: terms by the name they are
-    logged under. optimizer: `(parameter groups) -> Optimizer`. scheduler: `(optimizer, total_steps) -> LRScheduler`,
-    stepped every optimizer step; None keeps the rate. hyperparameters: the resolved config, plain values only, stored
-    in the checkpoint and sent to loggers.
+    logged under. optimizer: `(parameter groups) -> Optimizer`. scheduler: `(optimizer, ...) -> LRScheduler`, given what
+    `build_scheduler` says; None keeps the rate. hyperparameters: the resolved config, plain values only, stored in the
+    checkpoint and sent to loggers. monitor: the metric by which ReduceLROnPlateau lowers the rate, and whether more
+    of it is better (`mode="max"`).
     """
 
     first_loss: Tensor
@@ -37,8 +39,10 @@ class SigJepaModule(LightningModule):
         model: nn.Module,
         losses: Mapping[str, nn.Module],
         optimizer: Callable[[list[dict[str, Any]]], Optimizer],
-        scheduler: Callable[[Optimizer, int], LRScheduler] | None = None,
+        scheduler: Callable[..., LRScheduler] | None = None,
         hyperparameters: dict[str, Any] | None = None,
+        monitor: str = "val/rank10",
+        mode: str = "max",
     ) -> None:
         super().__init__()
         if not losses:
@@ -48,6 +52,7 @@ class SigJepaModule(LightningModule):
         self.losses = nn.ModuleDict(losses)
         self.make_optimizer = optimizer
         self.make_scheduler = scheduler
+        self.monitor, self.mode = monitor, mode
         self.register_buffer("first_loss", torch.tensor(float("nan")))
         self.mean_metrics = MeanMetrics()
         self.evaluated: dict[str, SplitPredictions] = {}
@@ -62,6 +67,10 @@ class SigJepaModule(LightningModule):
         """Give every further process dropout of its own; the first draws what a single one would."""
         if self.global_rank > 0:
             torch.manual_seed(torch.initial_seed() + self.global_rank)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Train the weights that gradients are taken at, where the optimizer averages others from them."""
+        train_mode(self.trainer.optimizers)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The weighted sum of the loss terms; raises SigjepaError with the step and the term when one is not finite."""
@@ -131,6 +140,11 @@ class SigJepaModule(LightningModule):
         for name, value in metrics.items():
             self.log(f"{split}/{name}", value, prog_bar=split == "val" and name == "rank10")
 
+    def on_validation_start(self) -> None:
+        """Validate, and at the epoch's end keep, the averaged weights of an optimizer that has them."""
+        if self.trainer.state.fn == TrainerFn.FITTING:  # after it, a checkpoint brought the weights
+            eval_mode(self.trainer.optimizers)
+
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Collect predictions of this process's share of the split."""
         self._collect(batch)
@@ -148,12 +162,14 @@ class SigJepaModule(LightningModule):
         self._log_ranks("test")
 
     def configure_optimizers(self) -> Any:
-        """The optimizer over decayed and undecayed parameters, and its per-step schedule."""
-        optimizer = self.make_optimizer(parameter_groups(self))
+        """Return the optimizer over decayed and undecayed parameters, and its learning-rate schedule."""
+        optimizer = build_optimizer(self.make_optimizer, self)
         if self.make_scheduler is None:
             return optimizer
-        scheduler = self.make_scheduler(optimizer, int(self.trainer.estimated_stepping_batches))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        total_steps = int(self.trainer.estimated_stepping_batches)
+        steps_per_epoch = int(self.trainer.num_training_batches)
+        schedule = (optimizer, total_steps, steps_per_epoch, self.monitor, self.mode)
+        return {"optimizer": optimizer, "lr_scheduler": build_scheduler(self.make_scheduler, *schedule)}
 
 
 def check_each_once(ids: Tensor, split: str) -> None:

@@ -1,14 +1,29 @@
-"""What is optimised and how fast: parameter groups and the learning-rate schedule."""
+"""What is optimized and how fast: parameter groups, Muon beside AdamW, averaged weights, and the learning rate."""
 
+import inspect
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import torch
 from torch import nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
+from torch.optim import AdamW, Muon, Optimizer
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    CyclicLR,
+    LinearLR,
+    LRScheduler,
+    ReduceLROnPlateau,
+    SequentialLR,
+)
+
+from sigjepa.errors import SigjepaError
+
+TOTAL_STEPS = ("total_steps", "num_training_steps")
+"""Parameters of schedulers that are the optimizer steps of the whole run."""
 
 
 def parameter_groups(module: nn.Module) -> list[dict[str, Any]]:
-    """Two groups of `module`'s parameters: matrices, and what weight decay would only distort.
+    """Return two groups of `module`'s parameters: matrices, and what weight decay would only distort.
 
     Vectors and scalars (norms, biases, mask token, temperature) and embeddings get no weight decay.
     """
@@ -22,10 +37,131 @@ def parameter_groups(module: nn.Module) -> list[dict[str, Any]]:
     return [{"params": decayed}, {"params": undecayed, "weight_decay": 0.0}]
 
 
+class MuonAdamW(Optimizer):
+    """Update matrices with Muon and everything else with AdamW, as one optimizer with one rate.
+
+    params: groups as `parameter_groups` gives them. Muon gets the two-dimensional weights of groups that decay; AdamW
+    gets vectors, embeddings and tensors of more dimensions. Muon's updates are scaled to the size of AdamW's, so that
+    `lr` and `weight_decay` suit both (https://arxiv.org/abs/2502.16982). momentum, ns_steps: Muon's. betas: AdamW's.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[dict[str, Any]],
+        lr: float = 5e-4,
+        weight_decay: float = 0.05,
+        momentum: float = 0.95,
+        ns_steps: int = 5,
+        betas: tuple[float, float] = (0.9, 0.999),
+    ) -> None:
+        matrices: list[dict[str, Any]] = []
+        others: list[dict[str, Any]] = []
+        for group in params:
+            members = list(group["params"])
+            for_muon = [item for item in members if item.ndim == 2 and "weight_decay" not in group]
+            for_adamw = [item for item in members if item.ndim != 2 or "weight_decay" in group]
+            matrices += [{**group, "params": for_muon}] if for_muon else []
+            others += [{**group, "params": for_adamw}] if for_adamw else []
+        self.parts: list[Optimizer] = []
+        if matrices:
+            scale = "match_rms_adamw"
+            self.parts.append(Muon(matrices, lr, weight_decay, momentum, ns_steps=ns_steps, adjust_lr_fn=scale))
+        if others:
+            self.parts.append(AdamW(others, lr, (betas[0], betas[1]), weight_decay=weight_decay))
+        options = {"lr": lr, "weight_decay": weight_decay}
+        super().__init__([group for part in self.parts for group in part.param_groups], options)
+        self._share()
+
+    def _share(self) -> None:
+        """Let both parts work on the groups and the state of the whole, which schedulers and checkpoints know."""
+        groups = list(self.param_groups)
+        for part in self.parts:
+            part.param_groups, groups = groups[: len(part.param_groups)], groups[len(part.param_groups) :]
+            part.state = self.state
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Take one step with both; `closure` computes the loss and its gradients first."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for part in self.parts:
+            part.step()
+        return loss
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load what `state_dict` gave."""
+        super().load_state_dict(state_dict)
+        self._share()
+
+
+def train_mode(optimizers: Iterable[Optimizer]) -> None:
+    """Switch optimizers that average weights (schedule-free) to the weights that gradients are taken at.
+
+    Optimizers without a method `train` have one set of weights and are left alone; so they are by `eval_mode`.
+    """
+    for optimizer in optimizers:
+        if callable(switch := getattr(optimizer, "train", None)):
+            switch()
+
+
+def eval_mode(optimizers: Iterable[Optimizer]) -> None:
+    """Switch optimizers that average weights (schedule-free) to the weights that are evaluated and kept."""
+    for optimizer in optimizers:
+        if callable(switch := getattr(optimizer, "eval", None)):
+            switch()
+
+
+def build_optimizer(make: Callable[[list[dict[str, Any]]], Optimizer], module: nn.Module) -> Optimizer:
+    """Return `make`'s optimizer over the parameter groups of `module`; raises SigjepaError for settings it refuses."""
+    try:
+        return make(parameter_groups(module))
+    except (TypeError, ValueError) as error:
+        raise SigjepaError(f"The optimizer can't be built ({error}): check the keys of `optimizer`.") from error
+
+
+def build_scheduler(
+    make: Callable[..., LRScheduler],
+    optimizer: Optimizer,
+    total_steps: int,
+    steps_per_epoch: int,
+    monitor: str,
+    mode: str,
+) -> dict[str, Any]:
+    """Return the learning-rate scheduler of `make(optimizer, ...)` and when to step it, as Lightning takes both.
+
+    make: any scheduler class of torch with some of its settings, or a function. What is not set and follows from the
+    run is given to it: the run's `total_steps` (or `T_max`), the optimizer's rate as `max_lr`, and to
+    ReduceLROnPlateau whether `monitor` should rise (`mode="max"`) or fall. A scheduler that knows the run's steps, and
+    CyclicLR, is stepped at each of them; ReduceLROnPlateau after an epoch's validation; any other at an epoch's end, as
+    torch documents it. Raises SigjepaError when a setting is missing or refused.
+    """
+    target = getattr(make, "func", make)
+    missing = set(inspect.signature(target).parameters) - set(getattr(make, "keywords", {}))
+    is_plateau = isinstance(target, type) and issubclass(target, ReduceLROnPlateau)
+    every_step = "T_max" in missing or target is CyclicLR
+    every_step |= any(name in inspect.signature(target).parameters for name in TOTAL_STEPS)
+    settings: dict[str, Any] = {name: total_steps for name in (*TOTAL_STEPS, "T_max") if name in missing}
+    if "max_lr" in missing:
+        settings["max_lr"] = [group["lr"] for group in optimizer.param_groups]
+    if is_plateau and "mode" in missing:
+        settings["mode"] = mode
+    try:
+        scheduler = make(optimizer, **settings)
+    except (TypeError, ValueError) as error:
+        raise SigjepaError(f"The scheduler can't be built ({error}): check the keys of `scheduler`.") from error
+    if (
+        is_plateau
+    ):  # by step: Lightning steps those by epoch after checkpoints are saved, and a resumed run would miss it
+        return {"scheduler": scheduler, "interval": "step", "frequency": steps_per_epoch, "monitor": monitor}
+    return {"scheduler": scheduler, "interval": "step" if every_step else "epoch"}
+
+
 def warmup_cosine(
     optimizer: Optimizer, total_steps: int, warmup_fraction: float = 0.05, final_fraction: float = 0.01
 ) -> LRScheduler:
-    """Linear warm-up over `warmup_fraction` of the steps, then cosine decay to `final_fraction` of the peak rate."""
+    """Warm up linearly over `warmup_fraction` of the steps, then decay by a cosine to `final_fraction` of the peak."""
     warmup_steps = max(1, round(warmup_fraction * total_steps))
     peak = max(group["lr"] for group in optimizer.param_groups)
     warmup = LinearLR(optimizer, start_factor=1 / (warmup_steps + 1), total_iters=warmup_steps)

@@ -8,7 +8,9 @@ import lightning
 import numpy as np
 import pytest
 import torch
+from averaged_sgd import AveragedSGD
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 from torch.utils.data import DataLoader
 
 from sigjepa.data.loader import EpochPosition, ResumableLoader
@@ -19,11 +21,12 @@ from sigjepa.models.predictor import SigPredictor
 from sigjepa.training.callbacks import MetricsTable
 from sigjepa.training.checkpoint_io import AtomicCheckpointIO
 from sigjepa.training.module import SigJepaModule
-from sigjepa.training.optimizer import warmup_cosine
+from sigjepa.training.optimizer import MuonAdamW, warmup_cosine
 from sigjepa.training.resume import ResumeCheckpoint
 
 STUDENT = {"teacher_dim": 8, "hidden_dim": 16, "heads": 2, "feedforward_dim": 32, "dropout": 0.3}
 EPOCHS, STEPS = 3, 4
+ADAMW = functools.partial(torch.optim.AdamW, lr=1e-2)
 
 
 class Killed(BaseException):
@@ -61,13 +64,12 @@ def train(make_batch, tmp_path):
     functions = Functions(make_batch)
     ids = np.arange(4 * STEPS - 1)
 
-    def run(name, *callbacks, monitor="val/rank10", patience=99, **intervals):
+    def run(name, *callbacks, monitor="val/rank10", patience=99, optimizer=ADAMW, scheduler=warmup_cosine, **intervals):
         folder = tmp_path / name
         last = folder / "last.ckpt"
         lightning.seed_everything(0, verbose=False)
-        optimizer = functools.partial(torch.optim.AdamW, lr=1e-2)
         torch.manual_seed(0 if not last.exists() else 1)  # another process may stand anywhere
-        module = SigJepaModule(SigPredictor(**STUDENT), {"infonce": InfoNCE()}, optimizer, warmup_cosine, {"seed": 0})
+        module = SigJepaModule(SigPredictor(**STUDENT), {"infonce": InfoNCE()}, optimizer, scheduler, {"seed": 0})
         resume = ResumeCheckpoint(last, **intervals)
         trainer = lightning.Trainer(
             accelerator="cpu",
@@ -131,6 +133,29 @@ def test_killed_anywhere_it_ends_the_same(train, every_n_steps):
         with pytest.raises(Killed):
             train(name, KillAt(hook, step), every_n_steps=every_n_steps)
         assert_same(train(name, every_n_steps=every_n_steps), expected)
+
+
+PLATEAU = functools.partial(ReduceLROnPlateau, patience=0, threshold=1.0)
+KINDS = {
+    "plateau": {"scheduler": PLATEAU},
+    "by epoch": {"scheduler": functools.partial(StepLR, step_size=1)},
+    "muon": {"optimizer": functools.partial(MuonAdamW, lr=1e-2)},
+    "averaged": {"optimizer": functools.partial(AveragedSGD, lr=0.1), "scheduler": None},
+}
+
+
+@pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)
+def test_killed_anywhere_it_ends_the_same_with_every_kind_of_optimizer_and_schedule(train, options):
+    expected = train("whole", every_n_steps=3, **options)
+    for hook, step in (("on_train_batch_start", 2), ("on_train_batch_start", 5), *MOMENTS[EPOCHS * STEPS :]):
+        name = f"{hook}_{step}"
+        with pytest.raises(Killed):
+            train(name, KillAt(hook, step), every_n_steps=3, **options)
+        resumed = train(name, every_n_steps=3, **options)
+        assert_same(resumed, expected)
+        rates = [[group["lr"] for group in run[0].optimizers[0].param_groups] for run in (resumed, expected)]
+        assert rates[0] == rates[1]
+    assert "scheduler" not in options or options["scheduler"] is None or rates[0][0] < 1e-2
 
 
 def test_interrupted_again_and_again(train):
