@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from sigjepa.data.datamodule import FunctionDataModule
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.baselines import measure_baselines
+from sigjepa.evaluation.metrics import Metrics, check_metrics, selecting
 from sigjepa.evaluation.pools import read_pools
 from sigjepa.reporting.plots import plot_curves
 from sigjepa.reporting.runs import Run, read_run
@@ -24,6 +25,7 @@ from sigjepa.runtime.command import entry_point
 from sigjepa.runtime.instantiate import RUN_KEYS, check_keys, instantiate, plain
 from sigjepa.runtime.processes import is_first_process, launcher
 from sigjepa.training.best_checkpoint import evaluate_best
+from sigjepa.training.callbacks import build_callbacks, monitoring
 from sigjepa.training.job import (
     ResumePoint,
     begin_job,
@@ -42,6 +44,7 @@ from sigjepa.training.run_directory import (
     FINISHED,
     recorded_status,
     write_baselines,
+    write_metrics,
     write_predictions,
     write_summary,
 )
@@ -52,12 +55,17 @@ log = logging.getLogger(__name__)
 
 
 def train(config: DictConfig) -> float:
-    """One run from a composed config; fills its run directory and returns the best val/rank10."""
+    """One run from a composed config; fills its run directory and returns the best value of `monitor`."""
     resolved = plain(config)
     check_keys(resolved, RUN_KEYS)
     check_resume(resolved["resume"])
     refuse_distributed_sweep(resolved["trainer"])
     check_processes(resolved["trainer"], launcher(os.environ))
+    metrics = instantiate(config.metrics, resolved["allowed_targets"])
+    check_metrics(metrics)
+    monitoring(resolved["callbacks"], metrics, resolved["allowed_targets"])
+    monitor = resolved["monitor"]
+    selecting(monitor, metrics)
     run_dir = Path(resolved["paths"]["run_dir"])
     summary = run_dir / "summary.json"
     facts: dict[str, Any] = {"experiment": resolved["name"], "seed": resolved["seed"]}
@@ -74,19 +82,20 @@ def train(config: DictConfig) -> float:
         start = begin_job(run_dir, settings, artifacts, earlier) if first else start_of(run_dir, earlier)
         if start.finished:
             log.info("%s is finished: nothing to do. resume=never trains it anew.", run_dir)
-            return read_run(run_dir).figure("val/rank10")
+            return read_run(run_dir).figure(monitor)
         with recorded_status(summary, facts) if first else nullcontext(), lost_process_named():
-            return fit_and_test(config, resolved, datamodule, start, facts)
+            return fit_and_test(config, resolved, datamodule, metrics, start, facts)
 
 
 def fit_and_test(
     config: DictConfig,
     resolved: dict[str, Any],
     datamodule: FunctionDataModule,
+    metrics: Metrics,
     start: ResumePoint,
     facts: dict[str, Any],
 ) -> float:
-    """Train from `start`, select on val, test once, and write what the run directory holds; the best val/rank10."""
+    """Train from `start`, select on val, test once, and write what the run directory holds; the best `monitor`."""
     started = time.perf_counter()
     run_dir = Path(resolved["paths"]["run_dir"])
     allowed = resolved["allowed_targets"]
@@ -101,9 +110,11 @@ def fit_and_test(
         optimizer=instantiate(config.optimizer, allowed),
         scheduler=instantiate(config.scheduler, allowed),
         hyperparameters=resolved,
+        metrics=metrics,
+        monitor=resolved["monitor"],
     )
     facts["parameters"] = sum(parameter.numel() for parameter in module.model.parameters())
-    callbacks = list(instantiate(config.callbacks, allowed).values())
+    callbacks = build_callbacks(resolved["callbacks"], metrics, allowed)
     with finished(list((instantiate(config.logger, allowed) or {}).values())) as loggers:
         trainer: lightning.Trainer = instantiate(config.trainer, allowed, callbacks=callbacks, logger=loggers)
         if trainer.is_global_zero:
@@ -111,12 +122,13 @@ def fit_and_test(
             origin = (resolved, resolved["seed"], data.hashes(), datamodule.data_dir, mined, data.upstream())
             write_provenance(run_dir, provenance(*origin))
             pools = read_pools(data.corpus, data.shards.signature_pooled, datamodule.targets)
+            write_metrics(run_dir, metrics, resolved["monitor"])
             write_baselines(run_dir, measure_baselines(resolved["baseline"], pools))
             log_tables(loggers, {"hard_negatives": statistic_rows(mined or {})})
         trainer.fit(module, datamodule=datamodule, ckpt_path=start.checkpoint, weights_only=True)
-        metrics = evaluate_best(trainer, module, datamodule)
+        figures = evaluate_best(trainer, module, datamodule)
         earlier_seconds = sum(one.earlier_seconds for one in callbacks if isinstance(one, ResumeCheckpoint))
-        facts |= metrics | {"wall_seconds": round(earlier_seconds + time.perf_counter() - started, 1)}
+        facts |= figures | {"wall_seconds": round(earlier_seconds + time.perf_counter() - started, 1)}
         if trainer.is_global_zero:
             write_predictions(run_dir, module.evaluated)
             write_summary(run_dir / "summary.json", facts | {"status": FINISHED})
@@ -124,7 +136,7 @@ def fit_and_test(
             run = read_run(run_dir)
             print(results_table([run]), f"\nrun directory: {run_dir}", flush=True)
             log_results(loggers, run)
-    return metrics["val/rank10"]
+    return figures[resolved["monitor"]]
 
 
 def log_results(loggers: list[Logger], run: Run) -> None:

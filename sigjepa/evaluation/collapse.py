@@ -31,15 +31,3 @@ def mean_pairwise_cosine(rows: Tensor) -> float:
     unit = F.normalize(rows.double(), dim=-1)
     n = len(unit)
     return float((unit.sum(dim=0).square().sum() - unit.square().sum()) / max(n * (n - 1), 1))
-
-
-def health_metrics(predictions: Tensor, bodies: Tensor) -> dict[str, float]:
-    """The gauges of predictions and of their targets, both `[N, D]`, by the name they are logged under."""
-    return {
-        "prediction_std": standard_deviation(predictions),
-        "target_std": standard_deviation(bodies),
-        "effective_rank": effective_rank(predictions),
-        "target_effective_rank": effective_rank(bodies),
-        "pairwise_cosine": mean_pairwise_cosine(predictions),
-        "target_pairwise_cosine": mean_pairwise_cosine(bodies),
-    }

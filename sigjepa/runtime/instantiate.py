@@ -12,7 +12,7 @@ from sigjepa.errors import SigjepaError, nearest_name
 
 ALLOWED_TARGETS = (
     *("sigjepa.corpus.", "sigjepa.teacher.", "sigjepa.negatives.", "sigjepa.data."),
-    *("sigjepa.models.", "sigjepa.losses.", "sigjepa.training."),
+    *("sigjepa.models.", "sigjepa.losses.", "sigjepa.evaluation.metrics.", "sigjepa.training."),
     *("torch.nn.", "torch.optim.", "lightning.Trainer", "lightning.pytorch.trainer.trainer.Trainer"),
     *("lightning.pytorch.callbacks.", "lightning.pytorch.loggers.", "lightning.pytorch.plugins."),
     *("lightning.pytorch.profilers.", "lightning.pytorch.strategies."),
@@ -25,9 +25,9 @@ HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}
 
 
 RUN_KEYS = (
-    *("name", "seed", "resume", "allowed_targets", "size", "paths", "baseline"),
+    *("name", "seed", "monitor", "resume", "allowed_targets", "size", "paths", "baseline"),
     *("corpus", "teacher", "judge", "negatives", "draw", "data"),
-    *("model", "loss", "optimizer", "scheduler", "trainer", "callbacks", "logger"),
+    *("model", "loss", "optimizer", "scheduler", "trainer", "metrics", "callbacks", "logger"),
 )
 """The top-level keys of a run's config."""
 
@@ -55,11 +55,16 @@ def instantiate(node: Any, allowed_targets: Sequence[str] = (), **arguments: Any
     for string in _strings(container):
         if "${" in string:  # Hydra would resolve it once more, after the targets have been looked at
             raise SigjepaError(f"The configuration has an escaped interpolation, '{string}', which is not resolved.")
-    for target in _targets(container):
-        _check_target(target, allowed_targets)
+    check_targets(container, allowed_targets)
     if container is None:
         return None
     return hydra.utils.instantiate(container, _convert_="all", **arguments)
+
+
+def check_targets(container: Any, allowed_targets: Sequence[str] = ()) -> None:
+    """Raise SigjepaError for a target in plain nodes that `instantiate` would refuse."""
+    for target in _targets(container):
+        _check_target(target, allowed_targets)
 
 
 def _targets(container: Any) -> Iterator[Mapping[str, Any]]:

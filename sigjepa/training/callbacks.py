@@ -1,10 +1,16 @@
 """What Lightning calls while a run goes on."""
 
 import csv
+import inspect
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from hydra.utils import get_object
 from lightning import Callback, LightningModule, Trainer
 
+from sigjepa.evaluation.metrics import Metrics, selecting
+from sigjepa.runtime.instantiate import check_targets, instantiate
 from sigjepa.store.files import atomic_path
 
 
@@ -43,3 +49,28 @@ def write_rows(path: Path, rows: list[dict[str, float]]) -> None:
         writer = csv.DictWriter(stream, columns)
         writer.writeheader()
         writer.writerows(rows)
+
+
+def monitoring(
+    nodes: Mapping[str, Any] | None, metrics: Metrics, allowed_targets: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return the config of callbacks with the `mode` of those that monitor a val metric and name none: its direction.
+
+    Raises SigjepaError, with the nearest name, for a `monitor` that nothing can be selected by; a callback that gives
+    its `mode` itself may monitor anything.
+    """
+    check_targets(nodes, allowed_targets)
+    complete = dict(nodes or {})
+    for name, node in complete.items():
+        if not isinstance(node, Mapping) or node.get("monitor") is None or "mode" in node:
+            continue
+        if "mode" in inspect.signature(get_object(node["_target_"])).parameters:
+            complete[name] = {**node, "mode": selecting(node["monitor"], metrics).direction}
+    return complete
+
+
+def build_callbacks(
+    nodes: Mapping[str, Any] | None, metrics: Metrics, allowed_targets: Sequence[str] = ()
+) -> list[Callback]:
+    """Return the callbacks that config nodes describe, see `monitoring`."""
+    return list(instantiate(monitoring(nodes, metrics, allowed_targets), allowed_targets).values())

@@ -12,8 +12,8 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from sigjepa.data.batch import Batch
 from sigjepa.errors import SigjepaError
-from sigjepa.evaluation.collapse import health_metrics
-from sigjepa.evaluation.ranks import mean_cosine, pool_ranks
+from sigjepa.evaluation.metrics import DEFAULT_METRICS, Metrics, measure, of_split, query_values, selecting
+from sigjepa.evaluation.ranks import pool_ranks
 from sigjepa.losses.distributed import gather_rows, sum_over_processes, world_size
 from sigjepa.losses.loss import Loss, Progress
 from sigjepa.models.prediction import Prediction
@@ -28,8 +28,11 @@ class SigJepaModule(LightningModule):
     model: `(signature_states, signature_mask, body_positions) -> Prediction`. losses: terms by the name they are
     logged under. optimizer: `(parameter groups) -> Optimizer`. scheduler: `(optimizer, ...) -> LRScheduler`, given what
     `build_scheduler` says; None keeps the rate. hyperparameters: the resolved config, plain values only, stored in the
-    checkpoint and sent to loggers. monitor: the metric by which ReduceLROnPlateau lowers the rate, and whether more
-    of it is better (`mode="max"`).
+    checkpoint and sent to loggers. metrics: what is measured, by name. monitor: the one of them, behind `val/`, by which
+    the best epoch is chosen and ReduceLROnPlateau lowers the rate.
+
+    evaluated: by split, the predictions and ranks of the last pass over it. A pass is ranked with its last batch, so
+    that callbacks, whose hooks Lightning calls before the module's, find this epoch's there and in `callback_metrics`.
     """
 
     first_loss: Tensor
@@ -41,8 +44,8 @@ class SigJepaModule(LightningModule):
         optimizer: Callable[[list[dict[str, Any]]], Optimizer],
         scheduler: Callable[..., LRScheduler] | None = None,
         hyperparameters: dict[str, Any] | None = None,
+        metrics: Metrics = DEFAULT_METRICS,
         monitor: str = "val/rank10",
-        mode: str = "max",
     ) -> None:
         super().__init__()
         if not losses:
@@ -52,8 +55,10 @@ class SigJepaModule(LightningModule):
         self.losses = nn.ModuleDict(losses)
         self.make_optimizer = optimizer
         self.make_scheduler = scheduler
-        self.monitor, self.mode = monitor, mode
         self.register_buffer("first_loss", torch.tensor(float("nan")))
+        self.metrics = metrics
+        self.monitor = monitor
+        self.direction = selecting(monitor, metrics).direction
         self.mean_metrics = MeanMetrics()
         self.evaluated: dict[str, SplitPredictions] = {}
         self._collected: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -122,23 +127,28 @@ class SigJepaModule(LightningModule):
         """Take up the sums of the epoch that is continued."""
         self.mean_metrics.load_state_dict(checkpoint.get("mean_metrics", {}))
 
-    def _collect(self, batch: Batch) -> None:
+    def _evaluate(self, split: str, batch: Batch, last: bool) -> None:
+        """Collect this process's share of a pass; with its last batch, rank every true body in the whole pool."""
         self._collected.append((batch.ids, self(batch).pooled.float(), batch.body_pooled))
-
-    def _log_ranks(self, split: str) -> None:
+        if not last:
+            return
         mine = (torch.cat(parts) for parts in zip(*self._collected, strict=True))
         ids, predictions, bodies = (gather_rows(rows)[0] for rows in mine)
         self._collected.clear()
         order = torch.argsort(ids)
         ids, predictions, bodies = ids[order], predictions[order], bodies[order]
         check_each_once(ids, split)
+        metrics = of_split(self.metrics, split)
         ranks = pool_ranks(predictions, bodies)
-        self.evaluated[split] = SplitPredictions(ids.cpu().numpy(), ranks, predictions.cpu().numpy())
-        metrics = ranks.metrics() | {"cosine": mean_cosine(predictions, bodies)}
-        if split == "val":  # each epoch's; the test pool is looked at for ranks alone
-            metrics |= health_metrics(predictions, bodies)
-        for name, value in metrics.items():
-            self.log(f"{split}/{name}", value, prog_bar=split == "val" and name == "rank10")
+        queries = query_values(ids.cpu().numpy(), ranks, metrics)
+        self.evaluated[split] = SplitPredictions(queries.ids, ranks, predictions.cpu().numpy(), queries)
+        for name, value in measure(predictions, bodies, queries, metrics).items():
+            key = f"{split}/{name}"
+            self.log(key, value, prog_bar=key == self.monitor, on_step=False, on_epoch=True, batch_size=1)
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget what an interrupted pass has left."""
+        self._collected.clear()
 
     def on_validation_start(self) -> None:
         """Validate, and at the epoch's end keep, the averaged weights of an optimizer that has them."""
@@ -146,20 +156,18 @@ class SigJepaModule(LightningModule):
             eval_mode(self.trainer.optimizers)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Collect predictions of this process's share of the split."""
-        self._collect(batch)
+        """Predict this process's share of val; the last batch ranks the whole of it."""
+        fitting = self.trainer.state.fn == TrainerFn.FITTING
+        loop = self.trainer.fit_loop.epoch_loop.val_loop if fitting else self.trainer.validate_loop
+        self._evaluate("val", batch, last=loop.batch_progress.is_last_batch)
 
-    def on_validation_epoch_end(self) -> None:
-        """Rank the true body of every val function among all bodies of the split."""
-        self._log_ranks("val")
+    def on_test_epoch_start(self) -> None:
+        """Forget what an interrupted pass has left."""
+        self._collected.clear()
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
-        """Collect predictions of this process's share of the test split."""
-        self._collect(batch)
-
-    def on_test_epoch_end(self) -> None:
-        """Rank the true body of every test function among all bodies of the split."""
-        self._log_ranks("test")
+        """Predict this process's share of test; the last batch ranks the whole of it."""
+        self._evaluate("test", batch, last=self.trainer.test_loop.batch_progress.is_last_batch)
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer over decayed and undecayed parameters, and its learning-rate schedule."""
@@ -168,7 +176,7 @@ class SigJepaModule(LightningModule):
             return optimizer
         total_steps = int(self.trainer.estimated_stepping_batches)
         steps_per_epoch = int(self.trainer.num_training_batches)
-        schedule = (optimizer, total_steps, steps_per_epoch, self.monitor, self.mode)
+        schedule = (optimizer, total_steps, steps_per_epoch, self.monitor, str(self.direction))
         return {"optimizer": optimizer, "lr_scheduler": build_scheduler(self.make_scheduler, *schedule)}
 
 

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from sigjepa.evaluation.baselines import Baseline
+from sigjepa.evaluation.metrics import Metrics, QueryValues
 from sigjepa.evaluation.ranks import Ranks
 from sigjepa.store.files import atomic_path, read_json, write_json
 from sigjepa.training.process_check import LostProcessError
 
 FINISHED = "finished"
+METRICS_FILE, QUERIES_FILE = "metrics.json", "queries.npz"
 FILES_FILE = "files.json"
 """Holds the digest of every file of a finished run."""
 INTERRUPTIONS = (KeyboardInterrupt, SystemExit, OSError, MemoryError, LostProcessError)
@@ -23,11 +25,15 @@ INTERRUPTIONS = (KeyboardInterrupt, SystemExit, OSError, MemoryError, LostProces
 
 @dataclass(frozen=True)
 class SplitPredictions:
-    """One split as the best checkpoint sees it: ids `[N]`, ascending, their ranks, and predictions `[N, D]`."""
+    """Hold one split as a student sees it: ids `[N]`, ascending, their ranks, predictions `[N, D]`, and their values.
+
+    queries: of every metric that has one a query.
+    """
 
     ids: np.ndarray
     ranks: Ranks
     predictions: np.ndarray
+    queries: QueryValues
 
 
 def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
@@ -46,9 +52,29 @@ def write_ranks(path: Path, ranks: Mapping[str, tuple[np.ndarray, Ranks]]) -> No
     write_arrays(path, arrays)
 
 
+def write_query_values(path: Path, queries: Mapping[str, QueryValues]) -> None:
+    """Write an `.npz` of what queries score: for each split `<split>_ids` and `<split>_<metric>`, `[N]`."""
+    arrays: dict[str, Any] = {}
+    for split, measured in queries.items():
+        arrays[f"{split}_ids"] = measured.ids
+        arrays |= {f"{split}_{name}": values for name, values in measured.values.items()}
+    write_arrays(path, arrays)
+
+
+def write_metrics(run_dir: Path, metrics: Metrics, monitor: str) -> None:
+    """Write `metrics.json`: what is monitored, and each metric's description, for readers who can't import it."""
+    described = {name: metric.description() for name, metric in metrics.items()}
+    write_json(run_dir / METRICS_FILE, {"monitor": monitor, "metrics": described})
+
+
 def write_predictions(run_dir: Path, evaluated: Mapping[str, SplitPredictions]) -> None:
-    """Write `ranks.npz`, and `predictions.npz` with `<split>_ids` `[N]` and `<split>_pooled` `[N, D]`."""
+    """Write what a checkpoint predicts for each split.
+
+    `ranks.npz`, `queries.npz` with the values of metrics, and `predictions.npz` with `<split>_ids` `[N]` and
+    `<split>_pooled` `[N, D]`.
+    """
     write_ranks(run_dir / "ranks.npz", {split: (one.ids, one.ranks) for split, one in evaluated.items()})
+    write_query_values(run_dir / QUERIES_FILE, {split: one.queries for split, one in evaluated.items()})
     predictions: dict[str, Any] = {}
     for split, one in evaluated.items():
         predictions |= {f"{split}_ids": one.ids, f"{split}_pooled": one.predictions}

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from sigjepa.evaluation.metrics import DEFAULT_METRICS, query_values
 from sigjepa.evaluation.ranks import Ranks
 from sigjepa.reporting.runs import read_run
 from sigjepa.training.callbacks import write_rows
@@ -25,9 +26,9 @@ def make_run(tmp_path):
         evaluated, metrics = {}, {}
         for first, split in ((100, "val"), (200, "test")):
             places = np.where(generator.random(QUERIES) < skill, generator.integers(1, 11, QUERIES), 11)
-            ranks = Ranks(places, places)
+            ids, ranks = np.arange(first, first + QUERIES), Ranks(places, places)
             predictions = generator.normal(size=(QUERIES, 8)).astype(np.float32)
-            evaluated[split] = SplitPredictions(np.arange(first, first + QUERIES), ranks, predictions)
+            evaluated[split] = SplitPredictions(ids, ranks, predictions, query_values(ids, ranks, DEFAULT_METRICS))
             metrics |= {f"{split}/{key}": value for key, value in ranks.metrics().items()} | {f"{split}/cosine": 0.3}
             write_ranks(
                 folder / "baselines" / "zero_shot.npz",

@@ -35,6 +35,14 @@ class Rows(Dataset):
         return dataclasses.replace(self.batch, **{name: getattr(self.batch, name)[rows] for name in names})
 
 
+class SeenByCallbacks(lightning.Callback):
+    """Keeps what a callback finds in this process when a pass over val ends."""
+
+    def on_validation_epoch_end(self, trainer, pl_module):
+        self.ids = pl_module.evaluated["val"].ids
+        self.rank10 = float(trainer.callback_metrics["val/rank10"])
+
+
 def trained(batch: Batch, folder: str, rank: int, world_size: int) -> dict:
     """What one epoch leaves in one process: weights, ranks of the whole pool, and validation metrics."""
     torch.set_num_threads(1)
@@ -45,6 +53,7 @@ def trained(batch: Batch, folder: str, rank: int, world_size: int) -> dict:
     ids, lengths = np.arange(FUNCTIONS), batch.signature_mask.sum(dim=1).numpy()
     train = LengthBucketSampler(ids, lengths, GLOBAL_BATCH // world_size, rank=rank, world_size=world_size)
     val = SequentialSampler(ids, lengths, 4, rank=rank, world_size=world_size)
+    seen = SeenByCallbacks()
     trainer = lightning.Trainer(
         accelerator="cpu",
         devices=world_size,
@@ -55,7 +64,7 @@ def trained(batch: Batch, folder: str, rank: int, world_size: int) -> dict:
         enable_model_summary=False,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
-        callbacks=[ModelCheckpoint(folder, monitor="val/rank10", mode="max")],
+        callbacks=[seen, ModelCheckpoint(folder, monitor="val/rank10", mode="max")],
         default_root_dir=folder,
     )
     loaders = [DataLoader(Rows(batch), sampler=sampler, batch_size=None) for sampler in (train, val)]
@@ -67,6 +76,7 @@ def trained(batch: Batch, folder: str, rank: int, world_size: int) -> dict:
         "ranks": torch.from_numpy(np.asarray(evaluated.ranks.optimistic)),
         "predictions": torch.from_numpy(evaluated.predictions),
         "metrics": {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")},
+        "seen": {"ids": torch.from_numpy(seen.ids), "rank10": seen.rank10},
         "steps": trainer.global_step,
         "seed": torch.initial_seed(),
     }
@@ -101,3 +111,5 @@ def test_weights_and_ranks_are_those_of_one_process(make_batch, tmp_path, world_
         )  # other batches are padded otherwise: float32 rounding
         assert one["metrics"].keys() == alone["metrics"].keys()  # every process can select and stop early
         assert one["metrics"]["val/rank10"] == alone["metrics"]["val/rank10"]
+        assert one["seen"]["ids"].tolist() == list(range(FUNCTIONS))
+        assert one["seen"]["rank10"] == one["metrics"]["val/rank10"]

@@ -114,6 +114,49 @@ def test_ranks_are_those_of_the_whole_pool(loader, tmp_path, make_batch):
     assert trainer.callback_metrics["val/rank10"] == pytest.approx(expected.metrics()["rank10"])
 
 
+class SeenByCallbacks(lightning.Callback):
+    """Keeps what a callback finds when a pass over a split ends, beside what the student predicts then."""
+
+    def __init__(self, batches):
+        self.batches, self.epochs = batches, []
+
+    def on_validation_epoch_end(self, trainer, pl_module):
+        predictions = torch.cat([pl_module(batch).pooled for batch in self.batches])
+        evaluated = pl_module.evaluated["val"]
+        torch.testing.assert_close(torch.from_numpy(evaluated.predictions), predictions)
+        expected = pool_ranks(predictions, torch.cat([batch.body_pooled for batch in self.batches]))
+        assert evaluated.ranks.optimistic.tolist() == expected.optimistic.tolist()
+        self.epochs.append(float(trainer.callback_metrics["val/mrr"]))
+
+    def on_test_epoch_end(self, trainer, pl_module):
+        assert len(pl_module.evaluated["test"].ids) == 24
+
+
+@pytest.mark.parametrize("sanity", [0, 1])
+def test_a_callback_sees_the_ranks_of_this_epoch(loader, tmp_path, sanity):
+    batches = list(loader())
+    seen, table = SeenByCallbacks(batches[:1] if sanity else batches), MetricsTable(tmp_path / "metrics.csv")
+    trainer = make_trainer(tmp_path, 3, seen, table)
+    trainer.num_sanity_val_steps, trainer.limit_val_batches = sanity, 1 if sanity else 1.0
+    module = make_module({"infonce": InfoNCE()})
+    trainer.fit(module, loader(), loader())
+    assert seen.epochs[sanity:] == [row["val/mrr"] for row in table.rows]
+    assert len(set(seen.epochs)) > 1
+    trainer.test(module, loader(), verbose=False)
+
+
+def test_what_an_interrupted_pass_has_collected_is_forgotten(loader, tmp_path):
+    class Interrupts(lightning.Callback):
+        def on_validation_batch_end(self, *arguments):
+            raise RuntimeError("interrupted")
+
+    module = make_module({"infonce": InfoNCE()})
+    with pytest.raises(RuntimeError):
+        make_trainer(tmp_path, 1, Interrupts()).validate(module, loader(), verbose=False)
+    make_trainer(tmp_path, 1).validate(module, loader(), verbose=False)
+    assert len(module.evaluated["val"].ids) == 24
+
+
 class GradientNorms(lightning.Callback):
     """Keeps the norm of the gradient that the optimizer has just used."""
 
@@ -143,8 +186,9 @@ def test_gradient_norm_is_that_of_the_whole_gradient_before_clipping(loader, tmp
 
 
 def test_a_nan_loss_stops_with_step_and_term_and_keeps_the_last_good_checkpoint(loader, tmp_path):
+    lightning.seed_everything(0, verbose=False)
     module = make_module({"infonce": InfoNCE(), "fragile": Constant(nan_at=7)})
-    with pytest.raises(SigjepaError, match=r"loss term 'fragile' is nan at step 7 \(epoch 2\)"):
+    with pytest.raises(SigjepaError, match=r"'fragile' is nan at step 7 \(epoch 2\)"):
         make_trainer(tmp_path, 5).fit(module, loader(), loader())
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert saved["epoch"] == 1
@@ -185,11 +229,11 @@ def test_the_learning_rate_can_stay_as_it_is(loader, tmp_path):
 
 
 def test_no_loss_term_is_an_error():
-    with pytest.raises(SigjepaError, match="no loss term"):
+    with pytest.raises(SigjepaError, match="loss="):
         make_module({})
 
 
 def test_a_function_that_is_evaluated_twice_is_an_error(make_batch, tmp_path):
     loader = DataLoader([make_batch(size=8, first_id=0), make_batch(size=8, first_id=4)], batch_size=None)
-    with pytest.raises(SigjepaError, match="4 functions of the val split were evaluated more than once.* id 4"):
+    with pytest.raises(SigjepaError, match="4 functions of the val split .* id 4"):
         make_trainer(tmp_path, 1).validate(make_module({"infonce": InfoNCE()}), loader, verbose=False)

@@ -12,6 +12,8 @@ from torch.optim import lr_scheduler
 from torch.utils.data import DataLoader
 
 from sigjepa.errors import SigjepaError
+from sigjepa.evaluation.metrics import DEFAULT_METRICS, PoolMetric
+from sigjepa.evaluation.ranks import mean_cosine
 from sigjepa.losses.infonce import InfoNCE
 from sigjepa.models.predictor import SigPredictor
 from sigjepa.models.token_predictor import TokenPredictor
@@ -40,10 +42,10 @@ class LearningRates(lightning.Callback):
 def fit(make_batch, tmp_path):
     """Train for EPOCHS of STEPS batches; the trainer, the module and what LearningRates saw."""
 
-    def run(optimizer=ADAMW, scheduler=None, monitor="val/rank10", mode="max"):
+    def run(optimizer=ADAMW, scheduler=None, monitor="val/rank10", metrics=DEFAULT_METRICS):
         lightning.seed_everything(0, verbose=False)
         module = SigJepaModule(
-            SigPredictor(**STUDENT), {"infonce": InfoNCE()}, optimizer, scheduler, monitor=monitor, mode=mode
+            SigPredictor(**STUDENT), {"infonce": InfoNCE()}, optimizer, scheduler, monitor=monitor, metrics=metrics
         )
         batches = [make_batch(size=8, seed=seed, first_id=8 * seed) for seed in range(STEPS)]
         loader = DataLoader(batches, batch_size=None)
@@ -131,7 +133,8 @@ def test_step_lr_counts_epochs_and_cyclic_lr_steps(fit):
 @pytest.mark.parametrize("mode", ["max", "min"])
 def test_reduce_on_plateau_follows_the_monitored_metric_and_its_direction(fit, mode):
     plateau = functools.partial(lr_scheduler.ReduceLROnPlateau, factor=0.5, patience=0)
-    trainer, _, seen = fit(scheduler=plateau, monitor="val/cosine", mode=mode)
+    metrics = {"cosine": PoolMetric("cosine", mean_cosine, direction=mode)}
+    trainer, _, seen = fit(scheduler=plateau, monitor="val/cosine", metrics=metrics)
     rates = seen.rates[::STEPS]
     assert seen.rates == [rate for rate in rates for _ in range(STEPS)]
     if mode == "max":  # the student learns, so its cosine to the body rises

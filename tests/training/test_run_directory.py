@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 from sigjepa.evaluation.baselines import Baseline
+from sigjepa.evaluation.metrics import DEFAULT_METRICS, Metric, query_values
 from sigjepa.evaluation.ranks import Ranks
 from sigjepa.training.run_directory import (
     SplitPredictions,
     recorded_status,
     write_baselines,
+    write_metrics,
     write_predictions,
     write_ranks,
     write_summary,
@@ -25,14 +27,23 @@ def test_ranks_round_trip(tmp_path):
 
 
 def test_evaluated_splits_leave_ranks_and_predictions(tmp_path):
-    evaluated = SplitPredictions(
-        np.array([4, 9]), Ranks(np.array([1, 3]), np.array([2, 3])), np.eye(2, dtype=np.float32)
-    )
-    write_predictions(tmp_path, {"test": evaluated})
+    ids, ranks = np.array([4, 9]), Ranks(np.array([1, 3]), np.array([2, 3]))
+    queries = query_values(ids, ranks, DEFAULT_METRICS)
+    write_predictions(tmp_path, {"test": SplitPredictions(ids, ranks, np.eye(2, dtype=np.float32), queries)})
     with np.load(tmp_path / "ranks.npz") as ranks, np.load(tmp_path / "predictions.npz") as predictions:
         assert ranks["test_optimistic"].tolist() == [1, 3]
         assert predictions["test_ids"].tolist() == [4, 9]
         assert predictions["test_pooled"].tolist() == np.eye(2).tolist()
+    with np.load(tmp_path / "queries.npz") as queries:
+        assert queries["test_ids"].tolist() == [4, 9]
+        assert queries["test_rank1"].tolist() == [0.5, 0]
+
+
+def test_what_metrics_are_is_recorded(tmp_path):
+    write_metrics(tmp_path, DEFAULT_METRICS, "val/mrr")
+    recorded = json.loads((tmp_path / "metrics.json").read_text())
+    assert recorded["monitor"] == "val/mrr"
+    assert Metric(**recorded["metrics"]["rank10"]) == Metric(**DEFAULT_METRICS["rank10"].description())
 
 
 def test_baselines_leave_metrics_and_the_ranks_of_those_that_have_them(tmp_path):
