@@ -28,8 +28,8 @@ class SigJepaModule(LightningModule):
     model: `(signature_states, signature_mask, body_positions) -> Prediction`. losses: terms by the name they are
     logged under. optimizer: `(parameter groups) -> Optimizer`. scheduler: `(optimizer, ...) -> LRScheduler`, given what
     `build_scheduler` says; None keeps the rate. hyperparameters: the resolved config, plain values only, stored in the
-    checkpoint and sent to loggers. metrics: what is measured, by name. monitor: the one of them, behind `val/`, by which
-    the best epoch is chosen and ReduceLROnPlateau lowers the rate.
+    checkpoint and sent to loggers. metrics: what is measured, by name. monitor: that of them by which the best
+    epoch is chosen and ReduceLROnPlateau lowers the rate.
 
     evaluated: by split, the predictions and ranks of the last pass over it. A pass is ranked with its last batch, so
     that callbacks, whose hooks Lightning calls before the module's, find this epoch's there and in `callback_metrics`.
