@@ -1,0 +1,31 @@
+"""The benchmark of the baselines runs, and its whole matrices give what the blocks give."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+CHECK = """
+from baselines import make_pools, whole_matrices
+from sigjepa.evaluation.baselines import BASELINES
+pools = make_pools(300)
+metrics = BASELINES["fusion"](pools).metrics
+assert (metrics["weight"], metrics["test/rank10"]) == whole_matrices(pools)
+"""
+
+
+def test_whole_matrices_give_the_same_fusion():
+    subprocess.run([sys.executable, "-c", CHECK], cwd=ROOT / "benchmarks", check=True)
+
+
+def test_a_row_a_baseline_with_time_and_memory(tmp_path):
+    command = [sys.executable, "benchmarks/baselines.py", "--sizes", "40", "80", "--names", "fusion", "bm25"]
+    output = tmp_path / "baselines.json"
+    printed = subprocess.run(
+        [*command, "--output", output], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
+    measured = json.loads(output.read_text())["seconds_and_mib"]
+    assert {name: list(sizes) for name, sizes in measured.items()} == {"fusion": ["40", "80"], "bm25": ["40", "80"]}
+    assert all(seconds > 0 and mib >= 0 for sizes in measured.values() for seconds, mib in sizes.values())
+    assert "fusion" in printed
