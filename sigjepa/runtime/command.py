@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sigjepa.errors import SigjepaError, nearest_name
 from sigjepa.runtime.processes import for_this_process
+from sigjepa.runtime.replaced_targets import drop_keys_of_replaced_targets
 from sigjepa.runtime.status import visible
 from sigjepa.store.credentials import refuse_credentials, refuse_in_config, without_credentials
 from sigjepa.store.files import DISK_ERRORS
@@ -80,6 +81,7 @@ def entry_point(
         def visibly(config: DictConfig) -> Any:
             sys.argv = list(words) or sys.argv  # records name what a person typed, not how a launcher started its job
             refuse_composed_credentials(config)
+            drop_keys_of_replaced_targets(config, HydraConfig.get().overrides.task)
             with visible(own_folder(HydraConfig.get())):
                 return run(config)
 

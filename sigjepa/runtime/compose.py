@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sigjepa.errors import SigjepaError
 from sigjepa.runtime.command import config_directory, explain
+from sigjepa.runtime.replaced_targets import drop_keys_of_replaced_targets
 from sigjepa.store.credentials import refuse_credentials
 
 
@@ -29,7 +30,7 @@ def compose(
     folder: the run directory; None names a new one below outputs/, as the command does. config_dir: a folder of own
     configs that is searched as well, as with `--config-dir`. What Hydra knows of a running command only (the run
     directory, the job's name) stands in the config as a value. Raises SigjepaError for a key, group or option that
-    does not exist, and for an override that holds a password or an API key.
+    does not exist, for a class that is not allowed, and for an override that holds a password or an API key.
     """
     refuse_credentials(list(overrides))
     search = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir is not None else []
@@ -40,6 +41,7 @@ def compose(
             config.hydra.mode = RunMode.RUN
             config.hydra.runtime.output_dir = str(folder) if folder is not None else config.hydra.run.dir
             with _known_to_hydra(config):
+                drop_keys_of_replaced_targets(config, config.hydra.overrides.task)
                 del config.hydra
                 _write_values_of_hydra(config, OmegaConf.to_container(config))
     except (HydraException, OmegaConfBaseException) as error:

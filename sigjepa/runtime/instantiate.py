@@ -1,10 +1,12 @@
 """Objects from config nodes: only from allowed packages, and with every key checked against the signature."""
 
 import inspect
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import hydra.utils
+from hydra._internal.utils import _locate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 
@@ -64,7 +66,7 @@ def instantiate(node: Any, allowed_targets: Sequence[str] = (), **arguments: Any
 def check_targets(container: Any, allowed_targets: Sequence[str] = ()) -> None:
     """Raise SigjepaError for a target in plain nodes that `instantiate` would refuse."""
     for target in _targets(container):
-        _check_target(target, allowed_targets)
+        component_class(target, allowed_targets)
 
 
 def _targets(container: Any) -> Iterator[Mapping[str, Any]]:
@@ -90,26 +92,57 @@ def _strings(container: Any) -> Iterator[str]:
             yield from _strings(value)
 
 
-def _check_target(node: Mapping[str, Any], allowed_targets: Sequence[str]) -> None:
+def component_class(node: Mapping[str, Any], allowed_targets: Sequence[str]) -> Any:
+    """Return what a node's `_target_` names; raises SigjepaError as `instantiate` does, and instantiates nothing."""
     name = node["_target_"]
+    target = find_target(name, allowed_targets)
+    parameters = parameters_of(target)
+    for key in node:
+        if parameters is not None and key not in HYDRA_KEYS and key not in parameters:
+            raise SigjepaError(f"{name} takes no '{key}'.{nearest_name(str(key), parameters)}")
+    return target
+
+
+def parameters_of(target: Any) -> list[str] | None:
+    """Return the names of a component's parameters; None for one that takes any keyword."""
+    parameters = inspect.signature(target).parameters
+    anything = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
+    return None if anything else list(parameters)
+
+
+def find_target(name: Any, allowed_targets: Sequence[str]) -> Any:
+    """Return the component that `_target_` names.
+
+    Raises SigjepaError for a name outside the allowed packages, before anything is imported, and for a package, module
+    or name in it that can't be imported.
+    """
     prefixes = (*ALLOWED_TARGETS, *allowed_targets)
-    if not isinstance(name, str) or not name.startswith(prefixes):  # looked at before anything is imported
+    if not isinstance(name, str) or not name.startswith(prefixes):
         raise _outside(name, prefixes)
     try:
-        target = hydra.utils.get_object(name)
-    except (ImportError, AttributeError) as error:
-        raise SigjepaError(f"The configuration asks for '{name}', which can't be imported: {error}") from error
+        target = _locate(name)
+    except (ImportError, ValueError) as error:
+        raise _not_imported(name, error.__cause__ or error) from error
     # modules hold what they import, too: torch.nn.modules.module.functools.partial is none of torch's
     home = f"{getattr(target, '__module__', None)}.{getattr(target, '__qualname__', None)}"
-    own = home.startswith(tuple(allowed_targets)) and callable(target)
-    if not own and not ((inspect.isclass(target) and home.startswith(ALLOWED_TARGETS)) or home in ALLOWED_FUNCTIONS):
+    is_own = home.startswith(tuple(allowed_targets)) and callable(target)
+    if not is_own and not ((inspect.isclass(target) and home.startswith(ALLOWED_TARGETS)) or home in ALLOWED_FUNCTIONS):
         raise _outside(name if name == home else f"{name} ({home})", prefixes)
-    parameters = inspect.signature(target).parameters
-    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return
-    for key in node:
-        if key not in HYDRA_KEYS and key not in parameters:
-            raise SigjepaError(f"{name} takes no '{key}'.{nearest_name(str(key), parameters)}")
+    return target
+
+
+def _not_imported(name: str, cause: BaseException) -> SigjepaError:
+    package = name.partition(".")[0]
+    problem = f"The configuration asks for '{name}', which can't be imported"
+    missing = getattr(cause, "name", None) if isinstance(cause, ModuleNotFoundError) else None
+    if missing == package:
+        return SigjepaError(f"{problem}: there is no package '{package}'. Install it, or add its folder to PYTHONPATH.")
+    if missing is not None and name.startswith(missing):
+        module, _, last = missing.rpartition(".")
+        names = dir(sys.modules[module]) if module in sys.modules else []
+        return SigjepaError(f"{problem}: '{module}' has no '{last}'.{nearest_name(last, names)}")
+    reason = f"{type(cause).__name__}: {cause}"
+    return SigjepaError(f"{problem}: {reason}. Mend the package '{package}', or install what it needs.")
 
 
 def _outside(name: Any, prefixes: Sequence[str]) -> SigjepaError:

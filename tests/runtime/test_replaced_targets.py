@@ -1,0 +1,61 @@
+"""`_target_` alone swaps a class: what both take stays, what only the old one took goes, what is given is checked."""
+
+import pytest
+
+from sigjepa.errors import SigjepaError
+from sigjepa.runtime.compose import compose
+from sigjepa.runtime.instantiate import instantiate, plain
+
+SGD = "optimizer._target_=torch.optim.SGD"
+
+
+def test_the_settings_that_both_classes_take_stay():
+    optimizer = plain(compose(["optimizer=muon", SGD, "optimizer.lr=0.1"]))["optimizer"]
+    assert optimizer == {
+        "_target_": "torch.optim.SGD",
+        "_partial_": True,
+        "lr": 0.1,
+        "weight_decay": 0.05,
+        "momentum": 0.95,
+    }
+
+
+@pytest.mark.parametrize(
+    ("override", "group"),
+    [
+        ("scheduler._target_=torch.optim.lr_scheduler.OneCycleLR", "scheduler"),
+        ("scheduler._target_=torch.optim.lr_scheduler.ReduceLROnPlateau", "scheduler"),
+        ("optimizer._target_=torch.optim.Adagrad", "optimizer"),
+        ("loss.infonce._target_=torch.nn.CosineSimilarity", "loss"),
+        ("corpus.source._target_=sigjepa.corpus.sources.installed.InstalledPackages", "corpus"),
+        ("model._target_=torch.nn.ReLU", "model"),
+    ],
+)
+def test_one_override_is_enough(override, group):
+    assert instantiate(compose([override])[group]) is not None
+
+
+def test_a_key_that_is_given_and_not_taken_is_refused():
+    config = compose([SGD, "+optimizer.momentun=0.9"])
+    with pytest.raises(SigjepaError, match=r"momentun.*momentum"):
+        instantiate(config.optimizer)
+    config = compose(["model._target_=torch.nn.ReLU", "model.hidden_dim=8"])
+    with pytest.raises(SigjepaError, match="hidden_dim"):
+        instantiate(config.model)
+
+
+def test_without_such_an_override_nothing_is_dropped():
+    config = compose(["+optimizer.momentum=0.9"])
+    with pytest.raises(SigjepaError, match="momentum"):
+        instantiate(config.optimizer)
+
+
+def test_a_target_that_is_not_allowed_is_refused_before_it_is_imported():
+    with pytest.raises(SigjepaError, match="antigravity"):
+        compose(["model._target_=antigravity.fly"])
+
+
+def test_other_nodes_stay_as_they_are():
+    changed, unchanged = (plain(compose([*words, "logger=none"], folder="run")) for words in ([SGD], []))
+    del changed["optimizer"], unchanged["optimizer"]
+    assert changed == unchanged
