@@ -153,7 +153,12 @@ def _outside(name: Any, prefixes: Sequence[str]) -> SigjepaError:
 
 
 def check_keys(config: Mapping[str, Any], known: Sequence[str]) -> None:
-    """Raise SigjepaError for a top-level key that nothing reads, as a misspelt one in an experiment file would be."""
+    """Raise SigjepaError for a top-level key that nothing reads, and for a component that can't be instantiated.
+
+    config: resolved. A misspelt key in an experiment file is the first; the second are all that `check_targets`
+    refuses, before any work is begun.
+    """
     for key in config:
         if key not in known:
             raise SigjepaError(f"The configuration has a key '{key}' that nothing reads.{nearest_name(key, known)}")
+    check_targets(config, config.get("allowed_targets") or ())

@@ -111,6 +111,40 @@ def test_target_that_does_not_exist():
         instantiate(OmegaConf.create({"_target_": "sigjepa.losses.infonce.Nothing"}))
 
 
+BROKEN = {
+    "raises.py": "raise RuntimeError('no licence')",
+    "misspelt.py": "def function(:",
+    "needs.py": "import a_package_that_nobody_has",
+    "works.py": "class Uniformity: ...",
+}
+
+
+@pytest.mark.parametrize(
+    ("target", "named"),
+    [
+        ("a_package_that_nobody_has.Loss", "a_package_that_nobody_has.*PYTHONPATH"),
+        ("broken_package.nowhere.Loss", "broken_package.*nowhere"),
+        ("broken_package.works.Uniformty", "broken_package.works.*Uniformity"),
+        ("broken_package.raises.Loss", "RuntimeError: no licence.*broken_package"),
+        ("broken_package.misspelt.Loss", "SyntaxError.*broken_package"),
+        ("broken_package.needs.Loss", "a_package_that_nobody_has.*broken_package"),
+    ],
+)
+def test_an_outside_package_that_does_not_import_is_named(target, named, tmp_path, monkeypatch):
+    package = tmp_path / "broken_package"
+    package.mkdir()
+    for name, text in {"__init__.py": "", **BROKEN}.items():
+        (package / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    allowed = ["broken_package.", "a_package_that_nobody_has."]
+    with pytest.raises(SigjepaError, match=named):
+        instantiate(OmegaConf.create({"_target_": target}), allowed)
+    with pytest.raises(SigjepaError, match=named):  # before any work, whatever else the settings ask for
+        check_keys(
+            {"allowed_targets": allowed, "model": {"inner": [{"_target_": target}]}}, ["allowed_targets", "model"]
+        )
+
+
 def test_value_that_is_not_given_names_the_key():
     with pytest.raises(SigjepaError, match=r"no value for 'corpus\.path': give corpus\.path="):
         plain(OmegaConf.create({"corpus": {"path": "???"}}))
