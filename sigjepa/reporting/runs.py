@@ -2,8 +2,6 @@
 
 import csv
 import math
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from sigjepa.errors import SigjepaError
+from sigjepa.evaluation.rank_files import read_arrays, read_ranks
 from sigjepa.evaluation.ranks import Ranks
 from sigjepa.reporting.sweeps import is_training, overrides_of, planned_jobs
 from sigjepa.runtime.status import FILE_NAME as STATUS_FILE
@@ -266,29 +265,3 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SigjepaError(f"{path} can't be read ({error}); leave the run out, or repair the file.") from None
     return [{name: value for name, value in row.items() if not math.isnan(value)} for row in rows]
-
-
-def read_arrays(path: Path, *names: str) -> tuple[np.ndarray, ...]:
-    """The named arrays of an `.npz`; raises SigjepaError naming the file when it or one of them is missing."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            found = tuple(arrays[name] for name in names)
-        if not all(isinstance(one, np.ndarray) for one in found):
-            raise ValueError("it holds something else than arrays")  # numpy gives the bytes of such a member
-        return found
-    except FileNotFoundError:
-        raise SigjepaError(
-            f"{path} does not exist; the run is unfinished or older than this file: run it again."
-        ) from None
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, NotImplementedError, zlib.error) as error:
-        raise SigjepaError(f"{path} has no readable {', '.join(names)} ({error}); run it again.") from None
-
-
-def read_ranks(path: Path, split: str) -> tuple[np.ndarray, Ranks]:
-    """Ids `[N]` and ranks of a split; raises SigjepaError when the file can't be read or the split is empty."""
-    ids, optimistic, pessimistic = read_arrays(
-        path, *(f"{split}_{name}" for name in ("ids", "optimistic", "pessimistic"))
-    )
-    if not len(ids):
-        raise SigjepaError(f"{path} has no {split} query; a corpus with an empty {split} split can't be compared.")
-    return ids, Ranks(optimistic, pessimistic)

@@ -12,6 +12,7 @@ import numpy as np
 
 from sigjepa.evaluation.baselines import Baseline
 from sigjepa.evaluation.metrics import Metrics, QueryValues
+from sigjepa.evaluation.rank_files import write_arrays, write_ranks
 from sigjepa.evaluation.ranks import Ranks
 from sigjepa.store.files import atomic_path, read_json, write_json
 from sigjepa.training.process_check import LostProcessError
@@ -34,22 +35,6 @@ class SplitPredictions:
     ranks: Ranks
     predictions: np.ndarray
     queries: QueryValues
-
-
-def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
-    """Write an `.npz`, atomically."""
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, **arrays)
-
-
-def write_ranks(path: Path, ranks: Mapping[str, tuple[np.ndarray, Ranks]]) -> None:
-    """Write an `.npz` of ranks: for each split `<split>_ids`, `<split>_optimistic` and `<split>_pessimistic`, `[N]`."""
-    arrays: dict[str, Any] = {}
-    for split, (ids, split_ranks) in ranks.items():
-        arrays[f"{split}_ids"] = ids
-        arrays[f"{split}_optimistic"] = split_ranks.optimistic
-        arrays[f"{split}_pessimistic"] = split_ranks.pessimistic
-    write_arrays(path, arrays)
 
 
 def write_query_values(path: Path, queries: Mapping[str, QueryValues]) -> None:

@@ -22,6 +22,7 @@ from sigjepa.corpus.sources.pins import read_pins
 from sigjepa.corpus.store import Corpus
 from sigjepa.corpus.text import decode_source, encode_source, indent_source
 from sigjepa.errors import SigjepaError
+from sigjepa.evaluation.rank_files import read_ranks
 from sigjepa.negatives.exchange.field_map import FieldMap
 from sigjepa.negatives.exchange.function_ids import FunctionIds
 from sigjepa.negatives.exchange.index_file import Document, read_index
@@ -33,7 +34,7 @@ from sigjepa.negatives.judging.judges.prompt import load_prompt
 from sigjepa.negatives.judging.labels import read_labels
 from sigjepa.negatives.judging.response_cache import _read as read_ledger
 from sigjepa.negatives.mining.pair_file import unfinished
-from sigjepa.reporting.runs import read_metrics, read_ranks, read_run
+from sigjepa.reporting.runs import read_metrics, read_run
 from sigjepa.reporting.sweeps import is_training, overrides_of, planned_jobs
 from sigjepa.store.files import file_digest, read_json
 from sigjepa.teacher.shards import TeacherShards

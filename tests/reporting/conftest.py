@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from sigjepa.evaluation.metrics import DEFAULT_METRICS, query_values
+from sigjepa.evaluation.rank_files import write_ranks
 from sigjepa.evaluation.ranks import Ranks
 from sigjepa.reporting.runs import read_run
 from sigjepa.training.callbacks import write_rows
-from sigjepa.training.run_directory import SplitPredictions, write_predictions, write_ranks
+from sigjepa.training.run_directory import SplitPredictions, write_predictions
 
 QUERIES = 40
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from sigjepa.errors import SigjepaError
+from sigjepa.evaluation.rank_files import write_ranks
 from sigjepa.evaluation.ranks import Ranks
 from sigjepa.evaluation.significance import METRICS
 from sigjepa.reporting.comparison import compare
 from sigjepa.reporting.conclusions import FINDING_HEADER, METRIC_LABELS, conclusions, finding_rows
 from sigjepa.reporting.runs import Run
-from sigjepa.training.run_directory import write_ranks
 
 QUERIES = 200
 DRAWS = 999

@@ -5,6 +5,7 @@ import pytest
 
 from sigjepa.evaluation.baselines import Baseline
 from sigjepa.evaluation.metrics import DEFAULT_METRICS, Metric, query_values
+from sigjepa.evaluation.rank_files import write_ranks
 from sigjepa.evaluation.ranks import Ranks
 from sigjepa.training.run_directory import (
     SplitPredictions,
@@ -12,7 +13,6 @@ from sigjepa.training.run_directory import (
     write_baselines,
     write_metrics,
     write_predictions,
-    write_ranks,
     write_summary,
 )
 
