@@ -1,4 +1,4 @@
-"""How good any student could be in this teacher's space: ranks of simulated predictions at a given cosine.
+"""The ceiling that a teacher's space sets to any student: ranks of simulated predictions at a given cosine.
 
 A simulated prediction is `p = c b + √(1 - c²) u`: the true body b, and an error of which only the direction u, a unit
 vector orthogonal to b, is left to choose. So every point of a curve has exactly the cosine that it stands for. A cosine
@@ -31,41 +31,41 @@ _BLOCK = 128  # queries whose scores stay in the processor's cache
 
 
 class Directions(Protocol):
-    """Where the errors of simulated predictions point."""
+    """Say where the errors of simulated predictions point."""
 
     name: ClassVar[str]
 
     def __call__(self, ids: Tensor, dimension: int, generator: torch.Generator) -> Tensor:
-        """One direction for each function of `ids` `[N]`, `[N, dimension]`, not yet orthogonal to its body."""
+        """Return a direction for each function of `ids` `[N]`, `[N, dimension]`, not yet orthogonal to its body."""
 
 
 @dataclass(frozen=True)
 class Isotropic:
-    """Errors without structure: Gaussian."""
+    """Draw errors without structure: Gaussian."""
 
     name: ClassVar[str] = "isotropic"
 
     def __call__(self, ids: Tensor, dimension: int, generator: torch.Generator) -> Tensor:
-        """A Gaussian vector for each of `ids` `[N, dimension]`."""
+        """Return a Gaussian vector for each of `ids` `[N, dimension]`."""
         return torch.randn(len(ids), dimension, generator=generator)
 
 
 @dataclass(frozen=True)
 class TowardsBodies:
-    """Errors towards another function: a train body `[T, D]` drawn at random, so no member of the pool."""
+    """Draw errors towards another function: a train body `[T, D]` drawn at random, so no member of the pool."""
 
     bodies: Tensor
     name: ClassVar[str] = "bodies"
 
     def __call__(self, ids: Tensor, dimension: int, generator: torch.Generator) -> Tensor:
-        """A train body for each of `ids` `[N, dimension]`."""
+        """Return a train body for each of `ids` `[N, dimension]`."""
         check_bodies(self.bodies, "train split")
         return self.bodies[torch.randint(len(self.bodies), ids.shape, generator=generator)].float()
 
 
 @dataclass(frozen=True)
 class AlongResiduals:
-    """Errors that were really made: the residual `[V, D]` of another function, drawn at random.
+    """Draw errors that were really made: the residual `[V, D]` of another function, at random.
 
     ids: `[V]` of the functions that the residuals belong to, each once; a function never gets its own.
     """
@@ -75,7 +75,7 @@ class AlongResiduals:
     name: ClassVar[str] = "residuals"
 
     def __call__(self, ids: Tensor, dimension: int, generator: torch.Generator) -> Tensor:
-        """Another function's residual for each of `ids` `[N, dimension]`; raises SigjepaError when there is none."""
+        """Return another function's residual for each of `ids` `[N, dimension]`; raises SigjepaError without one."""
         count = len(self.ids)
         if count < 2:
             raise SigjepaError(
@@ -87,7 +87,7 @@ class AlongResiduals:
 
 
 def fit_residuals(predictions: Tensor, bodies: Tensor, ids: Tensor) -> AlongResiduals:
-    """The directions of the errors of `predictions` `[V, D]` of `bodies` `[V, D]`, the functions `ids` `[V]` of val.
+    """Return the directions in which `predictions` `[V, D]` miss `bodies` `[V, D]`, the functions `ids` `[V]` of val.
 
     A prediction that is its body has no error and is left out. Raises SigjepaError for unequal shapes, ids that repeat,
     or values that are not finite.
@@ -100,7 +100,7 @@ def fit_residuals(predictions: Tensor, bodies: Tensor, ids: Tensor) -> AlongResi
 
 
 def check_pair(predictions: Tensor, bodies: Tensor, ids: Tensor) -> None:
-    """Raises SigjepaError unless `predictions` and `bodies` `[N, D]` are of the functions `ids` `[N]`, each once."""
+    """Raise SigjepaError unless `predictions` and `bodies` `[N, D]` are of the functions `ids` `[N]`, each once."""
     check_bodies(bodies)
     if predictions.shape != bodies.shape or len(ids) != len(bodies):
         raise SigjepaError(
@@ -114,7 +114,7 @@ def check_pair(predictions: Tensor, bodies: Tensor, ids: Tensor) -> None:
 
 
 def orthogonal_directions(directions: Tensor, bodies: Tensor, generator: torch.Generator) -> Tensor:
-    """Unit vectors `[N, D]`: what of `directions` `[N, D]` is orthogonal to `bodies` `[N, D]`.
+    """Return unit vectors `[N, D]`: what of `directions` `[N, D]` is orthogonal to `bodies` `[N, D]`.
 
     A direction along its own body (a copy of it in train) leaves nothing and is replaced by an isotropic one.
     """
@@ -132,7 +132,7 @@ def _without_body(vectors: Tensor, body: Tensor) -> Tensor:
 
 
 def simulate_predictions(bodies: Tensor, directions: Tensor, cosines: Tensor) -> Tensor:
-    """Unit predictions `[N, D]` at `cosines` `[N]` to `bodies` `[N, D]`, in error along `directions` `[N, D]`.
+    """Return unit predictions `[N, D]` at `cosines` `[N]` to `bodies` `[N, D]`, in error along `directions` `[N, D]`.
 
     directions: as from `orthogonal_directions`.
     """
@@ -145,7 +145,7 @@ def _sine(cosine: Tensor) -> Tensor:
 
 
 def simulated_ranks(towards_body: Tensor, towards_error: Tensor, cosines: Sequence[Tensor]) -> list[Ranks]:
-    """The ranks of `simulate_predictions` in the pool, for each `[N]` of `cosines`.
+    """Return the ranks of `simulate_predictions` in the pool, for each `[N]` of `cosines`.
 
     A score is linear in its prediction, so all cosines share two products with the pool: `towards_body` and
     `towards_error`, the `cosine_scores` `[N, N]` of the bodies themselves and of the directions.
@@ -162,7 +162,7 @@ def simulated_ranks(towards_body: Tensor, towards_error: Tensor, cosines: Sequen
 
 @dataclass(frozen=True)
 class CeilingCurve:
-    """Rank@k of simulated predictions as a function of their cosine to the true body.
+    """Hold Rank@k of simulated predictions as a function of their cosine to the true body.
 
     means, spreads: by name (`rank1`, `rank5`, `rank10`, `mrr`), the mean over the draws at each of `cosines` and its
     standard deviation between draws, fractions.
@@ -174,7 +174,7 @@ class CeilingCurve:
     spreads: dict[str, list[float]]
 
     def cosine_needed(self, rank10: float) -> float | None:
-        """The cosine from which Rank@10 is at least `rank10`, interpolated; None when it never is."""
+        """Return the cosine from which Rank@10 is at least `rank10`, interpolated; None when it never is."""
         reached = np.array(self.means["rank10"]) >= rank10
         if not reached[-1]:
             return None
@@ -185,7 +185,7 @@ class CeilingCurve:
         return float(np.interp(rank10, self.means["rank10"][around], self.cosines[around]))
 
     def rows(self) -> list[dict[str, float]]:
-        """One row a cosine: `cosine`, and each metric with its `_spread`."""
+        """Return a row for each cosine: `cosine`, and each metric with its `_spread`."""
         return [
             {"cosine": cosine}
             | {name: values[i] for name, values in self.means.items()}
@@ -194,7 +194,7 @@ class CeilingCurve:
         ]
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: the rows, and the cosine needed for each Rank@10 of `NEEDED`."""
+        """Return for JSON: the rows, and the cosine needed for each Rank@10 of `NEEDED`."""
         needed = {f"{rank10:.2f}": self.cosine_needed(rank10) for rank10 in NEEDED}
         return {"directions": self.directions, "rank10_needs_cosine": needed, "curve": self.rows()}
 
@@ -208,7 +208,7 @@ def measure_curve(
     draws: int = 3,
     seed: int = 0,
 ) -> CeilingCurve:
-    """The ceiling of the pool of `bodies` `[N, D]`, the functions `ids` `[N]`, when errors point along `directions`.
+    """Return the ceiling of a pool of `bodies` `[N, D]`, functions `ids` `[N]`, when errors point along `directions`.
 
     Raises SigjepaError for an empty pool, bodies that are not finite, cosines that do not rise from -1 to 1, or fewer
     than two draws.
@@ -233,7 +233,7 @@ def measure_curve(
 
 
 def draw_directions(bodies: Tensor, ids: Tensor, directions: Directions, *, draws: int, seed: int) -> Iterator[Tensor]:
-    """`draws` times `orthogonal_directions` `[N, D]` for the functions `ids` `[N]`, the same ones for the same seed.
+    """Yield `draws` times `orthogonal_directions` `[N, D]` for functions `ids` `[N]`, the same ones for the same seed.
 
     Raises SigjepaError when the directions have not the D of `bodies` `[N, D]`.
     """

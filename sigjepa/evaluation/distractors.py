@@ -1,4 +1,4 @@
-"""Whether the bodies that take the true one's place are those that the teacher puts near it."""
+"""Distractors: bodies that take the true one's place, and whether they are those that the teacher puts near it."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ _LEFT_OUT = -2.0  # below every cosine
 
 @dataclass(frozen=True)
 class NearBodies:
-    """What bodies at a cosine of `threshold` or more to the true one have to do with the misses at Rank@10.
+    """Describe the part that bodies at a cosine of `threshold` or more to the true one have in misses at Rank@10.
 
     per_body: how many such bodies a body has, on average. among_missed: of the queries ranked worse than 10, the share
     with such a body above the true one; among_missed_at_random: the same had the bodies above been drawn from the pool;
@@ -32,8 +32,8 @@ class NearBodies:
 
 
 @dataclass(frozen=True)
-class Confusers:
-    """The record of one threshold, and what it is the mean of.
+class Distractors:
+    """Hold the record of one threshold, and what it is the mean of.
 
     without_near, without_random: `[N]` probability of Rank@10 when near bodies, or as many random ones, do not count.
     """
@@ -43,8 +43,8 @@ class Confusers:
     without_random: np.ndarray
 
 
-def measure_confusers(scores: Tensor, ranks: Ranks, body_cosines: Tensor, threshold: float) -> Confusers:
-    """The part that near bodies have in the misses.
+def measure_distractors(scores: Tensor, ranks: Ranks, body_cosines: Tensor, threshold: float) -> Distractors:
+    """Return the part that near bodies have in the misses.
 
     scores: `[N, N]` of queries and bodies; ranks: by these scores; body_cosines: `[N, N]` of bodies. An exact copy of a
     body is near it; the body itself is not, whatever its cosine.
@@ -63,11 +63,11 @@ def measure_confusers(scores: Tensor, ranks: Ranks, body_cosines: Tensor, thresh
         rank10_without=float(without_near.mean()),
         rank10_without_random=float(without_random.mean()),
     )
-    return Confusers(record, without_near, without_random)
+    return Distractors(record, without_near, without_random)
 
 
 def _without_random(ranks: Ranks, left_out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`[N]` chance of Rank@10 when `left_out` `[N]` random others do not count, and that none of them was above.
+    """Return `[N]` the chance of Rank@10 when `left_out` `[N]` random others do not count, and that none was above.
 
     Of the bodies above the true one, the number that still counts is hypergeometric. How many of the tied ones are
     above is random too, so each number has a row of its own.

@@ -1,4 +1,4 @@
-"""How a pool's bodies lie in the teacher's space: near neighbours, duplicates, dimensions in use, common direction."""
+"""The geometry of a pool's bodies in the teacher's space: neighbors, duplicates, dimensions in use, common direction."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -18,7 +18,7 @@ NEAR = (0.80, 0.90, 0.95)
 
 @dataclass(frozen=True)
 class Coordinates:
-    """The shape of a pool in one choice of coordinates.
+    """Describe the shape of a pool in one choice of coordinates.
 
     effective_rank: dimensions in use, between 1 and min(N, D). mean_pairwise_cosine: anisotropy, 0 when bodies share no
     direction. near: by threshold, the share of bodies whose nearest other body is at that cosine or above.
@@ -29,14 +29,14 @@ class Coordinates:
     near: Mapping[float, float]
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON, with keys `nearest_other_0.80`."""
+        """Return the gauges for JSON, with keys `nearest_other_0.80`."""
         gauges = {"effective_rank": self.effective_rank, "mean_pairwise_cosine": self.mean_pairwise_cosine}
         return gauges | {f"nearest_other_{threshold:.2f}": share for threshold, share in self.near.items()}
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """The shape of a pool of `bodies` bodies: `duplicates` is the share of them with an exact copy in the pool."""
+    """Describe the shape of a pool of `bodies` bodies; `duplicates`: the share that has an exact copy in the pool."""
 
     bodies: int
     dimension: int
@@ -46,17 +46,17 @@ class Geometry:
     whitened: Coordinates
 
     def coordinates(self) -> dict[str, Coordinates]:
-        """The three by name."""
+        """Return the three by name."""
         return {"raw": self.raw, "centred": self.centred, "whitened": self.whitened}
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return all of it for JSON."""
         by_name = {name: coordinates.as_dict() for name, coordinates in self.coordinates().items()}
         return asdict(self) | by_name
 
 
 def check_bodies(bodies: Tensor, name: str = "pool") -> None:
-    """Raises SigjepaError unless `bodies` is a finite `[N, D]` of at least two rows, none of them zero, with D >= 2."""
+    """Raise SigjepaError unless `bodies` is a finite `[N, D]` of at least two rows, none of them zero, with D >= 2."""
     if bodies.ndim != 2:
         raise SigjepaError(f"The {name} bodies have the shape {list(bodies.shape)}; give one row a function, [N, D].")
     rows, dimension = bodies.shape
@@ -72,7 +72,7 @@ def check_bodies(bodies: Tensor, name: str = "pool") -> None:
 
 
 def nearest_other(bodies: Tensor) -> Tensor:
-    """`[N]` cosine of each of `bodies` `[N, D]` to the nearest that is not itself; an exact copy is another body.
+    """Return `[N]` the cosine of each of `bodies` `[N, D]` to its nearest other; an exact copy is another body.
 
     Raises SigjepaError for fewer than two bodies, or one that is zero or not finite.
     """
@@ -81,20 +81,20 @@ def nearest_other(bodies: Tensor) -> Tensor:
 
 
 def duplicate_share(bodies: Tensor) -> float:
-    """Share of `bodies` `[N, D]` that have an exact copy among the others."""
+    """Return the share of `bodies` `[N, D]` that have an exact copy among the others."""
     _, columns, counts = torch.unique(bodies, dim=0, return_inverse=True, return_counts=True)
     return float((counts[columns] > 1).float().mean())
 
 
 def measure_coordinates(bodies: Tensor) -> Coordinates:
-    """The shape of `bodies` `[N, D]` in the coordinates that they are given in."""
+    """Return the shape of `bodies` `[N, D]` in the coordinates that they are given in."""
     nearest = nearest_other(bodies)
     near = {threshold: float((nearest >= threshold).float().mean()) for threshold in NEAR}
     return Coordinates(effective_rank(bodies), mean_pairwise_cosine(bodies), near)
 
 
 def measure_geometry(bodies: Tensor, train_bodies: Tensor) -> Geometry:
-    """The shape of a pool's `bodies` `[N, D]`, raw, centred and whitened by the statistics of `train_bodies` `[T, D]`.
+    """Return the shape of `bodies` `[N, D]`, raw, centered and whitened by the statistics of `train_bodies` `[T, D]`.
 
     Raises SigjepaError for fewer than two rows, rows that are zero or not finite, or unequal D.
     """

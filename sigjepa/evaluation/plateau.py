@@ -1,4 +1,4 @@
-"""What a run's misses at Rank@10 are due to: structural ambiguity in the teacher's space, or student error.
+"""The causes of a run's misses at Rank@10: structural ambiguity in the teacher's space, or student error.
 
 Two thought experiments, each of which changes one side and keeps the other.
 
@@ -39,12 +39,12 @@ from sigjepa.evaluation.ceiling import (
     draw_directions,
     simulated_ranks,
 )
-from sigjepa.evaluation.distractors import CUTOFF, NearBodies, measure_confusers
+from sigjepa.evaluation.distractors import CUTOFF, NearBodies, measure_distractors
 from sigjepa.evaluation.geometry import NEAR
 from sigjepa.evaluation.ranks import Ranks, cosine_scores, score_ranks
 
 TEACHER, STUDENT, UNDECIDED, NOTHING = "teacher ambiguity", "student error", "undecided", "nothing missed"
-MINIMUM_MISSED = 20
+MIN_MISSED = 20
 """Queries that must be missed before causes are weighed: the bootstrap of a share of fewer is not to be trusted."""
 
 _AGREEMENT = {  # by the sides of one half on which crowding and near lie
@@ -57,7 +57,7 @@ _AGREEMENT = {  # by the sides of one half on which crowding and near lie
 
 @dataclass(frozen=True)
 class Share:
-    """A share of the misses with its 95 % interval; beyond 0 to 1 where another part is negative."""
+    """Hold a share of the misses with its 95 % interval; beyond 0 to 1 where another part is negative."""
 
     value: float
     low: float
@@ -65,7 +65,7 @@ class Share:
 
     @property
     def side(self) -> int:
-        """1 when the interval lies above one half, -1 below, 0 when it contains one half."""
+        """Return 1 when the interval lies above one half, -1 below, 0 when it contains one half."""
         return int(self.low > 0.5) - int(self.high < 0.5)
 
     def __str__(self) -> str:
@@ -75,7 +75,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Parts:
-    """What the run misses at Rank@10, split into parts that add up to it; fractions of all queries.
+    """Split what the run misses at Rank@10 into parts that add up to it; fractions of all queries.
 
     One is negative where its step helps: errors that point away from other bodies harm less than unstructured ones. The
     last two are parted softly in a space with a strong common direction: what a residual says of its own body, which
@@ -90,7 +90,7 @@ class Parts:
 
 @dataclass(frozen=True)
 class Plateau:
-    """The verdict on a run and every figure behind it; Rank@10 as a fraction, ties in expectation.
+    """Hold the verdict on a run and every figure behind it; Rank@10 as a fraction, ties in expectation.
 
     rank10_perfect: of predictions that are the true bodies; what they miss, exact copies take. rank10_even,
     rank10_isotropic, rank10_residuals: at the run's own cosines, see the module. crowding: the part of that name as a
@@ -118,11 +118,11 @@ class Plateau:
     correlation_p: float | None
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON, with the sentence."""
+        """Return all of it for JSON, with the sentence."""
         return asdict(self) | {"sentence": self.sentence()}
 
     def sentence(self) -> str:
-        """The verdict with its figures, no stronger than they are."""
+        """Return the verdict with its figures, no stronger than they are."""
         if self.verdict == NOTHING:
             return f"Nothing missed: all {self.queries} queries are found at Rank@10."
         head = f"{self.verdict.capitalize()}{f' ({self.reason})' if self.verdict == UNDECIDED else ''}"
@@ -148,7 +148,7 @@ def explain_plateau(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Plateau:
-    """Why `predictions` `[N, D]` of the functions `ids` `[N]` miss their `bodies` `[N, D]`, the whole pool.
+    """Return why `predictions` `[N, D]` of the functions `ids` `[N]` miss their `bodies` `[N, D]`, the whole pool.
 
     Args:
         predictions: of the run's best checkpoint on a held-out split.
@@ -176,8 +176,10 @@ def explain_plateau(
         return np.mean([simulated_ranks(body_cosines, d, [cosines])[0].recall_at(CUTOFF) for d in drawn], axis=0)
 
     isotropic, along_residuals = simulated_hits(Isotropic()), simulated_hits(residuals)
-    confusers = {level: measure_confusers(scores, ranks, body_cosines, level) for level in sorted({*NEAR, near_from})}
-    chosen = confusers[near_from]
+    distractors = {
+        level: measure_distractors(scores, ranks, body_cosines, level) for level in sorted({*NEAR, near_from})
+    }
+    chosen = distractors[near_from]
     crowding = _share(even - isotropic, 1 - hit, resamples, seed)
     near = _share(chosen.without_near - chosen.without_random, 1 - chosen.without_random, resamples, seed)
     verdict, reason = _verdict(float((1 - hit).sum()), crowding, near, near_from)
@@ -202,14 +204,14 @@ def explain_plateau(
         crowding=crowding,
         near_from=near_from,
         near=near,
-        near_bodies=tuple(each.record for each in confusers.values()),
+        near_bodies=tuple(each.record for each in distractors.values()),
         correlation=correlation,
         correlation_p=p_value,
     )
 
 
 def _hits_when_even(cosines: Tensor, dimension: int) -> np.ndarray:
-    """`[N]` probability of Rank@10 at `cosines` `[N]` when the other N - 1 bodies are uniform on the sphere.
+    """Return `[N]` the probability of Rank@10 at `cosines` `[N]` when the other N - 1 bodies are uniform on the sphere.
 
     The cosine t of such a body to any prediction has (1 + t) / 2 ~ Beta((D - 1) / 2, (D - 1) / 2), independently.
     """
@@ -221,10 +223,10 @@ def _hits_when_even(cosines: Tensor, dimension: int) -> np.ndarray:
 
 
 def _share(part: np.ndarray, missed: np.ndarray, resamples: int, seed: int) -> Share | None:
-    """The mean of `part` `[N]` over that of `missed` `[N]`, resampled by query; None when too few are missed."""
+    """Return the mean of `part` `[N]` over that of `missed` `[N]`, resampled by query; None when too few are missed."""
     from scipy import stats  # noqa: PLC0415 - slow to import
 
-    if missed.sum() < MINIMUM_MISSED:
+    if missed.sum() < MIN_MISSED:
         return None
 
     def ratio(numerator: np.ndarray, denominator: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -244,11 +246,11 @@ def _share(part: np.ndarray, missed: np.ndarray, resamples: int, seed: int) -> S
 
 
 def _verdict(missed: float, crowding: Share | None, near: Share | None, near_from: float) -> tuple[str, str]:
-    """The verdict and its reason."""
+    """Return the verdict and its reason."""
     if missed == 0:
         return NOTHING, "no query is missed"
     if crowding is None:
-        return UNDECIDED, f"fewer than {MINIMUM_MISSED} queries are missed"
+        return UNDECIDED, f"fewer than {MIN_MISSED} queries are missed"
     if near is None:
         return (
             UNDECIDED,

@@ -1,4 +1,4 @@
-"""The three splits as baselines and ceilings see them: texts and teacher embeddings, side by side."""
+"""Pools: the three splits as baselines and ceilings see them, texts and teacher embeddings side by side."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ HELD_OUT = ("val", "test")
 
 @dataclass(frozen=True)
 class Pool:
-    """One split: ids `[N]`, ascending, the texts of both halves, and the teacher's embeddings of them `[N, D]`."""
+    """Hold a split: ids `[N]`, ascending, the texts of both halves, and the teacher's embeddings of them `[N, D]`."""
 
     ids: np.ndarray
     signatures: Sequence[str]
@@ -34,7 +34,7 @@ def check_held_out(split: str) -> None:
 
 
 def read_pools(corpus: Corpus, signature_pooled: Tensor, body_pooled: Tensor) -> dict[str, Pool]:
-    """The pools of a corpus; `signature_pooled` and `body_pooled` are `[n, D]` by function id."""
+    """Return the pools of a corpus; `signature_pooled` and `body_pooled` are `[n, D]` by function id."""
     signatures, bodies = corpus.column("signature"), corpus.column("body")
     return {
         split: Pool(

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.ceiling import Isotropic, draw_directions, fit_residuals, simulate_predictions
-from sigjepa.evaluation.distractors import measure_confusers
+from sigjepa.evaluation.distractors import measure_distractors
 from sigjepa.evaluation.plateau import Share, explain_plateau
 from sigjepa.evaluation.ranks import cosine_scores, pool_ranks, score_ranks
 
@@ -164,12 +164,12 @@ def test_the_interval_of_a_share_covers_the_truth_about_as_often_as_it_says():
     assert 0.9 <= covered / 200 <= 0.99
 
 
-def test_confusers_equal_naive_loops():
+def test_distractors_equal_naive_loops():
     bodies = clustered(60, 8, 5, 0.4, 0)
     bodies[[31, 32]] = bodies[30].clone()
     predictions = noisy(bodies, 0.6, 1)
     scores, cosines = cosine_scores(predictions, bodies), cosine_scores(bodies, bodies)
-    confusers = measure_confusers(scores, score_ranks(scores), cosines, 0.9)
+    distractors = measure_distractors(scores, score_ranks(scores), cosines, 0.9)
     hits, near_above, missed, per_body = [], [], [], []
     for i in range(60):
         near = [j for j in range(60) if j != i and cosines[i, j] >= 0.9]
@@ -180,17 +180,17 @@ def test_confusers_equal_naive_loops():
         per_body.append(len(near))
         missed.append(len(above) >= 10)
         near_above.append(bool(set(near) & set(above)))
-    np.testing.assert_allclose(confusers.without_near, hits)
-    assert confusers.record.per_body == pytest.approx(np.mean(per_body))
+    np.testing.assert_allclose(distractors.without_near, hits)
+    assert distractors.record.per_body == pytest.approx(np.mean(per_body))
     assert 0 < sum(missed) < 60
-    assert confusers.record.among_missed == pytest.approx(np.mean(np.array(near_above)[missed]))
+    assert distractors.record.among_missed == pytest.approx(np.mean(np.array(near_above)[missed]))
 
 
 def test_chance_equals_leaving_random_bodies_out():
     bodies = clustered(60, 8, 5, 0.4, 0)
     bodies[[31, 32]] = bodies[30].clone()
     scores, cosines = cosine_scores(noisy(bodies, 0.5, 1), bodies), cosine_scores(bodies, bodies)
-    confusers = measure_confusers(scores, score_ranks(scores), cosines, 0.85)
+    distractors = measure_distractors(scores, score_ranks(scores), cosines, 0.85)
     generator = np.random.default_rng(0)
     hits, none_above = np.zeros(60), np.zeros(60)
     trials = 3000
@@ -205,10 +205,10 @@ def test_chance_equals_leaving_random_bodies_out():
             none_above[i] += not higher[chosen].any()
             ahead[chosen] = False
             hits[i] += ahead.sum() < 10
-    np.testing.assert_allclose(confusers.without_random, hits / trials, atol=0.05)
+    np.testing.assert_allclose(distractors.without_random, hits / trials, atol=0.05)
     missed = pool_ranks(noisy(bodies, 0.5, 1), bodies).optimistic > 10
     expected = 1 - (none_above / trials)[missed].mean()
-    assert confusers.record.among_missed_at_random == pytest.approx(expected, abs=0.01)
+    assert distractors.record.among_missed_at_random == pytest.approx(expected, abs=0.01)
 
 
 def test_the_correlation_is_spearmans_of_the_logarithm():
