@@ -1,4 +1,4 @@
-"""The geometry of a pool's bodies in the teacher's space: neighbors, duplicates, dimensions in use, common direction."""
+"""The geometry of a pool's bodies in the teacher's space: neighbors, copies, dimensions in use, common direction."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
