@@ -5,16 +5,16 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-from sigjepa.data.datamodule import FunctionDataModule
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.baselines import measure_baselines
 from sigjepa.evaluation.ceiling import fit_residuals
 from sigjepa.evaluation.pools import check_held_out, read_pools
+from sigjepa.pipeline import pipeline_of
 from sigjepa.reporting.ceilings import Ceiling, ceiling_text, measure_ceiling, measure_space
 from sigjepa.reporting.runs import FINISHED, Run, read_run
 from sigjepa.reporting.tables import baseline_table
 from sigjepa.runtime.command import entry_point
-from sigjepa.runtime.instantiate import RUN_KEYS, check_keys, instantiate, plain
+from sigjepa.runtime.instantiate import RUN_KEYS, check_keys, plain
 from sigjepa.store.files import write_json
 from sigjepa.training.run_directory import write_baselines
 
@@ -25,25 +25,22 @@ def evaluate(config: DictConfig) -> None:
     check_keys(resolved, (*RUN_KEYS, "run", "split"))
     check_held_out(resolved["split"])
     run = finished_run(Path(resolved["run"])) if resolved["run"] else None
-    datamodule: FunctionDataModule = instantiate(config.data, resolved["allowed_targets"])
-    datamodule.prepare_data()
-    datamodule.setup("fit")
-    data = datamodule.artifacts()
+    data = pipeline_of(config).get()
     if run is not None and run.pool() != data.corpus.hash:
         raise SigjepaError(
             f"{run.folder} was trained on the corpus {run.pool()}, but this command composes {data.corpus.hash}; "
             "give the same data= and corpus= as the run had."
         )
-    pools = read_pools(data.corpus, data.shards.signature_pooled, datamodule.targets)
+    pools = read_pools(data.corpus, data.shards.signature_pooled, data.targets)
     baselines = measure_baselines(resolved["baseline"], pools)
     output, split = Path(resolved["paths"]["run_dir"]), resolved["split"]
     write_baselines(output, baselines)
     ids = {name: torch.from_numpy(pool.ids) for name, pool in pools.items()}
     if run is not None:
-        ceiling = measure_ceiling([run], datamodule.targets, ids["train"], split)
+        ceiling = measure_ceiling([run], data.targets, ids["train"], split)
     else:  # the errors of the teacher's own signature embedding stand in for a student's
         residuals = fit_residuals(pools["val"].signature_pooled, pools["val"].body_pooled, ids["val"])
-        space = measure_space(datamodule.targets, ids["train"], ids[split], residuals)
+        space = measure_space(data.targets, ids["train"], ids[split], residuals)
         ceiling = Ceiling(split, "the teacher's own signature embedding", *space, {})
     write_json(output / "ceiling.json", ceiling.as_dict())
     print(baseline_table({name: baseline.metrics for name, baseline in baselines.items()}))

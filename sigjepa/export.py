@@ -4,13 +4,13 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from sigjepa.data.datamodule import FunctionDataModule
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.exchange.exported import export as export_negatives
 from sigjepa.negatives.exchange.field_map import FieldMap
 from sigjepa.negatives.exchange.function_ids import check_kind
+from sigjepa.pipeline import pipeline_of
 from sigjepa.runtime.command import entry_point
-from sigjepa.runtime.instantiate import RUN_KEYS, check_keys, instantiate, plain
+from sigjepa.runtime.instantiate import RUN_KEYS, check_keys, plain
 
 EXPORT_KEYS = (*RUN_KEYS, "output", "ids", "fields", "overwrite")
 """The top-level keys of an export's config."""
@@ -24,13 +24,12 @@ def export(config: DictConfig) -> None:
         raise SigjepaError("negatives=none has nothing to export; choose an experiment that mines, or negatives=knn.")
     check_kind(resolved["ids"])  # before anything is built
     FieldMap(resolved["fields"])
-    datamodule: FunctionDataModule = instantiate(config.data, resolved["allowed_targets"])
-    data = datamodule.artifacts()
+    data = pipeline_of(config).get()
     assert data.hard_negatives is not None, "negatives were asked for"
     files = export_negatives(
         data.hard_negatives,
         data.corpus,
-        datamodule.data_dir,
+        data.store.data_dir,
         Path(resolved["output"]),
         ids=resolved["ids"],
         fields=resolved["fields"],

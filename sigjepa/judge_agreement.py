@@ -5,17 +5,16 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from sigjepa.data.datamodule import FunctionDataModule
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.judging.agreement import agreement, agreement_text
 from sigjepa.negatives.judging.judges.judge import Judge, JudgeRequest, Pair
 from sigjepa.negatives.judging.labels import read_labels
 from sigjepa.negatives.judging.runner import ask, chosen, questions
 from sigjepa.negatives.recipe import NegativesRecipe
+from sigjepa.pipeline import pipeline_of
 from sigjepa.runtime.command import entry_point
 from sigjepa.runtime.instantiate import RUN_KEYS, check_keys, instantiate, plain
 from sigjepa.store.files import write_json
-from sigjepa.teacher.shards import embed_corpus
 
 
 def judge_agreement(config: DictConfig) -> None:
@@ -51,16 +50,16 @@ def judge_agreement(config: DictConfig) -> None:
 
 def mined_requests(config: DictConfig, resolved: dict[str, Any]) -> list[JudgeRequest]:
     """The pairs that the experiment mines; raises SigjepaError for one that mines nothing."""
-    datamodule: FunctionDataModule = instantiate(config.data, resolved["allowed_targets"])
-    recipe = datamodule.negatives_recipe
+    pipeline = pipeline_of(config)
+    recipe = pipeline.negatives
     if not isinstance(recipe, NegativesRecipe):
         raise SigjepaError(
             f"{resolved['name']} mines no pairs to judge; choose another experiment, such as experiment=exp2_1, or add "
             "negatives=knn, or give labels=<JSONL file>."
         )
-    corpus = datamodule.corpus_recipe.prepare(datamodule.data_dir)
-    shards = embed_corpus(corpus, datamodule.teacher, datamodule.data_dir, body_states=datamodule.body_states)
-    requests, _ = questions(recipe.pairs(corpus, shards, datamodule.data_dir), corpus)
+    corpus = pipeline.store.get(pipeline.corpus)
+    shards = pipeline.store.get(pipeline.shard_stage(corpus))
+    requests, _ = questions(recipe.pairs(corpus, shards, pipeline.store.data_dir), corpus)
     return requests
 
 

@@ -4,8 +4,7 @@ import time
 
 from omegaconf import DictConfig
 
-from sigjepa.data.datamodule import FunctionDataModule
-from sigjepa.data.repair import repair_artifacts
+from sigjepa.pipeline import pipeline_of
 from sigjepa.reporting.tables import figures_table, markdown_table
 from sigjepa.runtime.command import entry_point
 from sigjepa.runtime.instantiate import RUN_KEYS, check_keys, instantiate, plain
@@ -16,19 +15,19 @@ def prepare(config: DictConfig) -> None:
     started = time.perf_counter()
     resolved = plain(config)
     check_keys(resolved, (*RUN_KEYS, "repair"))
-    datamodule: FunctionDataModule = instantiate(config.data, resolved["allowed_targets"])
+    pipeline = pipeline_of(config)
     if resolved["repair"]:
-        repairs = repair_artifacts(datamodule)
-        print(
-            markdown_table(["damaged", "what was done"], [[one.problem, "set aside, built again"] for one in repairs])
-        )
-        print(f"{len(repairs)} repairs; every artifact is sound now")
-    data = datamodule.artifacts()
+        data, problems = pipeline.repair()
+        print(markdown_table(["damaged", "what was done"], [[each, "set aside, built again"] for each in problems]))
+        print(f"{len(problems)} repairs; every artifact is sound now")
+    else:
+        data = pipeline.get()
     print(data.corpus.summary_table())
     if data.hard_negatives is not None:
         print(data.hard_negatives.summary_table())
-    print(figures_table(datamodule.figures()))
-    print(f"artifacts: {data.hashes()} in {datamodule.data_dir} ({time.perf_counter() - started:.0f} s)")
+    print(figures_table(instantiate(config.data, resolved["allowed_targets"], data=data).figures()))
+    folders = {name: reference.folder for name, reference in data.references().items()}
+    print(f"artifacts: {folders} in {data.store.data_dir} ({time.perf_counter() - started:.0f} s)")
 
 
 main = entry_point("prepare")(prepare)

@@ -18,14 +18,12 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sigjepa.data.datamodule import FunctionDataModule
 from sigjepa.errors import SigjepaError
+from sigjepa.pipeline import pipeline_of
 from sigjepa.reporting.tables import markdown_table
 from sigjepa.runtime.command import explain, quote_path
-from sigjepa.runtime.instantiate import instantiate
-from sigjepa.store.manifest import content_key
+from sigjepa.store.manifest import content_key, differences
 from sigjepa.store.progress import progress
-from sigjepa.teacher.manifest import differences
 from sigjepa.training.sweep_jobs import SWEEPS, SweepJob, job_states, known_sweeps, sweep_jobs
 
 HEADER = ("job", "differs from the first in", "steps", "to build first", "state")
@@ -59,13 +57,13 @@ def difference(first: SweepJob, job: SweepJob) -> str:
 
 def steps_and_missing(job: SweepJob) -> tuple[str, str]:
     """Optimizer steps of a job, `?` as long as its corpus is not built, and the artifacts that are missing."""
-    datamodule: FunctionDataModule = instantiate(job.config.data, job.config.allowed_targets)
-    missing = datamodule.missing_artifacts()
+    pipeline = pipeline_of(job.config)
+    missing = pipeline.missing()
     epochs = job.settings["trainer"].get("max_epochs")
     if "corpus" in missing or not isinstance(epochs, int):
         return "?", ", ".join(missing) or "-"
-    functions = len(datamodule.corpus_recipe.prepare(datamodule.data_dir).ids("train"))
-    return f"at most {epochs * math.ceil(functions / datamodule.batch_size)}", ", ".join(missing) or "-"
+    functions = len(pipeline.store.get(pipeline.corpus).ids("train"))
+    return f"at most {epochs * math.ceil(functions / job.config.data.batch_size)}", ", ".join(missing) or "-"
 
 
 def main() -> None:

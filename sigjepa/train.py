@@ -14,10 +14,12 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
 from sigjepa.data.datamodule import FunctionDataModule
+from sigjepa.data.training_data import TrainingData
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.baselines import measure_baselines
 from sigjepa.evaluation.metrics import Metrics, check_metrics, selecting
 from sigjepa.evaluation.pools import read_pools
+from sigjepa.pipeline import check, pipeline_of
 from sigjepa.reporting.plots import plot_curves
 from sigjepa.reporting.runs import Run, read_run
 from sigjepa.reporting.tables import figures_table, results_table
@@ -58,6 +60,7 @@ def train(config: DictConfig) -> float:
     """One run from a composed config; fills its run directory and returns the best value of `monitor`."""
     resolved = plain(config)
     check_keys(resolved, RUN_KEYS)
+    check(config)
     check_resume(resolved["resume"])
     refuse_distributed_sweep(resolved["trainer"])
     check_processes(resolved["trainer"], launcher(os.environ))
@@ -75,22 +78,19 @@ def train(config: DictConfig) -> float:
         earlier = earlier_job(run_dir, settings, resolved["resume"])
         # what an earlier job has recorded stays until it is known whether this one goes on with it
         with recorded_status(summary, facts) if first and earlier is None else nullcontext():
-            datamodule: FunctionDataModule = instantiate(config.data, resolved["allowed_targets"])
-            datamodule.prepare_data()
-            datamodule.setup("fit")
-            artifacts = datamodule.artifacts().hashes()
-        start = begin_job(run_dir, settings, artifacts, earlier) if first else start_of(run_dir, earlier)
+            data = pipeline_of(config).get()
+        start = begin_job(run_dir, settings, data.hashes(), earlier) if first else start_of(run_dir, earlier)
         if start.finished:
             log.info("%s is finished: nothing to do. resume=never trains it anew.", run_dir)
             return read_run(run_dir).figure(monitor)
         with recorded_status(summary, facts) if first else nullcontext(), lost_process_named():
-            return fit_and_test(config, resolved, datamodule, metrics, start, facts)
+            return fit_and_test(config, resolved, data, metrics, start, facts)
 
 
 def fit_and_test(
     config: DictConfig,
     resolved: dict[str, Any],
-    datamodule: FunctionDataModule,
+    data: TrainingData,
     metrics: Metrics,
     start: ResumePoint,
     facts: dict[str, Any],
@@ -99,13 +99,13 @@ def fit_and_test(
     started = time.perf_counter()
     run_dir = Path(resolved["paths"]["run_dir"])
     allowed = resolved["allowed_targets"]
-    data = datamodule.artifacts()
+    datamodule: FunctionDataModule = instantiate(config.data, allowed, data=data)
     facts |= datamodule.figures()
     log.info("\n%s", figures_table(facts))
     # only now: building an artifact may draw random numbers, opening it does not
     lightning.seed_everything(resolved["seed"], workers=True, verbose=False)
     module = SigJepaModule(
-        model=instantiate(config.model, allowed, teacher_dim=datamodule.teacher.dim),
+        model=instantiate(config.model, allowed, teacher_dim=data.shards.dim),
         losses=instantiate(config.loss, allowed),
         optimizer=instantiate(config.optimizer, allowed),
         scheduler=instantiate(config.scheduler, allowed),
@@ -119,9 +119,9 @@ def fit_and_test(
         trainer: lightning.Trainer = instantiate(config.trainer, allowed, callbacks=callbacks, logger=loggers)
         if trainer.is_global_zero:
             mined = data.hard_negatives.summary_rows() if data.hard_negatives is not None else None
-            origin = (resolved, resolved["seed"], data.hashes(), datamodule.data_dir, mined, data.upstream())
+            origin = (resolved, resolved["seed"], data.hashes(), data.store.data_dir, mined, data.references())
             write_provenance(run_dir, provenance(*origin))
-            pools = read_pools(data.corpus, data.shards.signature_pooled, datamodule.targets)
+            pools = read_pools(data.corpus, data.shards.signature_pooled, data.targets)
             write_metrics(run_dir, metrics, resolved["monitor"])
             write_baselines(run_dir, measure_baselines(resolved["baseline"], pools))
             log_tables(loggers, {"hard_negatives": statistic_rows(mined or {})})

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from sigjepa.data.batch import Batch, NegativeBatch
+from sigjepa.pipeline import pipeline_of
 from sigjepa.runtime.command import config_directory
 from sigjepa.runtime.instantiate import instantiate
 
@@ -54,20 +55,34 @@ def tiny_data_dir(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def tiny_datamodule(tiny_data_dir):
-    """The prepared DataModule of `data=tiny experiment=exp2_1 data.body_states=true`: real functions, real teacher."""
+def tiny_config(tiny_data_dir):
+    """The config of `data=tiny experiment=exp2_1 data.body_states=true` over the shared cache, all tiers mined."""
     with hydra.initialize_config_dir(str(config_directory()), version_base="1.3"):
-        config = hydra.compose(
+        return hydra.compose(
             "train",
             [
                 *("data=tiny", "experiment=exp2_1", "data.body_states=true", "negatives.tiers=null"),
                 *(f"paths.data_dir={tiny_data_dir}", "paths.run_dir=none", "logger=none"),
             ],
         )
-    datamodule = instantiate(config.data)
-    datamodule.prepare_data()
-    datamodule.setup("fit")
-    return datamodule
+
+
+@pytest.fixture(scope="session")
+def tiny_pipeline(tiny_config):
+    """How the data of `tiny_config` is come by."""
+    return pipeline_of(tiny_config)
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tiny_pipeline):
+    """Real functions, the real teacher's states of them, and mined hard negatives."""
+    return tiny_pipeline.get()
+
+
+@pytest.fixture(scope="session")
+def tiny_datamodule(tiny_config, tiny_data):
+    """The DataModule that serves `tiny_data`."""
+    return instantiate(tiny_config.data, data=tiny_data)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sigjepa.errors import SigjepaError
-from sigjepa.store.files import atomic_path
 
 SOURCES_FILE = "sources.parquet"
 SCHEMA = pa.schema(
@@ -41,10 +40,9 @@ def content_digest(content: bytes) -> str:
 
 
 def write_sources(path: Path, files: Iterable[SourceFile]) -> None:
-    """Write the files in order of repository and path, atomically; the same for any number of workers."""
+    """Write the files in order of repository and path; the same for any number of workers."""
     rows = [asdict(file) for file in sorted(files, key=attrgetter("repository", "path", "digest"))]
-    with atomic_path(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), temporary, compression="zstd")
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), path, compression="zstd")
 
 
 def read_sources(path: Path) -> list[SourceFile]:

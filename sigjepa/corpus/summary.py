@@ -19,15 +19,24 @@ NOTABLE_DIFFERENCE = 0.05
 """How far a split's share may be from the one asked for before the summary says so."""
 
 
-def summary_text(columns: Mapping[str, Sequence[Any]], manifest: Mapping[str, Any], repositories: int | None) -> str:
-    """All tables as plain text; the largest `repositories` are listed, or all when it is None."""
+def summary_text(
+    columns: Mapping[str, Sequence[Any]],
+    facts: Mapping[str, Any],
+    split_shares: Mapping[str, float],
+    repositories: int | None,
+) -> str:
+    """Return all tables as plain text.
+
+    columns: of the corpus, by name. facts: of its manifest. split_shares: those asked for. repositories: so many of the
+    largest are listed; None is all.
+    """
     tables = [
-        split_table(columns, manifest["inputs"]["split_shares"]),
+        split_table(columns, split_shares),
         repository_table(columns, repositories),
         length_table(columns),
-        skipped_table(manifest["skipped"]),
+        skipped_table(facts["skipped"]),
     ]
-    counts = manifest["counts"]
+    counts = facts["counts"]
     console = Console(file=io.StringIO(), width=WIDTH, color_system=None, force_terminal=False)
     for table in tables:
         console.print(table)
@@ -35,9 +44,9 @@ def summary_text(columns: Mapping[str, Sequence[Any]], manifest: Mapping[str, An
         f"{counts['files_read']:,} of {counts['files_listed']:,} files were read: no more of a repository than the "
         f"limits can use. They gave {counts['functions_extracted']:,} functions before duplicates and limits."
     )
-    for note in share_notes(columns["split"], manifest["inputs"]["split_shares"]):
+    for note in share_notes(columns["split"], split_shares):
         console.print(note)
-    console.print(f"hash {manifest['hash']}")
+    console.print(f"hash {facts['hash']}")
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
 

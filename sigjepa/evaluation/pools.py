@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from sigjepa.corpus.store import Corpus
+from sigjepa.corpus.corpus import Corpus
 from sigjepa.errors import SigjepaError, nearest_name
 
 HELD_OUT = ("val", "test")

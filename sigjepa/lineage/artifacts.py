@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sigjepa.corpus.corpus import FUNCTIONS_FILE, Corpus, content_hash
 from sigjepa.corpus.source_files import SOURCES_FILE
-from sigjepa.corpus.store import FUNCTIONS_FILE, Corpus, content_hash
 from sigjepa.errors import SigjepaError
 from sigjepa.lineage.report_types import Check, Link, compared
 from sigjepa.lineage.sources import source_files
@@ -14,7 +14,7 @@ from sigjepa.negatives.exchange import index_file
 from sigjepa.negatives.judging import judged_pairs as judged
 from sigjepa.negatives.mining import mined
 from sigjepa.store.files import file_digest, read_json
-from sigjepa.store.manifest import content_key
+from sigjepa.store.manifest import Manifest, content_key
 from sigjepa.store.origin import MADE
 from sigjepa.teacher.manifest import shards_digest
 
@@ -119,7 +119,7 @@ def content_digest(kind: str, folder: Path, manifest: Mapping[str, Any], found: 
         name = {"mined": mined.FILE_NAME, "judged": judged.FILE_NAME, "negatives": index_file.FILE_NAME}[kind]
         return found.get(name, "")
     try:
-        digest = content_hash(Corpus(folder, manifest).table)
+        digest = content_hash(Corpus(Manifest.read(folder)).table)
     except (SigjepaError, KeyError) as error:
         link.checks.append(Check("hash of all functions", "changed", str(error)))
         return ""

@@ -126,6 +126,11 @@ class InfoNCE(nn.Module):
         self.weight = weight
 
     @property
+    def needs(self) -> Sequence[str]:
+        """What the term cannot do without."""
+        return () if self.mined_candidates == "none" else ("hard_negatives",)
+
+    @property
     def temperature(self) -> Tensor:
         """The temperature in use, a scalar."""
         return self.log_temperature.clamp(math.log(self.min_temperature), math.log(self.max_temperature)).exp()

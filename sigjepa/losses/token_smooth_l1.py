@@ -1,5 +1,8 @@
 """Per-token SmoothL1 between predicted and layer-normalised teacher states (Exp 2.2)."""
 
+from collections.abc import Sequence
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -27,6 +30,8 @@ class TokenSmoothL1(nn.Module):
     beta: where the loss turns from squared to absolute. weight: share of this term in the loss. Under DDP each rank's
     value is scaled by its share of the global batch's tokens, so DDP's mean is the single-process value and gradient.
     """
+
+    needs: ClassVar[Sequence[str]] = ("body_states", "token_predictions")
 
     def __init__(self, beta: float = 1.0, weight: float = 1.0) -> None:
         super().__init__()

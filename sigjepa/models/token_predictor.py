@@ -1,5 +1,8 @@
 """The token-level student of Exp 2.2: the body's embedding, and its teacher state at every position."""
 
+from collections.abc import Sequence
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -43,6 +46,8 @@ class TokenPredictor(nn.Module):
     I-JEPA style (https://arxiv.org/abs/2301.08243): one learned mask token with a position per body token attends to
     the encoded signature. token_layers: cross-attention layers; max_body_tokens: positions that exist.
     """
+
+    gives: ClassVar[Sequence[str]] = ("token_predictions",)
 
     def __init__(
         self,

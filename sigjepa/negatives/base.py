@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Protocol
 from sigjepa.negatives.index.hard_negatives import HardNegatives
 
 if TYPE_CHECKING:
-    from sigjepa.corpus.store import Corpus
+    from sigjepa.corpus.corpus import Corpus
     from sigjepa.teacher.shards import TeacherShards
 
 
-class HardNegativesRecipe(Protocol):
-    """How hard negatives are come by."""
+class HardNegativesSource(Protocol):
+    """Mines or imports hard negatives."""
 
     def prepare(self, corpus: "Corpus", shards: "TeacherShards", data_dir: Path) -> HardNegatives:
-        """The hard negatives of a corpus, built below `data_dir` or reused from there; raises SigjepaError."""
+        """Return the hard negatives of a corpus, built below `data_dir` or found there; raises SigjepaError."""

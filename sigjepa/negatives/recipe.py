@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.dependencies import data_upstream, judge_packages
@@ -32,7 +32,7 @@ from sigjepa.store.artifacts import (
 from sigjepa.store.origin import MADE, made, upstream_of
 
 if TYPE_CHECKING:
-    from sigjepa.corpus.store import Corpus
+    from sigjepa.corpus.corpus import Corpus
     from sigjepa.negatives.mining.knn import Pairs
     from sigjepa.teacher.shards import TeacherShards
 
@@ -74,6 +74,8 @@ class NegativesRecipe:
     max_rank: int | None = None
     max_per_anchor: int | None = None
     search: Search = field(default_factory=Search)
+
+    gives: ClassVar[Sequence[str]] = ("mined_negatives",)
 
     def __post_init__(self) -> None:
         self._mining()  # both check their own arguments

@@ -15,7 +15,7 @@ from sigjepa.negatives.judging.runner import judge_pairs
 from sigjepa.negatives.mining.mined import mined_ids
 
 if TYPE_CHECKING:
-    from sigjepa.corpus.store import Corpus
+    from sigjepa.corpus.corpus import Corpus
     from sigjepa.negatives.recipe import NegativesRecipe
     from sigjepa.teacher.shards import TeacherShards
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from sigjepa.corpus.store import Corpus
+from sigjepa.corpus.corpus import Corpus
 from sigjepa.data.dataset import share_identical_bodies
 from sigjepa.errors import SigjepaError
 from sigjepa.reporting.runs import Run
@@ -36,13 +36,13 @@ def open_evidence(run: Run, data_dir: Path | None = None) -> Evidence:
                 f"{folder} is not there, so {run.folder.name} has neither texts nor embeddings; say where its "
                 "artifacts lie with data_dir=..., or build them again with `python -m sigjepa.prepare`."
             )
-    corpus = Corpus.open(corpus_folder)
+    corpus = Corpus.load(corpus_folder)
     if corpus.hash != names["corpus_hash"]:
         raise SigjepaError(
             f"{corpus_folder} holds {corpus.hash}, but {run.folder.name} was trained on {names['corpus_hash']}; "
             "say where its corpus lies with data_dir=..."
         )
-    shards = TeacherShards.open(shards_folder)
+    shards = TeacherShards.load(shards_folder)
     return Evidence(corpus, shards, share_identical_bodies(corpus.column("body"), shards.body_pooled))
 
 

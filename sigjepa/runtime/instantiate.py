@@ -13,7 +13,7 @@ from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 from sigjepa.errors import SigjepaError, nearest_name
 
 ALLOWED_TARGETS = (
-    *("sigjepa.corpus.", "sigjepa.teacher.", "sigjepa.negatives.", "sigjepa.data."),
+    *("sigjepa.corpus.", "sigjepa.teacher.", "sigjepa.negatives.", "sigjepa.data.", "sigjepa.store.executor."),
     *("sigjepa.models.", "sigjepa.losses.", "sigjepa.evaluation.metrics.", "sigjepa.training."),
     *("torch.nn.", "torch.optim.", "lightning.Trainer", "lightning.pytorch.trainer.trainer.Trainer"),
     *("lightning.pytorch.callbacks.", "lightning.pytorch.loggers.", "lightning.pytorch.plugins."),
@@ -27,7 +27,7 @@ HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}
 
 
 RUN_KEYS = (
-    *("name", "seed", "monitor", "resume", "allowed_targets", "size", "paths", "baseline"),
+    *("name", "seed", "monitor", "resume", "allowed_targets", "size", "paths", "baseline", "executor"),
     *("corpus", "teacher", "judge", "negatives", "draw", "data"),
     *("model", "loss", "optimizer", "scheduler", "trainer", "metrics", "callbacks", "logger"),
 )
@@ -60,7 +60,10 @@ def instantiate(node: Any, allowed_targets: Sequence[str] = (), **arguments: Any
     check_targets(container, allowed_targets)
     if container is None:
         return None
-    return hydra.utils.instantiate(container, _convert_="all", **arguments)
+    if not arguments or container.get("_partial_"):
+        return hydra.utils.instantiate(container, _convert_="all", **arguments)
+    # given to Hydra, a dataclass would become a config
+    return hydra.utils.instantiate(container, _convert_="all", _partial_=True)(**arguments)
 
 
 def check_targets(container: Any, allowed_targets: Sequence[str] = ()) -> None:

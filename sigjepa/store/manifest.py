@@ -153,3 +153,21 @@ class Manifest:
             digests = pool.map(file_digest, [self.folder / name for name in names])
             bar = progress(digests, f"check {self.kind}", total=len(names), unit="file")
             return dict(zip(names, bar, strict=True))
+
+
+def differences(have: Mapping[str, Any], want: Mapping[str, Any]) -> list[str]:
+    """Return what distinguishes two nested mappings, as `key: have x, want y`."""
+    flat_have, flat_want = _flatten(have), _flatten(want)
+    keys = sorted(flat_have.keys() | flat_want.keys())
+    pairs = [(key, flat_have.get(key, "nothing"), flat_want.get(key, "nothing")) for key in keys]
+    return [f"{key}: have {have}, want {want}" for key, have, want in pairs if have != want]
+
+
+def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, inner in value.items():
+        if isinstance(inner, Mapping):
+            flat.update(_flatten(inner, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = inner
+    return flat

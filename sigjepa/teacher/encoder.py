@@ -106,8 +106,12 @@ class FrozenTeacher:
             return self._dim
         return state_size(load_config(self.checkpoint.folder))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the loaded model out: each process reads its own."""
+        return {name: value for name, value in self.__dict__.items() if name != "_network"}
+
     def fingerprint(self) -> dict[str, Any]:
-        """Everything the states depend on, as JSON; batch size and device are not among it."""
+        """Return everything the states depend on, as JSON; batch size and device are not among it."""
         return {
             **self._identity,
             "layer": self.layer,

@@ -15,8 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from sigjepa.errors import SigjepaError, nearest_name
 from sigjepa.runtime.instantiate import plain
 from sigjepa.store.files import read_json, write_json
-from sigjepa.store.manifest import content_key
-from sigjepa.teacher.manifest import differences
+from sigjepa.store.manifest import content_key, differences
 from sigjepa.training.run_directory import FINISHED, read_status
 
 JOB_FILE = "job.json"

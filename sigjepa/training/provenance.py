@@ -4,6 +4,7 @@ import logging
 import os
 import platform
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from sigjepa.runtime.status import FILE_NAME as STATUS_FILE
 from sigjepa.store.files import atomic_path, file_digest, read_json, write_json
 from sigjepa.store.git_state import Diff, code_diff, git_state
-from sigjepa.store.manifest import content_key
+from sigjepa.store.manifest import Reference, content_key
 from sigjepa.store.origin import command_line, now, package_versions
 from sigjepa.training.run_directory import FILES_FILE
 
@@ -33,7 +34,7 @@ def provenance(
     artifacts: dict[str, str | None],
     data_dir: Path,
     hard_negatives: dict[str, str] | None = None,
-    upstream: Mapping[str, Mapping[str, Any]] | None = None,
+    upstream: Mapping[str, Reference] | None = None,
 ) -> dict[str, Any]:
     """The content of `provenance.json`.
 
@@ -50,7 +51,7 @@ def provenance(
         "config_hash": content_key(config),
         "config": config,
         "artifacts": artifacts,
-        "upstream": {kind: dict(one) for kind, one in (upstream or {}).items()},
+        "upstream": {name: asdict(reference) for name, reference in (upstream or {}).items()},
         "data_dir": str(data_dir.resolve()),
         "hard_negatives": hard_negatives,
         "seed": seed,

@@ -1,8 +1,9 @@
 """Refreshing hard negatives while training goes on, from what the student confuses."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -27,6 +28,8 @@ class RefreshNegatives(Callback):
     of training when there is nothing to refresh.
     """
 
+    needs: ClassVar[Sequence[str]] = ("mined_negatives",)
+
     def __init__(self, every_n_epochs: int, folder: str | Path) -> None:
         if every_n_epochs < 1:
             raise SigjepaError(f"refresh_negatives.every_n_epochs must be at least 1, got {every_n_epochs}.")
@@ -42,7 +45,7 @@ class RefreshNegatives(Callback):
         """Take up the refreshed negatives of the run that is continued."""
         datamodule, _ = _parts(trainer)
         if self.refreshed_epoch is not None:
-            size = len(datamodule.artifacts().corpus)
+            size = len(datamodule.data.corpus)
             datamodule.use_negatives(HardNegatives.load(self._epoch_folder(self.refreshed_epoch), size))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -51,7 +54,7 @@ class RefreshNegatives(Callback):
         if done % self.every_n_epochs or done >= (trainer.max_epochs or 0):
             return
         datamodule, recipe = _parts(trainer)
-        data = datamodule.artifacts()
+        data = datamodule.data
         earlier = cast(HardNegatives, data.hard_negatives)
         ids, predictions = predict_train(trainer, pl_module, datamodule)
         folder = self._epoch_folder(done)
@@ -60,11 +63,11 @@ class RefreshNegatives(Callback):
                 recipe,
                 predictions,
                 ids,
-                datamodule.targets.float().numpy(),
+                data.targets.float().numpy(),
                 earlier,
                 corpus=data.corpus,
                 shards=data.shards,
-                data_dir=datamodule.data_dir,
+                data_dir=data.store.data_dir,
                 provenance={"source": f"the student's predictions after {done} epochs"},
             ).save(folder)
         trainer.strategy.barrier("refreshed negatives")
@@ -120,7 +123,7 @@ def shared_pairs(one: HardNegatives, other: HardNegatives) -> float:
 def _parts(trainer: Trainer) -> tuple[FunctionDataModule, NegativesRecipe]:
     """The datamodule and the recipe that mines for it; raises SigjepaError where nothing is mined."""
     datamodule: FunctionDataModule = trainer.datamodule  # type: ignore[attr-defined]
-    recipe = datamodule.negatives_recipe
+    recipe = datamodule.data.source
     if not isinstance(recipe, NegativesRecipe):
         raise SigjepaError(
             "callbacks=refresh mines hard negatives anew, but this run mines none: use negatives=knn, or leave "

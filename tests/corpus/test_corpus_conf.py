@@ -8,7 +8,8 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from sigjepa.corpus.sources.jsonl import JsonLines
-from sigjepa.corpus.store import CorpusRecipe
+from sigjepa.corpus.stage import CorpusStage
+from sigjepa.store.store import Store
 
 CONF = Path(__file__).parents[2] / "conf/corpus"
 FILES = sorted(file for file in CONF.glob("*.yaml") if file.stem != "base")
@@ -41,11 +42,11 @@ def test_every_source_has_one() -> None:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_keys_are_parameters_and_values_are_the_defaults(file: Path) -> None:
     config = composed(file)
-    parameters = inspect.signature(CorpusRecipe).parameters
+    parameters = inspect.signature(CorpusStage).parameters
     assert set(config) == {"_target_", *parameters}
     source = get_class(config.source._target_)
     assert set(config.source) == {"_target_", *inspect.signature(source).parameters}
-    plain = CorpusRecipe(source=None)  # type: ignore[arg-type]
+    plain = CorpusStage(source=None)  # type: ignore[arg-type]
     sized = {"max_functions", "max_functions_per_repository"} | ({"tier_sizes"} if file.stem == "pypi" else set())
     for name in set(parameters) - {"source"} - sized:
         assert config[name] == getattr(plain, name), name
@@ -63,7 +64,7 @@ def test_a_comment_on_top_gives_the_command(file: Path) -> None:
 def test_every_size_gives_what_a_corpus_asks_for(size: str, tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").touch()
     given = OmegaConf.load(CONF.parent / "data" / f"{size}.yaml").size
-    recipe = CorpusRecipe(
+    recipe = CorpusStage(
         JsonLines(str(tmp_path / "rows.jsonl")),
         max_functions=given.max_functions,
         split_shares=given.split_shares,
@@ -79,6 +80,6 @@ def test_a_composed_recipe_builds_a_corpus_of_the_standard_library(tmp_path: Pat
     config = composed(next(file for file in FILES if file.stem == "installed"))
     config.max_functions = 40
     config.max_functions_per_repository = 2
-    corpus = instantiate(config).prepare(tmp_path)  # nested lists and mappings arrive as OmegaConf's own
+    corpus = Store(tmp_path).get(instantiate(config))  # nested lists and mappings arrive as OmegaConf's own
     assert len(corpus) == 40
     assert all(repository.startswith("python/") for repository in corpus.column("repository"))

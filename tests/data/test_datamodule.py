@@ -2,8 +2,6 @@ import numpy as np
 import pytest
 import torch
 
-from sigjepa.corpus.sources.installed import InstalledPackages
-from sigjepa.corpus.store import CorpusRecipe
 from sigjepa.data.datamodule import FunctionDataModule
 from sigjepa.errors import SigjepaError
 
@@ -13,22 +11,22 @@ def loaded(loader):
 
 
 def test_train_loader_serves_the_train_split_once_with_negatives(tiny_datamodule):
-    corpus = tiny_datamodule.artifacts().corpus
+    corpus = tiny_datamodule.data.corpus
     batches = loaded(tiny_datamodule.train_dataloader())
     assert sorted(torch.cat([batch.ids for batch in batches]).tolist()) == corpus.ids("train").tolist()
     assert all(batch.negatives is not None and batch.body_states is not None for batch in batches)
 
 
 def test_batches_with_body_states_are_bucketed_by_both_halves(tiny_datamodule):
-    shards = tiny_datamodule.artifacts().shards
+    shards = tiny_datamodule.data.shards
     lengths = shards.signature_lengths + shards.body_lengths.clip(max=32)
     spreads = [lengths[batch.ids.numpy()].std() for batch in tiny_datamodule.train_dataloader()]
-    ids = tiny_datamodule.artifacts().corpus.ids("train")
+    ids = tiny_datamodule.data.corpus.ids("train")
     assert np.mean(spreads) < 0.5 * lengths[ids].std()
 
 
 def test_negatives_never_come_from_val_or_test(tiny_datamodule):
-    train = set(tiny_datamodule.artifacts().corpus.ids("train").tolist())
+    train = set(tiny_datamodule.data.corpus.ids("train").tolist())
     negatives = [batch.negatives.ids for batch in tiny_datamodule.train_dataloader()]
     assert set(torch.cat(negatives).tolist()) <= train
     assert len(torch.cat(negatives)) > 0
@@ -38,12 +36,12 @@ def test_negatives_never_come_from_val_or_test(tiny_datamodule):
 def test_eval_loaders_serve_their_split_once_without_negatives(tiny_datamodule, split):
     batches = loaded(getattr(tiny_datamodule, f"{split}_dataloader")())
     ids = torch.cat([batch.ids for batch in batches])
-    assert sorted(ids.tolist()) == tiny_datamodule.artifacts().corpus.ids(split).tolist()
+    assert sorted(ids.tolist()) == tiny_datamodule.data.corpus.ids(split).tolist()
     assert all(batch.negatives is None for batch in batches)
 
 
 def test_batches_hold_the_shards_own_states(tiny_datamodule):
-    shards = tiny_datamodule.artifacts().shards
+    shards = tiny_datamodule.data.shards
     batch = next(iter(tiny_datamodule.val_dataloader()))
     for row, function in enumerate(batch.ids.tolist()):
         assert torch.equal(batch.signature_states[row][batch.signature_mask[row]], shards.signature_states(function))
@@ -61,43 +59,14 @@ def test_worker_processes_serve_the_same_batches(tiny_datamodule):
         tiny_datamodule.num_workers = 0
 
 
-def test_a_second_datamodule_finds_the_artifacts(tiny_datamodule):
-    data = tiny_datamodule.artifacts()
-    before = {path: path.stat().st_mtime_ns for path in data.shards.folder.iterdir()}
-    again = FunctionDataModule(
-        tiny_datamodule.corpus_recipe,
-        tiny_datamodule.teacher,
-        tiny_datamodule.negatives_recipe,
-        tiny_datamodule.data_dir,
-        body_states=True,
-    )
-    assert again.artifacts().hashes() == data.hashes()
-    assert {path: path.stat().st_mtime_ns for path in data.shards.folder.iterdir()} == before
-
-
-def test_a_changed_config_never_reads_a_stale_artifact(tiny_datamodule):
-    recipe = CorpusRecipe(InstalledPackages(packages=[]), max_functions=60, max_functions_per_repository=5)
-    other = FunctionDataModule(recipe, tiny_datamodule.teacher, None, tiny_datamodule.data_dir)
-    assert other.artifacts().corpus.folder != tiny_datamodule.artifacts().corpus.folder
-    assert other.artifacts().shards.folder != tiny_datamodule.artifacts().shards.folder
-    assert len(other.artifacts().shards) == 60
-
-
-def test_a_pool_too_small_for_rank_10_is_an_error(tiny_datamodule):
-    recipe = CorpusRecipe(InstalledPackages(packages=[]), max_functions=60, max_functions_per_repository=5)
-    module = FunctionDataModule(recipe, tiny_datamodule.teacher, None, tiny_datamodule.data_dir)
-    with pytest.raises(SigjepaError, match=r"The test split has \d functions; Rank@10 needs at least 11"):
-        module.setup("fit")
-
-
-@pytest.mark.parametrize(("batch_size", "message"), [(1, "in-batch InfoNCE has nothing"), (0, "positive number")])
-def test_batch_sizes_that_cannot_train(tiny_datamodule, batch_size, message):
-    with pytest.raises(SigjepaError, match=message):
-        FunctionDataModule(tiny_datamodule.corpus_recipe, tiny_datamodule.teacher, None, "data", batch_size=batch_size)
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_batch_sizes_that_cannot_train(tiny_data, batch_size):
+    with pytest.raises(SigjepaError, match=r"data\.batch_size"):
+        FunctionDataModule(tiny_data, batch_size=batch_size)
 
 
 def test_figures_count_splits_and_coverage(tiny_datamodule):
-    data = tiny_datamodule.artifacts()
+    data = tiny_datamodule.data
     figures = data.figures()
     train = data.corpus.ids("train")
     covered = [function for function in train if len(data.hard_negatives.negatives_of(int(function)).ids)]
@@ -107,11 +76,11 @@ def test_figures_count_splits_and_coverage(tiny_datamodule):
 
 
 def test_targets_of_identical_bodies_are_equal(tiny_datamodule):
-    bodies = tiny_datamodule.artifacts().corpus.column("body")
+    bodies = tiny_datamodule.data.corpus.column("body")
     groups = {}
     for function, body in enumerate(bodies):
         groups.setdefault(body, []).append(function)
     for members in groups.values():
-        rows = tiny_datamodule.targets[torch.tensor(members)]
+        rows = tiny_datamodule.data.targets[torch.tensor(members)]
         assert (rows == rows[0]).all()
-    assert np.isfinite(tiny_datamodule.targets.numpy()).all()
+    assert np.isfinite(tiny_datamodule.data.targets.numpy()).all()

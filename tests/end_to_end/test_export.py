@@ -40,7 +40,7 @@ def exported(run, compose_export, tmp_path_factory):
 
 @pytest.mark.parametrize("name", ["published", "by_key"])
 def test_an_export_gives_the_mined_index_again(exported, tiny_datamodule, tmp_path, name):
-    data = tiny_datamodule.artifacts()
+    data = tiny_datamodule.data
     mined = data.hard_negatives
     floor = mined.metadata["filter"]["min_cosim"]
     for recipe in (

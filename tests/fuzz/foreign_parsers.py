@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
+from sigjepa.corpus.corpus import Corpus
 from sigjepa.corpus.functions import extract_functions
 from sigjepa.corpus.sources.archive import python_members, read_members
 from sigjepa.corpus.sources.jsonl import JsonLines
 from sigjepa.corpus.sources.pins import read_pins
-from sigjepa.corpus.store import Corpus
 from sigjepa.corpus.text import decode_source, encode_source, indent_source
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.rank_files import read_ranks
@@ -166,7 +166,7 @@ def corpus_manifest(path: Path) -> object:
     functions = path.parent / "functions.parquet"
     if not functions.exists():
         functions.write_bytes(b"PAR1")
-    return len(Corpus.open(path.parent))
+    return len(Corpus.load(path.parent))
 
 
 def shards_manifest(path: Path) -> object:

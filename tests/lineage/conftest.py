@@ -13,7 +13,7 @@ def chain(tiny_datamodule, tiny_data_dir, tmp_path):
     """A run directory with a checkpoint, made from the artifacts below `data` beside it; returns the two folders."""
     data, run_dir = tmp_path / "data", tmp_path / "runs" / "one"
     shutil.copytree(tiny_data_dir, data, ignore=shutil.ignore_patterns("*.lock", "judgements"))
-    artifacts = tiny_datamodule.artifacts()
+    artifacts = tiny_datamodule.data
     config = {"name": "exp2_1", "seed": 0, "paths": {"run_dir": str(run_dir)}}
     (run_dir / "checkpoints").mkdir(parents=True)
     write_provenance(run_dir, provenance(config, 0, artifacts.hashes(), data, None, artifacts.upstream()))

@@ -13,8 +13,9 @@ from sigjepa.corpus.sources.folder import Folder
 from sigjepa.corpus.sources.git import GitRepositories
 from sigjepa.corpus.sources.jsonl import JsonLines
 from sigjepa.corpus.sources.pypi import wheel_repository
-from sigjepa.corpus.store import CorpusRecipe
+from sigjepa.corpus.stage import CorpusStage
 from sigjepa.lineage.resolve_path import lineage
+from sigjepa.store.store import Store
 
 
 def module(label, functions=4):
@@ -42,7 +43,7 @@ def source_states(corpus):
 def test_every_file_that_was_read_is_recorded_with_the_digest_of_its_bytes(code, tmp_path):
     (code / "r0/broken.py").write_text("def f(:\n")
     corpora = [
-        CorpusRecipe(Folder([str(code)]), workers=workers).prepare(tmp_path / f"data{workers}") for workers in (1, 2)
+        Store(tmp_path / f"data{workers}").get(CorpusStage(Folder([str(code)]), workers=workers)) for workers in (1, 2)
     ]
     one, two = (read_sources(corpus.folder / "sources.parquet") for corpus in corpora)
     assert one == two
@@ -55,7 +56,7 @@ def test_every_file_that_was_read_is_recorded_with_the_digest_of_its_bytes(code,
 
 
 def test_files_of_folders(code, tmp_path):
-    corpus = CorpusRecipe(Folder([str(code)]), workers=1).prepare(tmp_path / "data")
+    corpus = Store(tmp_path / "data").get(CorpusStage(Folder([str(code)]), workers=1))
     assert source_states(corpus) == {"verified": 12}
     (code / "r0/m0.py").write_text("x = 1\n")
     (code / "r1/m1.py").unlink()
@@ -73,7 +74,7 @@ def test_files_of_a_commit_whatever_is_checked_out(code, tmp_path):
         subprocess.run([*git, "init", "-q"], check=True)
         subprocess.run([*git, "add", "."], check=True)
         subprocess.run([*git, "commit", "-q", "-m", "first"], check=True)
-    corpus = CorpusRecipe(GitRepositories([str(folder) for folder in folders]), workers=1).prepare(tmp_path / "data")
+    corpus = Store(tmp_path / "data").get(CorpusStage(GitRepositories([str(folder) for folder in folders]), workers=1))
     (folders[0] / "m0.py").write_text("x = 1\n")
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "second"], check=True)
     assert source_states(corpus) == {"verified": 12}
@@ -89,7 +90,7 @@ def test_rows_of_a_file(code, tmp_path):
     ]
     rows.append(rows[0] | {"code": module("again")})  # two rows of one path
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    corpus = CorpusRecipe(JsonLines(str(file)), workers=1).prepare(tmp_path / "data")
+    corpus = Store(tmp_path / "data").get(CorpusStage(JsonLines(str(file)), workers=1))
     assert source_states(corpus) == {"verified": 13}
     rows[5]["code"] = "x = 1"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -120,7 +121,7 @@ def test_members_of_wheels(code, tmp_path):
         with zipfile.ZipFile(wheels[-1], "w") as archive:
             for path in sorted(folder.iterdir()):
                 archive.write(path, f"{folder.name}/{path.name}")
-    corpus = CorpusRecipe(Wheels(wheels), workers=1).prepare(tmp_path / "data")
+    corpus = Store(tmp_path / "data").get(CorpusStage(Wheels(wheels), workers=1))
     assert source_states(corpus) == {"verified": 12}
     wheels[0].unlink()
     wheels[1].write_bytes(b"no archive")
@@ -128,15 +129,15 @@ def test_members_of_wheels(code, tmp_path):
 
 
 def test_a_tampered_list_of_source_files_is_noticed(code, tmp_path):
-    recipe = replace(CorpusRecipe(Folder([str(code)]), workers=1), max_functions=20)
-    corpus = recipe.prepare(tmp_path / "data")
+    recipe = replace(CorpusStage(Folder([str(code)]), workers=1), max_functions=20)
+    corpus = Store(tmp_path / "data").get(recipe)
     (corpus.folder / "sources.parquet").write_bytes(b"PAR1")
     counts = lineage(corpus.folder).counts()
     assert counts["changed"] == 2  # its digest, and it is no table
 
 
 def test_the_command_prints_the_chain_and_its_status(code, tmp_path):
-    corpus = CorpusRecipe(Folder([str(code)]), workers=1).prepare(tmp_path / "data")
+    corpus = Store(tmp_path / "data").get(CorpusStage(Folder([str(code)]), workers=1))
 
     def command(*arguments):
         return subprocess.run(

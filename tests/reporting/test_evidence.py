@@ -17,7 +17,7 @@ from sigjepa.training.run_directory import SplitPredictions, write_predictions
 @pytest.fixture
 def real_run(make_run, tiny_datamodule, tiny_data_dir):
     """A run whose artifacts are real and whose predictions are the teacher's signature embeddings."""
-    data = tiny_datamodule.artifacts()
+    data = tiny_datamodule.data
     run = make_run("a", corpus_hash=data.corpus.hash)
     run.provenance["artifacts"].update(data.hashes())
     run.provenance["data_dir"] = str(tiny_data_dir)
@@ -25,7 +25,7 @@ def real_run(make_run, tiny_datamodule, tiny_data_dir):
     for split in ("val", "test"):
         ids = data.corpus.ids(split)
         predictions = data.shards.signature_pooled[ids].float()
-        ranks = pool_ranks(predictions, tiny_datamodule.targets[ids])
+        ranks = pool_ranks(predictions, tiny_datamodule.data.targets[ids])
         evaluated[split] = SplitPredictions(ids, ranks, predictions.numpy(), query_values(ids, ranks, DEFAULT_METRICS))
     write_predictions(run.folder, evaluated)
     return run
@@ -34,7 +34,7 @@ def real_run(make_run, tiny_datamodule, tiny_data_dir):
 def test_evidence_is_what_the_run_was_trained_on(real_run, tiny_datamodule):
     evidence = open_evidence(real_run)
     assert evidence.corpus.hash == real_run.pool()
-    assert evidence.targets.equal(tiny_datamodule.targets)
+    assert evidence.targets.equal(tiny_datamodule.data.targets)
     moved = replace(real_run)
     moved.provenance["data_dir"] = "gone"
     moved.provenance["artifacts"].update(real_run.provenance["artifacts"])

@@ -48,7 +48,7 @@ ALIASES = [
     *("lightning.pytorch.callbacks.model_checkpoint.os.system", "lightning.pytorch.loggers.csv_logs.os.remove"),
     *("sigjepa.training.provenance.os.system", "sigjepa.corpus.sources.git.subprocess.run"),
     *("sigjepa.negatives.recipe.write_manifest", "sigjepa.training.run_directory.write_arrays"),
-    *("sigjepa.corpus.store.Corpus.open", "sigjepa.training.module.SigJepaModule.load_from_checkpoint"),
+    *("sigjepa.corpus.corpus.Corpus.open", "sigjepa.training.module.SigJepaModule.load_from_checkpoint"),
     *(
         "sigjepa.store.files.write_json",
         "sigjepa.runtime.instantiate.instantiate",

@@ -1,6 +1,7 @@
 """Hard negatives mined anew from the student's predictions, on real functions; without dropout, so that runs repeat."""
 
 import functools
+from dataclasses import replace
 
 import lightning
 import numpy as np
@@ -31,13 +32,13 @@ class Served(lightning.Callback):
 @pytest.fixture
 def train(tiny_datamodule, tmp_path):
     """Train a small student for some epochs with a refresh every second; restores the shared datamodule."""
-    original = tiny_datamodule.artifacts()
+    original = tiny_datamodule.data
 
     def run(epochs, *callbacks, resume=None, every=2):
         tiny_datamodule.use_negatives(original.hard_negatives)
         lightning.seed_everything(0, verbose=False)
         student = SigPredictor(
-            teacher_dim=tiny_datamodule.teacher.dim, hidden_dim=16, heads=2, feedforward_dim=32, dropout=0.1
+            teacher_dim=tiny_datamodule.data.shards.dim, hidden_dim=16, heads=2, feedforward_dim=32, dropout=0.1
         )
         optimizer = functools.partial(torch.optim.AdamW, lr=1e-2)
         module = SigJepaModule(student, {"infonce": InfoNCE("per_anchor")}, optimizer)
@@ -64,11 +65,11 @@ def index_pairs(index):
 
 
 def test_negatives_are_the_bodies_that_the_student_confuses(train, tiny_datamodule, tmp_path):
-    original = tiny_datamodule.artifacts().hard_negatives
-    train_ids = set(tiny_datamodule.artifacts().corpus.ids("train").tolist())
+    original = tiny_datamodule.data.hard_negatives
+    train_ids = set(tiny_datamodule.data.corpus.ids("train").tolist())
     _, _, served, refresh = train(4)
     assert refresh.refreshed_epoch == 2
-    mined = HardNegatives.load(tmp_path / "negatives" / "epoch_2", len(tiny_datamodule.artifacts().corpus))
+    mined = HardNegatives.load(tmp_path / "negatives" / "epoch_2", len(tiny_datamodule.data.corpus))
     assert served.by_epoch[0] | served.by_epoch[1] <= index_pairs(original)
     assert served.by_epoch[2] | served.by_epoch[3] <= index_pairs(mined)
     assert not served.by_epoch[2] <= index_pairs(original)
@@ -83,7 +84,7 @@ def test_negatives_are_the_bodies_that_the_student_confuses(train, tiny_datamodu
 def test_a_refreshed_pair_is_nearest_to_the_prediction(train, tiny_datamodule):
     trainer, module, _, _ = train(1)
     ids, predictions = predict_train(trainer, module, tiny_datamodule)
-    assert ids.tolist() == tiny_datamodule.artifacts().corpus.ids("train").tolist()
+    assert ids.tolist() == tiny_datamodule.data.corpus.ids("train").tolist()
     assert module.training
     module.eval()
     batch = next(iter(tiny_datamodule.eval_dataloader("train")))
@@ -117,18 +118,18 @@ def test_a_resumed_run_takes_up_the_negatives_it_had(train, tmp_path):
 
 
 def test_shared_pairs_is_a_share(tiny_datamodule):
-    index = tiny_datamodule.artifacts().hard_negatives
+    index = tiny_datamodule.data.hard_negatives
     assert shared_pairs(index, index) == 1.0
     assert shared_pairs(index, index.restricted(index.negatives.keys[:1])) < 1.0
 
 
 def test_nothing_to_refresh_is_an_error(tiny_datamodule, train):
-    recipe, tiny_datamodule.negatives_recipe = tiny_datamodule.negatives_recipe, None
+    data, tiny_datamodule.data = tiny_datamodule.data, replace(tiny_datamodule.data, source=None)
     try:
         with pytest.raises(SigjepaError, match="callbacks=refresh mines hard negatives anew, but this run mines none"):
             train(1)
     finally:
-        tiny_datamodule.negatives_recipe = recipe
+        tiny_datamodule.data = data
 
 
 def test_a_period_below_one_is_an_error(tmp_path):

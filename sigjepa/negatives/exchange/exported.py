@@ -17,7 +17,7 @@ from sigjepa.store.artifacts import file_digest, write_json
 from sigjepa.store.progress import progress
 
 if TYPE_CHECKING:
-    from sigjepa.corpus.store import Corpus
+    from sigjepa.corpus.corpus import Corpus
 
 ORIGIN = ("model", "corpus", "teacher")
 

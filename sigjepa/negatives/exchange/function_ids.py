@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sigjepa.errors import SigjepaError, nearest_name
 
 if TYPE_CHECKING:
-    from sigjepa.corpus.store import Corpus
+    from sigjepa.corpus.corpus import Corpus
 
 KINDS = ("position", "key")
 UNKNOWN = -1

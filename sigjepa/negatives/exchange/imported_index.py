@@ -26,7 +26,7 @@ from sigjepa.negatives.index.hard_negatives import HardNegatives
 from sigjepa.store.origin import MADE, made
 
 if TYPE_CHECKING:
-    from sigjepa.corpus.store import Corpus
+    from sigjepa.corpus.corpus import Corpus
     from sigjepa.teacher.shards import TeacherShards
 
 logger = logging.getLogger(__name__)

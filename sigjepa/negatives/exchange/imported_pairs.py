@@ -32,7 +32,7 @@ from sigjepa.store.artifacts import damaged, file_digest, read_manifest
 from sigjepa.store.origin import MADE, made, upstream_of
 
 if TYPE_CHECKING:
-    from sigjepa.corpus.store import Corpus
+    from sigjepa.corpus.corpus import Corpus
     from sigjepa.teacher.shards import TeacherShards
 
 logger = logging.getLogger(__name__)

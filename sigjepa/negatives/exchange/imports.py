@@ -15,7 +15,7 @@ from sigjepa.negatives.index.load_verified import open_index
 from sigjepa.store.artifacts import artifact_lock, content_key, file_digest, write_manifest
 
 if TYPE_CHECKING:
-    from sigjepa.corpus.store import Corpus
+    from sigjepa.corpus.corpus import Corpus
     from sigjepa.teacher.shards import TeacherShards
 
 logger = logging.getLogger(__name__)

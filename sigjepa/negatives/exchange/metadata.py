@@ -9,7 +9,7 @@ from sigjepa.negatives.exchange.index_file import Document
 from sigjepa.store.artifacts import file_digest
 
 if TYPE_CHECKING:
-    from sigjepa.corpus.store import Corpus
+    from sigjepa.corpus.corpus import Corpus
     from sigjepa.teacher.shards import TeacherShards
 
 
@@ -21,9 +21,9 @@ def sidecar_path(path: Path) -> Path:
 def origin(corpus: "Corpus", shards: "TeacherShards") -> dict[str, Any]:
     """What pairs depend on, for a sidecar: `model` (the teacher's name), `corpus`, `teacher` (its fingerprint)."""
     return {
-        "model": shards.manifest.get("name"),
+        "model": shards.manifest.facts["name"],
         "corpus": corpus.hash,
-        "teacher": shards.manifest.get("inputs", {}).get("teacher"),
+        "teacher": shards.manifest.inputs["teacher"],
     }
 
 

@@ -15,7 +15,8 @@ from sigjepa.negatives.index.csr import CSR, Ids
 from sigjepa.negatives.index.pair_filter import PairFilter
 from sigjepa.negatives.index.summary import further_rows, markdown_table, published_rows
 from sigjepa.negatives.judging.judged_pairs import JudgedPairs
-from sigjepa.store.artifacts import file_digest
+from sigjepa.store.files import file_digest
+from sigjepa.store.manifest import Reference
 
 RELATED_FROM = 2
 """Lowest `score_c` of a false negative: such a body may be a right answer and must not be pushed away."""
@@ -87,6 +88,11 @@ class HardNegatives:
             CSR.symmetric(judged.anchor_ids[related], judged.neighbor_ids[related]),
             metadata,
         )
+
+    @property
+    def reference(self) -> Reference | None:
+        """The artifact as others name it; None for what was not loaded from one."""
+        return None if self.folder is None else Reference("negatives", self.folder.name, str(self.metadata["digest"]))
 
     def __len__(self) -> int:
         return len(self.negatives.values)

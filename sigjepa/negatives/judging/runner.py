@@ -18,7 +18,7 @@ from sigjepa.negatives.judging.response_cache import Ledger, open_ledger
 from sigjepa.store.progress import progress
 
 if TYPE_CHECKING:
-    from sigjepa.corpus.store import Corpus
+    from sigjepa.corpus.corpus import Corpus
     from sigjepa.negatives.mining.knn import Pairs
 
 logger = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from sigjepa.store.origin import MADE, made
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sigjepa.corpus.store import Corpus
+    from sigjepa.corpus.corpus import Corpus
     from sigjepa.teacher.shards import TeacherShards
 
 logger = logging.getLogger(__name__)

@@ -8,8 +8,9 @@ import pytest
 from test_git import commit, contents, git
 
 from sigjepa.corpus.sources.git import GitRepositories
-from sigjepa.corpus.store import CorpusRecipe
+from sigjepa.corpus.stage import CorpusStage
 from sigjepa.errors import SigjepaError
+from sigjepa.store.store import Store
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 
@@ -151,7 +152,7 @@ def test_names_and_links_that_leave_the_folder_lead_nowhere(tmp_path):
         raw_commit(tmp_path / copy, *files, ("120000", "link.py", b"../secret.py"), ("120000", "folder", b".."))
     before = {path for path in tmp_path.rglob("*") if path.is_file()}
     source = GitRepositories([str(tmp_path / copy) for copy in ("one", "two", "three")])
-    corpus = CorpusRecipe(source, workers=1, near_duplicate_threshold=1.0).prepare(tmp_path / "data")
+    corpus = Store(tmp_path / "data").get(CorpusStage(source, workers=1, near_duplicate_threshold=1.0))
     after = {path for path in tmp_path.rglob("*") if path.is_file()}
     assert {path.relative_to(tmp_path).parts[0] for path in after - before} == {"data"}
     assert {path.name for path in after - before if "escaped" in path.name or path.name == "config.py"} == set()

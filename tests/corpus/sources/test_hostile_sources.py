@@ -15,10 +15,11 @@ from sigjepa.corpus.sources.git import GitRepositories
 from sigjepa.corpus.sources.installed import InstalledPackages
 from sigjepa.corpus.sources.jsonl import JsonLines
 from sigjepa.corpus.sources.pypi import PinnedWheels
-from sigjepa.corpus.store import CorpusRecipe
+from sigjepa.corpus.stage import CorpusStage
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.judging.judges.judge import JudgeRequest
 from sigjepa.negatives.judging.judges.structural import StructuralJudge
+from sigjepa.store.store import Store
 
 FUNCTION = "def trap(x):\n    y = x + 1\n    z = 'COPY'\n    return y, z\n"
 COPIES = ("evil", "evil_b", "evil_c")
@@ -152,12 +153,12 @@ def test_nothing_of_a_corpus_is_imported_run_or_written_elsewhere(
     monkeypatch.chdir(tmp_path / "place" / "evil")  # as somebody does who looks at the code there
     monkeypatch.syspath_prepend(tmp_path / "place" / "evil")
     modules, before = set(sys.modules), tree(tmp_path)
-    recipe = CorpusRecipe(source, include_tests=True, workers=workers, near_duplicate_threshold=1.0)
-    corpus = recipe.prepare(tmp_path / "data")
+    recipe = CorpusStage(source, include_tests=True, workers=workers, near_duplicate_threshold=1.0)
+    corpus = Store(tmp_path / "data").get(recipe)
     paths = corpus.column("path")
     for name in ("trap_at_import.py", "setup.py", "sitecustomize.py"):
         assert any(path.endswith(name) for path in paths)  # they were read
-    assert corpus.manifest["skipped"]["undecodable_file"] >= 1  # an unknown codec is looked for nowhere else
+    assert corpus.manifest.facts["skipped"]["undecodable_file"] >= 1  # an unknown codec is looked for nowhere else
     assert tree(markers) == set()
     names = {name.rpartition("/")[2].partition(".")[0] for name in paths} - {"__init__", "__main__", "a"}
     assert not {name.rpartition(".")[2] for name in set(sys.modules) - modules} & {*names, "trapcodec", "coded"}
@@ -190,5 +191,5 @@ def test_a_wheel_that_would_write_elsewhere_stops_the_corpus_and_writes_nothing(
     before = tree(tmp_path)
     source = PinnedWheels(str(tmp_path / "cache"), str(tmp_path / "wheels.txt"))
     with pytest.raises(SigjepaError, match=r"evil-1\.0.*is refused for its member '\.\./\.\./escaped\.py'"):
-        CorpusRecipe(source, workers=1).prepare(tmp_path / "data")
+        Store(tmp_path / "data").get(CorpusStage(source, workers=1))
     assert {path for path in tree(tmp_path) - before if "escaped" in path or not path.startswith("data")} == set()

@@ -7,8 +7,9 @@ import pytest
 
 from sigjepa.corpus.sources.pins import Pin, read_pins
 from sigjepa.corpus.sources.pypi import COMMITTED_LIST, PinnedWheels, is_vendored
-from sigjepa.corpus.store import CorpusRecipe
+from sigjepa.corpus.stage import CorpusStage
 from sigjepa.errors import SigjepaError
+from sigjepa.store.store import Store
 
 PERMISSIVE = {"MIT", "BSD-2-Clause", "BSD-3-Clause", "Apache-2.0", "ISC", "PSF-2.0"}
 
@@ -79,19 +80,19 @@ def test_the_corpus_counts_what_was_left_out(
     pin = make_wheel(tmp_path / "wheels", "two", {"two/a.py": code("two", 20), "two/_vendor/b.py": code("other", 20)})
     listed = Path(source.wheels or "")
     listed.write_text(re.sub(r"two==.*", pin.requirement, listed.read_text()))
-    corpus = CorpusRecipe(source, workers=1).prepare(tmp_path / "data")
-    assert corpus.manifest["skipped"] == {"test_file": 2, "vendored_file": 1}
+    corpus = Store(tmp_path / "data").get(CorpusStage(source, workers=1))
+    assert corpus.manifest.facts["skipped"] == {"test_file": 2, "vendored_file": 1}
     assert {*corpus.column("repository")} == {"one", "two", "three"}
     assert len(corpus) == 60
 
 
 def test_a_warm_corpus_needs_no_wheels(source: PinnedWheels, tmp_path: Path) -> None:
-    recipe = CorpusRecipe(source, workers=1)
-    corpus = recipe.prepare(tmp_path / "data")
+    recipe = CorpusStage(source, workers=1)
+    corpus = Store(tmp_path / "data").get(recipe)
     moved = replace(recipe, source=replace(source, cache=str(tmp_path / "nowhere")))
-    assert moved.prepare(tmp_path / "data").folder == corpus.folder
+    assert Store(tmp_path / "data").get(moved).folder == corpus.folder
     assert not (tmp_path / "nowhere").exists()
-    assert str(tmp_path) not in str(corpus.manifest)
+    assert str(tmp_path) not in (corpus.folder / "manifest.json").read_text()
 
 
 def test_another_pin_is_another_corpus(source: PinnedWheels) -> None:
@@ -108,7 +109,7 @@ def test_an_altered_wheel_stops_the_corpus_and_is_named(source: PinnedWheels, tm
     file = tmp_path / "wheels/two-1.0-py3-none-any.whl"
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     with pytest.raises(SigjepaError, match=r"two-1\.0-py3-none-any\.whl is not the wheel that is pinned"):
-        CorpusRecipe(source, workers=1).prepare(tmp_path / "data")
+        Store(tmp_path / "data").get(CorpusStage(source, workers=1))
     assert not list((tmp_path / "data/corpus").glob("*/manifest.json"))
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import hydra
 import pytest
 
+from sigjepa.corpus.corpus import Corpus
 from sigjepa.corpus.sources.pins import read_pins
 from sigjepa.corpus.sources.pypi import COMMITTED_LIST
-from sigjepa.corpus.store import Corpus
 from sigjepa.runtime.command import config_directory
 from sigjepa.runtime.instantiate import instantiate
+from sigjepa.store.store import Store
 
 pytestmark = pytest.mark.slow
 
@@ -49,13 +50,13 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     overrides = ["data=full", "corpus=pypi", f"paths.data_dir={data_dir}", "paths.run_dir=none", "logger=none"]
     with hydra.initialize_config_dir(str(config_directory()), version_base="1.3"):
         config = hydra.compose("train", overrides)
-    made: Corpus = instantiate(config.corpus).prepare(Path(data_dir))
+    made: Corpus = Store(Path(data_dir)).get(instantiate(config.corpus))
     return made
 
 
 def test_every_machine_gets_the_same_functions(corpus: Corpus) -> None:
     counted = Counter(zip(corpus.column("split"), corpus.column("tier"), strict=True))
-    assert corpus.manifest["skipped"] == SKIPPED
+    assert corpus.manifest.facts["skipped"] == SKIPPED
     assert counted == COUNTS
     assert corpus.hash == HASH
 

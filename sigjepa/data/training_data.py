@@ -1,0 +1,59 @@
+"""What a run is trained on: the corpus, the teacher's states of it, and its hard negatives."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from torch import Tensor
+
+from sigjepa.corpus.corpus import Corpus
+from sigjepa.data.dataset import share_identical_bodies
+from sigjepa.negatives.base import HardNegativesSource
+from sigjepa.negatives.index.hard_negatives import HardNegatives
+from sigjepa.store.manifest import Reference
+from sigjepa.store.store import Store
+from sigjepa.teacher.shards import TeacherShards
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Opened artifacts.
+
+    hard_negatives: None without mining or import. source: where hard negatives come from, to mine them anew in
+    training. store: where the artifacts lie, and what is built from them goes.
+    """
+
+    corpus: Corpus
+    shards: TeacherShards
+    store: Store
+    hard_negatives: HardNegatives | None = None
+    source: HardNegativesSource | None = None
+
+    @cached_property
+    def targets(self) -> Tensor:
+        """What students predict: `[n, D]` body embeddings by function id, byte-identical bodies equal."""
+        return share_identical_bodies(self.corpus.column("body"), self.shards.body_pooled)
+
+    def references(self) -> dict[str, Reference]:
+        """Return the artifacts as a run's provenance records what it was trained on."""
+        references = {"corpus": self.corpus.reference, "shards": self.shards.reference}
+        if self.hard_negatives is not None and self.hard_negatives.reference is not None:
+            references["negatives"] = self.hard_negatives.reference
+        return references
+
+    def hashes(self) -> dict[str, str | None]:
+        """Return the content hash of the corpus and the keyed folder names of all three artifacts, for provenance."""
+        names = {name: reference.folder for name, reference in self.references().items()}
+        return {"corpus_hash": self.corpus.hash, "negatives": None, **names}
+
+    def figures(self) -> dict[str, float | int]:
+        """Return the sizes of the splits, how many train functions have hard negatives, and how many each."""
+        figures: dict[str, float | int] = {
+            f"{split}_functions": len(self.corpus.ids(split)) for split in ("train", "val", "test")
+        }
+        statistics = self.hard_negatives.statistics() if self.hard_negatives is not None else {}
+        return figures | {
+            "hard_negative_coverage": statistics.get("coverage", 0.0),
+            "hard_negatives_per_anchor": statistics.get("average_per_anchor", 0.0),
+            "hard_negative_pairs_score0": statistics.get("score_c_0", 0),
+            "hard_negative_pairs_score1": statistics.get("score_c_1", 0),
+        }

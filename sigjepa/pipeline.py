@@ -1,0 +1,178 @@
+"""The chain corpus → teacher shards → hard negatives, named once, and the check of what components need of it."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from omegaconf import DictConfig
+
+from sigjepa.corpus.corpus import Corpus
+from sigjepa.corpus.stage import CorpusStage
+from sigjepa.data.training_data import TrainingData
+from sigjepa.errors import SigjepaError
+from sigjepa.negatives.base import HardNegativesSource
+from sigjepa.runtime.instantiate import component_class, instantiate
+from sigjepa.store.artifacts import NotBuiltError, building_refused
+from sigjepa.store.progress import stage as progress_stage
+from sigjepa.store.stage import Stage
+from sigjepa.store.store import Store
+from sigjepa.teacher.encoder import FrozenTeacher
+from sigjepa.teacher.stage import ShardStage
+
+log = logging.getLogger(__name__)
+
+Artifact = TypeVar("Artifact")
+
+MIN_POOL = 11
+"""Rank@10 of a pool of ten or fewer is 100 % whatever the prediction."""
+
+SETTINGS = {
+    "body_states": "data.body_states=true",
+    "token_predictions": "model=token_predictor_small",
+    "hard_negatives": "negatives=knn",
+    "mined_negatives": "negatives=knn",
+}
+"""What components may need of the data and the student, and a setting that gives it."""
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """How the data of a run is come by, from source code to hard negatives.
+
+    corpus: builds the corpus. teacher: embeds it; body_states: whether token states of bodies are kept. negatives:
+    mines or imports hard negatives; None is without. store: where all of it is kept.
+    """
+
+    corpus: CorpusStage
+    teacher: FrozenTeacher
+    negatives: HardNegativesSource | None
+    body_states: bool
+    store: Store
+
+    @property
+    def kinds(self) -> list[str]:
+        """The artifacts of the chain, in the order in which they are built."""
+        return ["corpus", "teacher shards", *(["hard negatives"] if self.negatives is not None else [])]
+
+    def get(self) -> TrainingData:
+        """Return the data, built where it is missing; raises SigjepaError when val or test is too small to rank."""
+        return self._collect(self.store.get)
+
+    def repair(self) -> tuple[TrainingData, list[str]]:
+        """Return the data, and what of it was damaged: it was set aside and built again."""
+        problems: list[str] = []
+
+        def repaired(stage: Stage[Artifact]) -> Artifact:
+            artifact, found = self.store.repair(stage)
+            problems.extend(found)
+            return artifact
+
+        return self._collect(repaired), problems
+
+    def missing(self) -> list[str]:
+        """Return the first artifact that is missing and all that depend on it; nothing is built."""
+
+        def opened(stage: Stage[Artifact]) -> Artifact:
+            if self.store.missing(stage):
+                raise NotBuiltError(stage.kind)
+            return self.store.get(stage)
+
+        done = 0
+        with building_refused():
+            try:
+                for _ in self._walk(opened):
+                    done += 1
+            except NotBuiltError:
+                return self.kinds[done:]
+        return []
+
+    def shard_stage(self, corpus: Corpus) -> ShardStage:
+        """Return the stage of the shards: with body states where they are needed, or already at hand."""
+        needed = ShardStage(corpus, self.teacher, self.body_states)
+        richer = ShardStage(corpus, self.teacher, body_states=True)
+        return richer if self.store.missing(needed) and not self.store.missing(richer) else needed
+
+    def _collect(self, get: Callable[[Stage[Any]], Any]) -> TrainingData:
+        artifacts: list[Any] = []
+        started = time.perf_counter()
+        for kind, artifact in zip(self.kinds, self._walk(get), strict=True):
+            log.info("%s ready in %.1f s", kind, time.perf_counter() - started)
+            artifacts.append(artifact)
+            started = time.perf_counter()
+        corpus, shards, *negatives = artifacts
+        return TrainingData(corpus, shards, self.store, negatives[0] if negatives else None, self.negatives)
+
+    def _walk(self, get: Callable[[Stage[Any]], Any]) -> Iterator[Any]:
+        with progress_stage("corpus"):
+            corpus: Corpus = get(self.corpus)
+        check_pools(corpus)
+        yield corpus
+        with progress_stage("teacher shards"):
+            shards = get(self.shard_stage(corpus))
+        yield shards
+        if self.negatives is not None:
+            with progress_stage("hard negatives"):
+                yield self.negatives.prepare(corpus, shards, self.store.data_dir)
+
+
+def check_pools(corpus: Corpus) -> None:
+    """Raise SigjepaError when the val or test split is too small for Rank@10, before anything is embedded."""
+    for split in ("val", "test"):
+        size = len(corpus.ids(split))
+        if size < MIN_POOL:
+            raise SigjepaError(
+                f"The {split} split has {size} functions; Rank@10 needs at least {MIN_POOL}. "
+                "Take a larger corpus (data=quick, or more repositories)."
+            )
+
+
+def pipeline_of(config: DictConfig) -> Pipeline:
+    """Return the pipeline of a composed config; raises SigjepaError for what its components refuse."""
+    allowed = list(config.allowed_targets)
+    return Pipeline(
+        instantiate(config.corpus, allowed),
+        instantiate(config.teacher, allowed),
+        instantiate(config.negatives, allowed),
+        bool(config.data.body_states),
+        Store(Path(config.paths.data_dir), instantiate(config.executor, allowed)),
+    )
+
+
+def check(config: DictConfig) -> None:
+    """Raise SigjepaError naming every setting that the components of a run need and do not get.
+
+    A loss, a student or a callback says what it needs as `needs`, a student what it gives as `gives`: names of
+    `SETTINGS`. Nothing is built.
+    """
+    allowed = list(config.allowed_targets)
+    student = component_class(config.model, allowed)
+    given = set(getattr(student, "gives", ()))
+    if config.data.body_states:
+        given.add("body_states")
+    if config.negatives is not None:
+        given |= {"hard_negatives", *getattr(component_class(config.negatives, allowed), "gives", ())}
+    losses: Mapping[str, Any] = instantiate(config.loss, allowed) or {}
+    callbacks = {name: component_class(node, allowed) for name, node in (config.callbacks or {}).items() if node}
+    needs = {f"loss.{name}": needs_of(loss) for name, loss in losses.items()}
+    needs |= {"model": needs_of(student)} | {f"callbacks.{name}": needs_of(cls) for name, cls in callbacks.items()}
+    problems = [
+        f"{component} needs {need.replace('_', ' ')}: {SETTINGS.get(need, need)}"
+        for component, wanted in needs.items()
+        for need in wanted
+        if need not in given
+    ]
+    if config.data.batch_size == 1 and config.negatives is None:
+        problems.append(
+            "data.batch_size=1 without hard negatives leaves in-batch InfoNCE nothing to tell the body from: "
+            "data.batch_size=2 or more, or negatives=knn"
+        )
+    if problems:
+        raise SigjepaError("The settings do not fit together. " + "; ".join(problems) + ".")
+
+
+def needs_of(component: Any) -> Sequence[str]:
+    """Return what a component or its class says that it needs."""
+    return list(getattr(component, "needs", ()))

@@ -1,0 +1,105 @@
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
+import hydra
+import pytest
+
+from sigjepa.corpus.sources.installed import InstalledPackages
+from sigjepa.corpus.stage import CorpusStage
+from sigjepa.errors import DamagedError, SigjepaError
+from sigjepa.pipeline import check, pipeline_of
+from sigjepa.runtime.command import config_directory
+
+
+def composed(*overrides):
+    with hydra.initialize_config_dir(str(config_directory()), version_base="1.3"):
+        return hydra.compose("train", ["data=tiny", "paths.data_dir=nowhere", "paths.run_dir=none", *overrides])
+
+
+def test_a_second_pipeline_finds_the_artifacts(tiny_config, tiny_pipeline, tiny_data):
+    before = {path: path.stat().st_mtime_ns for path in tiny_data.shards.folder.iterdir()}
+    assert tiny_pipeline.missing() == []
+    assert pipeline_of(tiny_config).get().references() == tiny_data.references()
+    assert {path: path.stat().st_mtime_ns for path in tiny_data.shards.folder.iterdir()} == before
+
+
+def test_a_changed_config_never_reads_a_stale_artifact(tiny_pipeline, tiny_data):
+    smaller = CorpusStage(InstalledPackages(packages=[]), max_functions=200, max_functions_per_repository=20)
+    other = replace(tiny_pipeline, corpus=smaller, negatives=None, body_states=False)
+    assert other.missing() == ["corpus", "teacher shards"]
+    data = other.get()
+    assert data.corpus.folder != tiny_data.corpus.folder
+    assert data.shards.folder != tiny_data.shards.folder
+    assert len(data.shards) == len(data.corpus) <= 200
+    assert other.missing() == []
+
+
+def test_shards_with_body_states_serve_a_run_without(tiny_pipeline, tiny_data):
+    assert tiny_data.shards.has_body_states
+    assert replace(tiny_pipeline, body_states=False).get().shards.folder == tiny_data.shards.folder
+
+
+def test_a_pool_too_small_for_rank_10_is_an_error_before_anything_is_embedded(tiny_pipeline, tmp_path):
+    few = CorpusStage(InstalledPackages(packages=[]), max_functions=60, max_functions_per_repository=5)
+    pipeline = replace(tiny_pipeline, corpus=few, store=replace(tiny_pipeline.store, data_dir=tmp_path))
+    with pytest.raises(SigjepaError, match=r"test split has \d functions"):
+        pipeline.get()
+    assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "named"),
+    [
+        (["loss=[infonce,token_smooth_l1]"], ["data.body_states=true", "model=token_predictor_small"]),
+        (["loss=[infonce,token_smooth_l1]", "data.body_states=true"], ["model=token_predictor_small"]),
+        (["loss.infonce.mined_candidates=union"], ["negatives=knn"]),
+        (["callbacks=refresh"], ["negatives=knn"]),
+        (["data.batch_size=1"], ["data.batch_size=2"]),
+        (["data.batch_size=1", "callbacks=refresh"], ["data.batch_size=2", "negatives=knn"]),
+    ],
+)
+def test_all_that_is_missing_is_said_at_once(overrides, named):
+    with pytest.raises(SigjepaError) as error:
+        check(composed(*overrides))
+    assert [name for name in named if name not in str(error.value)] == []
+
+
+@pytest.mark.parametrize("experiment", ["exp1_4", "exp2_1", "exp2_2", "hardneg_curriculum"])
+def test_every_experiment_has_what_it_needs(experiment):
+    check(composed(f"experiment={experiment}"))
+
+
+def test_the_command_says_what_is_missing_and_builds_nothing(tmp_path):
+    command = [sys.executable, "-m", "sigjepa.train", "data=tiny", "loss=[infonce,token_smooth_l1]", "logger=none"]
+    environment = {**os.environ, "SIGJEPA_DATA_DIR": str(tmp_path / "data")}
+    run = subprocess.run(
+        [*command, f"hydra.run.dir={tmp_path / 'run'}"], capture_output=True, text=True, env=environment, check=False
+    )
+    assert run.returncode == 1
+    assert "data.body_states=true" in run.stderr
+    assert "model=token_predictor_small" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("pattern", ["corpus/*/functions.parquet", "teacher/*/shard-00000.safetensors"])
+def test_repair_mends_what_is_damaged(tiny_pipeline, tiny_data, tmp_path, pattern):
+    for reference in (tiny_data.corpus.reference, tiny_data.shards.reference):
+        place = f"{reference.kind}/{reference.folder}"
+        shutil.copytree(tiny_data.store.data_dir / place, tmp_path / place)
+    (path,) = tmp_path.glob(pattern)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    pipeline = replace(tiny_pipeline, negatives=None, store=replace(tiny_pipeline.store, data_dir=tmp_path))
+    with pytest.raises(DamagedError, match=path.name):
+        pipeline.get()
+    data, problems = pipeline.repair()
+    assert len(problems) == 1
+    assert path.name in problems[0]
+    assert data.corpus.reference == tiny_data.corpus.reference
+    assert data.shards.reference == tiny_data.shards.reference
+    assert pipeline.repair()[1] == []
