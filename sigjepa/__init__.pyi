@@ -1,8 +1,12 @@
 # The public names. Each is imported from its module when it is first used: see `__init__.py`.
-from sigjepa.corpus.store import Corpus as Corpus
+from sigjepa.corpus.corpus import Corpus as Corpus
 from sigjepa.data.batch import Batch as Batch
 from sigjepa.data.datamodule import FunctionDataModule as FunctionDataModule
+from sigjepa.data.training_data import TrainingData as TrainingData
 from sigjepa.errors import SigjepaError as SigjepaError
+from sigjepa.evaluation.metrics import Metric as Metric
+from sigjepa.evaluation.metrics import PoolMetric as PoolMetric
+from sigjepa.evaluation.metrics import RankMetric as RankMetric
 from sigjepa.evaluation.ranks import Ranks as Ranks
 from sigjepa.losses.infonce import InfoNCE as InfoNCE
 from sigjepa.losses.loss import LossTerm as LossTerm
@@ -12,6 +16,7 @@ from sigjepa.models.prediction import Prediction as Prediction
 from sigjepa.models.predictor import SigPredictor as SigPredictor
 from sigjepa.models.token_predictor import TokenPredictor as TokenPredictor
 from sigjepa.negatives.index.hard_negatives import HardNegatives as HardNegatives
+from sigjepa.pipeline import prepare_data as prepare_data
 from sigjepa.reporting.comparison import Comparison as Comparison
 from sigjepa.reporting.comparison import compare as compare
 from sigjepa.reporting.conclusions import conclusions as conclusions

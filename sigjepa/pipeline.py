@@ -141,6 +141,11 @@ def pipeline_of(config: DictConfig) -> Pipeline:
     )
 
 
+def prepare_data(config: DictConfig) -> TrainingData:
+    """Return the data of what `sigjepa.compose` composed, built where it is missing, as `sigjepa prepare` does."""
+    return pipeline_of(config).get()
+
+
 def check(config: DictConfig) -> None:
     """Raise SigjepaError naming every setting that the components of a run need and do not get.
 
