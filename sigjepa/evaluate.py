@@ -1,26 +1,34 @@
 """Baselines and the teacher's ceiling without training a student: `python -m sigjepa.evaluate baseline=all`."""
 
-from pathlib import Path
+from __future__ import annotations
 
-import torch
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from omegaconf import DictConfig
 
 from sigjepa.errors import SigjepaError
-from sigjepa.evaluation.baselines import measure_baselines
-from sigjepa.evaluation.ceiling import fit_residuals
-from sigjepa.evaluation.pools import check_held_out, read_pools
-from sigjepa.pipeline import pipeline_of
-from sigjepa.reporting.ceilings import Ceiling, ceiling_text, measure_ceiling, measure_space
-from sigjepa.reporting.runs import FINISHED, Run, read_run
-from sigjepa.reporting.tables import baseline_table
-from sigjepa.runtime.command import entry_point
+from sigjepa.runtime.command import hydra_job, run_command
 from sigjepa.runtime.instantiate import RUN_KEYS, check_keys, plain
+from sigjepa.runtime.terminal import show
 from sigjepa.store.files import write_json
-from sigjepa.training.run_directory import write_baselines
+
+if TYPE_CHECKING:
+    from sigjepa.reporting.runs import Run
 
 
 def evaluate(config: DictConfig) -> None:
     """Measure the baselines that `baseline` names, and the ceiling that the teacher's space sets, and print both."""
+    import torch
+
+    from sigjepa.evaluation.baselines import measure_baselines
+    from sigjepa.evaluation.ceiling import fit_residuals
+    from sigjepa.evaluation.pools import check_held_out, read_pools
+    from sigjepa.pipeline import pipeline_of
+    from sigjepa.reporting.ceilings import Ceiling, ceiling_text, measure_ceiling, measure_space
+    from sigjepa.reporting.tables import baseline_table
+    from sigjepa.training.run_directory import write_baselines
+
     resolved = plain(config)
     check_keys(resolved, (*RUN_KEYS, "run", "split"))
     check_held_out(resolved["split"])
@@ -43,19 +51,27 @@ def evaluate(config: DictConfig) -> None:
         space = measure_space(data.targets, ids["train"], ids[split], residuals)
         ceiling = Ceiling(split, "the teacher's own signature embedding", *space, {})
     write_json(output / "ceiling.json", ceiling.as_dict())
-    print(baseline_table({name: baseline.metrics for name, baseline in baselines.items()}))
-    print("", *ceiling_text(ceiling), f"written to {output}", sep="\n\n")
+    show(
+        baseline_table({name: baseline.metrics for name, baseline in baselines.items()}),
+        *ceiling_text(ceiling),
+        f"written to {output}",
+    )
 
 
 def finished_run(folder: Path) -> Run:
     """The run in `folder`; raises SigjepaError when it is not finished."""
+    from sigjepa.reporting.runs import FINISHED, read_run
+
     run = read_run(folder)
     if run.status != FINISHED:
         raise SigjepaError(f"{folder} is no finished run ({run.status}: {run.reason}); give run= another one.")
     return run
 
 
-main = entry_point("evaluate")(evaluate)
+def main() -> None:
+    """Run the command of `sys.argv`."""
+    run_command("evaluate", lambda: hydra_job("evaluate", evaluate))
+
 
 if __name__ == "__main__":
     main()

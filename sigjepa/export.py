@@ -5,12 +5,9 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from sigjepa.errors import SigjepaError
-from sigjepa.negatives.exchange.exported import export as export_negatives
-from sigjepa.negatives.exchange.field_map import FieldMap
-from sigjepa.negatives.exchange.function_ids import check_kind
-from sigjepa.pipeline import pipeline_of
-from sigjepa.runtime.command import entry_point
+from sigjepa.runtime.command import hydra_job, run_command
 from sigjepa.runtime.instantiate import RUN_KEYS, check_keys, plain
+from sigjepa.runtime.terminal import show
 
 EXPORT_KEYS = (*RUN_KEYS, "output", "ids", "fields", "overwrite")
 """The top-level keys of an export's config."""
@@ -18,6 +15,11 @@ EXPORT_KEYS = (*RUN_KEYS, "output", "ids", "fields", "overwrite")
 
 def export(config: DictConfig) -> None:
     """Build or open the artifacts of a run, write its judged pairs and hard negatives, and print their summary."""
+    from sigjepa.negatives.exchange.exported import export as export_negatives
+    from sigjepa.negatives.exchange.field_map import FieldMap
+    from sigjepa.negatives.exchange.function_ids import check_kind
+    from sigjepa.pipeline import pipeline_of
+
     resolved = plain(config)
     check_keys(resolved, EXPORT_KEYS)
     if resolved["negatives"] is None:
@@ -35,11 +37,14 @@ def export(config: DictConfig) -> None:
         fields=resolved["fields"],
         overwrite=resolved["overwrite"],
     )
-    print(data.hard_negatives.summary_table())
+    show(data.hard_negatives.summary_table())
     print("\n".join(f"{file} ({file.stat().st_size / 1e6:.1f} MB)" for file in files))
 
 
-main = entry_point("export")(export)
+def main() -> None:
+    """Run the command of `sys.argv`."""
+    run_command("export", lambda: hydra_job("export", export))
+
 
 if __name__ == "__main__":
     main()

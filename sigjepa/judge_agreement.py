@@ -1,24 +1,28 @@
 """Whether two judges agree on the same pairs: `python -m sigjepa.judge_agreement judge=openai judge.model=…`."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
 from sigjepa.errors import SigjepaError
-from sigjepa.negatives.judging.agreement import agreement, agreement_text
-from sigjepa.negatives.judging.judges.judge import Judge, JudgeRequest, Pair
-from sigjepa.negatives.judging.labels import read_labels
-from sigjepa.negatives.judging.runner import ask, chosen, questions
-from sigjepa.negatives.recipe import NegativesRecipe
-from sigjepa.pipeline import pipeline_of
-from sigjepa.runtime.command import entry_point
+from sigjepa.runtime.command import hydra_job, run_command
 from sigjepa.runtime.instantiate import RUN_KEYS, check_keys, instantiate, plain
+from sigjepa.runtime.terminal import show
 from sigjepa.store.files import write_json
+
+if TYPE_CHECKING:
+    from sigjepa.negatives.judging.judges.judge import Judge, JudgeRequest, Pair
 
 
 def judge_agreement(config: DictConfig) -> None:
     """Put a sample of the mined pairs, or hand-labelled ones, to a judge and a reference, and print how they agree."""
+    from sigjepa.negatives.judging.agreement import agreement, agreement_text
+    from sigjepa.negatives.judging.labels import read_labels
+    from sigjepa.negatives.judging.runner import chosen
+
     resolved = plain(config)
     check_keys(resolved, (*RUN_KEYS, "reference", "pairs", "labels"))
     data_dir, output = Path(resolved["paths"]["data_dir"]), Path(resolved["paths"]["run_dir"])
@@ -42,7 +46,7 @@ def judge_agreement(config: DictConfig) -> None:
         **result.as_dict(),
     }
     write_json(output / "judge_agreement.json", record)
-    print(agreement_text(result, reference["name"], judge.name))
+    show(agreement_text(result, reference["name"], judge.name))
     if len(both) < len(requests):
         print(f"\n{len(requests) - len(both)} of {len(requests)} pairs lack a score of one side and are not counted.")
     print(f"\nwritten to {output}")
@@ -50,6 +54,10 @@ def judge_agreement(config: DictConfig) -> None:
 
 def mined_requests(config: DictConfig, resolved: dict[str, Any]) -> list[JudgeRequest]:
     """The pairs that the experiment mines; raises SigjepaError for one that mines nothing."""
+    from sigjepa.negatives.judging.runner import questions
+    from sigjepa.negatives.recipe import NegativesRecipe
+    from sigjepa.pipeline import pipeline_of
+
     pipeline = pipeline_of(config)
     recipe = pipeline.negatives
     if not isinstance(recipe, NegativesRecipe):
@@ -65,6 +73,8 @@ def mined_requests(config: DictConfig, resolved: dict[str, Any]) -> list[JudgeRe
 
 def scores(judge: Judge, requests: list[JudgeRequest], data_dir: Path) -> dict[Pair, int]:
     """The score of each pair that got one."""
+    from sigjepa.negatives.judging.runner import ask
+
     answers = ask(judge, requests, data_dir)
     return {pair: answer.score_c for pair, answer in answers.items() if answer.score_c is not None}
 
@@ -83,7 +93,10 @@ def check_different(judge: Judge, reference: Judge) -> None:
         )
 
 
-main = entry_point("judge_agreement")(judge_agreement)
+def main() -> None:
+    """Run the command of `sys.argv`."""
+    run_command("judge_agreement", lambda: hydra_job("judge_agreement", judge_agreement))
+
 
 if __name__ == "__main__":
     main()

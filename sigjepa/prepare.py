@@ -4,14 +4,16 @@ import time
 
 from omegaconf import DictConfig
 
-from sigjepa.pipeline import pipeline_of
-from sigjepa.reporting.tables import figures_table, markdown_table
-from sigjepa.runtime.command import entry_point
+from sigjepa.runtime.command import hydra_job, run_command
 from sigjepa.runtime.instantiate import RUN_KEYS, check_keys, instantiate, plain
+from sigjepa.runtime.terminal import show
 
 
 def prepare(config: DictConfig) -> None:
     """Build or open the artifacts that `sigjepa.train` would use with the same words, and say what they hold."""
+    from sigjepa.pipeline import pipeline_of
+    from sigjepa.reporting.tables import figures_table, markdown_table
+
     started = time.perf_counter()
     resolved = plain(config)
     check_keys(resolved, (*RUN_KEYS, "repair"))
@@ -22,15 +24,18 @@ def prepare(config: DictConfig) -> None:
         print(f"{len(problems)} repairs; every artifact is sound now")
     else:
         data = pipeline.get()
-    print(data.corpus.summary_table())
+    show(data.corpus.summary_table())
     if data.hard_negatives is not None:
-        print(data.hard_negatives.summary_table())
-    print(figures_table(instantiate(config.data, resolved["allowed_targets"], data=data).figures()))
+        show(data.hard_negatives.summary_table())
+    show(figures_table(instantiate(config.data, resolved["allowed_targets"], data=data).figures()))
     folders = {name: reference.folder for name, reference in data.references().items()}
     print(f"artifacts: {folders} in {data.store.data_dir} ({time.perf_counter() - started:.0f} s)")
 
 
-main = entry_point("prepare")(prepare)
+def main() -> None:
+    """Run the command of `sys.argv`."""
+    run_command("prepare", lambda: hydra_job("prepare", prepare))
+
 
 if __name__ == "__main__":
     main()

@@ -5,28 +5,24 @@ import shlex
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from sigjepa.evaluation.pools import check_held_out
-from sigjepa.reporting.report_folder import (
-    check_comparable,
-    evidence_or_reason,
-    explore_runs,
-    report_markdown,
-    title_of,
-    write_report,
-)
-from sigjepa.reporting.runs import FINISHED, Run, find_runs, finished_runs, run_folders
-from sigjepa.runtime.command import entry_point
+from sigjepa.runtime.command import hydra_job, run_command
 from sigjepa.runtime.instantiate import plain
+
+if TYPE_CHECKING:
+    from sigjepa.reporting.runs import Run
 
 log = logging.getLogger(__name__)
 
 
 def report(config: DictConfig) -> None:
     """Write `report.md`, `report.html` and `figures/` of the runs below the folders that `runs` names."""
+    from sigjepa.evaluation.pools import check_held_out
+    from sigjepa.reporting.runs import FINISHED, find_runs, run_folders
+
     resolved = plain(config)
     check_held_out(resolved["split"])
     watch, seconds = bool(resolved["watch"]), float(resolved["refresh_seconds"])
@@ -45,13 +41,23 @@ def report(config: DictConfig) -> None:
 
 
 def written_state(folders: list[Path]) -> object:
-    """What changes whenever a run below `folders` begins, validates an epoch, or ends."""
+    """Return what changes whenever a run below `folders` begins, validates an epoch, or ends."""
     paths = (path for folder in folders for name in ("summary.json", "metrics.csv") for path in folder.rglob(name))
     return sorted((str(path), path.stat().st_mtime_ns) for path in paths)
 
 
-def write_once(runs: list[Run], resolved: dict[str, Any]) -> None:
+def write_once(runs: list["Run"], resolved: dict[str, Any]) -> None:
     """Write the report of `runs` as they are now."""
+    from sigjepa.reporting.report_folder import (
+        check_comparable,
+        evidence_or_reason,
+        explore_runs,
+        report_markdown,
+        title_of,
+        write_report,
+    )
+    from sigjepa.reporting.runs import FINISHED, finished_runs
+
     started = time.perf_counter()
     finished = [run for run in runs if run.status == FINISHED] if resolved["watch"] else finished_runs(runs)
     check_comparable(finished, resolved["allow_different_pools"])
@@ -73,7 +79,7 @@ def write_once(runs: list[Run], resolved: dict[str, Any]) -> None:
     page = write_report(output, markdown, title_of(runs), explorer, refresh_seconds)
     last = not resolved["watch"] or len(finished) == len(runs)
     if resolved["wandb"] is not None and finished and last:
-        from sigjepa.training.wandb_records import log_report, result_rows  # noqa: PLC0415 - Lightning is slow to import
+        from sigjepa.training.wandb_records import log_report, result_rows
 
         figures = {path.stem: path for path in sorted((page.parent / "figures").glob("*.png"))}
         results = result_rows({f"{run.experiment}, seed {run.seed}": run.summary for run in finished})
@@ -82,7 +88,10 @@ def write_once(runs: list[Run], resolved: dict[str, Any]) -> None:
     print(f"{len(finished)} of {len(runs)} runs finished; {page} written in {time.perf_counter() - started:.1f} s")
 
 
-main = entry_point("report")(report)
+def main() -> None:
+    """Run the command of `sys.argv`."""
+    run_command("report", lambda: hydra_job("report", report))
+
 
 if __name__ == "__main__":
     main()

@@ -8,29 +8,32 @@ first, and whether it is finished, interrupted, failed or not started in the fol
     python -m sigjepa.sweep hydra.sweep.dir=multirun/mine seed=0,1
 """
 
+from __future__ import annotations
+
 import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from hydra.errors import HydraException
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from sigjepa.errors import SigjepaError
-from sigjepa.pipeline import pipeline_of
-from sigjepa.reporting.tables import markdown_table
-from sigjepa.runtime.command import explain, quote_path
+from sigjepa.runtime.command import parse_words, run_command
+from sigjepa.runtime.terminal import show
 from sigjepa.store.manifest import content_key, differences
 from sigjepa.store.progress import progress
-from sigjepa.training.sweep_jobs import SWEEPS, SweepJob, job_states, known_sweeps, sweep_jobs
+
+if TYPE_CHECKING:
+    from sigjepa.training.sweep_jobs import SweepJob
 
 HEADER = ("job", "differs from the first in", "steps", "to build first", "state")
 
 
 def preview(overrides: list[str]) -> str:
     """The table of the jobs that `-m` with these overrides starts, and where."""
+    from sigjepa.reporting.tables import markdown_table
+    from sigjepa.training.sweep_jobs import SWEEPS, job_states, known_sweeps, sweep_jobs
+
     jobs = sweep_jobs("train", overrides)
     named = [one.partition("=")[2] for one in overrides if one.startswith("hydra.sweep.dir=")]
     folder = Path(named[-1]) if named else next(iter(known_sweeps(jobs, SWEEPS)), None)
@@ -57,6 +60,8 @@ def difference(first: SweepJob, job: SweepJob) -> str:
 
 def steps_and_missing(job: SweepJob) -> tuple[str, str]:
     """Optimizer steps of a job, `?` as long as its corpus is not built, and the artifacts that are missing."""
+    from sigjepa.pipeline import pipeline_of
+
     pipeline = pipeline_of(job.config)
     missing = pipeline.missing()
     epochs = job.settings["trainer"].get("max_epochs")
@@ -67,17 +72,9 @@ def steps_and_missing(job: SweepJob) -> tuple[str, str]:
 
 
 def main() -> None:
-    """Print the preview; a user's mistake exits with 1 and one message."""
-    arguments = [one for one in sys.argv[1:] if one not in ("--dry-run", "-m", "--multirun")]
-    if any(one.startswith("-") for one in arguments):
-        print(__doc__)
-        sys.exit(0 if {"-h", "--help"} & set(arguments) else 2)
-    try:
-        print(preview([quote_path(argument) for argument in arguments]))
-    except SigjepaError as error:
-        sys.exit(f"sigjepa: {error}")
-    except (HydraException, OmegaConfBaseException) as error:
-        sys.exit(f"sigjepa: {explain(error, 'train', arguments)}")
+    """Run the command of `sys.argv`."""
+    flags = dict.fromkeys(("--dry-run", "-m", "--multirun"), "")
+    run_command("sweep", lambda: show(preview(parse_words(sys.argv[1:])[1])), config_name="train", flags=flags)
 
 
 if __name__ == "__main__":

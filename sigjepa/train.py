@@ -1,63 +1,45 @@
 """Train, select on val, test the best checkpoint once: `python -m sigjepa.train experiment=hardneg_curriculum`."""
 
+from __future__ import annotations
+
 import logging
 import os
+import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import lightning
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
-from sigjepa.data.datamodule import FunctionDataModule
-from sigjepa.data.training_data import TrainingData
-from sigjepa.errors import SigjepaError
-from sigjepa.evaluation.baselines import measure_baselines
-from sigjepa.evaluation.metrics import Metrics, check_metrics, selecting
-from sigjepa.evaluation.pools import read_pools
-from sigjepa.pipeline import check, pipeline_of
-from sigjepa.reporting.plots import plot_curves
-from sigjepa.reporting.runs import Run, read_run
-from sigjepa.reporting.tables import figures_table, results_table
-from sigjepa.runtime.command import entry_point
+from sigjepa.runtime.command import hydra_job, run_command
 from sigjepa.runtime.instantiate import RUN_KEYS, check_keys, instantiate, plain
 from sigjepa.runtime.processes import is_first_process, launcher
-from sigjepa.training.best_checkpoint import evaluate_best
-from sigjepa.training.callbacks import build_callbacks, monitoring
-from sigjepa.training.job import (
-    ResumePoint,
-    begin_job,
-    check_resume,
-    earlier_job,
-    job_settings,
-    run_lock,
-    start_of,
-)
-from sigjepa.training.loggers import finished
-from sigjepa.training.module import SigJepaModule
-from sigjepa.training.process_check import check_processes, lost_process_named, runs_command_again
-from sigjepa.training.provenance import provenance, write_file_digests, write_provenance
-from sigjepa.training.resume import ResumeCheckpoint
-from sigjepa.training.run_directory import (
-    FINISHED,
-    recorded_status,
-    write_baselines,
-    write_metrics,
-    write_predictions,
-    write_summary,
-)
-from sigjepa.training.sweep_jobs import continued
-from sigjepa.training.wandb_records import log_images, log_tables, result_rows, statistic_rows
+from sigjepa.runtime.terminal import show
+
+if TYPE_CHECKING:
+    import lightning
+    from lightning.pytorch.loggers import Logger
+
+    from sigjepa.data.datamodule import FunctionDataModule
+    from sigjepa.data.training_data import TrainingData
+    from sigjepa.evaluation.metrics import Metrics
+    from sigjepa.reporting.runs import Run
+    from sigjepa.training.job import ResumePoint
 
 log = logging.getLogger(__name__)
 
 
 def train(config: DictConfig) -> float:
     """One run from a composed config; fills its run directory and returns the best value of `monitor`."""
+    from sigjepa.evaluation.metrics import check_metrics, selecting
+    from sigjepa.pipeline import check, pipeline_of
+    from sigjepa.reporting.runs import read_run
+    from sigjepa.training.callbacks import monitoring
+    from sigjepa.training.job import begin_job, check_resume, earlier_job, job_settings, run_lock, start_of
+    from sigjepa.training.process_check import check_processes, lost_process_named, refuse_distributed_sweep
+    from sigjepa.training.run_directory import recorded_status
+
     resolved = plain(config)
     check_keys(resolved, RUN_KEYS)
     check(config)
@@ -96,12 +78,33 @@ def fit_and_test(
     facts: dict[str, Any],
 ) -> float:
     """Train from `start`, select on val, test once, and write what the run directory holds; the best `monitor`."""
+    import lightning
+
+    from sigjepa.evaluation.baselines import measure_baselines
+    from sigjepa.evaluation.pools import read_pools
+    from sigjepa.reporting.runs import read_run
+    from sigjepa.reporting.tables import baseline_table, figures_table, results_table
+    from sigjepa.training.best_checkpoint import evaluate_best
+    from sigjepa.training.callbacks import build_callbacks
+    from sigjepa.training.loggers import finished
+    from sigjepa.training.module import SigJepaModule
+    from sigjepa.training.provenance import provenance, write_file_digests, write_provenance
+    from sigjepa.training.resume import ResumeCheckpoint
+    from sigjepa.training.run_directory import (
+        FINISHED,
+        write_baselines,
+        write_metrics,
+        write_predictions,
+        write_summary,
+    )
+    from sigjepa.training.wandb_records import log_tables, statistic_rows
+
     started = time.perf_counter()
     run_dir = Path(resolved["paths"]["run_dir"])
     allowed = resolved["allowed_targets"]
     datamodule: FunctionDataModule = instantiate(config.data, allowed, data=data)
     facts |= datamodule.figures()
-    log.info("\n%s", figures_table(facts))
+    show(figures_table(facts))
     # only now: building an artifact may draw random numbers, opening it does not
     lightning.seed_everything(resolved["seed"], workers=True, verbose=False)
     module = SigJepaModule(
@@ -123,7 +126,9 @@ def fit_and_test(
             write_provenance(run_dir, provenance(*origin))
             pools = read_pools(data.corpus, data.shards.signature_pooled, data.targets)
             write_metrics(run_dir, metrics, resolved["monitor"])
-            write_baselines(run_dir, measure_baselines(resolved["baseline"], pools))
+            baselines = measure_baselines(resolved["baseline"], pools)
+            write_baselines(run_dir, baselines)
+            show(baseline_table({name: baseline.metrics for name, baseline in baselines.items()}))
             log_tables(loggers, {"hard_negatives": statistic_rows(mined or {})})
         trainer.fit(module, datamodule=datamodule, ckpt_path=start.checkpoint, weights_only=True)
         figures = evaluate_best(trainer, module, datamodule)
@@ -134,36 +139,42 @@ def fit_and_test(
             write_summary(run_dir / "summary.json", facts | {"status": FINISHED})
             write_file_digests(run_dir)
             run = read_run(run_dir)
-            print(results_table([run]), f"\nrun directory: {run_dir}", flush=True)
+            show(results_table([run]), f"run directory: {run_dir}")
             log_results(loggers, run)
     return figures[resolved["monitor"]]
 
 
 def log_results(loggers: list[Logger], run: Run) -> None:
     """Send the result table and the curves to W&B, where that is a logger."""
+    from sigjepa.reporting.plots import plot_curves
+    from sigjepa.training.wandb_records import log_images, log_tables, result_rows
+
     if loggers:
         log_tables(loggers, {"results": result_rows({run.experiment: run.summary, **run.baselines})})
         plot_curves([run], run.folder / "figures" / "curves")
         log_images(loggers, {"curves": run.folder / "figures" / "curves.png"})
 
 
-def refuse_distributed_sweep(trainer: dict[str, Any]) -> None:
-    """Raise SigjepaError for `-m` with a strategy that starts this command again in every other process."""
-    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN and runs_command_again(trainer):
-        raise SigjepaError(
-            f"A sweep (-m) with trainer.strategy={trainer.get('strategy', 'auto')} would run the whole sweep again in "
-            "every other process. "
-            "Use trainer.strategy=ddp_spawn, or start the jobs one by one."
-        )
-
-
 def run_experiment(config: DictConfig) -> Run:
     """Train, select and test what `sigjepa.compose` composed, as the command does, and return the finished run."""
+    from sigjepa.reporting.runs import read_run
+
     train(config)
     return read_run(Path(config.paths.run_dir))
 
 
-main = entry_point("train", around=continued)(train)
+def start() -> None:
+    """Start the job or the sweep that `sys.argv` asks for, in the folder in which it goes on."""
+    from sigjepa.training.sweep_jobs import continued
+
+    with continued("train", sys.argv[1:]) as sys.argv[1:]:
+        hydra_job("train", train)
+
+
+def main() -> None:
+    """Run the command of `sys.argv`."""
+    run_command("train", start)
+
 
 if __name__ == "__main__":
     main()

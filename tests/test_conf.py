@@ -12,8 +12,9 @@ from omegaconf import OmegaConf
 
 from sigjepa.errors import SigjepaError
 from sigjepa.export import EXPORT_KEYS
-from sigjepa.runtime.command import config_directory, explain, folder_name, quote_path, run_group
+from sigjepa.runtime.command import config_directory, explain, quote_path
 from sigjepa.runtime.instantiate import RUN_KEYS, check_keys, instantiate, plain
+from sigjepa.runtime.resolvers import folder_name, run_group
 
 CONF = config_directory()
 GROUPS = {path.parent.name: [] for path in CONF.glob("*/*.yaml")}

@@ -10,10 +10,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError  # type: ignore[import-untyped]
+from yaml import YAMLError
 
 from sigjepa.errors import SigjepaError
-from sigjepa.runtime.command import folder_name
+from sigjepa.runtime.resolvers import folder_name
 
 MOST_JOBS = 10_000
 """A sweep of more jobs was never meant, whatever a file says."""

@@ -16,8 +16,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from tqdm.contrib.logging import logging_redirect_tqdm
-
 from sigjepa.runtime.processes import is_first_process
 from sigjepa.store import progress
 from sigjepa.store.files import write_json
@@ -80,10 +78,9 @@ class Status:
         self.write()
 
     def line(self) -> str:
-        """Every stage that is going on, the outermost first, and where the main thread is."""
+        """Return every stage that is going on, the outermost first."""
         now = self.clock()
-        stages = " > ".join(stage.line(now) for stage in list(self._stages)) or "between stages"
-        return f"{stages}; at {self.where()}"
+        return " > ".join(stage.line(now) for stage in list(self._stages)) or "between stages"
 
     def ask(self) -> None:
         """Have `line` logged within a second; may be called by a signal handler, where logging may not."""
@@ -228,6 +225,8 @@ def visible(folder: Path | None) -> Iterator[Status]:
 @contextmanager
 def beside_bars() -> Iterator[None]:
     """On a terminal log lines go above the bar, not into it, and those that say what it shows go to files alone."""
+    from tqdm.contrib.logging import logging_redirect_tqdm  # noqa: PLC0415 - slow, and for terminals alone
+
     with logging_redirect_tqdm():  # puts handlers of its own in place of the console's
         for handler in logging.getLogger().handlers:
             if not isinstance(handler, logging.FileHandler):

@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+
 from sigjepa.errors import SigjepaError
 from sigjepa.losses.distributed import world_size
 
@@ -52,6 +55,16 @@ def check_processes(trainer: dict[str, Any], started: tuple[str, int] | None) ->
         raise SigjepaError(
             f"{name} has started {processes} processes, but trainer.devices={devices} on trainer.num_nodes="
             f"{trainer.get('num_nodes', 1)} asks for {wanted}. Give both the same number, and trainer.strategy=ddp."
+        )
+
+
+def refuse_distributed_sweep(trainer: dict[str, Any]) -> None:
+    """Raise SigjepaError for `-m` with a strategy that starts this command again in every other process."""
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN and runs_command_again(trainer):
+        raise SigjepaError(
+            f"A sweep (-m) with trainer.strategy={trainer.get('strategy', 'auto')} would run the whole sweep again in "
+            "every other process. "
+            "Use trainer.strategy=ddp_spawn, or start the jobs one by one."
         )
 
 

@@ -21,8 +21,9 @@ from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from sigjepa.errors import SigjepaError
-from sigjepa.runtime.command import config_directory, folder_name
+from sigjepa.runtime.config_description import config_directory
 from sigjepa.runtime.processes import is_first_process
+from sigjepa.runtime.resolvers import folder_name
 from sigjepa.store.files import read_json, write_json
 from sigjepa.store.manifest import content_key
 from sigjepa.training.job import JOB_FILE, job_settings

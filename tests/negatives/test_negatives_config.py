@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-import sigjepa.runtime.command  # noqa: F401 - registers the resolver `choose`
+import sigjepa.runtime.resolvers  # noqa: F401 - registers the resolver `choose`
 from sigjepa.negatives.judging.judges.causal_lm import CausalLmJudge
 from sigjepa.negatives.judging.judges.openai_judge import OpenAIJudge
 from sigjepa.negatives.judging.judges.structural import StructuralJudge

@@ -52,7 +52,7 @@ ALIASES = [
     *(
         "sigjepa.store.files.write_json",
         "sigjepa.runtime.instantiate.instantiate",
-        "sigjepa.runtime.command.entry_point",
+        "sigjepa.runtime.command.run_command",
     ),
     *("lightning.pytorch.cli.LightningCLI", "lightning.fabric.utilities.cloud_io._load", "torch.load"),
     *("hydra.utils.call", "hydra.utils.get_method", "importlib.import_module", "SIGJEPA.losses.infonce.InfoNCE"),

@@ -1,0 +1,57 @@
+"""Lines of other libraries that say nothing to a user of this one, kept out of terminal and log by name and message."""
+
+import logging
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+LOG_LINES = {
+    "lightning.pytorch.utilities.rank_zero": (
+        r"(GPU|TPU|HPU) available: ",  # the device stands in provenance.json
+        r"💡 Tip: ",  # adverts
+        r"Loading `train_dataloader` to estimate number of stepping batches",
+        r"`Trainer\.fit` stopped: ",  # the last epoch's line says so
+        r"(Restoring states|Restored all states|Loaded model weights) from the checkpoint",
+        r"Initializing distributed: ",
+        r"`weights_only` was not set",  # set where a checkpoint of ours is read
+        r"-{20,}\ndistributed_backend=",
+    ),
+    "lightning.fabric.utilities.rank_zero": (r"`weights_only` was not set", r"Initializing distributed: "),
+    "lightning.fabric.utilities.cloud_io": (r"`weights_only` was not set",),
+}
+"""By the name of a logger: how its messages begin that are left out."""
+WARNINGS: tuple[tuple[str, type[Warning]], ...] = (
+    (r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning),  # Lightning's own use of torch
+    (r"`isinstance\(treespec, LeafSpec\)` is deprecated", DeprecationWarning),
+    (r"The '\w+_dataloader' does not have many workers", UserWarning),  # data in memory needs none
+    (r"The number of training batches \(\d+\) is smaller than the logging interval", UserWarning),
+    (r"There is a wandb run already in progress", UserWarning),  # the one that the logger has begun
+)
+"""How the messages of warnings begin that are left out, and their category."""
+
+
+@contextmanager
+def without_foreign_lines() -> Iterator[None]:
+    """Context manager: the lines of `LOG_LINES` and `WARNINGS` are left out, every other one stays."""
+    filters = {name: _filter(messages) for name, messages in LOG_LINES.items()}
+    with warnings.catch_warnings():
+        for message, category in WARNINGS:
+            warnings.filterwarnings("ignore", message=message, category=category)
+        for name, leave_out in filters.items():
+            logging.getLogger(name).addFilter(leave_out)
+        try:
+            yield
+        finally:
+            for name, leave_out in filters.items():
+                logging.getLogger(name).removeFilter(leave_out)
+
+
+def _filter(messages: tuple[str, ...]) -> logging.Filter:
+    pattern = re.compile("|".join(messages))
+
+    class LeaveOut(logging.Filter):
+        def filter(self, record: logging.LogRecord) -> bool:
+            return pattern.match(record.getMessage()) is None
+
+    return LeaveOut()

@@ -1,0 +1,67 @@
+"""The text of `--help`: what a command does, its commands, groups and keys, from the comments in conf/."""
+
+import re
+import textwrap
+from collections.abc import Iterator, Mapping
+
+from sigjepa.runtime.config_description import ConfigDescription
+
+WIDTH = 100
+COLUMN = 40
+NO_HELP = {"_target_", "_partial_"}
+FOOTER = """\
+-m starts every combination of values with commas; --cfg job shows the configuration and runs nothing;
+--config-dir <folder> adds options of your own; --version; --hydra-help lists Hydra's further options."""
+
+
+def help_text(name: str, description: ConfigDescription, flags: Mapping[str, str]) -> str:
+    """Return what `sigjepa <name> --help` prints, in lines of at most 100 columns."""
+    blocks = [
+        textwrap.fill(f"sigjepa {name}: {description.root.summary()}.", WIDTH),
+        "\n".join(f"  {command}" for command in description.root.commands()),
+        _section("Options", [(flag, word and f"the same as {word}") for flag, word in flags.items() if word]),
+        _section("Groups: choose with group=option; * is in use", list(_group_rows(description))),
+        _section("Keys: change with key=value", list(_key_rows(description))),
+        FOOTER,
+    ]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _group_rows(description: ConfigDescription) -> Iterator[tuple[str, str]]:
+    for word, group in description.groups.items():
+        comment = group.comment
+        if set(re.findall(r"\w+", comment)) <= set(group.options):  # a bare list of the options, which follow
+            comment = ""
+        yield f"{word}=", comment
+        for option in group.options:
+            file = description.file(f"{word.partition('@')[0]}/{option}")
+            mark = "*" if option in (group.chosen or "").split(", ") else " "
+            yield f" {mark} {option}", file.summary() if file is not None else ""
+
+
+def _key_rows(description: ConfigDescription) -> Iterator[tuple[str, str]]:
+    """The root's keys first, then those of each node together, in the order of composition."""
+    sections = dict.fromkeys(name.partition(".")[0] for name in description.keys)
+    roots = [name for name in sections if description.keys.get(name) and description.keys[name].value is not None]
+    for section in [*roots, *(name for name in sections if name not in roots)]:
+        for name, key in description.keys.items():
+            if name.partition(".")[0] != section or name.rpartition(".")[2] in NO_HELP:
+                continue
+            if key.value is not None:
+                yield f"{name}={key.value}", key.comment
+            elif key.comment:
+                yield f"{name}:", key.comment
+
+
+def _section(title: str, rows: list[tuple[str, str]]) -> str:
+    """A title and a row for each of `rows`: what to type, and beside or below it what that is."""
+    lines = [title]
+    for word, comment in rows:
+        wrapped = textwrap.wrap(comment, WIDTH - COLUMN) or [""]
+        first = f"  {word}"
+        if len(first) >= COLUMN and wrapped != [""]:
+            lines.append(first)
+        else:
+            lines.append(f"{first:{COLUMN}}{wrapped.pop(0)}".rstrip())
+        lines += [" " * COLUMN + line for line in wrapped]
+    return "\n".join(lines) if rows else ""
