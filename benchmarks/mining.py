@@ -29,7 +29,7 @@ import faiss
 import numpy as np
 import torch
 
-from sigjepa.negatives.mining.approximate import InvertedLists, SmallWorld
+from sigjepa.negatives.mining.approximate import HNSW, IVF
 from sigjepa.negatives.mining.mined import Mining
 from sigjepa.negatives.mining.search import Search
 from sigjepa.reporting.tables import markdown_table
@@ -38,8 +38,8 @@ from sigjepa.teacher.shards import TeacherShards
 
 SEARCHES = {
     "sigjepa exact": Search(exact_up_to=None),
-    "sigjepa IVF": Search(exact_up_to=0, beyond=InvertedLists()),
-    "sigjepa HNSW": Search(exact_up_to=0, beyond=SmallWorld()),
+    "sigjepa IVF": Search(exact_up_to=0, beyond=IVF()),
+    "sigjepa HNSW": Search(exact_up_to=0, beyond=HNSW()),
 }
 PEERS = ("faiss IndexFlatIP", "semantic_search")
 EXACT = "sigjepa exact"
@@ -127,8 +127,8 @@ def main() -> None:
     parser.add_argument("--functions", type=int, default=10_000, help="made-up bodies (default: 10000)")
     parser.add_argument("--dim", type=int, default=384, help="size of a made-up body (default: 384, MiniLM's)")
     parser.add_argument("--shards", type=Path, help="take the bodies of this folder of teacher shards instead")
-    parser.add_argument("--neighbors", type=int, default=8, help="as negatives.neighbors (default: 8)")
-    parser.add_argument("--min-cosim", type=float, default=0.6, help="as negatives.min_cosim (default: 0.6)")
+    parser.add_argument("--neighbors", type=int, default=8, help="as negatives.top_k (default: 8)")
+    parser.add_argument("--min-cosim", type=float, default=0.6, help="as negatives.filter.min_cosim (default: 0.6)")
     parser.add_argument("--repeats", type=int, default=3, help="processes of each method (default: 3)")
     parser.add_argument("--methods", nargs="*", default=[*SEARCHES, *PEERS], help="which to measure (default: all)")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/mining.json"))

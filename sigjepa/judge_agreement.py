@@ -1,4 +1,4 @@
-"""Whether two judges agree on the same pairs: `python -m sigjepa.judge_agreement judge=openai judge.model=…`."""
+"""Measure whether two judges agree on the same pairs: `python -m sigjepa.judge_agreement negatives/judge=openai …`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def judge_agreement(config: DictConfig) -> None:
     resolved = plain(config)
     check_keys(resolved, (*RUN_KEYS, "reference", "pairs", "labels"))
     data_dir, output = Path(resolved["paths"]["data_dir"]), Path(resolved["paths"]["run_dir"])
-    judge: Judge = instantiate(config.judge, resolved["allowed_targets"])
+    judge: Judge = instantiate(judge_node(config), resolved["allowed_targets"])
     if resolved["labels"]:
         requests, expected = read_labels(Path(resolved["labels"]))
         reference = {"name": Path(resolved["labels"]).name}
@@ -52,8 +52,16 @@ def judge_agreement(config: DictConfig) -> None:
     print(f"\nwritten to {output}")
 
 
+def judge_node(config: DictConfig) -> Any:
+    """Return the config of the judge to be measured; raises SigjepaError where nothing is judged."""
+    judge = (config.negatives or {}).get("judge")
+    if judge is None:
+        raise SigjepaError(f"{config.name} mines no pairs to judge, so it has no judge; use negatives=knn.")
+    return judge
+
+
 def mined_requests(config: DictConfig, resolved: dict[str, Any]) -> list[JudgeRequest]:
-    """The pairs that the experiment mines; raises SigjepaError for one that mines nothing."""
+    """Return the pairs that the experiment mines; raises SigjepaError for one that mines nothing."""
     from sigjepa.negatives.judging.runner import questions
     from sigjepa.negatives.recipe import NegativesRecipe
     from sigjepa.pipeline import pipeline_of
@@ -88,8 +96,8 @@ def check_different(judge: Judge, reference: Judge) -> None:
     """Raise SigjepaError when both are one and the same judge, which agrees with itself."""
     if judge.fingerprint() == reference.fingerprint():
         raise SigjepaError(
-            f"judge= and judge@reference= are both '{judge.name}', which agrees with itself; give another judge, for "
-            "example judge=openai judge.model=…, or other settings."
+            f"negatives/judge and negatives/judge@reference are both '{judge.name}', which agrees with itself; give "
+            "another judge, for example negatives/judge=openai negatives.judge.model=…, or other settings."
         )
 
 

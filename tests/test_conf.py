@@ -12,14 +12,15 @@ from omegaconf import OmegaConf
 
 from sigjepa.errors import SigjepaError
 from sigjepa.export import EXPORT_KEYS
+from sigjepa.negatives.index.ramp import Ramp
 from sigjepa.runtime.command import config_directory, explain, quote_path
 from sigjepa.runtime.instantiate import RUN_KEYS, check_keys, instantiate, plain
 from sigjepa.runtime.resolvers import folder_name, run_group
 
 CONF = config_directory()
-GROUPS = {path.parent.name: [] for path in CONF.glob("*/*.yaml")}
-for path in sorted(CONF.glob("*/*.yaml")):
-    GROUPS[path.parent.name].append(path.stem)
+GROUPS = {path.parent.relative_to(CONF).as_posix(): [] for path in CONF.glob("*/**/*.yaml")}
+for path in sorted(CONF.glob("*/**/*.yaml")):
+    GROUPS[path.parent.relative_to(CONF).as_posix()].append(path.stem)
 # `base` is what the other options of a group build on, complete in none of them
 OPTIONS = [(group, option) for group, options in GROUPS.items() for option in options if option != "base"]
 EXPERIMENTS = GROUPS["experiment"]
@@ -31,8 +32,8 @@ GIVEN = {
     ("corpus", "jsonl"): ["corpus.source.path=functions.jsonl"],
     ("negatives", "pairs_file"): ["negatives.path=knn_results.jsonl"],
     ("negatives", "index_file"): ["negatives.path=hard_negatives.json"],
-    ("judge", "openai"): ["judge.model=tiny"],
-    ("judge", "causal_lm"): ["judge.path=somewhere"],
+    ("negatives/judge", "openai"): ["negatives.judge.model=tiny"],
+    ("negatives/judge", "causal_lm"): ["negatives.judge.path=somewhere"],
     ("teacher", "hf"): ["teacher.path=somewhere", "teacher.dim=8"],
 }
 
@@ -67,6 +68,8 @@ def test_every_option_composes_and_instantiates(compose, tmp_path, group, option
     overrides = [f"{PLACES.get(group, group)}={value}", *GIVEN.get((group, option), [])]
     if group != "logger":
         overrides.append("logger=none")
+    if group.startswith("negatives/"):
+        overrides.append("negatives=knn")
     config = compose(*overrides)
     resolved = plain(config)
     check_keys(resolved, RUN_KEYS)
@@ -112,16 +115,16 @@ def test_an_experiment_that_mines_takes_a_file_instead(compose, experiment, opti
     config = compose(f"experiment={experiment}", f"negatives={option}", "negatives.path=a.json", "logger=none")
     recipe = instantiate(config.data).negatives_recipe
     assert recipe.path == "a.json"
-    assert (recipe.tiers, recipe.max_score_c) == ((["phase0"], 1) if experiment == "exp2_1" else (None, 0))
+    assert (recipe.tiers, recipe.filter.max_score_c) == ((["phase0"], 1) if experiment == "exp2_1" else (None, 0))
 
 
 def test_judge_agreement_has_a_judge_and_a_reference_of_the_same_group(compose):
-    overrides = ["experiment=exp2_1", "judge=openai", "judge.model=tiny", "judge@reference=causal_lm"]
-    resolved = plain(compose(*overrides, "reference.path=somewhere", config_name="judge_agreement"))
+    overrides = ["experiment=exp2_1", "negatives/judge=openai", "negatives.judge.model=tiny"]
+    overrides += ["negatives/judge@reference=causal_lm", "reference.path=somewhere"]
+    resolved = plain(compose(*overrides, config_name="judge_agreement"))
     check_keys(resolved, (*RUN_KEYS, "reference", "pairs", "labels"))
-    assert resolved["judge"]["_target_"].endswith("OpenAIJudge")
+    assert resolved["negatives"]["judge"]["_target_"].endswith("OpenAIJudge")
     assert resolved["reference"]["_target_"].endswith("CausalLmJudge")
-    assert resolved["negatives"]["judge"] == resolved["judge"]
     assert plain(compose(config_name="judge_agreement"))["reference"]["_target_"].endswith("StructuralJudge")
 
 
@@ -146,7 +149,7 @@ def flat(container, prefix=""):
 
 REMEDIES = {
     "hardneg_coverage": {"negatives.tiers": None},
-    "hardneg_score0": {"negatives.max_score_c": 0},
+    "hardneg_score0": {"negatives.filter.max_score_c": 0},
     "hardneg_per_anchor": {"loss.infonce.mined_candidates": "per_anchor"},
     "hardneg_delayed": {"loss.infonce.schedule.start_epoch": 10, "loss.infonce.schedule.ramp_epochs": 3},
 }
@@ -159,14 +162,14 @@ def changes(compose, *overrides):
     return {
         key: value
         for key, value in other.items()
-        if value != published[key] and key.split(".")[0] in ("negatives", "loss", "model", "draw", "optimizer", "size")
+        if value != published[key] and key.split(".")[0] in ("negatives", "loss", "model", "optimizer", "size")
     }
 
 
 def test_exp2_1_is_the_published_one(compose):
     published = plain(compose("experiment=exp2_1"))
     assert published["negatives"]["tiers"] == ["phase0"]
-    assert published["negatives"]["max_score_c"] == 1
+    assert published["negatives"]["filter"]["max_score_c"] == 1
     assert published["loss"]["infonce"]["mined_candidates"] == "union"
     schedule = instantiate(compose("experiment=exp2_1").loss)["infonce"].schedule
     assert [schedule.value_at(epoch) for epoch in (0, 1, 50)] == [1, 1, 1]
@@ -208,19 +211,35 @@ def test_the_remedies_sweep_names_experiments_that_exist():
     assert len(jobs) == 7 * 3
 
 
-def test_draws_take_numbers_and_schedules(compose):
-    draw = instantiate(compose("draw.number=3", "seed=5").draw)
-    assert (draw.number, draw.temperature, draw.seed) == (3, 0.0, 5)
-    draw = instantiate(compose("draw=annealed", "+schedule@draw.max_cosim=linear", "draw.max_cosim.ramp_epochs=4").draw)
-    assert draw.temperature.value_at(0) > draw.temperature.value_at(10) > draw.temperature.value_at(15) == 0.01
-    assert draw.max_cosim.value_at(2) == 0.5
-    assert instantiate(compose("draw=uniform").draw).temperature == float("inf")
+def test_samplers_take_numbers_and_ramps(compose):
+    def sampler(*words):
+        return instantiate(compose("negatives=knn", *words).negatives).sampler
+
+    nearest = sampler("negatives.sampler.number=3", "seed=5")
+    assert (nearest.number, nearest.temperature, nearest.seed) == (3, 0.0, 5)
+    ramp = ("+schedule@negatives.sampler.max_cosim=linear", "negatives.sampler.max_cosim.ramp_epochs=4")
+    annealed = sampler("negatives/sampler=annealed", *ramp)
+    assert annealed.temperature.value_at(0) > annealed.temperature.value_at(10) > annealed.temperature.value_at(15)
+    assert annealed.temperature.value_at(15) == 0.01
+    assert annealed.max_cosim.value_at(2) == 0.5
+    assert sampler("negatives/sampler=uniform").temperature == float("inf")
+
+
+def test_a_weight_is_a_number_or_a_ramp(compose):
+    assert instantiate(compose("loss.infonce.schedule=0.5").loss)["infonce"].schedule == 0.5
+    words = ("schedule@loss.infonce.schedule=cosine", "loss.infonce.schedule.start_epoch=10")
+    assert instantiate(compose(*words).loss)["infonce"].schedule == Ramp(10, 5, shape="cosine")
 
 
 def test_lowest_cosine_of_a_hard_negative_depends_on_the_teacher(compose):
-    assert compose("negatives=knn").negatives.min_cosim == 0.60
-    assert compose("negatives=knn", "teacher=qwen2_5_coder_3b").negatives.min_cosim == 0.80
-    assert compose("negatives=knn", "negatives.min_cosim=0.7").negatives.min_cosim == 0.7
+    def min_cosim(*words):
+        return compose(*words).negatives.filter.min_cosim
+
+    assert min_cosim("negatives=knn") == min_cosim("negatives=pairs_file") == 0.60
+    assert min_cosim("negatives=knn", "teacher=qwen2_5_coder_3b") == 0.80
+    assert min_cosim("negatives=knn", "teacher=hf", "teacher.hard_negative_min_cosim=0.7") == 0.7
+    assert min_cosim("negatives=knn", "~teacher.hard_negative_min_cosim") == 0.80  # an own teacher that does not say
+    assert min_cosim("negatives=knn", "negatives.filter.min_cosim=0.7") == 0.7
 
 
 def test_loss_terms_compose_as_a_list(compose):

@@ -39,20 +39,22 @@ def test_a_judge_against_hand_labels(agree, capsys):
 
 def test_two_judges_on_the_pairs_of_an_experiment(agree, tiny_data_dir, tiny_datamodule):
     words = ["experiment=exp2_1", "data=tiny", "data.body_states=true", "negatives.tiers=null", "pairs=20"]
-    record = agree(*words, "judge.related_from=0.45", data_dir=tiny_data_dir)
+    record = agree(*words, "negatives.judge.related_from=0.45", data_dir=tiny_data_dir)
     assert record["pairs"] == 20
     assert record["judge"]["fingerprint"]["related_from"] == 0.45
     assert record["reference"]["fingerprint"]["related_from"] == 0.35
 
 
 def test_a_judge_agrees_with_itself(agree):
-    with pytest.raises(SigjepaError, match=r"judge= and judge@reference= are both 'structural \(heuristic\)'"):
+    with pytest.raises(
+        SigjepaError, match=r"negatives/judge and negatives/judge@reference are both 'structural \(heuristic\)'"
+    ):
         agree("experiment=exp2_1", "data=tiny")
 
 
 def test_an_experiment_that_mines_nothing(agree):
-    with pytest.raises(SigjepaError, match="exp1_4 mines no pairs to judge; choose another experiment"):
-        agree("data=tiny", "judge.related_from=0.45")
+    with pytest.raises(SigjepaError, match="mines no pairs to judge"):
+        agree("data=tiny", "negatives.judge.related_from=0.45")
 
 
 def test_keys_that_nothing_reads(agree):

@@ -17,7 +17,7 @@ from sigjepa.data.sampler import BatchIndices, LengthBucketSampler, SequentialSa
 from sigjepa.data.training_data import TrainingData
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.index.hard_negatives import HardNegatives
-from sigjepa.negatives.index.sampling import Draw
+from sigjepa.negatives.index.sampling import NegativeSampler
 
 
 class FunctionDataModule(LightningDataModule):
@@ -25,9 +25,9 @@ class FunctionDataModule(LightningDataModule):
 
     data: opened artifacts. batch_size: functions per process and step. eval_batch_size: functions per validation step.
     body_states: whether batches carry the body's token states; max_body_states: at most this many of each body, from
-    its start, None is all of them. draw: which of its hard negatives an anchor brings to a step. bucket_batches:
-    batches per length bucket; 1 shuffles without regard to length. num_workers: loader processes; 0 loads in the main
-    one. Raises SigjepaError for a batch size below 1.
+    its start, None is all of them.
+    bucket_batches: batches per length bucket; 1 shuffles without regard to length. num_workers: loader processes; 0
+    loads in the main one. Raises SigjepaError for a batch size below 1.
     """
 
     def __init__(
@@ -37,7 +37,6 @@ class FunctionDataModule(LightningDataModule):
         eval_batch_size: int = 256,
         body_states: bool = False,
         max_body_states: int | None = None,
-        draw: Draw | None = None,
         bucket_batches: int = 16,
         num_workers: int = 0,
         seed: int = 0,
@@ -50,7 +49,7 @@ class FunctionDataModule(LightningDataModule):
         self.eval_batch_size = eval_batch_size
         self.body_states = body_states
         self.max_body_states = max_body_states
-        self.draw = draw if draw is not None else Draw(seed=seed)
+        self.sampler = NegativeSampler(seed=seed) if data.source is None else data.source.sampler
         self.bucket_batches = bucket_batches
         self.num_workers = num_workers
         self.seed = seed
@@ -66,7 +65,7 @@ class FunctionDataModule(LightningDataModule):
             self.data.shards,
             self.data.targets,
             hard_negatives,
-            self.draw,
+            self.sampler,
             self.body_states,
             self.max_body_states,
         )
@@ -105,7 +104,7 @@ class FunctionDataModule(LightningDataModule):
         data = self.data
         figures = data.figures()
         if data.hard_negatives is not None:
-            figures |= batch_coverage(self.train_sampler(), data.hard_negatives, self.draw)
+            figures |= batch_coverage(self.train_sampler(), data.hard_negatives, self.sampler)
         return figures
 
     def train_dataloader(self) -> DataLoader[Batch]:

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 from sigjepa.data.batch import Batch, NegativeBatch
 from sigjepa.data.sampler import BatchIndices
 from sigjepa.negatives.index.hard_negatives import RELATED_FROM, HardNegatives
-from sigjepa.negatives.index.sampling import Draw
+from sigjepa.negatives.index.sampling import NegativeSampler
 from sigjepa.teacher.shards import TeacherShards
 
 
@@ -35,9 +35,9 @@ def pad_states(states: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 class FunctionDataset(Dataset[Batch]):
     """Serves the `Batch` of a request.
 
-    body_pooled: `[n, D]` targets by function id. hard_negatives: None serves batches without. draw: which of its hard
-    negatives an anchor brings. body_states: whether batches carry the body's token states; max_body_states: at most
-    this many of each body, from its start; None is all of them.
+    body_pooled: `[n, D]` targets by function id. hard_negatives: None serves batches without. sampler: which of its
+    hard negatives an anchor brings. body_states: whether batches carry the body's token states; max_body_states: at
+    most this many of each body, from its start; None is all of them.
     """
 
     def __init__(
@@ -45,14 +45,14 @@ class FunctionDataset(Dataset[Batch]):
         shards: TeacherShards,
         body_pooled: Tensor,
         hard_negatives: HardNegatives | None = None,
-        draw: Draw | None = None,
+        sampler: NegativeSampler | None = None,
         body_states: bool = False,
         max_body_states: int | None = None,
     ) -> None:
         self.shards = shards
         self.body_pooled = body_pooled
         self.hard_negatives = hard_negatives
-        self.draw = draw if draw is not None else Draw()
+        self.sampler = sampler if sampler is not None else NegativeSampler()
         self.body_states = body_states
         self.max_body_states = max_body_states
 
@@ -73,23 +73,23 @@ class FunctionDataset(Dataset[Batch]):
         if self.hard_negatives is not None:
             batch.negatives = self._negatives(request, self.hard_negatives)
             batch.related_ids = _related_ids(ids, self.hard_negatives)
-            if self.draw.related:
+            if self.sampler.related:
                 batch.related = self._related(request, self.hard_negatives)
         return batch
 
     def _negatives(self, request: BatchIndices, hard_negatives: HardNegatives) -> NegativeBatch:
-        drawn = [
-            self.draw.negatives(hard_negatives.negatives_of(anchor), anchor, request.step, request.epoch)
+        sampled = [
+            self.sampler.negatives(hard_negatives.negatives_of(anchor), anchor, request.step, request.epoch)
             for anchor in map(int, request.ids)
         ]
-        return self._rows([one.ids for one in drawn], [one.scores for one in drawn])
+        return self._rows([one.ids for one in sampled], [one.scores for one in sampled])
 
     def _related(self, request: BatchIndices, hard_negatives: HardNegatives) -> NegativeBatch:
-        drawn = [
-            self.draw.related_of(hard_negatives.related_to(anchor), anchor, request.step)
+        sampled = [
+            self.sampler.related_of(hard_negatives.related_to(anchor), anchor, request.step)
             for anchor in map(int, request.ids)
         ]
-        return self._rows(drawn, [np.full(len(ids), RELATED_FROM, np.int8) for ids in drawn])
+        return self._rows(sampled, [np.full(len(ids), RELATED_FROM, np.int8) for ids in sampled])
 
     def _rows(self, ids: Sequence[np.ndarray], scores: Sequence[np.ndarray]) -> NegativeBatch:
         """Rows that each anchor brings, `B × [N_i]`, made unique."""

@@ -13,7 +13,7 @@ from sigjepa.losses.candidates import MINED_CANDIDATES, Candidates, in_batch_can
 from sigjepa.losses.distributed import gather_rows, sum_over_processes, world_size
 from sigjepa.losses.loss import LossTerm, Progress, at_least_float32
 from sigjepa.models.prediction import Prediction
-from sigjepa.negatives.index.schedule import Constant, Schedule, check_extremes
+from sigjepa.negatives.index.ramp import Schedule, check_extremes, value_at
 
 
 def info_nce(
@@ -75,11 +75,12 @@ class InfoNCE(nn.Module):
     """InfoNCE over the bodies of the batch (Exp 1.4) and, by name, mined hard negatives (Exp 2.1 and curriculum).
 
     mined_candidates: `none`, `union` (every anchor faces the batch's hard negatives) or `per_anchor` (its own only).
-    schedule: weight of the mined candidates by epoch; at weight 0 the term is exactly Exp 1.4. score_weights: how often
-    a hard negative of `score_c` 0 and of 1 counts in the softmax of the anchor it was mined for. related: `mask` takes
-    bodies judged related (`score_c >= 2`) out of every candidate set; `positive` makes those of the batch, and those
-    that `draw.related` brings, further positives. temperature: where the learned temperature starts; kept in log space
-    and within [min_temperature, max_temperature]. weight: share of this term in the loss.
+    schedule: weight of the mined candidates by epoch, a number or a ramp; at weight 0 the term is exactly Exp 1.4.
+    score_weights: how often a hard negative of `score_c` 0 and of 1 counts in the softmax of the anchor it was mined
+    for. related: `mask` takes bodies judged related (`score_c >= 2`) out of every candidate set; `positive` makes those
+    of the batch, and those that `negatives.sampler.related` brings, further positives. temperature: where the learned
+    temperature starts; kept in log space and within [min_temperature, max_temperature]. weight: share of this term in
+    the loss.
 
     Under DDP the candidates of all ranks are gathered, without gradient since targets are frozen, and each rank's
     value is scaled so that DDP's mean over ranks is the single-process value and gradient on the global batch.
@@ -88,7 +89,7 @@ class InfoNCE(nn.Module):
     def __init__(
         self,
         mined_candidates: str = "none",
-        schedule: Schedule | None = None,
+        schedule: Schedule = 1.0,
         score_weights: Sequence[float] = (1.0, 1.0),
         related: str = "mask",
         temperature: float = 0.07,
@@ -116,7 +117,7 @@ class InfoNCE(nn.Module):
                 "and 1."
             )
         self.mined_candidates = mined_candidates
-        self.schedule = schedule if schedule is not None else Constant()
+        self.schedule = schedule
         check_extremes(self.schedule, "infonce.schedule", 0, 1e6)
         self.score_weights = tuple(score_weights)
         self.related = related
@@ -137,7 +138,7 @@ class InfoNCE(nn.Module):
 
     def forward(self, prediction: Prediction, batch: Batch, progress: Progress) -> LossTerm:
         """The term on one batch; logs the temperature and, with mined candidates, what they added."""
-        mined_weight = self.schedule.value_at(progress.epoch) if self.mined_candidates != "none" else 0.0
+        mined_weight = value_at(self.schedule, progress.epoch) if self.mined_candidates != "none" else 0.0
         candidates = MINED_CANDIDATES[self.mined_candidates](batch) if mined_weight > 0 else in_batch_candidates(batch)
         log_weights = self._log_weights(candidates, mined_weight)
         own_losses = losses = info_nce(

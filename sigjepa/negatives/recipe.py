@@ -13,7 +13,8 @@ from sigjepa.negatives.exchange.index_file import LAYOUT, META_NAME
 from sigjepa.negatives.exchange.metadata import origin
 from sigjepa.negatives.index.hard_negatives import HardNegatives
 from sigjepa.negatives.index.load_verified import open_index
-from sigjepa.negatives.index.pair_filter import filter_of, similarities_for
+from sigjepa.negatives.index.pair_filter import PairFilter, similarities_for
+from sigjepa.negatives.index.sampling import NegativeSampler
 from sigjepa.negatives.judging.judged_pairs import FILE_NAME, JudgedPairs
 from sigjepa.negatives.judging.judges.judge import Judge
 from sigjepa.negatives.judging.response_cache import slug
@@ -46,40 +47,32 @@ MANIFEST = "manifest.json"
 class NegativesRecipe:
     """How hard negatives are made, and the artifacts of it: judged pairs, and the index filtered from them.
 
-    Only functions of the train split are mined. `mined/…` is keyed by corpus, shards, `neighbors`, `min_cosim`,
-    `tiers` and `search`, `judged/…` by that and the judge, `negatives/…` by that and the filter: another judge mines
-    nothing again, another filter judges nothing again.
+    Only functions of the train split are mined. `mined/…` is keyed by corpus, shards, `top_k`,
+    `filter.min_cosim`, `tiers` and `search`, `judged/…` by that and the judge, `negatives/…` by that and the filter:
+    another judge mines nothing again, another filter judges nothing again.
 
     Args:
         judge: scores the mined pairs.
-        neighbors: most neighbors of an anchor that are judged.
-        min_cosim: lowest cosine of two bodies in the teacher's space, inclusive.
+        filter: which of the judged pairs become negatives; nothing below its `min_cosim` is mined.
+        sampler: which of its negatives an anchor brings to a step.
+        top_k: most neighbors of an anchor that are judged.
         tiers: tiers of the corpus to mine, for instance `[phase0]` to reproduce the published coverage; None is all.
-        max_score_c, max_cosim, max_positive_share, min_positive_margin, min_rank, max_rank, max_per_anchor: which of
-            the judged pairs become negatives, see `PairFilter`.
         search: how neighbors are found: exactly, or in a large corpus approximately, with measured recall.
 
     Raises SigjepaError for arguments out of range.
     """
 
     judge: Judge
-    neighbors: int = 8
-    min_cosim: float = 0.80
+    filter: PairFilter = field(default_factory=lambda: PairFilter(min_cosim=0.80))
+    sampler: NegativeSampler = field(default_factory=NegativeSampler)
+    top_k: int = 8
     tiers: Sequence[str] | None = None
-    max_score_c: int = 1
-    max_cosim: float = 1.0
-    max_positive_share: float | None = None
-    min_positive_margin: float | None = None
-    min_rank: int = 1
-    max_rank: int | None = None
-    max_per_anchor: int | None = None
     search: Search = field(default_factory=Search)
 
     gives: ClassVar[Sequence[str]] = ("mined_negatives",)
 
     def __post_init__(self) -> None:
-        self._mining()  # both check their own arguments
-        filter_of(self)
+        self._mining()  # checks its own arguments
 
     def prepare(self, corpus: "Corpus", shards: "TeacherShards", data_dir: Path) -> HardNegatives:
         """Build the hard negatives of a corpus, or reuse those already built from the same inputs.
@@ -88,7 +81,7 @@ class NegativesRecipe:
         train split without functions, a judge that breaks its contract, and damaged artifacts.
         """
         judged_inputs = self._judged_inputs(corpus, shards)
-        inputs = {"layout": LAYOUT, "judged": judged_inputs, "filter": filter_of(self).settings()}
+        inputs = {"layout": LAYOUT, "judged": judged_inputs, "filter": self.filter.settings()}
         folder = Path(data_dir) / "negatives" / f"{slug(self.judge.name)}-{content_key(inputs)}"
         if not (folder / MANIFEST).exists():
             with artifact_lock(folder):
@@ -125,7 +118,7 @@ class NegativesRecipe:
         return self._mining().prepare(corpus, shards, data_dir)
 
     def _mining(self) -> Mining:
-        return Mining(self.neighbors, self.min_cosim, self.tiers, self.search)
+        return Mining(self.top_k, self.filter.min_cosim, self.tiers, self.search)
 
     def _judged(
         self, data_dir: Path, inputs: dict[str, Any], corpus: "Corpus", shards: "TeacherShards", pairs: "Pairs"
@@ -161,12 +154,11 @@ class NegativesRecipe:
         """Write the index of the judged pairs that pass, and its manifest."""
         manifest = read_manifest(judged_folder / MANIFEST, ("digest", "inputs"))
         judged = self._read_judged(judged_folder, manifest)
-        pair_filter = filter_of(self)
         hard_negatives = HardNegatives.from_judged(
             judged,
             train_ids=corpus.ids("train"),
-            pair_filter=pair_filter,
-            similarities=similarities_for(pair_filter, judged, shards),
+            pair_filter=self.filter,
+            similarities=similarities_for(self.filter, judged, shards),
             provenance={
                 **origin(corpus, shards),
                 "source": f"judged/{judged_folder.name}/{FILE_NAME}",
@@ -200,11 +192,12 @@ class NegativesRecipe:
         if judged:
             reason = f"none of the {judged} judged pairs passes the filter {hard_negatives.metadata['filter']}"
         else:
-            reason = f"no two bodies reach min_cosim={self.min_cosim:.2f}" + (
+            reason = f"no two bodies reach min_cosim={self.filter.min_cosim:.2f}" + (
                 f", the highest cosine is {highest:.4f}" if highest is not None else " (fewer than two functions)"
             )
         logger.warning(
-            "There are no hard negatives: %s. Lower negatives.min_cosim, raise negatives.max_score_c, widen another "
+            "There are no hard negatives: %s. Lower negatives.filter.min_cosim, raise negatives.filter.max_score_c, "
+            "widen another "
             "bound, or train with negatives=none.",
             reason,
         )

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from sigjepa.negatives.exchange.metadata import origin
 from sigjepa.negatives.index.hard_negatives import HardNegatives
-from sigjepa.negatives.index.pair_filter import filter_of, similarities_for
+from sigjepa.negatives.index.pair_filter import similarities_for
 from sigjepa.negatives.judging.runner import judge_pairs
 from sigjepa.negatives.mining.mined import mined_ids
 
@@ -53,13 +53,13 @@ def refreshed(
     pairs = nearest_pairs(
         targets[mined],
         mined,
-        neighbors=recipe.neighbors,
+        top_k=recipe.top_k,
         min_cosim=-1.0,
         queries=predictions[np.searchsorted(ids, mined)],
         query_ids=mined,
     )
     judged = judge_pairs(pairs, recipe.judge, corpus, data_dir).judged
-    pair_filter = replace(filter_of(recipe), min_cosim=-1.0, max_cosim=1.0)
+    pair_filter = replace(recipe.filter, min_cosim=-1.0, max_cosim=1.0)
     index = HardNegatives.from_judged(
         judged,
         train_ids=corpus.ids("train"),

@@ -2,9 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -21,11 +19,6 @@ def folder_name(overrides: str) -> str:
     return name
 
 
-def choose(name: str, values: Mapping[str, Any]) -> Any:
-    """Return the value that belongs to `name`, or that of `default`, for a setting that depends on another group."""
-    return values[name] if name in values else values["default"]
-
-
 def run_group(mode: RunMode, sweep_dir: str, name: str) -> str:
     """Return what a dashboard groups a job by: its sweep's folder, or the experiment's name when it runs alone."""
     return Path(sweep_dir).name if mode == RunMode.MULTIRUN else name
@@ -37,5 +30,5 @@ def resume_by_default() -> str:
     return "auto" if sweeps else "never"
 
 
-for resolver in (folder_name, choose, run_group, resume_by_default):
+for resolver in (folder_name, run_group, resume_by_default):
     OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)

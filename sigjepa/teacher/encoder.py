@@ -55,6 +55,7 @@ class FrozenTeacher:
         storage_dtype: precision of the states that `encode` returns.
         padding_side: left or right; None leaves it to the tokenizer. The states do not depend on it.
         device: auto (CUDA when there is one), cpu, cuda, cuda:1, ...
+        hard_negative_min_cosim: cosine from which two bodies are near in its space; what hard negatives are mined from.
 
     Raises SigjepaError for an argument that is not one of the above.
     """
@@ -76,6 +77,7 @@ class FrozenTeacher:
         storage_dtype: str = "float16",
         padding_side: PaddingSide | None = None,
         device: str = "auto",
+        hard_negative_min_cosim: float = 0.80,
     ) -> None:
         if padding_side not in (None, *get_args(PaddingSide)):
             raise SigjepaError(f"teacher.padding_side={padding_side} must be left, right or null (the tokenizer's).")
@@ -97,6 +99,7 @@ class FrozenTeacher:
         self.storage_dtype = _known_dtype("storage_dtype", storage_dtype)
         self.padding_side = padding_side
         self.device = device
+        self.hard_negative_min_cosim = hard_negative_min_cosim
         self._dim = dim
 
     @cached_property

@@ -6,7 +6,7 @@ from sigjepa.data.dataset import FunctionDataset, pad_states, share_identical_bo
 from sigjepa.data.sampler import BatchIndices
 from sigjepa.negatives.index.hard_negatives import HardNegatives
 from sigjepa.negatives.index.pair_filter import PairFilter
-from sigjepa.negatives.index.sampling import Draw
+from sigjepa.negatives.index.sampling import NegativeSampler
 from sigjepa.negatives.judging.judged_pairs import JudgedPairs
 
 
@@ -65,9 +65,9 @@ def test_negatives_are_unique_rows_with_their_owners(hard_negatives):
 
 
 def test_an_anchor_brings_its_nearest_negatives(hard_negatives):
-    batch = FunctionDataset(Shards(), BODIES, hard_negatives, Draw(1))[request([0, 1])]
+    batch = FunctionDataset(Shards(), BODIES, hard_negatives, NegativeSampler(1))[request([0, 1])]
     assert batch.negatives.ids.tolist() == [3]
-    batch = FunctionDataset(Shards(), BODIES, hard_negatives, Draw(2))[request([1])]
+    batch = FunctionDataset(Shards(), BODIES, hard_negatives, NegativeSampler(2))[request([1])]
     assert batch.negatives.ids.tolist() == [2, 3]
 
 

@@ -61,8 +61,13 @@ def test_negatives_are_scheduled_drawn_and_refreshed_by_overrides_alone(run, tmp
         "train",
         *("experiment=hardneg_curriculum", "data=tiny", "trainer.max_epochs=4", "logger=none", "hydra.run.dir=run"),
         *("schedule@loss.infonce.schedule=cosine", "loss.infonce.schedule.start_epoch=1"),
-        *("draw=annealed", "draw.related=1", "loss.infonce.related=positive", "loss.infonce.score_weights=[1,0.5]"),
-        *("negatives.max_score_c=1", "negatives.max_positive_share=0.99", "callbacks=refresh"),
+        *(
+            "negatives/sampler=annealed",
+            "negatives.sampler.related=1",
+            "loss.infonce.related=positive",
+            "loss.infonce.score_weights=[1,0.5]",
+        ),
+        *("negatives.filter.max_score_c=1", "negatives.filter.relative_margin=0.01", "callbacks=refresh"),
         "callbacks.refresh_negatives.every_n_epochs=2",
         cwd=tmp_path,
     )

@@ -10,6 +10,7 @@ from sigjepa.errors import SigjepaError
 from sigjepa.export import export
 from sigjepa.negatives.exchange.imported_index import IndexFile
 from sigjepa.negatives.exchange.imported_pairs import PairsFile
+from sigjepa.negatives.index.pair_filter import PairFilter
 from sigjepa.runtime.command import config_directory
 
 FIELDS = "fields={anchor_id: anchor, neighbor_id: neighbor, score_c: judgement.score_c}"
@@ -44,7 +45,7 @@ def test_an_export_gives_the_mined_index_again(exported, tiny_datamodule, tmp_pa
     mined = data.hard_negatives
     floor = mined.metadata["filter"]["min_cosim"]
     for recipe in (
-        PairsFile(exported / name / "knn_results.jsonl", min_cosim=floor),
+        PairsFile(exported / name / "knn_results.jsonl", PairFilter(min_cosim=floor)),
         IndexFile(exported / name / "hard_negatives.json"),
     ):
         index = recipe.prepare(data.corpus, data.shards, tmp_path)

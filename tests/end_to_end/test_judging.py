@@ -15,9 +15,15 @@ def test_agreement_with_hand_labels(run, tmp_path):
 
 
 def test_an_endpoint_that_is_down_is_one_message(run, tmp_path):
-    words = ["experiment=exp2_1", "data=tiny", "negatives.tiers=null", "judge=openai", "judge.model=tiny"]
-    done = run("prepare", *words, "judge.base_url=http://127.0.0.1:9/v1", cwd=tmp_path, check=False)
+    words = [
+        "experiment=exp2_1",
+        "data=tiny",
+        "negatives.tiers=null",
+        "negatives/judge=openai",
+        "negatives.judge.model=tiny",
+    ]
+    done = run("prepare", *words, "negatives.judge.base_url=http://127.0.0.1:9/v1", cwd=tmp_path, check=False)
     assert done.returncode == 1
-    assert "sigjepa: judge.base_url=http://127.0.0.1:9/v1 does not answer" in done.stderr
+    assert "sigjepa: negatives.judge.base_url=http://127.0.0.1:9/v1 does not answer" in done.stderr
     assert "Traceback" not in done.stderr
     assert re.search(r"0 already judged, \d+ to ask; about [\d,]+ prompt tokens", done.stdout)

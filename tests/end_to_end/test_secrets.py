@@ -51,7 +51,13 @@ def test_keys_of_the_environment_reach_no_file_and_no_output(run, tmp_path):
     with chat_server() as server:
         judged = run(
             "prepare",
-            *(*words, "judge=openai", f"judge.model={MODEL}", f"judge.base_url={server.url}"),
+            *(
+                *words,
+                "negatives=knn",
+                "negatives/judge=openai",
+                f"negatives.judge.model={MODEL}",
+                f"negatives.judge.base_url={server.url}",
+            ),
             cwd=tmp_path,
             **keys,
         )
@@ -59,7 +65,13 @@ def test_keys_of_the_environment_reach_no_file_and_no_output(run, tmp_path):
         server.models = 401
         refused = run(
             "prepare",
-            *(*words, "judge=openai", "judge.model=other", f"judge.base_url={server.url}"),
+            *(
+                *words,
+                "negatives=knn",
+                "negatives/judge=openai",
+                "negatives.judge.model=other",
+                f"negatives.judge.base_url={server.url}",
+            ),
             cwd=tmp_path,
             check=False,
             **keys,
@@ -81,13 +93,21 @@ def test_keys_of_the_environment_reach_no_file_and_no_output(run, tmp_path):
 @pytest.mark.parametrize(
     ("command", "word", "variable"),
     [
-        ("train", f"+judge.api_key={KEYS['OPENAI_API_KEY']}", "OPENAI_API_KEY"),
+        ("train", f"+negatives.judge.api_key={KEYS['OPENAI_API_KEY']}", "OPENAI_API_KEY"),
         ("train", f"+logger.wandb.api_key={KEYS['WANDB_API_KEY']}", "WANDB_API_KEY"),
-        ("prepare", f"judge.base_url=http://user:{PASSWORD}@127.0.0.1:9/v1", "judge.api_key_env"),
+        ("prepare", f"negatives.judge.base_url=http://user:{PASSWORD}@127.0.0.1:9/v1", "negatives.judge.api_key_env"),
     ],
 )
 def test_a_key_on_the_command_line_is_refused_before_anything_is_written(run, tmp_path, command, word, variable):
-    done = run(command, "judge=openai", "judge.model=tiny", word, cwd=tmp_path, check=False)
+    done = run(
+        command,
+        "negatives=knn",
+        "negatives/judge=openai",
+        "negatives.judge.model=tiny",
+        word,
+        cwd=tmp_path,
+        check=False,
+    )
     assert done.returncode == 1
     assert variable in done.stderr
     assert "Traceback" not in done.stderr

@@ -11,7 +11,7 @@ from sigjepa.errors import SigjepaError
 from sigjepa.losses.infonce import InfoNCE, info_nce, multi_positive_info_nce
 from sigjepa.losses.loss import Progress
 from sigjepa.models.prediction import Prediction
-from sigjepa.negatives.index.schedule import Constant, LinearRamp
+from sigjepa.negatives.index.ramp import Ramp
 
 START = Progress(epoch=0, step=0)
 
@@ -93,7 +93,7 @@ def test_union_value_equals_sentence_transformers_with_appended_columns(make_bat
 def test_weight_zero_is_exactly_exp_1_4(make_batch, mined_candidates):
     batch = make_batch(negatives=9)
     predictions = torch.randn(6, 8, requires_grad=True)
-    curriculum = InfoNCE(mined_candidates=mined_candidates, schedule=LinearRamp(start_epoch=10, ramp_epochs=5))
+    curriculum = InfoNCE(mined_candidates=mined_candidates, schedule=Ramp(start_epoch=10, ramp_epochs=5))
     baseline = InfoNCE()
     value = curriculum(Prediction(predictions), batch, Progress(epoch=9, step=0)).value
     expected = baseline(Prediction(predictions), batch, START).value
@@ -108,7 +108,7 @@ def test_curriculum_weight_enters_as_log_w(make_batch):
     batch = make_batch(size=4, negatives=5)
     predictions = torch.randn(4, 8)
     weight = 0.25
-    loss = InfoNCE(mined_candidates="union", schedule=Constant(weight), temperature=0.1)
+    loss = InfoNCE(mined_candidates="union", schedule=weight, temperature=0.1)
     candidates = torch.cat([batch.body_pooled, batch.negatives.embeddings])
     weights = torch.tensor([1.0] * 4 + [weight] * 5)
     excluded = torch.zeros(4, 9, dtype=torch.bool)
@@ -163,7 +163,7 @@ def test_logs_split_the_loss_into_in_batch_and_mined(make_batch):
 def test_mined_mass_is_the_share_of_softmax_on_mined_candidates(make_batch):
     batch = make_batch(size=6, negatives=7)
     predictions = torch.randn(6, 8)
-    loss = InfoNCE(mined_candidates="per_anchor", schedule=Constant(0.5), temperature=0.2)
+    loss = InfoNCE(mined_candidates="per_anchor", schedule=0.5, temperature=0.2)
     candidates = torch.cat([batch.body_pooled, batch.negatives.embeddings])
     logits = (F.normalize(predictions, dim=-1) @ F.normalize(candidates, dim=-1).T / 0.2).exp()
     logits[:, 6:] *= 0.5 * batch.negatives.owners
@@ -272,7 +272,7 @@ def test_logs_say_how_hard_the_negatives_are(make_batch):
         ({"related": "positives"}, "Did you mean 'positive'"),
         ({"score_weights": [1.0]}, r"score_weights is \[1.0\]; give two"),
         ({"score_weights": [1.0, -1.0]}, "give two finite numbers of at least 0"),
-        ({"schedule": Constant(-1.0)}, "infonce.schedule goes from -1 to -1"),
+        ({"schedule": -1.0}, "infonce.schedule goes from -1 to -1"),
     ],
 )
 def test_arguments_out_of_range_are_named(arguments, message):

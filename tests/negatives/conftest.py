@@ -92,7 +92,7 @@ def expected(judged, corpus):
 @pytest.fixture
 def exported(file, corpus, shards, tmp_path):
     """An index, and the function that exports it to a folder."""
-    index = PairsFile(file, min_cosim=0.3).prepare(corpus, shards, tmp_path)
+    index = PairsFile(file, PairFilter(min_cosim=0.3)).prepare(corpus, shards, tmp_path)
 
     def write(name="published", **options):
         export(index, corpus, tmp_path, tmp_path / name, **options)

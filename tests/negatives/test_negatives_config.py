@@ -5,26 +5,27 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-import sigjepa.runtime.resolvers  # noqa: F401 - registers the resolver `choose`
+from sigjepa.negatives.exchange.imported_index import IndexFile
+from sigjepa.negatives.exchange.imported_pairs import PairsFile
+from sigjepa.negatives.index.pair_filter import PairFilter
+from sigjepa.negatives.index.sampling import NegativeSampler
 from sigjepa.negatives.judging.judges.causal_lm import CausalLmJudge
 from sigjepa.negatives.judging.judges.openai_judge import OpenAIJudge
 from sigjepa.negatives.judging.judges.structural import StructuralJudge
-from sigjepa.negatives.mining.approximate import InvertedLists, SmallWorld
+from sigjepa.negatives.mining.approximate import HNSW, IVF
 from sigjepa.negatives.mining.search import Search
 from sigjepa.negatives.recipe import NegativesRecipe
+from sigjepa.runtime.instantiate import instantiate
 
 CONF = Path(__file__).parents[2] / "conf"
 
 
 @pytest.fixture
 def compose_with(tmp_path):
-    """Compose a root config that chooses a judge and negatives, as the real one does."""
-    (tmp_path / "root.yaml").write_text(
-        "defaults:\n  - judge: structural\n  - negatives: knn\n  - _self_\nseed: 0\nteacher: {name: any}\n"
-    )
+    """Compose a root config with mined negatives and a teacher that says nothing of cosines."""
+    (tmp_path / "root.yaml").write_text("defaults:\n  - negatives: knn\n  - _self_\nseed: 0\nteacher: {name: any}\n")
 
     def composed(*overrides):
         with initialize_config_dir(str(tmp_path), version_base="1.3"):
@@ -33,21 +34,21 @@ def compose_with(tmp_path):
     return composed
 
 
-def test_recipe_receives_the_judge_through_the_interpolation(compose_with):
-    recipe = instantiate(compose_with().negatives)
-    assert recipe == NegativesRecipe(StructuralJudge())
+def test_defaults_are_those_of_the_classes(compose_with):
+    assert instantiate(compose_with().negatives) == NegativesRecipe(StructuralJudge())
 
 
-def test_overrides_reach_recipe_and_judge(compose_with):
-    config = compose_with("negatives.max_score_c=0", "negatives.tiers=[phase0]", "judge.related_from=0.4")
-    recipe = instantiate(config.negatives)
-    assert (recipe.max_score_c, list(recipe.tiers), recipe.judge.related_from) == (0, ["phase0"], 0.4)
+def test_overrides_reach_every_part(compose_with):
+    words = ("filter.max_score_c=0", "tiers=[phase0]", "judge.related_from=0.4", "sampler.number=3", "top_k=4")
+    source = instantiate(compose_with(*(f"negatives.{word}" for word in words)).negatives)
+    assert source == NegativesRecipe(
+        StructuralJudge(related_from=0.4), PairFilter(0.8, max_score_c=0), NegativeSampler(3), 4, ["phase0"]
+    )
 
 
 def test_none_is_no_negatives_at_all(compose_with):
     config = compose_with("negatives=none")
     assert config.negatives is None
-    assert instantiate(config).negatives is None
     assert config.seed == 0
 
 
@@ -57,20 +58,22 @@ def test_none_is_no_negatives_at_all(compose_with):
         ("judge/structural", StructuralJudge),
         ("judge/openai", OpenAIJudge),
         ("judge/causal_lm", CausalLmJudge),
-        ("negatives/knn", NegativesRecipe),
+        ("filter/base", PairFilter),
+        ("sampler/base", NegativeSampler),
+        ("knn", NegativesRecipe),
+        ("pairs_file", PairsFile),
+        ("index_file", IndexFile),
     ],
 )
 def test_configs_hold_the_defaults_of_their_target(name, target):
-    config = OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml"), resolve=False)
+    config = OmegaConf.to_container(OmegaConf.load(CONF / "negatives" / f"{name}.yaml"), resolve=False)
     defaults = {key: parameter.default for key, parameter in inspect.signature(target).parameters.items()}
     config.pop("_target_")
-    assert config.pop("judge", "${judge}") == "${judge}"
-    if "min_cosim" in config:  # depends on the teacher; the default of others is the recipe's
-        assert f"default:{defaults['min_cosim']:.2f}" in config["min_cosim"]
-        config["min_cosim"] = defaults["min_cosim"]
-    config.pop("defaults", None)  # the search, whose own configs are looked at below
-    for component in ("judge", "search"):
-        defaults.pop(component, None)
+    groups = [next(iter(entry)) for entry in config.pop("defaults", []) if entry != "_self_"]
+    interpolated = {"filter/base": ["min_cosim"], "sampler/base": ["seed"]}.get(name, [])
+    for group in [*groups, *interpolated]:
+        config.pop(group, None)
+        defaults.pop(group)
     given = {key for key, default in defaults.items() if default is inspect.Parameter.empty}
     assert {key for key, value in config.items() if value == "???"} == given - {"base_url"}
     assert config.keys() == defaults.keys()
@@ -79,7 +82,7 @@ def test_configs_hold_the_defaults_of_their_target(name, target):
 
 @pytest.mark.parametrize(
     ("option", "search"),
-    [("ivf", Search()), ("hnsw", Search(beyond=SmallWorld())), ("exact", Search(exact_up_to=None))],
+    [("ivf", Search()), ("hnsw", Search(beyond=HNSW())), ("exact", Search(exact_up_to=None))],
 )
 def test_search_options_are_the_defaults_of_their_classes(compose_with, option, search):
     assert instantiate(compose_with(f"negatives/search={option}").negatives).search == search
@@ -87,5 +90,5 @@ def test_search_options_are_the_defaults_of_their_classes(compose_with, option, 
 
 
 def test_search_is_ivf_beyond_the_exact_and_its_keys_are_reached(compose_with):
-    config = compose_with("negatives.search.exact_up_to=10", "negatives.search.beyond.probes=3")
-    assert instantiate(config.negatives).search == Search(10, InvertedLists(probes=3))
+    config = compose_with("negatives.search.exact_up_to=10", "negatives.search.beyond.nprobe=3")
+    assert instantiate(config.negatives).search == Search(10, IVF(nprobe=3))

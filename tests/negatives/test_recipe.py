@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from sigjepa.errors import SigjepaError
+from sigjepa.negatives.index.pair_filter import PairFilter
 from sigjepa.negatives.judging.judges.judge import Judge, Judgement
 from sigjepa.negatives.judging.judges.structural import StructuralJudge
 from sigjepa.negatives.recipe import NegativesRecipe
@@ -85,7 +86,7 @@ def shards():
 
 @pytest.fixture
 def recipe():
-    return NegativesRecipe(ScriptedJudge(), neighbors=5, min_cosim=0.5)
+    return NegativesRecipe(ScriptedJudge(), PairFilter(min_cosim=0.5), top_k=5)
 
 
 def lines_of(data_dir):
@@ -105,7 +106,9 @@ def test_only_train_functions_are_mined(recipe, corpus, shards, tmp_path):
 
 
 def test_tiers_limit_what_is_mined(corpus, shards, tmp_path):
-    index = NegativesRecipe(ScriptedJudge(), min_cosim=-1.0, tiers=["phase0"]).prepare(corpus, shards, tmp_path)
+    index = NegativesRecipe(ScriptedJudge(), PairFilter(min_cosim=-1.0), tiers=["phase0"]).prepare(
+        corpus, shards, tmp_path
+    )
     assert all(line["anchor_id"] % 2 == 0 and line["neighbor_id"] % 2 == 0 for line in lines_of(tmp_path))
     assert index.statistics()["train_functions"] == 40
     assert index.statistics()["coverage"] == index.coverage(corpus.ids("train")) <= 0.5
@@ -164,7 +167,7 @@ def test_second_preparation_reuses_everything(recipe, corpus, shards, tmp_path):
 
 def test_a_changed_filter_judges_nothing_again(recipe, corpus, shards, tmp_path):
     loose = recipe.prepare(corpus, shards, tmp_path)
-    strict = replace(recipe, judge=ScriptedJudge(), max_score_c=0)
+    strict = replace(recipe, judge=ScriptedJudge(), filter=PairFilter(0.5, max_score_c=0))
     index = strict.prepare(corpus, shards, tmp_path)
     assert strict.judge.asked == []
     assert set(index.scores.tolist()) == {0}
@@ -175,7 +178,7 @@ def test_a_changed_filter_judges_nothing_again(recipe, corpus, shards, tmp_path)
 
 @pytest.mark.parametrize(
     "change",
-    [{"neighbors": 4}, {"min_cosim": 0.6}, {"tiers": ["heads"]}, {"judge": ScriptedJudge(version=2)}],
+    [{"top_k": 4}, {"filter": PairFilter(0.6)}, {"tiers": ["heads"]}, {"judge": ScriptedJudge(version=2)}],
 )
 def test_a_changed_input_judges_again(recipe, corpus, shards, tmp_path, change):
     recipe.prepare(corpus, shards, tmp_path)
@@ -254,9 +257,9 @@ def test_positive_aware_filters_read_the_teachers_signatures(corpus, shards, tmp
     """Signatures that point at the anchor's own body let every negative pass; ones that point away, none."""
     generator = torch.Generator().manual_seed(0)
     near = shards.body_pooled + 0.01 * torch.randn(shards.body_pooled.shape, generator=generator)
-    recipe = NegativesRecipe(ScriptedJudge(), min_cosim=0.5, max_positive_share=0.999, min_positive_margin=0.001)
+    recipe = NegativesRecipe(ScriptedJudge(), PairFilter(0.5, relative_margin=0.001, absolute_margin=0.001))
     shards.signature_pooled = near
-    unbounded = NegativesRecipe(ScriptedJudge(), min_cosim=0.5).prepare(corpus, shards, tmp_path)
+    unbounded = NegativesRecipe(ScriptedJudge(), PairFilter(min_cosim=0.5)).prepare(corpus, shards, tmp_path)
     assert len(recipe.prepare(corpus, shards, tmp_path)) == len(unbounded) > 0
     shards.signature_pooled, shards.folder = -near, Path("teacher/other")
     assert len(recipe.prepare(corpus, shards, tmp_path)) == 0
@@ -265,7 +268,7 @@ def test_positive_aware_filters_read_the_teachers_signatures(corpus, shards, tmp
 def test_another_filter_mines_and_judges_nothing_again(recipe, corpus, shards, tmp_path):
     recipe.prepare(corpus, shards, tmp_path)
     asked = len(recipe.judge.asked)
-    narrow = replace(recipe, max_score_c=0, max_rank=2, max_per_anchor=1, max_cosim=0.9)
+    narrow = replace(recipe, filter=PairFilter(0.5, 0.9, max_score_c=0, range_max=2, max_per_anchor=1))
     index = narrow.prepare(corpus, shards, tmp_path)
     assert len(recipe.judge.asked) == asked
     assert len(list(tmp_path.glob("mined/*/manifest.json"))) == len(list(tmp_path.glob("judged/*/manifest.json"))) == 1
@@ -273,7 +276,7 @@ def test_another_filter_mines_and_judges_nothing_again(recipe, corpus, shards, t
 
 
 def test_no_pair_reaches_the_threshold(corpus, tmp_path, caplog):
-    recipe = NegativesRecipe(ScriptedJudge(), min_cosim=0.8)
+    recipe = NegativesRecipe(ScriptedJudge(), PairFilter(min_cosim=0.8))
     with caplog.at_level(logging.WARNING):
         index = recipe.prepare(corpus, shards_of(np.eye(60) + 0.02), tmp_path)
     assert len(index) == 0
@@ -287,7 +290,7 @@ def test_no_judged_pair_is_a_negative(corpus, shards, tmp_path, caplog):
         def judge(self, requests):
             return ((request, Judgement(2, "")) for request in requests)
 
-    index = NegativesRecipe(EverythingIsRelated(), min_cosim=0.5).prepare(corpus, shards, tmp_path)
+    index = NegativesRecipe(EverythingIsRelated(), PairFilter(min_cosim=0.5)).prepare(corpus, shards, tmp_path)
     assert len(index) == 0
     assert index.statistics()["related_pairs"] > 0
     assert "judged pairs passes the filter {'min_cosim': 0.5" in caplog.text
@@ -330,7 +333,7 @@ def test_a_judge_that_breaks_its_contract(corpus, shards, tmp_path, judgements, 
     judge = ScriptedJudge()
     judge.judge = judgements
     with pytest.raises(SigjepaError, match=message):
-        NegativesRecipe(judge, min_cosim=0.5).prepare(corpus, shards, tmp_path)
+        NegativesRecipe(judge, PairFilter(min_cosim=0.5)).prepare(corpus, shards, tmp_path)
     assert not [path for path in tmp_path.rglob("manifest.json") if path.parent.parent.name != "mined"]
 
 
@@ -338,7 +341,7 @@ def test_altered_judged_pairs(recipe, corpus, shards, tmp_path):
     recipe.prepare(corpus, shards, tmp_path)
     (path,) = tmp_path.glob("judged/*/knn_results.jsonl")
     text = path.read_text()
-    other_filter = replace(recipe, max_score_c=0)
+    other_filter = replace(recipe, filter=PairFilter(0.5, max_score_c=0))
     path.write_text(text.replace('"score_c": 2', '"score_c": 0'))
     with pytest.raises(SigjepaError, match=r"knn_results.jsonl was altered after it was judged"):
         other_filter.prepare(corpus, shards, tmp_path)
@@ -351,7 +354,7 @@ def test_altered_judged_pairs(recipe, corpus, shards, tmp_path):
 
 
 def test_scores_of_the_structural_judge_are_named_a_heuristic(corpus, shards, tmp_path):
-    index = NegativesRecipe(StructuralJudge(), min_cosim=0.5).prepare(corpus, shards, tmp_path)
+    index = NegativesRecipe(StructuralJudge(), PairFilter(min_cosim=0.5)).prepare(corpus, shards, tmp_path)
     assert {line["judge"] for line in lines_of(tmp_path)} == {"structural (heuristic)"}
     assert "| Judge | structural (heuristic) |" in index.summary_table()
     assert "heuristic" in index.folder.name
@@ -360,11 +363,7 @@ def test_scores_of_the_structural_judge_are_named_a_heuristic(corpus, shards, tm
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"neighbors": 0}, "negatives.neighbors must be at least 1"),
-        ({"min_cosim": 1.2}, "negatives.min_cosim must lie within"),
-        ({"min_cosim": float("nan")}, "negatives.min_cosim must lie within"),
-        ({"max_score_c": 2}, "negatives.max_score_c must be 0 or 1, got 2"),
-        ({"max_score_c": -1}, "negatives.max_score_c must be 0 or 1"),
+        ({"top_k": 0}, "negatives.top_k must be at least 1"),
         ({"tiers": "phase0"}, "negatives.tiers must be a list"),
         ({"tiers": []}, "negatives.tiers must be a list"),
     ],

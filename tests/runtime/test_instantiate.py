@@ -4,20 +4,20 @@ from omegaconf import OmegaConf
 
 from sigjepa.errors import SigjepaError
 from sigjepa.losses.infonce import InfoNCE
-from sigjepa.negatives.index.schedule import LinearRamp
+from sigjepa.negatives.index.ramp import Ramp
 from sigjepa.runtime.instantiate import check_keys, instantiate, plain
 
 INFONCE = {
     "_target_": "sigjepa.losses.infonce.InfoNCE",
     "temperature": 0.1,
-    "schedule": {"_target_": "sigjepa.negatives.index.schedule.LinearRamp", "start_epoch": 3, "ramp_epochs": 2},
+    "schedule": {"_target_": "sigjepa.negatives.index.ramp.Ramp", "start_epoch": 3, "ramp_epochs": 2},
 }
 
 
 def test_nested_nodes_become_objects():
     loss = instantiate(OmegaConf.create(INFONCE))
     assert isinstance(loss, InfoNCE)
-    assert loss.schedule == LinearRamp(start_epoch=3, ramp_epochs=2)
+    assert loss.schedule == Ramp(start_epoch=3, ramp_epochs=2)
 
 
 def test_interpolated_nodes_become_objects():

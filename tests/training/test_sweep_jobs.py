@@ -155,9 +155,9 @@ def test_every_job_is_given_a_key_that_only_the_swept_group_has(tmp_path, monkey
 
 
 def test_a_prepared_sweep_takes_such_a_key_beside_its_own():
-    words = ["sweep=factorial", "negatives.neighbors=7"]
+    words = ["sweep=factorial", "negatives.top_k=7"]
     assert {job.config.negatives.neighbors for job in sweep_jobs("train", words)} == {7}
-    words = ["experiment=exp2_1,hardneg_score0", "negatives.neighbors=7", "negatives.tiers=null", "seed=0,1"]
+    words = ["experiment=exp2_1,hardneg_score0", "negatives.top_k=7", "negatives.tiers=null", "seed=0,1"]
     jobs = sweep_jobs("train", words)
     assert {(job.config.negatives.neighbors, job.config.negatives.tiers) for job in jobs} == {(7, None)}
     assert len(jobs) == 4

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,8 @@ from sigjepa.negatives.exchange.metadata import check_origin, origin, read_sidec
 from sigjepa.negatives.exchange.validate import check_cosines, check_nearness, pair_cosines
 from sigjepa.negatives.index.csr import Ids
 from sigjepa.negatives.index.hard_negatives import HardNegatives
+from sigjepa.negatives.index.pair_filter import PairFilter
+from sigjepa.negatives.index.sampling import NegativeSampler
 from sigjepa.store.origin import MADE, made
 
 if TYPE_CHECKING:
@@ -51,7 +53,8 @@ class IndexFile:
 
     Args:
         path: the index; what belongs to it lies beside it as `<name>.meta.json`.
-        max_score_c, tiers: leave out further pairs, as in `NegativesRecipe`.
+        filter, tiers: leave out further pairs, as in `NegativesRecipe`.
+        sampler: which of its negatives an anchor brings to a step.
         ids: 'position' of functions in this corpus, or content 'key'; None is as the meta file says, or position.
         outside_train: 'refuse' a file with a function outside of the train split, or 'skip' its pairs and count them.
         check_cosim: compare cosines with those of the shards, or see without any that the pairs are near.
@@ -62,7 +65,8 @@ class IndexFile:
     """
 
     path: str | Path
-    max_score_c: int = 1
+    filter: PairFilter = field(default_factory=PairFilter)
+    sampler: NegativeSampler = field(default_factory=NegativeSampler)
     tiers: Sequence[str] | None = None
     ids: str | None = None
     outside_train: str = "refuse"
@@ -71,7 +75,7 @@ class IndexFile:
     model: str | None = None
 
     def __post_init__(self) -> None:
-        check_arguments(self.max_score_c, self.tiers, self.ids, self.outside_train, self.cosim_tolerance)
+        check_arguments(self.tiers, self.ids, self.outside_train, self.cosim_tolerance)
 
     def prepare(self, corpus: "Corpus", shards: "TeacherShards", data_dir: Path) -> HardNegatives:
         """The hard negatives of the file for a corpus, read or reused.
@@ -81,7 +85,7 @@ class IndexFile:
         """
         path = Path(self.path)
         arguments = {
-            "max_score_c": self.max_score_c,
+            "filter": self.filter.settings(),
             "tiers": None if self.tiers is None else sorted(set(map(str, self.tiers))),
             "ids": self.ids,
             "outside_train": self.outside_train,
@@ -119,13 +123,14 @@ class IndexFile:
         index = self._index(path, found, np.flatnonzero(inside), shards, train)
         kept = {name: notes[name] for name in KEPT if name in notes}
         known = found.scores is not None and kept.get("scores_known") is not False
-        if not known and self.max_score_c < ASSUMED_SCORE:
+        if not known and self.filter.max_score_c < ASSUMED_SCORE:
             raise SigjepaError(
-                f"{path} has no scores, so negatives.max_score_c={self.max_score_c} would leave nothing: take "
-                "negatives.max_score_c=1, or import the judged pairs with negatives=pairs_file."
+                f"{path} has no scores, so negatives.filter.max_score_c={self.filter.max_score_c} would leave nothing: "
+                "take "
+                "negatives.filter.max_score_c=1, or import the judged pairs with negatives=pairs_file."
             )
         if known:
-            limit = min(self.max_score_c, (kept.get("filter") or {}).get("max_score_c", self.max_score_c))
+            limit = min(self.filter.max_score_c, (kept.get("filter") or {}).get("max_score_c", self.filter.max_score_c))
             kept["filter"] = {**(kept.get("filter") or {}), "max_score_c": limit}
         own_cosines = found.cosims is None or self.check_cosim
         metadata = {
@@ -141,7 +146,7 @@ class IndexFile:
             metadata["model"] = None  # cosines are the shards', but whose cosines chose the pairs nobody says
         index = HardNegatives(index.negatives, index.scores, index.cosims, index.related, metadata)
         tiers = None if self.tiers is None else list(self.tiers)
-        return index.restricted(corpus.ids("train", tiers), self.max_score_c)
+        return index.restricted(corpus.ids("train", tiers), self.filter.max_score_c)
 
     def _index(self, path: Path, found: IndexPairs, rows: Ids, shards: "TeacherShards", train: Ids) -> HardNegatives:
         """The pairs in `rows`, nearest first, their cosines checked or computed."""

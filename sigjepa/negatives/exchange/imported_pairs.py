@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,8 @@ from sigjepa.negatives.exchange.pairs_reader import PairsReader
 from sigjepa.negatives.exchange.validate import check_cosines
 from sigjepa.negatives.index.csr import Ids
 from sigjepa.negatives.index.hard_negatives import HardNegatives
-from sigjepa.negatives.index.pair_filter import filter_of, similarities_for
+from sigjepa.negatives.index.pair_filter import PairFilter, similarities_for
+from sigjepa.negatives.index.sampling import NegativeSampler
 from sigjepa.negatives.judging.judged_pairs import FILE_NAME, JudgedPairs
 from sigjepa.store.artifacts import damaged, file_digest, read_manifest
 from sigjepa.store.origin import MADE, made, upstream_of
@@ -49,8 +50,8 @@ class PairsFile:
     Args:
         path: the file. What an export left beside it, `<name>.meta.json`, says which corpus, teacher, ids and fields.
         tiers: keep pairs within these tiers of the corpus; None is all.
-        min_cosim, max_score_c, max_cosim, max_positive_share, min_positive_margin, min_rank, max_rank, max_per_anchor:
-            which of the pairs become negatives, see `PairFilter`.
+        filter: which of the pairs become negatives.
+        sampler: which of its negatives an anchor brings to a step.
         fields: what the file calls its fields, by our name, dots reaching into nested objects; None is as the sidecar
             says, or our names.
         ids: 'position' of functions in this corpus, or content 'key'; None is as the sidecar says, or position.
@@ -64,14 +65,8 @@ class PairsFile:
     """
 
     path: str | Path
-    min_cosim: float = 0.80
-    max_score_c: int = 1
-    max_cosim: float = 1.0
-    max_positive_share: float | None = None
-    min_positive_margin: float | None = None
-    min_rank: int = 1
-    max_rank: int | None = None
-    max_per_anchor: int | None = None
+    filter: PairFilter = field(default_factory=lambda: PairFilter(min_cosim=0.80))
+    sampler: NegativeSampler = field(default_factory=NegativeSampler)
     tiers: Sequence[str] | None = None
     fields: Mapping[str, str] | None = None
     ids: str | None = None
@@ -82,8 +77,7 @@ class PairsFile:
     model: str | None = None
 
     def __post_init__(self) -> None:
-        check_arguments(self.max_score_c, self.tiers, self.ids, self.outside_train, self.cosim_tolerance)
-        filter_of(self)  # checks its own
+        check_arguments(self.tiers, self.ids, self.outside_train, self.cosim_tolerance)
         FieldMap(self.fields)  # checks its own
 
     def prepare(self, corpus: "Corpus", shards: "TeacherShards", data_dir: Path) -> HardNegatives:
@@ -103,7 +97,7 @@ class PairsFile:
         }
         read_inputs = import_inputs(path, arguments, corpus, shards)
         tiers = None if self.tiers is None else sorted(set(map(str, self.tiers)))
-        inputs = {"read": read_inputs, "filter": filter_of(self).settings(), "tiers": tiers, "model": self.model}
+        inputs = {"read": read_inputs, "filter": self.filter.settings(), "tiers": tiers, "model": self.model}
 
         def build(folder: Path) -> dict[str, Any]:
             judged_folder = imported_folder(data_dir, "judged", read_inputs, lambda f: self._read(f, corpus, shards))
@@ -156,12 +150,11 @@ class PairsFile:
         judged = JudgedPairs.read(file, manifest["judge"])
         if self.tiers is not None:
             judged = among(judged, corpus.ids("train", list(self.tiers)))
-        pair_filter = filter_of(self)
         index = HardNegatives.from_judged(
             judged,
             train_ids=corpus.ids("train"),
-            pair_filter=pair_filter,
-            similarities=similarities_for(pair_filter, judged, shards),
+            pair_filter=self.filter,
+            similarities=similarities_for(self.filter, judged, shards),
             provenance={
                 **manifest["origin"],
                 **({"model": self.model} if self.model else {}),

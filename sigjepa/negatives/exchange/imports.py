@@ -25,15 +25,8 @@ MANIFEST = "manifest.json"
 OUTSIDE = ("refuse", "skip")
 
 
-def check_arguments(
-    max_score_c: int, tiers: Sequence[str] | None, ids: str | None, outside_train: str, cosim_tolerance: float
-) -> None:
+def check_arguments(tiers: Sequence[str] | None, ids: str | None, outside_train: str, cosim_tolerance: float) -> None:
     """Raise SigjepaError naming the argument of an import that is out of range."""
-    if max_score_c not in (0, 1):
-        raise SigjepaError(
-            f"negatives.max_score_c must be 0 or 1, got {max_score_c}: pairs scored 2 or 3 are related, and the loss "
-            "masks them as false negatives."
-        )
     if isinstance(tiers, str) or (tiers is not None and not len(tiers)):
         raise SigjepaError(f"negatives.tiers must be a list such as [phase0,heads], or null, got {tiers!r}.")
     for name, value, choices in (("ids", ids, KINDS), ("outside_train", outside_train, OUTSIDE)):
@@ -83,8 +76,8 @@ def open_imported(folder: Path, corpus: "Corpus", path: Path) -> HardNegatives:
     index = open_index(folder, len(corpus))
     if not len(index):
         logger.warning(
-            "There are no hard negatives: none of the pairs in %s passes the filter. Lower negatives.min_cosim, raise "
-            "negatives.max_score_c, take other tiers, or train with negatives=none.",
+            "There are no hard negatives: none of the pairs in %s passes the filter. Lower negatives.filter.min_cosim, "
+            "raise negatives.filter.max_score_c, take other tiers, or train with negatives=none.",
             path,
         )
     return replace(index, metadata={**index.metadata, "source": str(path)})

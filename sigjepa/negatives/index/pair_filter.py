@@ -1,13 +1,15 @@
 """Which judged pairs may be hard negatives, before any training: by score, cosine, rank, and beside the positive."""
 
-from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.judging.judged_pairs import JudgedPairs
+from sigjepa.runtime.fields import Cosine, Count, component
 
 if TYPE_CHECKING:
     from sigjepa.teacher.shards import TeacherShards
@@ -15,105 +17,84 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@component("negatives.filter")
 class PairFilter:
-    """Bounds that a judged pair must keep to be a hard negative; every one of them is inclusive.
+    """Bounds that a judged pair must keep to be a hard negative.
+
+    The names of sentence-transformers' `mine_hard_negatives` mean what they mean there.
 
     Args:
-        min_cosim: lowest cosine of the two bodies.
-        max_cosim: highest cosine of the two bodies; as the positive's cosine with itself is 1, this is also its cap as
-            a share of that.
+        min_cosim, max_cosim: lowest and highest cosine of the two bodies, inclusive; as the positive's cosine with
+            itself is 1, the highest is also a cap as a share of that.
         max_score_c: highest score of a negative, 0 or 1; related pairs (2, 3) are masked, never negatives.
-        max_positive_share: positive-aware cap: the negative may be at most this share as similar to the anchor's
-            signature as the anchor's own body is (TopK-PercPos of NV-Retriever, https://arxiv.org/abs/2407.15831).
-        min_positive_margin: positive-aware margin: the negative must be less similar to the anchor's signature than
-            the anchor's own body, by at least this much (TopK-MarginPos, same source).
-        min_rank, max_rank: window of the neighbor's place among the judged neighbors of its anchor, 1 is the nearest.
-        max_per_anchor: most negatives of an anchor, the nearest of those that pass everything else.
+        relative_margin: positive-aware: the negative must be less similar to the anchor's signature than the anchor's
+            own body, by at least this share of that similarity (TopK-PercPos of NV-Retriever,
+            https://arxiv.org/abs/2407.15831: 0.05 caps a negative at 95 % of the positive).
+        absolute_margin: positive-aware: less similar by at least this much (TopK-MarginPos, same source).
+        range_max: only the so many nearest of an anchor's judged neighbors are looked at; None is all of them.
+        range_min: so many of an anchor's nearest are skipped, of those that pass the bounds above; 0 takes all.
+        max_per_anchor: most negatives of an anchor, the nearest of those that are left.
 
     Raises SigjepaError for arguments out of range.
     """
 
-    min_cosim: float = -1.0
-    max_cosim: float = 1.0
-    max_score_c: int = 1
-    max_positive_share: float | None = None
-    min_positive_margin: float | None = None
-    min_rank: int = 1
-    max_rank: int | None = None
-    max_per_anchor: int | None = None
+    min_cosim: Cosine = -1.0
+    max_cosim: Cosine = 1.0
+    max_score_c: Annotated[int, Field(ge=0, le=1)] = 1
+    relative_margin: Annotated[float, Field(ge=0, lt=1)] | None = None
+    absolute_margin: Annotated[float, Field(ge=0, le=2)] | None = None
+    range_min: Annotated[int, Field(ge=0)] = 0
+    range_max: Count | None = None
+    max_per_anchor: Count | None = None
 
     def __post_init__(self) -> None:
-        for name in ("min_cosim", "max_cosim"):
-            if not -1 <= getattr(self, name) <= 1:
-                raise SigjepaError(f"negatives.{name} must lie within [-1, 1], got {getattr(self, name)}.")
-        if self.min_cosim > self.max_cosim:
-            raise SigjepaError(f"negatives.min_cosim={self.min_cosim} is above negatives.max_cosim={self.max_cosim}.")
-        if self.max_score_c not in (0, 1):
-            raise SigjepaError(
-                f"negatives.max_score_c must be 0 or 1, got {self.max_score_c}: pairs scored 2 or 3 are related, and "
-                "the loss masks them as false negatives."
-            )
-        if self.max_positive_share is not None and not 0 < self.max_positive_share <= 1:
-            raise SigjepaError(
-                f"negatives.max_positive_share must lie within (0, 1], got {self.max_positive_share}; null is no cap."
-            )
-        if self.min_positive_margin is not None and not 0 <= self.min_positive_margin <= 2:
-            raise SigjepaError(
-                f"negatives.min_positive_margin must lie within [0, 2], got {self.min_positive_margin}; null is none."
-            )
-        for name in ("min_rank", "max_rank", "max_per_anchor"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise SigjepaError(f"negatives.{name} must be at least 1, got {value}.")
-        if self.max_rank is not None and self.max_rank < self.min_rank:
-            raise SigjepaError(f"negatives.min_rank={self.min_rank} is above negatives.max_rank={self.max_rank}.")
+        for low, high in (("min_cosim", "max_cosim"), ("range_min", "range_max")):
+            bounds = getattr(self, low), getattr(self, high)
+            if None not in bounds and (bounds[0] > bounds[1] or (low == "range_min" and bounds[0] == bounds[1])):
+                raise SigjepaError(
+                    f"negatives.filter.{low}={bounds[0]} leaves nothing below negatives.filter.{high}={bounds[1]}; "
+                    "lower the one or raise the other."
+                )
 
     @property
-    def needs_similarities(self) -> bool:
+    def positive_aware(self) -> bool:
         """Whether `chosen` must know how similar the two bodies are to the anchor's signature."""
-        return self.max_positive_share is not None or self.min_positive_margin is not None
+        return self.relative_margin is not None or self.absolute_margin is not None
 
     def settings(self) -> dict[str, Any]:
-        """All bounds by name, as JSON: part of an index's key and of its metadata."""
+        """Return all bounds by name, as JSON: part of an index's key and of its metadata."""
         return asdict(self)
 
     def chosen(self, judged: JudgedPairs, similarities: tuple[Floats, Floats] | None = None) -> npt.NDArray[np.int64]:
-        """Positions of the pairs that pass, ordered by anchor, then descending cosine, then neighbor.
+        """Return the positions of the pairs that pass, ordered by anchor, then descending cosine, then neighbor.
 
         similarities: of each pair's negative and of its anchor's own body to the anchor's signature, `[P]` each; see
         `signature_similarities`.
         """
         order = np.lexsort((judged.neighbor_ids, -judged.cosim, judged.anchor_ids))
-        cosim, ranks = judged.cosim[order], _places(judged.anchor_ids[order])
+        cosim = judged.cosim[order]
         passes = (judged.score_c[order] <= self.max_score_c) & (cosim >= self.min_cosim) & (cosim <= self.max_cosim)
-        passes &= ranks >= self.min_rank
-        if self.max_rank is not None:
-            passes &= ranks <= self.max_rank
-        if self.needs_similarities:
+        if self.range_max is not None:
+            passes &= _places(judged.anchor_ids[order]) < self.range_max
+        if self.positive_aware:
             if similarities is None:
                 raise ValueError("a positive-aware filter needs the similarities to the anchor's signature")
             negative, positive = similarities[0][order], similarities[1][order]
-            if self.max_positive_share is not None:
-                passes &= negative <= self.max_positive_share * positive
-            if self.min_positive_margin is not None:
-                passes &= negative <= positive - self.min_positive_margin
+            if self.relative_margin is not None:
+                passes &= negative <= positive - np.abs(positive) * self.relative_margin
+            if self.absolute_margin is not None:
+                passes &= negative + self.absolute_margin <= positive
         kept = order[passes]
-        if self.max_per_anchor is not None:
-            kept = kept[_places(judged.anchor_ids[kept]) <= self.max_per_anchor]
-        return kept
-
-
-def filter_of(recipe: Any) -> PairFilter:
-    """The bounds among the arguments of a recipe, which bear the same names."""
-    return PairFilter(**{one.name: getattr(recipe, one.name) for one in fields(PairFilter)})
+        places = _places(judged.anchor_ids[kept]) - self.range_min
+        last = len(judged) if self.max_per_anchor is None else self.max_per_anchor
+        return kept[(places >= 0) & (places < last)]
 
 
 def similarities_for(
     pair_filter: PairFilter, judged: JudgedPairs, shards: "TeacherShards"
 ) -> tuple[Floats, Floats] | None:
-    """What `pair_filter` must know beside the pairs: None, or their similarities to the anchors' signatures."""
-    if not pair_filter.needs_similarities:
+    """Return what `pair_filter` must know beside the pairs: similarities to the anchors' signatures, or nothing."""
+    if not pair_filter.positive_aware:
         return None
     return signature_similarities(judged, shards.signature_pooled.float().numpy(), shards.body_pooled.float().numpy())
 
@@ -124,7 +105,7 @@ def signature_similarities(
     bodies: npt.NDArray[np.floating],
     block_size: int = 65_536,
 ) -> tuple[Floats, Floats]:
-    """Cosine of each anchor's signature with its negative and with its own body, `[P]` each.
+    """Return the cosine of each anchor's signature with its negative and with its own body, `[P]` each.
 
     signatures, bodies: `[n, D]` the teacher's pooled embeddings by function id, of any length.
     """
@@ -143,5 +124,5 @@ def _unit(vectors: npt.NDArray[np.floating]) -> Floats:
 
 
 def _places(anchors: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Place of each entry among those of its anchor, from 1; `anchors` are ascending."""
-    return np.arange(len(anchors)) - np.searchsorted(anchors, anchors) + 1
+    """Return the place of each entry among those of its anchor, from 0; `anchors` are ascending."""
+    return np.arange(len(anchors)) - np.searchsorted(anchors, anchors)

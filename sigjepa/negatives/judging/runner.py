@@ -36,8 +36,8 @@ class Judging:
 def judge_pairs(pairs: "Pairs", judge: Judge, corpus: "Corpus", data_dir: Path) -> Judging:
     """`pairs` with the scores of `judge`, asked for or found in its ledger below `data_dir`.
 
-    A pair without a score, be it a parse error or beyond `judge.limit`, is left out. Raises SigjepaError for a judge
-    that breaks its contract or can't go on, and for a damaged ledger.
+    A pair without a score, be it a parse error or beyond `negatives.judge.limit`, is left out. Raises SigjepaError for
+    a judge that breaks its contract or can't go on, and for a damaged ledger.
     """
     requests, question_of = questions(pairs, corpus)
     answers = ask(judge, requests, data_dir)
@@ -48,7 +48,7 @@ def judge_pairs(pairs: "Pairs", judge: Judge, corpus: "Corpus", data_dir: Path) 
     if parse_errors:
         logger.warning(
             "%d of %d pairs have no score: the answers of %s held none (parse_error), and they are neither negatives "
-            "nor related. judge.parse_error_retries=1 asks them again.",
+            "nor related. negatives.judge.parse_error_retries=1 asks them again.",
             parse_errors,
             len(given),
             judge.name,
@@ -91,7 +91,7 @@ def chosen(requests: Sequence[JudgeRequest], limit: int | None) -> list[JudgeReq
     if limit is None:
         return list(requests)
     if limit < 1:
-        raise SigjepaError(f"judge.limit must be at least 1, or null for all pairs, got {limit}.")
+        raise SigjepaError(f"negatives.judge.limit must be at least 1, or null for all pairs, got {limit}.")
     hashes = [(xxhash.xxh3_64_intdigest("\0".join(request.pair).encode()), request.pair) for request in requests]
     lowest = sorted(range(len(requests)), key=hashes.__getitem__)[:limit]
     return [requests[position] for position in sorted(lowest)]
@@ -110,7 +110,7 @@ def ask(judge: Judge, requests: Sequence[JudgeRequest], data_dir: Path) -> Mappi
             logger.info(
                 "Judging with %s: %s pairs%s, %s already judged, %s to ask%s",
                 *(judge.name, f"{len(requests):,}"),
-                "" if judge.limit is None else f", {len(within):,} of them within judge.limit",
+                "" if judge.limit is None else f", {len(within):,} of them within negatives.judge.limit",
                 *(f"{len(within) - len(to_ask):,}", f"{len(to_ask):,}"),
                 f"; {cost}" if cost else "",
             )

@@ -16,105 +16,105 @@ from sigjepa.store.progress import stage
 
 logger = logging.getLogger(__name__)
 
-_MOST_EF_SEARCH = 4096
+MAX_EF_SEARCH = 4096
 
 
 class Approximate(Protocol):
     """An approximate search, as `negatives.search.beyond` names it."""
 
     def inputs(self) -> dict[str, Any]:
-        """All that the found pairs depend on, beside the vectors, `neighbors` and `min_cosim`."""
+        """All that the found pairs depend on, beside the vectors, `top_k` and `min_cosim`."""
 
-    def build(self, bodies: UnitVectors, neighbors: int, min_cosim: float) -> tuple[NeighborIndex, dict[str, Any]]:
+    def build(self, bodies: UnitVectors, top_k: int, min_cosim: float) -> tuple[NeighborIndex, dict[str, Any]]:
         """The index over `bodies`, and a record of it with its measured recall."""
 
 
 @dataclass(frozen=True)
-class InvertedLists:
-    """faiss IVF: bodies are clustered, and a query is compared with those of its `probes` nearest clusters.
+class IVF:
+    """faiss IVF: bodies are clustered, and a query is compared with those of its `nprobe` nearest clusters.
 
-    lists: clusters; None is twice the square root of the number of functions. probes: clusters compared at first,
+    nlist: clusters; None is twice the square root of the number of functions. nprobe: clusters compared at first,
     doubled until `min_recall` is reached. min_recall: lowest share of the exact pairs that must be found.
     recall_queries: functions on which that is measured. seed: of the clustering and of their choice. The index holds
     a second copy of the vectors. Built twice on a machine, it is the same. Raises SigjepaError for arguments out of
     range.
     """
 
-    lists: int | None = None
-    probes: int = 8
+    nlist: int | None = None
+    nprobe: int = 8
     min_recall: float = 0.95
     recall_queries: int = 500
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_positive(lists=self.lists, probes=self.probes)
+        _check_positive(nlist=self.nlist, nprobe=self.nprobe)
         _check_recall(self.min_recall, self.recall_queries)
 
     def inputs(self) -> dict[str, Any]:
         """As Approximate says."""
-        return {"method": "ivf", "lists": self.lists, "probes": self.probes, **_recall_inputs(self)}
+        return {"method": "ivf", "nlist": self.nlist, "nprobe": self.nprobe, **_recall_inputs(self)}
 
     @stage("Clustering bodies")
-    def build(self, bodies: UnitVectors, neighbors: int, min_cosim: float) -> tuple[NeighborIndex, dict[str, Any]]:
-        """As Approximate says; raises SigjepaError when half of the lists do not give `min_recall`."""
+    def build(self, bodies: UnitVectors, top_k: int, min_cosim: float) -> tuple[NeighborIndex, dict[str, Any]]:
+        """As Approximate says; raises SigjepaError when half of the clusters do not give `min_recall`."""
         import faiss  # noqa: PLC0415 - a warm cache needs none
 
         n, dim = bodies.matrix.shape
-        lists = min(self.lists or round(2 * math.sqrt(n)), n)
-        index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, lists, faiss.METRIC_INNER_PRODUCT)
+        nlist = min(self.nlist or round(2 * math.sqrt(n)), n)
+        index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, nlist, faiss.METRIC_INNER_PRODUCT)
         index.cp.seed, index.cp.min_points_per_centroid = self.seed, 1
         index.train(bodies.matrix)
         index.add(bodies.matrix)
-        found = _FaissIndex(index, "nprobe", min(self.probes, lists))
-        most = max(found.effort, lists // 2)  # with more, exact search is the faster one
-        recall = _raised(found, "probes", most, self, bodies, neighbors, min_cosim)
-        return found, {"method": "ivf", "lists": lists, "probes": found.effort, **recall}
+        found = _FaissIndex(index, "nprobe", min(self.nprobe, nlist))
+        most = max(found.effort, nlist // 2)  # with more, exact search is the faster one
+        recall = _raised(found, "nprobe", most, self, bodies, top_k, min_cosim)
+        return found, {"method": "ivf", "nlist": nlist, "nprobe": found.effort, **recall}
 
 
 @dataclass(frozen=True)
-class SmallWorld:
+class HNSW:
     """faiss HNSW: bodies are linked to near ones, and a query follows the links; slow to build, fast to search.
 
-    links: of a body. ef_construction: candidates kept while it is linked. ef_search: candidates kept while searching
-    at first, doubled until `min_recall` is reached. The others as for InvertedLists. It is built by a single thread,
+    M: links of a body. efConstruction: candidates kept while it is linked. efSearch: candidates kept while searching
+    at first, doubled until `min_recall` is reached. The others as for IVF. It is built by a single thread,
     since links depend on the order of insertion, and is then the same when built twice on a machine. The index holds a
     second copy of the vectors and the links. Raises SigjepaError for arguments out of range.
     """
 
-    links: int = 16
-    ef_construction: int = 80
-    ef_search: int = 64
+    M: int = 16
+    efConstruction: int = 80  # noqa: N815 - as faiss and its papers call it
+    efSearch: int = 64  # noqa: N815
     min_recall: float = 0.95
     recall_queries: int = 500
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_positive(links=self.links, ef_construction=self.ef_construction, ef_search=self.ef_search)
+        _check_positive(M=self.M, efConstruction=self.efConstruction, efSearch=self.efSearch)
         _check_recall(self.min_recall, self.recall_queries)
 
     def inputs(self) -> dict[str, Any]:
         """As Approximate says."""
-        sizes = {"links": self.links, "ef_construction": self.ef_construction, "ef_search": self.ef_search}
+        sizes = {"M": self.M, "efConstruction": self.efConstruction, "efSearch": self.efSearch}
         return {"method": "hnsw", **sizes, **_recall_inputs(self)}
 
     @stage("Linking near bodies")
-    def build(self, bodies: UnitVectors, neighbors: int, min_cosim: float) -> tuple[NeighborIndex, dict[str, Any]]:
-        """As Approximate says; raises SigjepaError when no `ef_search` gives `min_recall`."""
+    def build(self, bodies: UnitVectors, top_k: int, min_cosim: float) -> tuple[NeighborIndex, dict[str, Any]]:
+        """As Approximate says; raises SigjepaError when no `efSearch` gives `min_recall`."""
         import faiss  # noqa: PLC0415 - see above
 
         n, dim = bodies.matrix.shape
-        index = faiss.IndexHNSWFlat(dim, self.links, faiss.METRIC_INNER_PRODUCT)
-        index.hnsw.efConstruction = self.ef_construction
+        index = faiss.IndexHNSWFlat(dim, self.M, faiss.METRIC_INNER_PRODUCT)
+        index.hnsw.efConstruction = self.efConstruction
         threads = faiss.omp_get_max_threads()
         faiss.omp_set_num_threads(1)
         try:
             index.add(bodies.matrix)
         finally:
             faiss.omp_set_num_threads(threads)
-        found = _FaissIndex(index, "hnsw.efSearch", self.ef_search)
-        most = max(found.effort, min(_MOST_EF_SEARCH, n))
-        recall = _raised(found, "ef_search", most, self, bodies, neighbors, min_cosim)
-        return found, {"method": "hnsw", "links": self.links, "ef_search": found.effort, **recall}
+        found = _FaissIndex(index, "hnsw.efSearch", self.efSearch)
+        most = max(found.effort, min(MAX_EF_SEARCH, n))
+        recall = _raised(found, "efSearch", most, self, bodies, top_k, min_cosim)
+        return found, {"method": "hnsw", "M": self.M, "efSearch": found.effort, **recall}
 
 
 class _FaissIndex:
@@ -153,9 +153,9 @@ def _raised(
     index: _FaissIndex,
     setting: str,
     most: int,
-    search: InvertedLists | SmallWorld,
+    search: IVF | HNSW,
     bodies: UnitVectors,
-    neighbors: int,
+    top_k: int,
     min_cosim: float,
 ) -> dict[str, Any]:
     """Double the index's effort up to `most` until its recall is high enough; returns what was measured."""
@@ -163,7 +163,7 @@ def _raised(
     sample = bodies.take(np.sort(rng.choice(len(bodies), min(search.recall_queries, len(bodies)), replace=False)))
 
     def pairs(searched: NeighborIndex, lowest: float) -> Pairs:
-        return Pairs.joined(list(pair_blocks(sample, bodies, searched, neighbors=neighbors, min_cosim=lowest)))
+        return Pairs.joined(list(pair_blocks(sample, bodies, searched, top_k=top_k, min_cosim=lowest)))
 
     exact_index = ExactIndex(bodies.matrix)
     exact = pairs(exact_index, min_cosim)
@@ -187,7 +187,7 @@ def _raised(
         index.effort = min(2 * index.effort, most)
 
 
-def _recall_inputs(search: InvertedLists | SmallWorld) -> dict[str, Any]:
+def _recall_inputs(search: IVF | HNSW) -> dict[str, Any]:
     return {"min_recall": float(search.min_recall), "recall_queries": search.recall_queries, "seed": search.seed}
 
 

@@ -49,7 +49,7 @@ def nearest_pairs(
     embeddings: npt.NDArray[np.floating] | Rows,
     ids: Ids,
     *,
-    neighbors: int,
+    top_k: int,
     min_cosim: float,
     queries: npt.NDArray[np.floating] | Rows | None = None,
     query_ids: Ids | None = None,
@@ -61,7 +61,7 @@ def nearest_pairs(
             nearest_pair_blocks(
                 embeddings,
                 ids,
-                neighbors=neighbors,
+                top_k=top_k,
                 min_cosim=min_cosim,
                 queries=queries,
                 query_ids=query_ids,
@@ -75,13 +75,13 @@ def nearest_pair_blocks(
     embeddings: npt.NDArray[np.floating] | Rows,
     ids: Ids,
     *,
-    neighbors: int,
+    top_k: int,
     min_cosim: float,
     queries: npt.NDArray[np.floating] | Rows | None = None,
     query_ids: Ids | None = None,
     block_size: int = BLOCK_SIZE,
 ) -> Iterator[Pairs]:
-    """For each function, up to `neighbors` nearest others whose cosine is at least `min_cosim`; exact, not approximate.
+    """For each function, up to `top_k` nearest others whose cosine is at least `min_cosim`; exact, not approximate.
 
     A function is told from its neighbors by id, never by its place in the result: a byte-identical body ties with
     it, and is a neighbor like any other. Memory holds one float32 copy of `embeddings` (and of `queries`), the pairs
@@ -90,7 +90,7 @@ def nearest_pair_blocks(
     Args:
         embeddings: `[n, D]` body embeddings, of any length but 0; an array, or rows that are read a part at a time.
         ids: `[n]` their function ids, unique.
-        neighbors: most neighbors of an anchor.
+        top_k: most neighbors of an anchor.
         min_cosim: lowest cosine of a pair, inclusive, in [-1, 1].
         queries: `[m, D]` the anchors' vectors, such as a student's predictions; None for `embeddings` themselves.
         query_ids: `[m]` the anchors' function ids, unique; given when `queries` are.
@@ -99,7 +99,7 @@ def nearest_pair_blocks(
     Returns an iterator over blocks of anchors, in ascending order of their ids. Raises SigjepaError, before the first
     block, for arguments out of range, and for NaN, infinite or all-zero vectors, naming the functions.
     """
-    check_limits(neighbors, min_cosim)
+    check_limits(top_k, min_cosim)
     if (queries is None) != (query_ids is None):
         raise SigjepaError("queries and query_ids belong together: give both, or none to search among the embeddings.")
     bodies = UnitVectors.of(embeddings, ids)
@@ -114,16 +114,16 @@ def nearest_pair_blocks(
     if not len(bodies):
         return iter(())
     return pair_blocks(
-        anchors, bodies, ExactIndex(bodies.matrix), neighbors=neighbors, min_cosim=min_cosim, block_size=block_size
+        anchors, bodies, ExactIndex(bodies.matrix), top_k=top_k, min_cosim=min_cosim, block_size=block_size
     )
 
 
-def check_limits(neighbors: int, min_cosim: float) -> None:
-    """Raise SigjepaError when `neighbors` is below 1 or `min_cosim` outside [-1, 1]."""
-    if neighbors < 1:
-        raise SigjepaError(f"negatives.neighbors must be at least 1, got {neighbors}.")
+def check_limits(top_k: int, min_cosim: float) -> None:
+    """Raise SigjepaError when `top_k` is below 1 or `min_cosim` outside [-1, 1]."""
+    if top_k < 1:
+        raise SigjepaError(f"negatives.top_k must be at least 1, got {top_k}.")
     if not -1 <= min_cosim <= 1:
-        raise SigjepaError(f"negatives.min_cosim must lie within [-1, 1], got {min_cosim}.")
+        raise SigjepaError(f"negatives.filter.min_cosim must lie within [-1, 1], got {min_cosim}.")
 
 
 def pair_blocks(
@@ -131,7 +131,7 @@ def pair_blocks(
     bodies: UnitVectors,
     index: NeighborIndex,
     *,
-    neighbors: int,
+    top_k: int,
     min_cosim: float,
     block_size: int = BLOCK_SIZE,
     first_anchor: int = 0,
@@ -144,29 +144,29 @@ def pair_blocks(
         bar.update(first_anchor)
         for start in range(first_anchor, len(anchors), block_size):
             block = np.arange(start, min(start + block_size, len(anchors)))
-            yield _pairs_of(block, anchors, bodies, index, neighbors, min_cosim)
+            yield _pairs_of(block, anchors, bodies, index, top_k, min_cosim)
             bar.update(len(block))
 
 
 def _pairs_of(
-    block: Ids, anchors: UnitVectors, bodies: UnitVectors, index: NeighborIndex, neighbors: int, min_cosim: float
+    block: Ids, anchors: UnitVectors, bodies: UnitVectors, index: NeighborIndex, top_k: int, min_cosim: float
 ) -> Pairs:
-    wanted = min(neighbors + 1 + _SPARE, len(bodies))
+    wanted = min(top_k + 1 + _SPARE, len(bodies))
     scores, hits = index.search(anchors.matrix[block], wanted)
     rows, columns, rough = np.repeat(block, wanted), hits.ravel(), scores.ravel()
     different = (columns >= 0) & (anchors.ids[rows] != bodies.ids[columns])
     # What is below both the threshold and the highest cosine is neither a pair nor the highest.
     floor = min(min_cosim, float(rough[different].max(initial=-1.0))) - 2 * _ERROR
-    last, kept = scores[:, -1], scores[:, min(neighbors, wanted - 1)]
+    last, kept = scores[:, -1], scores[:, min(top_k, wanted - 1)]
     # The cut through a tie is arbitrary: such a query is compared with everything that may belong to the tie.
     cut = (kept - last < _ERROR) & (last >= floor) & (index.exact and wanted < len(bodies))
     chosen = different & (rough >= floor) & ~np.repeat(cut, wanted)
-    found = [_nearest_of(anchors, bodies, rows[chosen], columns[chosen], neighbors, min_cosim)]
+    found = [_nearest_of(anchors, bodies, rows[chosen], columns[chosen], top_k, min_cosim)]
     tied, lowest = block[cut], last[cut] - _ERROR
     for part in parts(len(tied), len(bodies)):
         tied_rows, tied_columns = _all_near(anchors.matrix, bodies.matrix, tied[part], lowest[part])
         other = anchors.ids[tied_rows] != bodies.ids[tied_columns]
-        found.append(_nearest_of(anchors, bodies, tied_rows[other], tied_columns[other], neighbors, min_cosim))
+        found.append(_nearest_of(anchors, bodies, tied_rows[other], tied_columns[other], top_k, min_cosim))
     pairs = Pairs.joined(found)
     if not len(tied):
         return pairs
@@ -181,14 +181,14 @@ def _all_near(queries: Matrix, vectors: Matrix, tied: Ids, lowest: npt.NDArray[n
 
 
 def _nearest_of(
-    anchors: UnitVectors, bodies: UnitVectors, rows: Ids, columns: Ids, neighbors: int, min_cosim: float
+    anchors: UnitVectors, bodies: UnitVectors, rows: Ids, columns: Ids, top_k: int, min_cosim: float
 ) -> Pairs:
-    """The `neighbors` best of each row's candidates, scored exactly; columns ascend with ids."""
+    """The `top_k` best of each row's candidates, scored exactly; columns ascend with ids."""
     cosim = cosines(anchors, bodies, rows, columns)
     order = np.lexsort((columns, -cosim, rows))
     ordered = rows[order]
     starts = np.searchsorted(ordered, ordered)  # where each entry's row begins
-    chosen = order[np.arange(len(ordered)) - starts < neighbors]
+    chosen = order[np.arange(len(ordered)) - starts < top_k]
     chosen = chosen[cosim[chosen] >= min_cosim]
     highest = float(cosim.max()) if len(cosim) else None
     return Pairs(anchors.ids[rows[chosen]], bodies.ids[columns[chosen]], cosim[chosen], highest)

@@ -37,18 +37,18 @@ MANIFEST = "manifest.json"  # written last: a folder without one is unfinished
 class Mining:
     """Which pairs are mined; equal values over equal shards share one folder `mined/…`.
 
-    neighbors: most neighbors of an anchor. min_cosim: lowest cosine of two bodies, inclusive. tiers: tiers of the
+    top_k: most neighbors of an anchor. min_cosim: lowest cosine of two bodies, inclusive. tiers: tiers of the
     corpus to mine, None is all. search: exact or approximate. Only functions of the train split are mined. Raises
     SigjepaError for arguments out of range.
     """
 
-    neighbors: int
+    top_k: int
     min_cosim: float
     tiers: Sequence[str] | None = None
     search: Search = field(default_factory=Search)
 
     def __post_init__(self) -> None:
-        check_limits(self.neighbors, self.min_cosim)
+        check_limits(self.top_k, self.min_cosim)
         if isinstance(self.tiers, str) or (self.tiers is not None and not len(self.tiers)):
             raise SigjepaError(f"negatives.tiers must be a list such as [phase0,heads], or null, got {self.tiers!r}.")
 
@@ -58,7 +58,7 @@ class Mining:
             "format": FORMAT,
             "corpus": corpus.hash,
             "shards": shards.folder.name,
-            "neighbors": self.neighbors,
+            "top_k": self.top_k,
             "min_cosim": float(self.min_cosim),
             "tiers": None if self.tiers is None else sorted(set(map(str, self.tiers))),
             "search": self.search.inputs(len(corpus.ids("train", self.tiers))),
@@ -81,7 +81,7 @@ class Mining:
         started = time.perf_counter()
         ids = mined_ids(corpus, self.tiers)
         bodies = UnitVectors.of(_BodyRows(shards.body_pooled, rows_of(shards, ids, corpus)), ids)
-        index, record = self.search.build(bodies, self.neighbors, self.min_cosim)
+        index, record = self.search.build(bodies, self.top_k, self.min_cosim)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / FILE_NAME
         done = unfinished(path)
@@ -93,7 +93,7 @@ class Mining:
                 bodies,
                 bodies,
                 index,
-                neighbors=self.neighbors,
+                top_k=self.top_k,
                 min_cosim=self.min_cosim,
                 block_size=BLOCK_SIZE,
                 first_anchor=first,

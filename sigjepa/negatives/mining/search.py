@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sigjepa.errors import SigjepaError
-from sigjepa.negatives.mining.approximate import Approximate, InvertedLists
+from sigjepa.negatives.mining.approximate import IVF, Approximate
 from sigjepa.negatives.mining.exact import ExactIndex, NeighborIndex
 from sigjepa.negatives.mining.vectors import UnitVectors
 
@@ -17,7 +17,7 @@ class Search:
     """
 
     exact_up_to: int | None = 200_000
-    beyond: Approximate = field(default_factory=InvertedLists)
+    beyond: Approximate = field(default_factory=IVF)
 
     def __post_init__(self) -> None:
         if self.exact_up_to is not None and self.exact_up_to < 0:
@@ -27,14 +27,14 @@ class Search:
         """All that the pairs of so many functions depend on: nothing of an approximate search that is not used."""
         return {"method": "exact"} if self._is_exact(functions) else self.beyond.inputs()
 
-    def build(self, bodies: UnitVectors, neighbors: int, min_cosim: float) -> tuple[NeighborIndex, dict[str, Any]]:
+    def build(self, bodies: UnitVectors, top_k: int, min_cosim: float) -> tuple[NeighborIndex, dict[str, Any]]:
         """The index over `bodies`, n >= 1, and a record of it for the manifest, with the recall of an approximate one.
 
         Raises SigjepaError when an approximate search does not reach its lowest recall.
         """
         if self._is_exact(len(bodies)):
             return ExactIndex(bodies.matrix), {"method": "exact", "recall": 1.0}
-        return self.beyond.build(bodies, neighbors, min_cosim)
+        return self.beyond.build(bodies, top_k, min_cosim)
 
     def _is_exact(self, functions: int) -> bool:
         return self.exact_up_to is None or functions <= self.exact_up_to

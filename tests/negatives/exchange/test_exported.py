@@ -34,7 +34,6 @@ def test_a_file_that_is_not_there(recipe, corpus, shards, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"max_score_c": 2}, "negatives.max_score_c must be 0 or 1"),
         ({"tiers": "phase0"}, "negatives.tiers must be a list"),
         ({"tiers": []}, "negatives.tiers must be a list"),
         ({"ids": "keys"}, r"negatives.ids=keys is not one of position, key. Did you mean 'key'\?"),
@@ -56,7 +55,9 @@ def test_an_export_comes_back_as_it_was(exported, corpus, shards, tmp_path, ids,
     assert sorted(path.name for path in folder.iterdir()) == [
         *("hard_negatives.json", "hard_negatives.meta.json", "knn_results.jsonl", "knn_results.meta.json")
     ]
-    pairs = PairsFile(folder / "knn_results.jsonl", min_cosim=0.3).prepare(corpus, shards, tmp_path / "again")
+    pairs = PairsFile(folder / "knn_results.jsonl", PairFilter(min_cosim=0.3)).prepare(
+        corpus, shards, tmp_path / "again"
+    )
     index = IndexFile(folder / "hard_negatives.json").prepare(corpus, shards, tmp_path / "again")
     assert equal(pairs, exported.index)
     assert equal(index, exported.index)
@@ -97,7 +98,7 @@ def test_content_keys_find_their_functions_in_another_corpus(exported, make_corp
     moved = SimpleNamespace(**vars(shards))
     moved.body_pooled = shards.body_pooled.roll(-2, 0)
     for recipe in (
-        PairsFile(folder / "knn_results.jsonl", min_cosim=0.3),
+        PairsFile(folder / "knn_results.jsonl", PairFilter(min_cosim=0.3)),
         IndexFile(folder / "hard_negatives.json"),
     ):
         with pytest.raises(SigjepaError, match=r"not in the corpus of 60 .*another corpus.*outside_train=skip"):
@@ -149,14 +150,14 @@ def test_any_pairs_survive_the_round_trip(tmp_path_factory, corpus, shards, rows
     arrays = [np.array(column, kind) for column, kind in zip(columns[:4], kinds, strict=True)]
     judged = JudgedPairs(arrays[0], arrays[1], arrays[2] / 100, arrays[3], "ein Richter", list(columns[4]))
     write_judged(folder / "mine.jsonl", judged, FunctionIds.of(corpus, ids), FieldMap(fields))
-    recipe = PairsFile(folder / "mine.jsonl", min_cosim=-0.5, fields=fields, ids=ids, check_cosim=False)
+    recipe = PairsFile(folder / "mine.jsonl", PairFilter(min_cosim=-0.5), fields=fields, ids=ids, check_cosim=False)
     index = recipe.prepare(corpus, shards, folder)
     expected = HardNegatives.from_judged(
         judged, train_ids=corpus.ids("train"), pair_filter=PairFilter(min_cosim=-0.5, max_score_c=1)
     )
     assert equal(index, expected)
     export(index, corpus, folder, folder / "published", ids=ids, fields=fields)
-    again = PairsFile(folder / "published" / "knn_results.jsonl", min_cosim=-0.5, check_cosim=False)
+    again = PairsFile(folder / "published" / "knn_results.jsonl", PairFilter(min_cosim=-0.5), check_cosim=False)
     assert equal(again.prepare(corpus, shards, folder / "again"), index)
     filtered = IndexFile(folder / "published" / "hard_negatives.json", check_cosim=False)
     if len(index):

@@ -11,6 +11,7 @@ from made_up import equal
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.exchange.exported import export
 from sigjepa.negatives.exchange.imported_index import IndexFile
+from sigjepa.negatives.index.pair_filter import PairFilter
 
 
 def test_an_index_without_meta_has_no_scores(exported, corpus, shards, tmp_path, caplog):
@@ -27,8 +28,8 @@ def test_an_index_without_meta_has_no_scores(exported, corpus, shards, tmp_path,
     rows = index.summary_rows()
     assert rows["score_c=0 pairs"] == rows["score_c=1 pairs"] == rows["Model"] == rows["Judge"] == "unknown"
     assert rows["Filter"] == "both IDs in training corpus"
-    with pytest.raises(SigjepaError, match=r"has no scores, so negatives.max_score_c=0 would leave nothing"):
-        replace(recipe, max_score_c=0).prepare(corpus, shards, tmp_path / "again")
+    with pytest.raises(SigjepaError, match=r"has no scores, so negatives.filter.max_score_c=0 would leave nothing"):
+        replace(recipe, filter=PairFilter(max_score_c=0)).prepare(corpus, shards, tmp_path / "again")
     export(index, corpus, tmp_path / "again", tmp_path / "third")
     assert sorted(path.name for path in (tmp_path / "third").iterdir()) == [
         *("hard_negatives.json", "hard_negatives.meta.json")
@@ -67,7 +68,7 @@ def test_an_index_with_functions_outside_of_train(exported, corpus, shards, tmp_
 
 def test_an_index_is_restricted_by_score_and_tier(exported, corpus, shards, tmp_path):
     folder = exported.write()
-    recipe = IndexFile(folder / "hard_negatives.json", max_score_c=0, tiers=["phase0"])
+    recipe = IndexFile(folder / "hard_negatives.json", filter=PairFilter(max_score_c=0), tiers=["phase0"])
     index = recipe.prepare(corpus, shards, tmp_path / "again")
     assert set(index.scores.tolist()) == {0}
     assert not np.any(np.concatenate([index.negatives.pair_keys(), index.negatives.values]) % 2)

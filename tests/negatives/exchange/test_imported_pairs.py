@@ -15,6 +15,7 @@ from sigjepa.negatives.exchange.exported import write_judged
 from sigjepa.negatives.exchange.field_map import FieldMap
 from sigjepa.negatives.exchange.function_ids import FunctionIds
 from sigjepa.negatives.exchange.imported_pairs import PairsFile
+from sigjepa.negatives.index.pair_filter import PairFilter
 
 
 def rewrite(path, change):
@@ -24,7 +25,7 @@ def rewrite(path, change):
 
 
 def test_imported_pairs_are_filtered_as_mined_ones(file, corpus, shards, tmp_path, expected):
-    index = PairsFile(file, min_cosim=0.3).prepare(corpus, shards, tmp_path)
+    index = PairsFile(file, PairFilter(min_cosim=0.3)).prepare(corpus, shards, tmp_path)
     assert equal(index, expected)
     assert index.folder.name.startswith("imported-")
     rows = index.summary_rows()
@@ -36,7 +37,7 @@ def test_a_second_import_opens_what_is_there(file, corpus, shards, tmp_path, mon
     first = PairsFile(file).prepare(corpus, shards, tmp_path)
     monkeypatch.setattr("sigjepa.negatives.exchange.imported_pairs.PairsReader", None)
     assert equal(PairsFile(file).prepare(corpus, shards, tmp_path), first)
-    strict = PairsFile(file, max_score_c=0).prepare(corpus, shards, tmp_path)
+    strict = PairsFile(file, PairFilter(max_score_c=0)).prepare(corpus, shards, tmp_path)
     assert set(strict.scores.tolist()) == {0}
     moved = file.rename(tmp_path / "moved.jsonl")
     assert PairsFile(moved).prepare(corpus, shards, tmp_path).metadata["source"] == str(moved)
@@ -44,9 +45,9 @@ def test_a_second_import_opens_what_is_there(file, corpus, shards, tmp_path, mon
 
 
 def test_a_changed_file_is_read_again(file, corpus, shards, tmp_path):
-    before = PairsFile(file, min_cosim=0.3).prepare(corpus, shards, tmp_path)
+    before = PairsFile(file, PairFilter(min_cosim=0.3)).prepare(corpus, shards, tmp_path)
     rewrite(file, lambda _, line: line | {"score_c": 0})
-    after = PairsFile(file, min_cosim=0.3).prepare(corpus, shards, tmp_path)
+    after = PairsFile(file, PairFilter(min_cosim=0.3)).prepare(corpus, shards, tmp_path)
     assert len(after) > len(before)
     assert after.statistics()["related_pairs"] == 0
 
@@ -59,11 +60,11 @@ def test_altered_pairs_of_an_import_are_noticed(file, corpus, shards, tmp_path):
         SigjepaError,
         match=r"knn_results.jsonl is missing or was altered after .* was read. .*repair=true",
     ):
-        PairsFile(file, max_score_c=0).prepare(corpus, shards, tmp_path)
+        PairsFile(file, PairFilter(max_score_c=0)).prepare(corpus, shards, tmp_path)
 
 
 def test_tiers_limit_what_is_kept(file, corpus, shards, tmp_path):
-    index = PairsFile(file, min_cosim=-1.0, tiers=["phase0"]).prepare(corpus, shards, tmp_path)
+    index = PairsFile(file, PairFilter(min_cosim=-1.0), tiers=["phase0"]).prepare(corpus, shards, tmp_path)
     assert len(index)
     assert not np.any(np.concatenate([index.negatives.pair_keys(), index.negatives.values, index.related.values]) % 2)
     assert index.statistics()["train_functions"] == 40
@@ -74,8 +75,8 @@ def test_what_was_left_out_is_counted_and_said(file, corpus, shards, tmp_path, e
     with file.open("a") as stream:
         stream.write(json.dumps({"anchor_id": 1, "neighbor_id": 45, "cosim": 0.5, "score_c": 0}) + "\n")
     with pytest.raises(SigjepaError, match=r":241: neighbor_id 45 is not in the train split"):
-        PairsFile(file, min_cosim=0.3).prepare(corpus, shards, tmp_path)
-    index = PairsFile(file, min_cosim=0.3, outside_train="skip").prepare(corpus, shards, tmp_path)
+        PairsFile(file, PairFilter(min_cosim=0.3)).prepare(corpus, shards, tmp_path)
+    index = PairsFile(file, PairFilter(min_cosim=0.3), outside_train="skip").prepare(corpus, shards, tmp_path)
     table = index.summary_table()
     assert "| Pairs without a score, left out | 3 |" in table
     assert "| Pairs outside of the train split, left out | 1 |" in table
@@ -85,7 +86,7 @@ def test_what_was_left_out_is_counted_and_said(file, corpus, shards, tmp_path, e
 
 def test_a_filter_that_lets_nothing_pass_warns(file, corpus, shards, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
-        assert len(PairsFile(file, min_cosim=1.0).prepare(corpus, shards, tmp_path)) == 0
+        assert len(PairsFile(file, PairFilter(min_cosim=1.0)).prepare(corpus, shards, tmp_path)) == 0
     assert "There are no hard negatives" in caplog.text
 
 
@@ -94,23 +95,23 @@ def test_cosines_of_another_corpus_are_noticed(file, corpus, shards, make_shards
     with pytest.raises(SigjepaError, match=r"of another corpus or teacher: \d+ of 240 sampled.*check_cosim=false"):
         PairsFile(file).prepare(corpus, other, tmp_path)
     assert not list(tmp_path.rglob("manifest.json"))
-    index = PairsFile(file, min_cosim=0.3, check_cosim=False).prepare(corpus, other, tmp_path)
+    index = PairsFile(file, PairFilter(min_cosim=0.3), check_cosim=False).prepare(corpus, other, tmp_path)
     assert index.summary_rows()["Model"] == "unknown"
-    named = PairsFile(file, min_cosim=0.3, check_cosim=False, model=MODEL).prepare(corpus, other, tmp_path)
+    named = PairsFile(file, PairFilter(min_cosim=0.3), check_cosim=False, model=MODEL).prepare(corpus, other, tmp_path)
     assert named.summary_rows()["Model"] == MODEL
 
 
 def test_a_few_cosines_may_be_off_and_rounding_always(file, corpus, shards, tmp_path):
     rewrite(file, lambda number, line: line | {"cosim": 0.0 if number in (5, 6) else round(line["cosim"], 2)})
-    assert len(PairsFile(file, min_cosim=0.3).prepare(corpus, shards, tmp_path))
+    assert len(PairsFile(file, PairFilter(min_cosim=0.3)).prepare(corpus, shards, tmp_path))
     rewrite(file, lambda number, line: line | ({"cosim": -0.9} if number in (7, 8) else {}))
     with pytest.raises(SigjepaError, match=r"[34] of 240 sampled cosines differ by more than 0\.02"):
-        PairsFile(file, min_cosim=0.3).prepare(corpus, shards, tmp_path)
+        PairsFile(file, PairFilter(min_cosim=0.3)).prepare(corpus, shards, tmp_path)
 
 
 def test_arguments_of_the_filter_and_the_map():
-    with pytest.raises(SigjepaError, match="negatives.min_cosim must lie within"):
-        PairsFile("a.jsonl", min_cosim=float("nan"))
+    with pytest.raises(SigjepaError, match="negatives.filter.min_cosim=nan"):
+        PairsFile("a.jsonl", PairFilter(min_cosim=float("nan")))
     with pytest.raises(SigjepaError, match="names 'score'"):
         PairsFile("a.jsonl", fields={"score": "score_c"})
 

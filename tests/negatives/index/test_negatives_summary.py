@@ -70,8 +70,6 @@ def test_what_is_not_known_is_not_printed_as_if_it_were():
 
 
 def test_bounds_beyond_the_published_filter_stand_in_the_second_table():
-    metadata = {
-        "filter": {**PairFilter(min_cosim=0.6, max_rank=3, max_positive_share=0.95).settings(), "split": "train"}
-    }
-    assert further_rows({"related_pairs": 0}, metadata)["Further bounds"] == "max_positive_share=0.95, max_rank=3"
+    metadata = {"filter": {**PairFilter(min_cosim=0.6, range_max=3, relative_margin=0.05).settings(), "split": "train"}}
+    assert further_rows({"related_pairs": 0}, metadata)["Further bounds"] == "relative_margin=0.05, range_max=3"
     assert "Further bounds" not in further_rows({"related_pairs": 0}, {"filter": PairFilter().settings()})

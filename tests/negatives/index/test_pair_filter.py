@@ -31,9 +31,10 @@ ROWS = [(1, 5, 0.7, 0), (1, 4, 0.9, 1), (1, 3, 0.8, 2), (1, 2, 0.6, 0), (6, 7, 0
         ({"max_score_c": 0}, [(1, 5), (1, 2)]),
         ({"min_cosim": 0.65}, [(1, 4), (1, 5), (6, 7)]),
         ({"max_cosim": 0.7}, [(1, 5), (1, 2), (6, 7)]),
-        ({"min_rank": 2}, [(1, 5), (1, 2)]),  # the related pair keeps its place, and 7 is the nearest of 6
-        ({"max_rank": 2}, [(1, 4), (6, 7)]),
-        ({"min_rank": 3, "max_rank": 3}, [(1, 5)]),
+        ({"range_min": 1}, [(1, 5), (1, 2)]),  # 4 is the nearest of 1 that passes, 7 of 6
+        ({"range_max": 2}, [(1, 4), (6, 7)]),  # the related pair keeps its place among the neighbors
+        ({"range_min": 1, "range_max": 3}, [(1, 5)]),
+        ({"range_min": 1, "max_per_anchor": 1}, [(1, 5)]),
         ({"max_per_anchor": 2}, [(1, 4), (1, 5), (6, 7)]),
         ({"max_per_anchor": 1, "max_score_c": 0}, [(1, 5)]),
     ],
@@ -45,12 +46,12 @@ def test_bounds_are_inclusive_and_rows_ordered(arguments, expected):
 def test_positive_aware_bounds_compare_with_the_own_body():
     negative, positive = np.array([0.5, 0.48, 0.3, 0.51, 0.2]), np.array([0.5, 0.5, 0.5, 0.5, 0.1])
     similarities = (negative, positive)
-    assert passing(PairFilter(max_positive_share=1.0), ROWS, similarities) == [(1, 4), (1, 5)]
-    assert passing(PairFilter(max_positive_share=0.96), ROWS, similarities) == [(1, 4)]
-    assert passing(PairFilter(min_positive_margin=0.01), ROWS, similarities) == [(1, 4)]
-    assert passing(PairFilter(min_positive_margin=0.0), ROWS, similarities) == [(1, 4), (1, 5)]
+    assert passing(PairFilter(relative_margin=0.0), ROWS, similarities) == [(1, 4), (1, 5)]
+    assert passing(PairFilter(relative_margin=0.04), ROWS, similarities) == [(1, 4)]
+    assert passing(PairFilter(absolute_margin=0.01), ROWS, similarities) == [(1, 4)]
+    assert passing(PairFilter(absolute_margin=0.0), ROWS, similarities) == [(1, 4), (1, 5)]
     with pytest.raises(ValueError, match="needs the similarities"):
-        passing(PairFilter(max_positive_share=0.9), ROWS)
+        passing(PairFilter(relative_margin=0.1), ROWS)
 
 
 def test_similarities_are_cosines_with_the_anchors_signature():
@@ -76,9 +77,9 @@ rows_strategy = st.lists(
 
 @settings(max_examples=100)
 @given(rows_strategy, st.floats(0, 1), st.floats(0, 1), st.integers(0, 1), st.integers(1, 4), st.integers(1, 4))
-def test_what_passes_keeps_every_bound(rows, one, other, max_score_c, max_rank, max_per_anchor):
+def test_what_passes_keeps_every_bound(rows, one, other, max_score_c, range_max, max_per_anchor):
     low, high = min(one, other), max(one, other)
-    pair_filter = PairFilter(low, high, max_score_c, max_rank=max_rank, max_per_anchor=max_per_anchor)
+    pair_filter = PairFilter(low, high, max_score_c, range_max=range_max, max_per_anchor=max_per_anchor)
     chosen = pair_filter.chosen(judged_pairs(rows)).tolist()
     kept = [rows[i] for i in chosen]
     assert kept == sorted(kept, key=lambda row: (row[0], -row[2], row[1]))
@@ -86,7 +87,7 @@ def test_what_passes_keeps_every_bound(rows, one, other, max_score_c, max_rank, 
         assert low <= cosim <= high
         assert score <= max_score_c
         better = [r for r in rows if r[0] == anchor and (-r[2], r[1]) < (-cosim, neighbor)]
-        assert len(better) < max_rank
+        assert len(better) < range_max
     counts = np.bincount([row[0] for row in kept], minlength=6)
     assert counts.max() <= max_per_anchor
 
@@ -96,17 +97,48 @@ def test_what_passes_keeps_every_bound(rows, one, other, max_score_c, max_rank, 
     [
         ({"min_cosim": -1.1}, "min_cosim"),
         ({"max_cosim": 1.1}, "max_cosim"),
-        ({"min_cosim": 0.8, "max_cosim": 0.7}, "min_cosim=0.8 is above"),
+        ({"min_cosim": 0.8, "max_cosim": 0.7}, "min_cosim=0.8"),
         ({"max_score_c": 2}, "max_score_c"),
-        ({"max_positive_share": 0.0}, "max_positive_share"),
-        ({"max_positive_share": 1.5}, "max_positive_share"),
-        ({"min_positive_margin": -0.1}, "min_positive_margin"),
-        ({"min_rank": 0}, "min_rank"),
-        ({"max_rank": 0}, "max_rank"),
-        ({"min_rank": 3, "max_rank": 2}, "min_rank=3 is above"),
+        ({"min_cosim": float("nan")}, "min_cosim"),
+        ({"max_score_c": -1}, "max_score_c"),
+        ({"max_score_c": True}, "max_score_c"),
+        ({"relative_margin": 1.0}, "relative_margin"),
+        ({"relative_margin": -0.1}, "relative_margin"),
+        ({"absolute_margin": -0.1}, "absolute_margin"),
+        ({"range_min": -1}, "range_min"),
+        ({"range_max": 0}, "range_max"),
+        ({"range_min": 2, "range_max": 2}, "range_min=2"),
         ({"max_per_anchor": 0}, "max_per_anchor"),
     ],
 )
 def test_arguments_out_of_range_are_named(arguments, name):
-    with pytest.raises(SigjepaError, match=f"negatives.{name}"):
+    with pytest.raises(SigjepaError, match=f"negatives.filter.{name}"):
         PairFilter(**arguments)
+
+
+bounds_strategy = st.fixed_dictionaries(
+    {"range_min": st.integers(0, 3), "range_max": st.integers(4, 6)},
+    optional={"relative_margin": st.floats(0, 0.5), "absolute_margin": st.floats(0, 0.5)},
+)
+
+
+@settings(max_examples=50)
+@given(bounds_strategy, st.integers(0, 99))
+def test_names_of_sentence_transformers_mean_what_they_mean_there(bounds, seed):
+    """Its `mine_hard_negatives`, step by step: the `range_max` nearest, margins, then `range_min` of the rest "
+    "skipped."""
+    generator = np.random.default_rng(seed)
+    cosines = generator.uniform(-1, 1, (6, 6))
+    pairs = [(a, b) for a in range(6) for b in range(6) if a != b]
+    expected = []
+    for anchor, positive in enumerate(np.diag(cosines)):
+        candidates = sorted((b for b in range(6) if b != anchor), key=lambda b: -cosines[anchor, b])
+        candidates = candidates[: bounds["range_max"]]
+        threshold = positive - abs(positive) * bounds.get("relative_margin", -np.inf)
+        kept = [b for b in candidates if not cosines[anchor, b] > threshold]
+        if "absolute_margin" in bounds:
+            kept = [b for b in kept if not cosines[anchor, b] + bounds["absolute_margin"] > positive]
+        expected += [(anchor, b) for b in kept[bounds["range_min"] :]]
+    rows = [(a, b, cosines[a, b], 0) for a, b in pairs]
+    similarities = np.array([cosines[a, b] for a, b in pairs]), np.array([cosines[a, a] for a, _ in pairs])
+    assert passing(PairFilter(**bounds), rows, similarities) == expected

@@ -173,7 +173,9 @@ def test_what_is_asked_is_told_with_its_cost(tmp_path, caplog):
         ask(judge, make_requests(9), tmp_path)
         ask(judge, make_requests(9), tmp_path)
     told = [record.getMessage() for record in caplog.records]
-    assert told == ["Judging with counting: 9 pairs, 4 of them within judge.limit, 0 already judged, 4 to ask; 4 coins"]
+    assert told == [
+        "Judging with counting: 9 pairs, 4 of them within negatives.judge.limit, 0 already judged, 4 to ask; 4 coins"
+    ]
 
 
 def test_progress_shows_the_histogram(tmp_path, monkeypatch):

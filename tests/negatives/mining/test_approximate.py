@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from sigjepa.errors import SigjepaError
-from sigjepa.negatives.mining.approximate import InvertedLists, SmallWorld, recall_of
+from sigjepa.negatives.mining.approximate import HNSW, IVF, recall_of
 from sigjepa.negatives.mining.exact import ExactIndex
 from sigjepa.negatives.mining.knn import Pairs, pair_blocks
 from sigjepa.negatives.mining.search import Search
 from sigjepa.negatives.mining.vectors import UnitVectors
 
-SEARCHES = [InvertedLists(probes=4), SmallWorld(links=8, ef_construction=20, ef_search=16)]
+SEARCHES = [IVF(nprobe=4), HNSW(M=8, efConstruction=20, efSearch=16)]
 names = pytest.mark.parametrize("search", SEARCHES, ids=lambda search: search.inputs()["method"])
 LIMITS = {"neighbors": 5, "min_cosim": 0.2}
 
@@ -38,7 +38,7 @@ def test_found_pairs_have_exact_cosines_and_order(search):
     bodies = bodies_of()
     index, record = search.build(bodies, **LIMITS)
     found, exact = pairs_by(index, bodies), pairs_by(ExactIndex(bodies.matrix), bodies)
-    cosines = pairs_by(ExactIndex(bodies.matrix), bodies, neighbors=len(bodies))
+    cosines = pairs_by(ExactIndex(bodies.matrix), bodies, top_k=len(bodies))
     table = {(anchor, neighbor): cosim for anchor, neighbor, cosim in as_tuples(cosines)}
     assert all(table[anchor, neighbor] == cosim for anchor, neighbor, cosim in as_tuples(found))
     keys = [(anchor, -cosim, neighbor) for anchor, neighbor, cosim in as_tuples(found)]
@@ -67,7 +67,7 @@ def test_links_are_made_by_a_single_thread(monkeypatch):
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(2)
     try:
-        SmallWorld().build(bodies_of(100), **LIMITS)
+        HNSW().build(bodies_of(100), **LIMITS)
         assert threads == [1]
         assert faiss.omp_get_max_threads() == 2
     finally:
@@ -77,8 +77,8 @@ def test_links_are_made_by_a_single_thread(monkeypatch):
 @pytest.mark.parametrize(
     ("search", "key"),
     [
-        (InvertedLists(lists=60, probes=1, min_recall=0.99), "probes"),
-        (SmallWorld(links=4, ef_construction=10, ef_search=1, min_recall=0.9), "ef_search"),
+        (IVF(nlist=60, nprobe=1, min_recall=0.99), "nprobe"),
+        (HNSW(M=4, efConstruction=10, efSearch=1, min_recall=0.9), "efSearch"),
     ],
 )
 def test_effort_is_doubled_until_the_recall_is_reached(search, key, caplog):
@@ -100,14 +100,14 @@ def test_effort_is_doubled_until_the_recall_is_reached(search, key, caplog):
 @pytest.mark.parametrize(
     ("search", "message"),
     [
-        (InvertedLists(lists=40, probes=1, min_recall=1.0), r"with probes=20, the most that is tried, finds 0\.9"),
-        (SmallWorld(links=2, ef_construction=2, min_recall=1.0), r"with ef_search=1500, the most that is tried"),
+        (IVF(nlist=40, nprobe=1, min_recall=1.0), r"with nprobe=20, the most that is tried, finds 0\.9"),
+        (HNSW(M=2, efConstruction=2, min_recall=1.0), r"with efSearch=1500, the most that is tried"),
     ],
 )
 def test_a_recall_out_of_reach_says_what_to_set(search, message):
     bodies = bodies_of(spread=3.0)
     with pytest.raises(SigjepaError, match=message) as caught:
-        search.build(bodies, neighbors=5, min_cosim=-1.0)
+        search.build(bodies, top_k=5, min_cosim=-1.0)
     assert "negatives.search.exact_up_to=1500" in str(caught.value)
     assert "min_recall is 1.0" in str(caught.value)
 
@@ -115,7 +115,7 @@ def test_a_recall_out_of_reach_says_what_to_set(search, message):
 @names
 def test_without_pairs_above_the_threshold_recall_is_that_of_the_nearest(search):
     bodies = bodies_of()
-    _, record = search.build(bodies, neighbors=5, min_cosim=1.0)
+    _, record = search.build(bodies, top_k=5, min_cosim=1.0)
     assert record["recall"] >= 0.95
     assert record["recall_pairs"] == 5 * 500
 
@@ -124,9 +124,9 @@ def test_without_pairs_above_the_threshold_recall_is_that_of_the_nearest(search)
 @pytest.mark.parametrize("n", [1, 2, 7])
 def test_few_functions(search, n):
     bodies = UnitVectors.of(np.random.default_rng(0).normal(size=(n, 4)).astype(np.float32), np.arange(n))
-    index, record = search.build(bodies, neighbors=3, min_cosim=-1.0)
-    assert as_tuples(pairs_by(index, bodies, neighbors=3, min_cosim=-1.0)) == as_tuples(
-        pairs_by(ExactIndex(bodies.matrix), bodies, neighbors=3, min_cosim=-1.0)
+    index, record = search.build(bodies, top_k=3, min_cosim=-1.0)
+    assert as_tuples(pairs_by(index, bodies, top_k=3, min_cosim=-1.0)) == as_tuples(
+        pairs_by(ExactIndex(bodies.matrix), bodies, top_k=3, min_cosim=-1.0)
     )
     assert record["recall"] == (None if n == 1 else 1.0)
 
@@ -147,12 +147,12 @@ def test_recall_counts_neighbors_that_are_just_as_near():
 
 def test_search_is_exact_up_to_its_limit_and_keyed_by_what_is_used():
     bodies = bodies_of(300)
-    search = Search(exact_up_to=300, beyond=InvertedLists(probes=3))
+    search = Search(exact_up_to=300, beyond=IVF(nprobe=3))
     index, record = search.build(bodies, **LIMITS)
     assert index.exact
     assert record == {"method": "exact", "recall": 1.0}
     assert search.inputs(300) == Search(None).inputs(10**9) == {"method": "exact"}
-    assert search.inputs(301) == InvertedLists(probes=3).inputs()
+    assert search.inputs(301) == IVF(nprobe=3).inputs()
     index, record = Search(exact_up_to=299).build(bodies, **LIMITS)
     assert not index.exact
     assert record["method"] == "ivf"
@@ -167,14 +167,14 @@ def test_every_argument_is_among_the_inputs(search):
     ("make", "message"),
     [
         (lambda: Search(exact_up_to=-1), "negatives.search.exact_up_to must be 0, more, or null, got -1"),
-        (lambda: InvertedLists(lists=0), "negatives.search.beyond.lists must be at least 1, got 0"),
-        (lambda: InvertedLists(probes=0), "negatives.search.beyond.probes must be at least 1"),
-        (lambda: InvertedLists(min_recall=1.1), r"beyond.min_recall must lie within \[0, 1\], got 1.1"),
-        (lambda: InvertedLists(min_recall=float("nan")), "min_recall must lie within"),
-        (lambda: InvertedLists(recall_queries=0), "beyond.recall_queries must be at least 1"),
-        (lambda: SmallWorld(links=0), "beyond.links must be at least 1"),
-        (lambda: SmallWorld(ef_construction=0), "beyond.ef_construction must be at least 1"),
-        (lambda: SmallWorld(ef_search=0), "beyond.ef_search must be at least 1"),
+        (lambda: IVF(nlist=0), "negatives.search.beyond.nlist must be at least 1, got 0"),
+        (lambda: IVF(nprobe=0), "negatives.search.beyond.nprobe must be at least 1"),
+        (lambda: IVF(min_recall=1.1), r"beyond.min_recall must lie within \[0, 1\], got 1.1"),
+        (lambda: IVF(min_recall=float("nan")), "min_recall must lie within"),
+        (lambda: IVF(recall_queries=0), "beyond.recall_queries must be at least 1"),
+        (lambda: HNSW(M=0), "beyond.M must be at least 1"),
+        (lambda: HNSW(efConstruction=0), "beyond.efConstruction must be at least 1"),
+        (lambda: HNSW(efSearch=0), "beyond.efSearch must be at least 1"),
     ],
 )
 def test_arguments_out_of_range(make, message):

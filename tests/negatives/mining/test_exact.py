@@ -78,9 +78,9 @@ def test_a_gpu_that_cannot_hold_the_vectors_is_given_up(gpu, caplog):
 
 
 def test_a_gpu_that_fails_while_searching_is_given_up_once(gpu, caplog):
-    on_cpu = found(neighbors=20)
+    on_cpu = found(top_k=20)
     state = gpu(most=10)
-    assert found(neighbors=20) == on_cpu
+    assert found(top_k=20) == on_cpu
     assert state.indexes[0].searches == 1
     assert caplog.text.count("faiss failed on the GPU (Error in faiss::gpu: k exceeds the limit)") == 1
 

@@ -54,7 +54,7 @@ def test_queries_from_elsewhere_equal_the_naive_formula(embeddings, queries, nei
     ids = np.array(random.sample(range(30), len(embeddings)))
     query_ids = np.array(random.sample(range(30), len(queries)))  # some are ids of the indexed, some are not
     pairs = nearest_pairs(
-        embeddings, ids, neighbors=neighbors, min_cosim=min_cosim, queries=queries, query_ids=query_ids, block_size=5
+        embeddings, ids, top_k=neighbors, min_cosim=min_cosim, queries=queries, query_ids=query_ids, block_size=5
     )
     same(pairs, naive(queries, query_ids, embeddings, ids, neighbors, min_cosim))
     everything = naive(queries, query_ids, embeddings, ids, len(ids), -1.0)
@@ -66,14 +66,14 @@ def test_a_prediction_never_finds_the_body_of_its_own_function():
     rng = np.random.default_rng(0)
     bodies, ids = rng.normal(size=(50, 8)).astype(np.float32), np.arange(100, 150)
     # Predictions that are perfect: each one's own body is its nearest, and must not be found.
-    pairs = nearest_pairs(bodies, ids, neighbors=5, min_cosim=-1.0, queries=bodies[:20] * 4, query_ids=ids[:20])
+    pairs = nearest_pairs(bodies, ids, top_k=5, min_cosim=-1.0, queries=bodies[:20] * 4, query_ids=ids[:20])
     assert len(pairs) == 100
     assert (pairs.anchor_ids != pairs.neighbor_ids).all()
-    among_themselves = nearest_pairs(bodies, ids, neighbors=5, min_cosim=-1.0)
+    among_themselves = nearest_pairs(bodies, ids, top_k=5, min_cosim=-1.0)
     assert as_tuples(pairs) == as_tuples(among_themselves)[:100]
     # A function that is not indexed may find every body.
     (pair,) = as_tuples(
-        nearest_pairs(bodies, ids, neighbors=1, min_cosim=0.0, queries=bodies[7:8], query_ids=np.array([3]))
+        nearest_pairs(bodies, ids, top_k=1, min_cosim=0.0, queries=bodies[7:8], query_ids=np.array([3]))
     )
     assert pair == (3, 107, 1.0)
 
@@ -108,7 +108,7 @@ def test_blocks_of_any_size_hold_the_same_pairs(embeddings, block_size, neighbor
 
 def test_arguments_are_checked_before_the_first_block_is_asked_for():
     with pytest.raises(SigjepaError, match="neighbors must be at least 1"):
-        nearest_pair_blocks(np.eye(3, dtype=np.float32), np.arange(3), neighbors=0, min_cosim=0.5)
+        nearest_pair_blocks(np.eye(3, dtype=np.float32), np.arange(3), top_k=0, min_cosim=0.5)
 
 
 def test_half_precision_rows_are_those_of_float32():
@@ -162,6 +162,6 @@ def test_memory_is_one_float32_copy_and_a_bounded_rest(tmp_path):
 
 def test_memory_is_bounded_when_everything_ties(tmp_path):
     n, dim = 3000, 8
-    peak = peak_of(np.ones((n, dim), np.float32), neighbors=3, min_cosim=0.5, block_size=3000)
+    peak = peak_of(np.ones((n, dim), np.float32), top_k=3, min_cosim=0.5, block_size=3000)
     # all scores at once are 9 million: over 400 MB with rows, columns and their order
     assert peak < 150e6

@@ -17,7 +17,7 @@ import torch
 
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.mining import mined as mining
-from sigjepa.negatives.mining.approximate import InvertedLists, SmallWorld
+from sigjepa.negatives.mining.approximate import HNSW, IVF
 from sigjepa.negatives.mining.knn import nearest_pairs
 from sigjepa.negatives.mining.mined import Mining
 from sigjepa.negatives.mining.search import Search
@@ -26,8 +26,8 @@ from sigjepa.store.files import read_json
 N = 600
 SEARCHES = {
     "exact": Search(),
-    "ivf": Search(0, InvertedLists(min_recall=0.8)),
-    "hnsw": Search(0, SmallWorld(min_recall=0.8)),
+    "ivf": Search(0, IVF(min_recall=0.8)),
+    "hnsw": Search(0, HNSW(min_recall=0.8)),
 }
 
 
@@ -55,7 +55,7 @@ def _small_blocks(monkeypatch):
 
 
 def made(tmp_path, name="exact", **change):
-    recipe = replace(Mining(neighbors=4, min_cosim=0.7, search=SEARCHES[name]), **change)
+    recipe = replace(Mining(top_k=4, min_cosim=0.7, search=SEARCHES[name]), **change)
     pairs = recipe.prepare(FakeCorpus(), fake_shards(), tmp_path)
     return pairs, next(tmp_path.glob("mined/*/"))
 
@@ -63,7 +63,7 @@ def made(tmp_path, name="exact", **change):
 def test_pairs_are_those_of_the_train_functions(tmp_path):
     pairs, folder = made(tmp_path)
     ids = FakeCorpus().ids("train")
-    expected = nearest_pairs(fake_shards().body_pooled.numpy()[ids], ids, neighbors=4, min_cosim=0.7)
+    expected = nearest_pairs(fake_shards().body_pooled.numpy()[ids], ids, top_k=4, min_cosim=0.7)
     for field in ("anchor_ids", "neighbor_ids", "cosim"):
         assert getattr(pairs, field).tolist() == getattr(expected, field).tolist()
     assert pairs.highest_cosim == expected.highest_cosim
@@ -74,7 +74,7 @@ def test_pairs_are_those_of_the_train_functions(tmp_path):
 
 
 def test_bfloat16_shards_are_mined(tmp_path):
-    recipe = Mining(neighbors=4, min_cosim=0.7)
+    recipe = Mining(top_k=4, min_cosim=0.7)
     assert len(recipe.prepare(FakeCorpus(), fake_shards(torch.bfloat16), tmp_path))
 
 
@@ -194,11 +194,11 @@ def test_two_jobs_at_once_mine_once(tmp_path, monkeypatch):
 
 def test_the_search_is_part_of_the_key_only_where_it_is_used(tmp_path):
     _, folder = made(tmp_path)
-    _, same = made(tmp_path, search=Search(exact_up_to=400, beyond=SmallWorld()))
+    _, same = made(tmp_path, search=Search(exact_up_to=400, beyond=HNSW()))
     assert same == folder
     assert len(list(tmp_path.glob("mined/*/"))) == 1
     made(tmp_path, "ivf")
-    made(tmp_path, search=Search(0, InvertedLists(min_recall=0.8, seed=1)))
+    made(tmp_path, search=Search(0, IVF(min_recall=0.8, seed=1)))
     assert len(list(tmp_path.glob("mined/*/"))) == 3
 
 

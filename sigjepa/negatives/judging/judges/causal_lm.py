@@ -59,12 +59,13 @@ class CausalLmJudge(Judge):
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
             raise SigjepaError(
-                f"judge.dtype={self.dtype} must be one of {', '.join(DTYPES)}.{nearest_name(self.dtype, DTYPES)}"
+                f"negatives.judge.dtype={self.dtype} must be one of {', '.join(DTYPES)}."
+                f"{nearest_name(self.dtype, DTYPES)}"
             )
         for key in ("max_tokens", "max_code_characters", "tokens_per_batch", "limit"):
             value = getattr(self, key)
             if value is not None and value < 1:
-                raise SigjepaError(f"judge.{key} must be at least 1, got {value}.")
+                raise SigjepaError(f"negatives.judge.{key} must be at least 1, got {value}.")
         assert self._prompt.version  # read it now, so that an unknown one is told at once
 
     @cached_property
@@ -73,7 +74,7 @@ class CausalLmJudge(Judge):
 
     @cached_property
     def _checkpoint(self) -> Checkpoint:
-        return Checkpoint(self.path, self.revision, self.weights_sha256, owner="judge")
+        return Checkpoint(self.path, self.revision, self.weights_sha256, owner="negatives.judge")
 
     @cached_property
     def _identity(self) -> dict[str, str]:

@@ -91,8 +91,8 @@ class Endpoint:
             self._give_up(error)
         except self._sdk.APIConnectionError as error:  # a time-out, too
             raise SigjepaError(
-                f"judge.base_url={self.address} does not answer ({_reason(error)}). Start the server there, for "
-                "example with `transformers serve` or `vllm serve`, or give the address of another one."
+                f"negatives.judge.base_url={self.address} does not answer ({_reason(error)}). Start the server there, "
+                "for example with `transformers serve` or `vllm serve`, or give the address of another one."
             ) from error
         except self._sdk.OpenAIError as error:  # it is there; whether it lists its models is no concern of ours
             logger.debug("%s lists no models: %s", self.address, error)
@@ -144,8 +144,8 @@ class Endpoint:
             self._misunderstood += 1
             if not self.answered and self._misunderstood > 1:
                 raise SigjepaError(
-                    f"judge.base_url={self.address} answers, but not as a chat-completions endpoint; check that it "
-                    "ends as the server's does, in /v1."
+                    f"negatives.judge.base_url={self.address} answers, but not as a chat-completions endpoint; check "
+                    "that it ends as the server's does, in /v1."
                 )
         message = getattr(choices[0], "message", None) if choices else None
         text = getattr(message, "content", None)
@@ -163,17 +163,26 @@ class Endpoint:
             state = (
                 "holds a key that it refuses" if os.environ.get(self._api_key_env) else "is not set, and it wants a key"
             )
-            way_out = f"The environment variable {self._api_key_env} (judge.api_key_env) {state}."
+            way_out = f"The environment variable {self._api_key_env} (negatives.judge.api_key_env) {state}."
         elif status == 404:
-            way_out = f"Check judge.model={self.model}, and that judge.base_url ends as the server's does, in /v1."
+            way_out = (
+                f"Check negatives.judge.model={self.model}, and that negatives.judge.base_url ends as the server's "
+                "does, in /v1."
+            )
         elif status in REFUSALS:
             way_out = (
-                f"Check judge.model={self.model} and what is sent: judge.temperature=null and "
-                "judge.max_answer_tokens=null leave those out, a lower judge.max_code_characters shortens the prompt."
+                f"Check negatives.judge.model={self.model} and what is sent: negatives.judge.temperature=null and "
+                "negatives.judge.max_answer_tokens=null leave those out, a lower negatives.judge.max_code_characters "
+                "shortens the prompt."
             )
         else:
-            way_out = "Look at the server's log; judge.max_retries and judge.timeout say how patient to be with it."
-        raise SigjepaError(f"judge.base_url={self.address} gives no answers ({_reason(error)}). {way_out}") from error
+            way_out = (
+                "Look at the server's log; negatives.judge.max_retries and negatives.judge.timeout say how patient to "
+                "be with it."
+            )
+        raise SigjepaError(
+            f"negatives.judge.base_url={self.address} gives no answers ({_reason(error)}). {way_out}"
+        ) from error
 
 
 def checked_address(base_url: str) -> str:
@@ -183,11 +192,12 @@ def checked_address(base_url: str) -> str:
     except ValueError:
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SigjepaError(f"judge.base_url={base_url} is not an address such as http://127.0.0.1:8000/v1.")
+        raise SigjepaError(f"negatives.judge.base_url={base_url} is not an address such as http://127.0.0.1:8000/v1.")
     if parts.username or parts.password or parts.query:
         raise SigjepaError(
-            f"judge.base_url ({parts.scheme}://{parts.hostname}) must not hold credentials or a query: configurations "
-            "are kept with every run. Name the environment variable of the key in judge.api_key_env."
+            f"negatives.judge.base_url ({parts.scheme}://{parts.hostname}) must not hold credentials or a query: "
+            "configurations are kept with every run. Name the key's environment variable in "
+            "negatives.judge.api_key_env."
         )
     return base_url.rstrip("/")
 
@@ -196,7 +206,7 @@ def _sdk() -> Any:
     try:
         import openai  # noqa: PLC0415  optional, and half a second to import
     except ImportError:
-        raise SigjepaError("judge=openai needs the openai SDK: pip install 'sigjepa[judges]'.") from None
+        raise SigjepaError("negatives/judge=openai needs the openai SDK: pip install 'sigjepa[judges]'.") from None
     for name in ("openai", "httpx", "httpx2"):  # they report every request
         if logging.getLogger(name).level == logging.NOTSET:
             logging.getLogger(name).setLevel(logging.WARNING)

@@ -70,9 +70,9 @@ class OpenAIJudge(Judge):
         for key, smallest in (least | {"max_answer_tokens": 1}).items():
             value = getattr(self, key)
             if value is not None and value < smallest:
-                raise SigjepaError(f"judge.{key} must be at least {smallest}, got {value}.")
+                raise SigjepaError(f"negatives.judge.{key} must be at least {smallest}, got {value}.")
         if not self.timeout > 0:
-            raise SigjepaError(f"judge.timeout must be above 0 seconds, got {self.timeout}.")
+            raise SigjepaError(f"negatives.judge.timeout must be above 0 seconds, got {self.timeout}.")
 
     @cached_property
     def _prompt(self) -> Prompt:

@@ -42,7 +42,9 @@ class Prompt:
     def repair_message(self, problem: str) -> str:
         """What is said to a model whose answer can't be used; raises SigjepaError for a prompt without that section."""
         if self.repair is None:
-            raise SigjepaError(f"judge.prompt={self.version} has no section '# repair'; give a prompt that has one.")
+            raise SigjepaError(
+                f"negatives.judge.prompt={self.version} has no section '# repair'; give a prompt that has one."
+            )
         return problem.join(self.repair)
 
 
@@ -55,23 +57,24 @@ def load_prompt(name: str) -> Prompt:
     if name.endswith(".md"):
         file = Path(name)
         if not file.is_file():
-            raise SigjepaError(f"judge.prompt={name} does not exist; give the path of a prompt file.")
+            raise SigjepaError(f"negatives.judge.prompt={name} does not exist; give the path of a prompt file.")
         try:
             text = file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise SigjepaError(f"judge.prompt={name} can't be read as UTF-8 text ({error}).") from None
+            raise SigjepaError(f"negatives.judge.prompt={name} can't be read as UTF-8 text ({error}).") from None
     else:
         known = sorted(entry.name.removesuffix(".md") for entry in folder.iterdir() if entry.name.endswith(".md"))
         if name not in known:
             raise SigjepaError(
-                f"There is no judge.prompt={name}.{nearest_name(name, known)} There are {', '.join(known)}, and "
+                f"There is no negatives.judge.prompt={name}.{nearest_name(name, known)} There are {', '.join(known)}, "
+                "and "
                 "any file ending in .md."
             )
         text = (folder / f"{name}.md").read_text(encoding="utf-8")
     parts = _HEADING.split(text)
     sections = {heading: body.strip() for heading, body in zip(parts[1::2], parts[2::2], strict=True)}
     if missing := {"system", "user"} - sections.keys():
-        raise SigjepaError(f"judge.prompt={name} has no section '# {min(missing)}'.")
+        raise SigjepaError(f"negatives.judge.prompt={name} has no section '# {min(missing)}'.")
     return Prompt(
         version=Path(name).stem,
         digest=f"xxh3_128:{xxhash.xxh3_128_hexdigest(text.encode())}",
@@ -106,7 +109,8 @@ def _shown(signature: str, body: str, limit: int) -> dict[str, Any]:
 def _around(name: str, section: str, placeholder: str) -> tuple[str, str]:
     if section.count(placeholder) != 1:
         raise SigjepaError(
-            f"judge.prompt={name} must hold {placeholder} once, it holds it {section.count(placeholder)} times."
+            f"negatives.judge.prompt={name} must hold {placeholder} once, it holds it {section.count(placeholder)} "
+            "times."
         )
     before, after = section.split(placeholder)
     return before, after

@@ -51,10 +51,10 @@ class ScoringModel:
         max_tokens: int,
         max_code_characters: int,
     ) -> None:
-        self.device = available_device(device, "judge")
+        self.device = available_device(device, "negatives.judge")
         self.folder = checkpoint.folder
         checkpoint.verify_weights()
-        with loading(self.folder, "judge"):
+        with loading(self.folder, "negatives.judge"):
             from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415  seconds to import
 
             tokenizer = AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False)
@@ -64,7 +64,8 @@ class ScoringModel:
         positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         if positions and max_tokens > positions:
             raise SigjepaError(
-                f"judge.max_tokens={max_tokens}, but the model in {self.folder} has {positions} positions; lower it."
+                f"negatives.judge.max_tokens={max_tokens}, but the model in {self.folder} has {positions} positions; "
+                "lower it."
             )
         self.model = model.requires_grad_(False).eval().to(self.device)
         self.prompt, self.max_tokens, self.max_code_characters = prompt, max_tokens, max_code_characters
@@ -78,7 +79,8 @@ class ScoringModel:
         shortest = len(self._encode([self._text(EMPTY, 0)])[0])
         if shortest > max_tokens:
             raise SigjepaError(
-                f"judge.max_tokens={max_tokens} leaves no room for code: the prompt alone has {shortest} tokens."
+                f"negatives.judge.max_tokens={max_tokens} leaves no room for code: the prompt alone has {shortest} "
+                "tokens."
             )
 
     def tokenize(self, requests: Sequence[JudgeRequest]) -> TokenSequences:
@@ -91,7 +93,9 @@ class ScoringModel:
                 characters //= 2
                 (tokens[row],) = self._encode([self._text(request, characters)])
             if len(tokens[row]) > self.max_tokens:
-                raise SigjepaError(f"judge.max_tokens={self.max_tokens} leaves no room for code; raise it by a few.")
+                raise SigjepaError(
+                    f"negatives.judge.max_tokens={self.max_tokens} leaves no room for code; raise it by a few."
+                )
             cut += characters < self.max_code_characters
         lengths = np.fromiter(map(len, tokens), np.int64, len(tokens))
         flat = np.fromiter(chain.from_iterable(tokens), np.int64, int(lengths.sum()))
@@ -109,12 +113,14 @@ class ScoringModel:
             logits = self._last_logits(batch)
         except torch.OutOfMemoryError as error:
             raise SigjepaError(
-                f"A batch of {len(rows)} prompts does not fit in {self.device}; lower judge.tokens_per_batch "
-                "or choose judge.dtype=bfloat16."
+                f"A batch of {len(rows)} prompts does not fit in {self.device}; lower negatives.judge.tokens_per_batch "
+                "or choose negatives.judge.dtype=bfloat16."
             ) from error
         scores = logits[:, torch.tensor(self.digits)]
         if not scores.isfinite().all():
-            raise SigjepaError(f"The model in {self.folder} gave logits that are not finite; set judge.dtype=float32.")
+            raise SigjepaError(
+                f"The model in {self.folder} gave logits that are not finite; set negatives.judge.dtype=float32."
+            )
         mass = (scores.logsumexp(dim=1) - logits.logsumexp(dim=1)).exp()
         return scores.softmax(dim=1).numpy(), mass.numpy()
 
@@ -174,6 +180,8 @@ class ScoringModel:
             if single and len(set(digits)) == len(SCORES) and self._tokenizer.unk_token_id not in digits:
                 return suffix, digits
         raise SigjepaError(
-            f"judge.path={self.folder}: its tokenizer has no single token for each of the scores 0, 1, 2 and 3 after "
-            "the prompt, so they can't be compared. Choose another model, or serve this one and use judge=openai."
+            f"negatives.judge.path={self.folder}: its tokenizer has no single token for each of the scores 0, 1, 2 and "
+            "3 after "
+            "the prompt, so they can't be compared. Choose another model, or serve this one and use "
+            "negatives/judge=openai."
         )

@@ -148,7 +148,9 @@ def test_long_code_is_cut_to_the_limit(qwen):
 )
 def test_scores_that_are_no_single_tokens(save_qwen, tokenizer):
     folder = save_qwen(**tokenizer)
-    with pytest.raises(SigjepaError, match=rf"judge.path={folder}: its tokenizer has no single token for each of the"):
+    with pytest.raises(
+        SigjepaError, match=rf"negatives.judge.path={folder}: its tokenizer has no single token for each of the"
+    ):
         judged(CausalLmJudge(str(folder)))
 
 
@@ -160,27 +162,29 @@ def test_a_digit_that_merges_with_the_prompt_is_set_apart(save_qwen):
 
 
 def test_files_that_cannot_be_used(tmp_path, qwen):
-    with pytest.raises(SigjepaError, match=r"judge.path=.*nowhere is not a directory"):
+    with pytest.raises(SigjepaError, match=r"negatives.judge.path=.*nowhere is not a directory"):
         CausalLmJudge(str(tmp_path / "nowhere")).fingerprint()
     with pytest.raises(SigjepaError, match="has no config.json"):
         judged(CausalLmJudge(str(tmp_path)))
-    with pytest.raises(SigjepaError, match="but judge.weights_sha256=0000"):
+    with pytest.raises(SigjepaError, match="but negatives.judge.weights_sha256=0000"):
         judged(CausalLmJudge(str(qwen), weights_sha256="0000"))
-    with pytest.raises(SigjepaError, match="judge.device=cuda:99"):
+    with pytest.raises(SigjepaError, match="negatives.judge.device=cuda:99"):
         judged(CausalLmJudge(str(qwen), device="cuda:99"))
-    with pytest.raises(SigjepaError, match=r"judge.max_tokens=4096, but the model .* has 2048 positions"):
+    with pytest.raises(SigjepaError, match=r"negatives.judge.max_tokens=4096, but the model .* has 2048 positions"):
         judged(CausalLmJudge(str(qwen), max_tokens=4096))
-    with pytest.raises(SigjepaError, match=r"judge.max_tokens=20 leaves no room for code: the prompt alone has"):
+    with pytest.raises(
+        SigjepaError, match=r"negatives.judge.max_tokens=20 leaves no room for code: the prompt alone has"
+    ):
         judged(CausalLmJudge(str(qwen), max_tokens=20))
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"dtype": "float8"}, r"judge.dtype=float8 must be one of.*Did you mean 'float"),
-        ({"max_tokens": 0}, "judge.max_tokens must be at least 1"),
-        ({"tokens_per_batch": 0}, "judge.tokens_per_batch"),
-        ({"limit": 0}, "judge.limit"),
+        ({"dtype": "float8"}, r"negatives.judge.dtype=float8 must be one of.*Did you mean 'float"),
+        ({"max_tokens": 0}, "negatives.judge.max_tokens must be at least 1"),
+        ({"tokens_per_batch": 0}, "negatives.judge.tokens_per_batch"),
+        ({"limit": 0}, "negatives.judge.limit"),
         ({"prompt": "score_c_digit"}, "Did you mean 'score_c_digit_v1'"),
     ],
 )

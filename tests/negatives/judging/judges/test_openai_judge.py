@@ -133,7 +133,9 @@ def test_code_that_instructs_the_judge_changes_neither_question_nor_answer(serve
 def test_an_endpoint_that_is_down_from_the_start(tmp_path):
     judge = OpenAIJudge("http://127.0.0.1:9/v1", MODEL)
     started = time.perf_counter()
-    with pytest.raises(SigjepaError, match=r"judge.base_url=http://127.0.0.1:9/v1 does not answer .*Start the server"):
+    with pytest.raises(
+        SigjepaError, match=r"negatives.judge.base_url=http://127.0.0.1:9/v1 does not answer .*Start the server"
+    ):
         ask(judge, [make_request(0)], tmp_path)
     assert time.perf_counter() - started < 15
     assert ledger_path(tmp_path, judge).read_text() == ""
@@ -183,7 +185,7 @@ def test_an_endpoint_that_fails_half_way_keeps_progress_and_is_continued(server,
 
 def test_a_wrong_key_names_the_variable_and_never_the_key(server, judge, monkeypatch):
     server.behaviour = lambda number, attempt: 401
-    with pytest.raises(SigjepaError, match=r"JUDGE_KEY \(judge.api_key_env\) is not set, and it wants a key"):
+    with pytest.raises(SigjepaError, match=r"JUDGE_KEY \(negatives.judge.api_key_env\) is not set, and it wants a key"):
         judged(judge(api_key_env="JUDGE_KEY"), [make_request(0)])
     monkeypatch.setenv("JUDGE_KEY", "sk-secret-123456")
     with pytest.raises(SigjepaError, match="JUDGE_KEY") as caught:
@@ -192,7 +194,9 @@ def test_a_wrong_key_names_the_variable_and_never_the_key(server, judge, monkeyp
     assert "secret" not in str(caught.value) + str(judge(api_key_env="JUDGE_KEY").fingerprint())
 
 
-@pytest.mark.parametrize(("status", "message"), [(404, "Check judge.model=tiny-judge"), (400, "temperature=null")])
+@pytest.mark.parametrize(
+    ("status", "message"), [(404, "Check negatives.judge.model=tiny-judge"), (400, "temperature=null")]
+)
 def test_an_endpoint_that_refuses_from_the_start(server, judge, status, message):
     server.behaviour = lambda number, attempt: status
     with pytest.raises(SigjepaError, match=rf"told to answer {status}.*{message}"):
@@ -217,15 +221,15 @@ def test_a_single_refused_question_is_a_parse_error(server, judge):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"concurrency": 0}, "judge.concurrency must be at least 1"),
-        ({"limit": 0}, "judge.limit must be at least 1"),
-        ({"timeout": 0}, "judge.timeout must be above 0"),
-        ({"max_retries": -1}, "judge.max_retries must be at least 0"),
-        ({"max_code_characters": 0}, "judge.max_code_characters"),
-        ({"max_answer_tokens": 0}, "judge.max_answer_tokens"),
+        ({"concurrency": 0}, "negatives.judge.concurrency must be at least 1"),
+        ({"limit": 0}, "negatives.judge.limit must be at least 1"),
+        ({"timeout": 0}, "negatives.judge.timeout must be above 0"),
+        ({"max_retries": -1}, "negatives.judge.max_retries must be at least 0"),
+        ({"max_code_characters": 0}, "negatives.judge.max_code_characters"),
+        ({"max_answer_tokens": 0}, "negatives.judge.max_answer_tokens"),
         ({"prompt": "score_c_v0"}, "Did you mean 'score_c_v1'"),
         ({"prompt": "score_c_digit_v1"}, "has no section '# repair'"),
-        ({"prompt": "nowhere.md"}, "judge.prompt=nowhere.md does not exist"),
+        ({"prompt": "nowhere.md"}, "negatives.judge.prompt=nowhere.md does not exist"),
         ({"base_url": "localhost:8000"}, "is not an address"),
         ({"base_url": "https://me:secret@host/v1"}, "must not hold credentials"),
         ({"base_url": "https://host/v1?key=secret"}, "must not hold credentials"),
@@ -257,7 +261,7 @@ def test_cost_is_told_before_the_first_question(server, judge, tmp_path, caplog)
     with caplog.at_level(logging.INFO):
         ask(judge(limit=5), [make_request(number) for number in range(PAIRS)], tmp_path)
     (line,) = [record.getMessage() for record in caplog.records if "to ask" in record.getMessage()]
-    assert "8 pairs, 5 of them within judge.limit, 0 already judged, 5 to ask; about " in line
+    assert "8 pairs, 5 of them within negatives.judge.limit, 0 already judged, 5 to ask; about " in line
     assert "at most 1,000 completion tokens (200 a pair)" in line
     assert "4 at a time" in line
     assert sum(server.asked.values()) == 5
