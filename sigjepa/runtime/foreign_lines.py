@@ -14,11 +14,10 @@ LOG_LINES = {
         r"`Trainer\.fit` stopped: ",  # the last epoch's line says so
         r"(Restoring states|Restored all states|Loaded model weights) from the checkpoint",
         r"Initializing distributed: ",
-        r"`weights_only` was not set",  # set where a checkpoint of ours is read
         r"-{20,}\ndistributed_backend=",
     ),
     "lightning.fabric.utilities.rank_zero": (r"`weights_only` was not set", r"Initializing distributed: "),
-    "lightning.fabric.utilities.cloud_io": (r"`weights_only` was not set",),
+    "lightning.pytorch.trainer.connectors.checkpoint_connector": (r"`weights_only` was not set",),  # when it is dumped
 }
 """By the name of a logger: how its messages begin that are left out."""
 WARNINGS: tuple[tuple[str, type[Warning]], ...] = (

@@ -103,7 +103,8 @@ class Status:
     def tick(self) -> None:
         """Log and write what has become due."""
         now = self.clock()
-        if now - self._logged >= self.seconds_between_lines:
+        told = max([self._logged, *(stage.told for stage in list(self._stages))])
+        if now - told >= self.seconds_between_lines:
             self._logged = now
             log.info("%s", self.line(), extra=SHOWN_BY_A_BAR)
         if now - self._written >= SECONDS_BETWEEN_WRITES:

@@ -1,8 +1,9 @@
 """What a person sees of a command: tables that fit, and lines of jobs that run side by side told apart."""
 
+import itertools
 import logging
+import re
 import sys
-import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from typing import TextIO
@@ -18,36 +19,62 @@ def show(*texts: str) -> None:
 def fit_tables(text: str, width: int = WIDTH) -> str:
     """Return `text` with the cells of every Markdown table that is wider than `width` wrapped into several lines."""
     lines: list[str] = []
-    table: list[str] = []
-    for line in [*text.splitlines(), ""]:
-        if line.startswith("|"):
-            table.append(line)
-            continue
-        lines += _fit_table(table, width)
-        table = []
-        lines.append(line)
-    return "\n".join(lines[:-1])
+    for cells, group in itertools.groupby(text.split("\n"), key=lambda line: len(_cells(line))):
+        lines += _fit_table(list(group), width) if cells else group
+    return "\n".join(lines)
+
+
+def _cells(line: str) -> list[str]:
+    """The cells of a line of a Markdown table; none of another line."""
+    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip())[1:-1]] if line.startswith("|") else []
 
 
 def _fit_table(table: Sequence[str], width: int) -> list[str]:
-    if not table or max(map(len, table)) <= width:
+    if max(map(len, table)) <= width:
         return list(table)
-    rows = [[cell.strip() for cell in line.replace("\\|", "\0").strip("|").split("|")] for line in table]
-    widths = [max(map(len, column)) for column in zip(*(row for row in rows if not _is_rule(row)), strict=True)]
-    while sum(widths) + 3 * len(widths) + 1 > width and max(widths) > 1:
-        widths[widths.index(max(widths))] -= 1
+    rows = [_cells(line) for line in table]
+    columns = list(zip(*(row for row in rows if not _is_rule(row)), strict=True))
+    room = width - 3 * len(columns) - 1
+    widths = _narrowed([max(map(len, column)) for column in columns], columns, room)
     fitted = []
     for row in rows:
         if _is_rule(row):
             fitted.append(f"|{'|'.join('-' * (size + 2) for size in widths)}|")
             continue
-        cells = [
-            textwrap.wrap(cell.replace("/", "/\u200b"), size) or [""] for cell, size in zip(row, widths, strict=True)
-        ]
+        cells = [_wrap(cell, size) for cell, size in zip(row, widths, strict=True)]
         for number in range(max(map(len, cells))):
             parts = [cell[number] if number < len(cell) else "" for cell in cells]
             fitted.append(f"| {' | '.join(part.ljust(size) for part, size in zip(parts, widths, strict=True))} |")
-    return [line.replace("\0", "\\|") for line in fitted]
+    return fitted
+
+
+def _narrowed(widths: list[int], columns: Sequence[Sequence[str]], room: int) -> list[int]:
+    """Widths that fit into `room`: first headers over narrow columns are wrapped, then the widest, words kept whole."""
+    words = [max(len(word.rstrip()) for cell in column for word in _words(cell)) for column in columns]
+    bodies = [max(map(len, column[1:]), default=0) for column in columns]
+    for least in ([max(pair) for pair in zip(words, bodies, strict=True)], words, [1] * len(words)):
+        while sum(widths) > room:
+            column = max(range(len(widths)), key=lambda number: (widths[number] > least[number], widths[number]))
+            if widths[column] <= least[column]:
+                break
+            widths[column] -= 1
+    return widths
+
+
+def _words(text: str) -> list[str]:
+    """Where a cell may be broken: after spaces, slashes and commas."""
+    return re.findall(r"[^ /,]*[ /,]?", text)
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    lines = [""]
+    for word in _words(text):
+        if len((lines[-1] + word).rstrip()) > width and lines[-1]:
+            lines.append("")
+        lines[-1] += word
+        while len(lines[-1].rstrip()) > width:
+            lines[-1:] = [lines[-1][:width], lines[-1][width:]]
+    return [line.rstrip() for line in lines]
 
 
 def _is_rule(row: Sequence[str]) -> bool:

@@ -19,7 +19,7 @@ class Stage:
     """One thing that a command is doing, and how far it is.
 
     total: None where it can't be known. initial: what was done before it began, which makes no rate. facts: what else
-    is worth telling, such as the epoch.
+    is worth telling, such as the epoch. told: when a line of its own was last logged.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Stage:
     initial: int = 0
     began: float = field(default_factory=time.monotonic)
     facts: dict[str, Any] = field(default_factory=dict)
+    told: float = 0.0
 
     def rate(self, now: float) -> float | None:
         """Units a second since it began; None before the first."""

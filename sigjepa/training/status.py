@@ -1,23 +1,31 @@
-"""Where training is: its epoch, step, score and last checkpoint, told to the status of the command."""
+"""Where training is: a line an epoch, and its epoch, step, score and last checkpoint in the status of the command."""
 
 import datetime
+import logging
 import sys
+import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
+from sigjepa.evaluation.metrics import DEFAULT_METRICS, Metric, Metrics
 from sigjepa.store.progress import Stage, stage
+
+log = logging.getLogger(__name__)
 
 
 class TrainingStatus(Callback):
-    """Makes a stage of fitting, with its epoch, step, score and last checkpoint, and one of each pass over val or test.
+    """Log a line an epoch; make a stage of fitting, with its epoch, step and score, and one of each pass over val or test.
 
-    Lightning's own bar is drawn on a terminal only: elsewhere the log has a line a minute.
+    Lightning's own bar is drawn on a terminal only. monitor: the figure whose best value is told.
     """
 
     def __init__(self, monitor: str = "val/rank10") -> None:
         self.monitor = monitor
+        self.best: tuple[float, int] | None = None
+        self._began = time.monotonic()
         self._open: dict[str, ExitStack] = {}
         self._stages: dict[str, Stage] = {}
 
@@ -31,6 +39,36 @@ class TrainingStatus(Callback):
         steps = trainer.estimated_stepping_batches
         fit = self._begin("train", int(steps) if steps != float("inf") else None, "step")
         fit.done = fit.initial = trainer.global_step
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """An epoch begins."""
+        self._began = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the epoch; validation has run by now."""
+        metrics: Metrics = getattr(pl_module, "metrics", DEFAULT_METRICS)
+        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        metric = metrics.get(self.monitor.removeprefix("val/"))
+        if metric is not None and self.monitor in figures:
+            score = figures[self.monitor]
+            if self.best is None or metric.gain(score) > metric.gain(self.best[0]):
+                self.best = (score, trainer.current_epoch)
+        last = f"/{trainer.max_epochs - 1}" if (trainer.max_epochs or 0) > 0 else ""
+        parts = [f"epoch {trainer.current_epoch}{last}", *epoch_figures(figures, metrics)]
+        if self.best is not None and metric is not None:
+            parts.append(f"best {metric.label} {metric.format(self.best[0])} in epoch {self.best[1]}")
+        if trainer.is_global_zero:
+            log.info("%s", "  ".join([*parts, f"{time.monotonic() - self._began:.0f} s"]))
+            if "train" in self._stages:
+                self._stages["train"].told = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best score so far and its epoch, for a run that goes on."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the best score of the run that goes on."""
+        self.best = state_dict["best"]
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -104,6 +142,13 @@ class TrainingStatus(Callback):
     def _end(self, name: str) -> None:
         self._open.pop(name).close()
         del self._stages[name]
+
+
+def epoch_figures(figures: Mapping[str, float], metrics: Mapping[str, Metric]) -> list[str]:
+    """Return the loss and the val metrics that may select, as a person reads them; gauges are left to `metrics.csv`."""
+    loss = [f"loss {figures['train/loss']:.4g}"] if "train/loss" in figures else []
+    shown = {f"val/{name}": metric for name, metric in metrics.items() if metric.direction is not None}
+    return loss + [f"{metric.label} {metric.format(figures[key])}" for key, metric in shown.items() if key in figures]
 
 
 def _batches(counts: Any) -> int | None:
