@@ -2,9 +2,12 @@
 
 import logging
 import re
+import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+
+from sigjepa.runtime.terminal import RewrittenStream
 
 LOG_LINES = {
     "lightning.pytorch.utilities.rank_zero": (
@@ -28,11 +31,17 @@ WARNINGS: tuple[tuple[str, type[Warning]], ...] = (
     (r"There is a wandb run already in progress", UserWarning),  # the one that the logger has begun
 )
 """How the messages of warnings begin that are left out, and their category."""
+PRINTED = (
+    r"wandb: W&B syncing is set to `offline`",  # a line of ours says where the run is, and how to upload it
+    r"wandb: Run data is saved locally in ",
+    r"wandb: View this run in the terminal with ",
+)
+"""How lines begin that are printed to standard error and left out."""
 
 
 @contextmanager
 def without_foreign_lines() -> Iterator[None]:
-    """Context manager: the lines of `LOG_LINES` and `WARNINGS` are left out, every other one stays."""
+    """Context manager: the lines of `LOG_LINES`, `WARNINGS` and `PRINTED` are left out, every other one stays."""
     filters = {name: _filter(messages) for name, messages in LOG_LINES.items()}
     with warnings.catch_warnings():
         for message, category in WARNINGS:
@@ -40,10 +49,16 @@ def without_foreign_lines() -> Iterator[None]:
         for name, leave_out in filters.items():
             logging.getLogger(name).addFilter(leave_out)
         try:
-            yield
+            with redirect_stderr(RewrittenStream(sys.stderr, _without_printed)):  # type: ignore[type-var]
+                yield
         finally:
             for name, leave_out in filters.items():
                 logging.getLogger(name).removeFilter(leave_out)
+
+
+def _without_printed(text: str) -> str:
+    plain = re.sub(r"\x1b\[[\d;]*m", "", text)
+    return "" if re.match("|".join(PRINTED), plain) else text
 
 
 def _filter(messages: tuple[str, ...]) -> logging.Filter:

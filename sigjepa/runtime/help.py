@@ -10,8 +10,8 @@ WIDTH = 100
 COLUMN = 40
 NO_HELP = {"_target_", "_partial_"}
 FOOTER = """\
--m starts every combination of values with commas; --cfg job shows the configuration and runs nothing;
---config-dir <folder> adds options of your own; --version; --hydra-help lists Hydra's further options."""
+-m starts every combination of values with commas; --cfg job shows the configuration and runs
+nothing; --config-dir <folder> adds options of your own; --version; --hydra-help lists further ones."""
 
 
 def help_text(name: str, description: ConfigDescription, flags: Mapping[str, str]) -> str:

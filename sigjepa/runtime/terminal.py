@@ -4,7 +4,7 @@ import itertools
 import logging
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from typing import TextIO
 
@@ -20,7 +20,8 @@ def fit_tables(text: str, width: int = WIDTH) -> str:
     """Return `text` with the cells of every Markdown table that is wider than `width` wrapped into several lines."""
     lines: list[str] = []
     for cells, group in itertools.groupby(text.split("\n"), key=lambda line: len(_cells(line))):
-        lines += _fit_table(list(group), width) if cells else group
+        block = list(group)
+        lines += _fit_table(block, width) if cells else block
     return "\n".join(lines)
 
 
@@ -81,23 +82,35 @@ def _is_rule(row: Sequence[str]) -> bool:
     return all(cell and not cell.strip("-:") for cell in row)
 
 
-class LabelledStream:
-    """A text stream that begins every line with a label. Everything else is the stream's own."""
+class RewrittenStream:
+    """A text stream whose text is rewritten on its way; everything else is the stream's own."""
 
-    def __init__(self, stream: TextIO, label: str) -> None:
+    def __init__(self, stream: TextIO, rewrite: Callable[[str], str]) -> None:
         self._stream = stream
-        self._label = label
-        self._at_start = True
+        self._rewrite = rewrite
 
     def write(self, text: str) -> int:
-        """Write `text`; returns its length, as a stream does."""
-        for line in text.splitlines(keepends=True):
-            self._stream.write(f"[{self._label}] {line}" if self._at_start and line.strip() else line)
-            self._at_start = line.endswith(("\n", "\r"))
+        """Write `text`, rewritten; returns its length, as a stream does."""
+        self._stream.write(self._rewrite(text))
         return len(text)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)
+
+
+class _Label:
+    """Begin every line with a label."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._at_start = True
+
+    def __call__(self, text: str) -> str:
+        lines = []
+        for line in text.splitlines(keepends=True):
+            lines.append(f"[{self._label}] {line}" if self._at_start and line.strip() else line)
+            self._at_start = line.endswith(("\n", "\r"))
+        return "".join(lines)
 
 
 @contextmanager
@@ -106,7 +119,7 @@ def labelled_lines(label: str) -> Iterator[None]:
     if not label:
         yield
         return
-    streams = {id(stream): LabelledStream(stream, label) for stream in (sys.stdout, sys.stderr)}
+    streams = {id(stream): RewrittenStream(stream, _Label(label)) for stream in (sys.stdout, sys.stderr)}
     handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, logging.StreamHandler)]
     with ExitStack() as stack:
         for handler in handlers:

@@ -77,7 +77,7 @@ def _written(node: yaml.Node) -> str:
     text = str(yaml.serialize(node, Dumper=yaml.SafeDumper, width=100_000)).removesuffix("...\n").strip()
     if isinstance(node, yaml.SequenceNode) and not node.flow_style:
         return f"[{', '.join(_written(item) for item in node.value)}]"
-    return " ".join(text.split()) if "\n" not in text else "{…}"
+    return " ".join(text.split()) or "null" if "\n" not in text else "{…}"
 
 
 def _comment(key_node: yaml.Node, value_node: yaml.Node, lines: Sequence[str]) -> str:

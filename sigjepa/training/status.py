@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class TrainingStatus(Callback):
-    """Log a line an epoch; make a stage of fitting, with its epoch, step and score, and one of each pass over val or test.
+    """Log a line an epoch; make a stage of fitting, with epoch, step and score, and one of each pass over val or test.
 
     Lightning's own bar is drawn on a terminal only. monitor: the figure whose best value is told.
     """

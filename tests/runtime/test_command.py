@@ -1,0 +1,112 @@
+"""Commands as a person types them: mistakes in one line, and what is answered without anything heavy."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from hydra.errors import MissingConfigException
+
+import sigjepa
+from sigjepa.__main__ import COMMANDS
+from sigjepa.errors import SigjepaError, StorageError
+from sigjepa.runtime.command import message_of, parse_words, quote_path
+
+HEAVY = {"torch", "lightning", "transformers", "wandb", "faiss", "matplotlib", "numpy", "pyarrow", "scipy"}
+OF_A_RUN = ("train", "prepare", "evaluate", "export", "sweep", "judge_agreement")
+ANSWER = """
+import contextlib, importlib, io, json, sys
+command, *cases = sys.argv[1:]
+answers = []
+for case in json.loads(cases[0]):
+    sys.argv = [command, *case]
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed):
+            importlib.import_module(f"sigjepa.{command}").main()
+        answers.append([0, printed.getvalue()])
+    except SystemExit as end:
+        answers.append([end.code, printed.getvalue()])
+print(json.dumps({"answers": answers, "modules": [name for name in sys.modules if "." not in name]}))
+"""
+
+
+def answers(command, *cases, cwd):
+    """Exit code (a message counts as 1) or 0, and what is printed, of the command with each of `cases`."""
+    words = [sys.executable, "-c", ANSWER, command, json.dumps(cases)]
+    done = subprocess.run(words, cwd=cwd, capture_output=True, text=True, check=True)
+    told = json.loads(done.stdout)
+    assert not HEAVY & set(told["modules"])
+    return told["answers"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_version_and_mistakes_are_answered_without_anything_heavy(command, tmp_path):
+    of_a_run = command in OF_A_RUN
+    key = {"report": "outputt", "dashboard": "entitty", "provenance": "data_dirr"}.get(command, "trainer.max_epoch")
+    cases = [["--help"], ["--version"], ["--hlep"], [f"{key}=3"]]
+    cases += [["experiment=exp1_5"], ["negatves=knn"], ["loss=[infonse]"]] if of_a_run else []
+    told = answers(command, *cases, cwd=tmp_path)
+    (code, text), (_, version), (option, _), (misspelled, _), *groups = told
+    assert code == 0
+    assert text.startswith(f"sigjepa {command}: ")
+    assert all(len(line) <= 100 for line in text.splitlines() if "=" not in line)  # what can be typed is not broken
+    assert version == f"sigjepa {sigjepa.__version__}\n"
+    for message in (option, misspelled, *(group for group, _ in groups)):
+        assert message.startswith("sigjepa: ")
+        assert "\n" not in message
+    assert "'--help'" in option
+    assert {"outputt": "'output'", "entitty": "'entity'", "data_dirr": "'data_dir'"}.get(
+        key, "max_epochs'"
+    ) in misspelled
+    if of_a_run:
+        assert "'exp1_4'" in groups[0][0]
+        assert "'negatives'" in groups[1][0]
+        assert "'infonce'" in groups[2][0]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_mistake_ends_a_real_command_with_one_line(tmp_path):
+    command = [sys.executable, "-m", "sigjepa.train", "experiment=exp1_5"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert not done.stdout
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("sigjepa: There is no 'experiment/exp1_5'. Did you mean 'exp1_4'?")
+
+
+def test_options_swept_are_looked_at_before_the_first_job(tmp_path):
+    ((message, _),) = answers("train", ["-m", "experiment=exp1_4,exp1_5"], cwd=tmp_path)
+    assert "'experiment/exp1_5'" in message
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (SigjepaError("a key"), "a key"),
+        (StorageError(28, "No space left"), "No space left"),
+        (OSError(28, "No space left on device", "file"), "file can't be read or written"),
+        (MissingConfigException("no", "experiment/exp1_5", ["exp1_4"]), "Did you mean 'exp1_4'?"),
+        (FileNotFoundError(2, "No such file"), None),
+        (ValueError("a defect"), None),
+    ],
+)
+def test_each_type_of_error_has_its_line_and_a_defect_none(error, message):
+    told = message_of(error, "train", [])
+    assert told is None if message is None else message in told
+
+
+def test_words_are_hydras_or_refused_with_the_nearest():
+    options, overrides = parse_words(["seed=1", "-m", "experiment=exp1_4", "--config-dir", "own"])
+    assert (options.multirun, options.config_dir, overrides) == (True, "own", ["seed=1", "experiment=exp1_4"])
+    with pytest.raises(SigjepaError, match="'--multi-run'.*'--multirun'"):
+        parse_words(["--multi-run"])
+    with pytest.raises(SigjepaError, match="cfg"):
+        parse_words(["--cfg", "jbo"])
+
+
+def test_paths_that_exist_are_quoted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "seed=0,x").mkdir()
+    assert quote_path("runs=seed=0,x") == 'runs="seed=0,x"'
+    assert quote_path("runs=seed=1,x") == "runs=seed=1,x"
