@@ -13,8 +13,8 @@ from sigjepa.runtime.instantiate import plain
 
 def provenance(config: DictConfig) -> None:
     """Print the chain from `path` back to source files, with every digest compared; ends with 1 unless it holds."""
-    from sigjepa.lineage.render import text_of
-    from sigjepa.lineage.resolve_path import lineage
+    from sigjepa.reporting.lineage_text import lineage_text
+    from sigjepa.training.run_lineage import lineage
 
     resolved = plain(config)
     link = lineage(Path(resolved["path"]), Path(resolved["data_dir"]) if resolved["data_dir"] else None)
@@ -22,7 +22,7 @@ def provenance(config: DictConfig) -> None:
     if resolved["json"]:
         print(json.dumps({"holds": holds, "counts": dict(link.counts()), "chain": asdict(link)}, indent=2))
     else:
-        print(text_of(link))
+        print(lineage_text(link))
     sys.exit(0 if holds else 1)
 
 

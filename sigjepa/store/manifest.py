@@ -32,6 +32,11 @@ def checksum_of(content: Mapping[str, Any]) -> str:
     return f"xxh3_128:{xxhash.xxh3_128_hexdigest(json.dumps(values, sort_keys=True).encode())}"
 
 
+def digest_of_files(digests: Mapping[str, str]) -> str:
+    """Return one `sha256:<hex>` for files by name, of their digests."""
+    return f"sha256:{hashlib.sha256(json.dumps(dict(digests), sort_keys=True).encode()).hexdigest()}"
+
+
 def write_record(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON record with its checksum, atomically: a digit that changes later is noticed."""
     write_json(path, {**content, CHECKSUM: checksum_of(content)})
@@ -62,11 +67,16 @@ def damaged(path: Path, problem: str, remove: Path | None = None) -> DamagedErro
 
 @dataclass(frozen=True)
 class Reference:
-    """An artifact as others name it: its kind, its folder below `<data_dir>/<kind>/`, and the digest of its content."""
+    """An artifact as others name it.
+
+    kind, folder: it lies in `<data_dir>/<kind>/<folder>`. content: what it holds, equal wherever that is equal. digest:
+    of its files, byte for byte.
+    """
 
     kind: str
     folder: str
     content: str
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -101,7 +111,8 @@ class Manifest:
     @property
     def reference(self) -> Reference:
         """The artifact as others name it."""
-        return Reference(self.kind, self.folder.name, self.content)
+        digests = {name: record.digest for name, record in self.files.items()}
+        return Reference(self.kind, self.folder.name, self.content, digest_of_files(digests))
 
     def write(self) -> None:
         """Write the manifest into its folder, atomically and last of all."""

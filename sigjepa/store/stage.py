@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
-from sigjepa.store.manifest import Manifest, Reference, content_key
+from sigjepa.store.manifest import Manifest, Reference, digest_of_files
 
 Artifact = TypeVar("Artifact")
 
@@ -76,7 +76,7 @@ class Stage(ABC, Generic[Artifact]):
 
     def content(self, files: Mapping[str, str], facts: Mapping[str, Any]) -> str:
         """Return what artifacts built from this one know it by; files: digest by name."""
-        return f"sha256:{content_key({'files': dict(files)})}"
+        return digest_of_files(files)
 
     @abstractmethod
     def open(self, manifest: Manifest) -> Artifact:

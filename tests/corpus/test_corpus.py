@@ -14,7 +14,7 @@ from sigjepa.corpus.sources.folder import Folder
 from sigjepa.corpus.split import SPLITS
 from sigjepa.corpus.stage import CorpusStage
 from sigjepa.errors import SigjepaError
-from sigjepa.store.manifest import Manifest, Reference
+from sigjepa.store.manifest import Manifest, Reference, digest_of_files
 from sigjepa.store.store import Store
 
 
@@ -64,7 +64,9 @@ def test_the_folder_holds_what_is_promised(corpus: Corpus, tmp_path: Path) -> No
     facts = corpus.manifest.facts
     assert facts["functions"] == len(corpus) == TOTAL
     assert facts["skipped"] == {"exact_duplicate": 2, "syntax_error": 1, "test_file": 1, "undecodable_file": 1}
-    assert corpus.reference == Reference("corpus", corpus.folder.name, corpus.hash)
+    assert corpus.reference == Reference(
+        "corpus", corpus.folder.name, corpus.hash, digest_of_files(corpus.manifest.digests())
+    )
     assert str(tmp_path) not in (corpus.folder / "manifest.json").read_text()
 
 

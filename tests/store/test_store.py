@@ -13,7 +13,7 @@ from stages import Squares, Total
 from sigjepa.errors import DamagedError, SigjepaError, StorageError
 from sigjepa.store.executor import InProcess, ProcessPool
 from sigjepa.store.files import file_digest
-from sigjepa.store.manifest import Manifest, Reference, write_record
+from sigjepa.store.manifest import Manifest, Reference, digest_of_files, write_record
 from sigjepa.store.stage import Part
 from sigjepa.store.store import Store, artifact_lock
 
@@ -55,7 +55,7 @@ def test_the_manifest_says_all(tmp_path):
     total = Total(store.get(stage), manifest.reference)
     assert store.get(total) == 30
     assert Manifest.read(store.folder(total)).upstream == {
-        "squares": Reference("squares", manifest.folder.name, manifest.content)
+        "squares": Reference("squares", manifest.folder.name, manifest.content, digest_of_files(manifest.digests()))
     }
 
 

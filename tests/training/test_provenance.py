@@ -1,9 +1,11 @@
 import json
 import logging
+from dataclasses import asdict
 
 import pytest
 
 from sigjepa.store.files import file_digest
+from sigjepa.store.manifest import Reference
 from sigjepa.store.origin import package_versions
 from sigjepa.training import provenance as module
 from sigjepa.training.provenance import PACKAGES, provenance, write_file_digests, write_provenance
@@ -22,9 +24,12 @@ def test_provenance_names_versions_artifacts_and_config(tmp_path):
     assert set(package_versions(PACKAGES)) == set(record["versions"])
 
 
+CORPUS = Reference("corpus", "x-1", "c", "d")
+
+
 @pytest.fixture
 def facts(tmp_path):
-    return provenance({"a": 1}, 0, {}, tmp_path / "data", upstream={"corpus": {"folder": "x-1", "digest": "d"}})
+    return provenance({"a": 1}, 0, {}, tmp_path / "data", upstream={"corpus": CORPUS})
 
 
 def written(run_dir):
@@ -35,7 +40,7 @@ def test_it_names_the_environment_that_decides_results(facts):
     assert facts["environment"]["threads"] >= 1
     assert facts["environment"]["deterministic"] in (True, False)
     assert facts["environment"]["device"]
-    assert facts["upstream"] == {"corpus": {"folder": "x-1", "digest": "d"}}
+    assert facts["upstream"] == {"corpus": asdict(CORPUS)}
 
 
 def test_a_clean_tree_has_no_diff_and_no_warning(facts, tmp_path, caplog):

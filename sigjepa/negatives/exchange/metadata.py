@@ -48,7 +48,7 @@ def check_origin(
 
     expected: the `origin` of the corpus and shards in use. Content keys mean the same functions in every corpus.
     """
-    from sigjepa.teacher.manifest import differences  # noqa: PLC0415 - pulls in torch
+    from sigjepa.store.manifest import differences  # noqa: PLC0415
 
     corpus, teacher = notes.get("corpus"), notes.get("teacher")
     if by_position and corpus and corpus != expected["corpus"]:

@@ -92,7 +92,8 @@ class HardNegatives:
     @property
     def reference(self) -> Reference | None:
         """The artifact as others name it; None for what was not loaded from one."""
-        return None if self.folder is None else Reference("negatives", self.folder.name, str(self.metadata["digest"]))
+        digest = str(self.metadata.get("digest"))
+        return None if self.folder is None else Reference("negatives", self.folder.name, digest, digest)
 
     def __len__(self) -> int:
         return len(self.negatives.values)

@@ -1,4 +1,4 @@
-"""The source files of a corpus, hashed again where they still lie."""
+"""The check of a corpus' source files, hashed again where they still lie."""
 
 import subprocess
 from collections import defaultdict
@@ -14,18 +14,20 @@ from sigjepa.corpus.sources.jsonl import JsonLines
 from sigjepa.corpus.sources.pypi import WheelRepository
 from sigjepa.corpus.sources.source import Repository
 from sigjepa.errors import SigjepaError
-from sigjepa.lineage.report_types import Check, Link, State
+from sigjepa.store.lineage import Check, Link, State
+from sigjepa.store.manifest import Manifest
 from sigjepa.store.progress import progress
 
-SHOWN = 20
+MAX_SHOWN = 20
 """How many files that are not as they were read are named."""
 
 
-def source_files(path: Path, source: Mapping[str, Any]) -> Link:
-    """The files that `sources.parquet` lists, and which of them are as they were read.
+def source_files(path: Path, manifest: Manifest) -> Link:
+    """Return the files that `sources.parquet` lists, and which of them are as they were read.
 
-    source: the fingerprint of the corpus' source, which says of what kind it was.
+    manifest: of the corpus; the fingerprint of its source says how the files are read.
     """
+    source = manifest.inputs["source"]
     link = Link("source files", str(path))
     try:
         files = read_sources(path)
@@ -39,31 +41,31 @@ def source_files(path: Path, source: Mapping[str, Any]) -> Link:
             by_state[state].append(f"{file.repository}: {file.path}")
             bar.update()
     for state, names in sorted(by_state.items()):
-        shown = "" if state == "verified" else ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
+        shown = "" if state == "verified" else ", ".join(names[:MAX_SHOWN]) + (", …" if len(names) > MAX_SHOWN else "")
         link.checks.append(Check("source files", state, shown, len(names)))
-    link.made = {"places": sorted({file.place for file in files})[:SHOWN], "files": len(files)}
+    link.origin = {"places": sorted({file.place for file in files})[:MAX_SHOWN], "files": len(files)}
     return link
 
 
 def states(files: Sequence[SourceFile], source: Mapping[str, Any]) -> Iterator[tuple[State, SourceFile]]:
-    """Each file with its state, repository by repository."""
+    """Yield each file with its state, repository by repository."""
     repositories: dict[tuple[str, str], list[SourceFile]] = defaultdict(list)
     for file in files:
         repositories[file.repository, file.place].append(file)
     for (name, place), members in repositories.items():
         now = digests_now(name, place, [file.path for file in members], source)
         for file in members:
-            found = now.get(file.path)
-            yield ("gone" if not found else "verified" if file.digest in found else "changed"), file
+            digests = now.get(file.path)
+            yield ("gone" if not digests else "verified" if file.digest in digests else "changed"), file
 
 
 def digests_now(name: str, place: str, paths: Sequence[str], source: Mapping[str, Any]) -> dict[str, set[str]]:
-    """Digests of what lies under each path today, several where a file of rows has several; empty for what is gone."""
+    """Return the digests of what lies under each path now: several for a file of rows, none for what is gone."""
     digests: dict[str, set[str]] = defaultdict(set)
     if not place or not Path(place).exists():
         return digests
     try:
-        repository = reopened(name, Path(place), paths, source)
+        repository = open_repository(name, Path(place), paths, source)
         if repository is None:
             return digests
         wanted = set(paths)
@@ -78,8 +80,8 @@ def digests_now(name: str, place: str, paths: Sequence[str], source: Mapping[str
     return digests
 
 
-def reopened(name: str, place: Path, paths: Sequence[str], source: Mapping[str, Any]) -> Repository | None:
-    """The repository that a corpus was read from, at the commit that was read; None where it is no longer there."""
+def open_repository(name: str, place: Path, paths: Sequence[str], source: Mapping[str, Any]) -> Repository | None:
+    """Return the repository that a corpus was read from, at the commit that was read; None where it is gone."""
     kind = source.get("source")
     if kind == "git":
         files = python_blobs(place, source["repositories"][name])

@@ -8,13 +8,14 @@ from dataclasses import replace
 
 import pytest
 
-from sigjepa.corpus.source_files import content_digest, read_sources
+from sigjepa.corpus.source_check import source_files
+from sigjepa.corpus.source_files import SOURCES_FILE, content_digest, read_sources
 from sigjepa.corpus.sources.folder import Folder
 from sigjepa.corpus.sources.git import GitRepositories
 from sigjepa.corpus.sources.jsonl import JsonLines
 from sigjepa.corpus.sources.pypi import wheel_repository
 from sigjepa.corpus.stage import CorpusStage
-from sigjepa.lineage.resolve_path import lineage
+from sigjepa.store.lineage import Walk
 from sigjepa.store.store import Store
 
 
@@ -35,6 +36,10 @@ def code(tmp_path):
     return root
 
 
+def lineage(folder):
+    return Walk(folder.parents[1], {SOURCES_FILE: source_files}).artifact(folder)
+
+
 def source_states(corpus):
     (link,) = [found for found in lineage(corpus.folder).walk() if found.kind == "source files"]
     return {check.state: check.count for check in link.checks}
@@ -52,7 +57,7 @@ def test_every_file_that_was_read_is_recorded_with_the_digest_of_its_bytes(code,
         path = code / file.repository / file.path
         assert file.digest == content_digest(path.read_bytes())
         assert file.bytes == path.stat().st_size
-    assert "sources.parquet" in corpora[0].manifest["made"]["files"]
+    assert "sources.parquet" in corpora[0].manifest.files
 
 
 def test_files_of_folders(code, tmp_path):
