@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from sigjepa.data.batch import Batch
 from sigjepa.data.datamodule import FunctionDataModule
+from sigjepa.pipeline import pipeline_of
 from sigjepa.reporting.tables import markdown_table
 from sigjepa.runtime.command import config_directory
 from sigjepa.runtime.instantiate import instantiate
@@ -50,7 +51,7 @@ def framework_epoch(config: Any, datamodule: FunctionDataModule) -> float:
     """Seconds of one epoch as `sigjepa.train` runs it, loader, loss terms, clipping and logging included."""
     lightning.seed_everything(0, verbose=False)
     module = SigJepaModule(
-        instantiate(config.model, teacher_dim=datamodule.teacher.dim),
+        instantiate(config.model, teacher_dim=data.shards.dim),
         instantiate(config.loss),
         instantiate(config.optimizer),
         instantiate(config.scheduler),
@@ -105,12 +106,11 @@ def main() -> None:
     options = parser.parse_args()
     with hydra.initialize_config_dir(str(config_directory()), version_base="1.3"):
         config = hydra.compose("train", ["experiment=exp1_4", "logger=none", "seed=0", *options.overrides])
-    datamodule: FunctionDataModule = instantiate(config.data)
-    datamodule.prepare_data()
-    datamodule.setup("fit")
+    data = pipeline_of(config).get()
+    datamodule: FunctionDataModule = instantiate(config.data, data=data)
     batches = list(datamodule.train_dataloader())
     pairs = [
-        (framework_epoch(config, datamodule), bare_epoch(config, batches, datamodule.teacher.dim))
+        (framework_epoch(config, datamodule), bare_epoch(config, batches, data.shards.dim))
         for _ in range(options.repeats + 1)
     ][1:]
     ratios = [bare / framework for framework, bare in pairs]

@@ -183,7 +183,7 @@ def test_a_best_checkpoint_that_is_a_pickle_is_refused_by_lightning_too(tmp_path
 
 @KINDS
 def test_a_checkpoint_that_is_a_pickle_has_its_lineage_told_without_it(tmp_path, evil, kind):
-    from sigjepa.lineage.runs import checkpoint
+    from sigjepa.training.run_lineage import checkpoint
 
     path = tmp_path / "run" / "checkpoints" / "last.ckpt"
     save_evil(path, evil, kind)

@@ -23,29 +23,15 @@ import numpy as np
 import torch
 from record import options, write_record
 
-from sigjepa.data.datamodule import FunctionDataModule
-from sigjepa.data.repair import repair_artifacts
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluate import finished_run
-from sigjepa.runtime.command import config_directory
-from sigjepa.runtime.instantiate import instantiate
+from sigjepa.pipeline import Pipeline, pipeline_of
+from sigjepa.runtime.config_description import config_directory
+from sigjepa.store.manifest import MANIFEST_FILE, Manifest
 from sigjepa.store.progress import progress
 from sigjepa.training.checkpoint_io import read_checkpoint
 
 WORDS = ("experiment=exp2_1", "data=tiny", "negatives.tiers=null", "logger=none")
-CACHE = {
-    "corpus": "corpus/*/functions.parquet",
-    "corpus manifest": "corpus/*/manifest.json",
-    "teacher shard": "teacher/*/shard-*.safetensors",
-    "shards manifest": "teacher/*/manifest.json",
-    "mined pairs": "mined/*/pairs.jsonl",
-    "mined manifest": "mined/*/manifest.json",
-    "judged pairs": "judged/*/knn_results.jsonl",
-    "judged manifest": "judged/*/manifest.json",
-    "hard negatives": "negatives/*/hard_negatives.json",
-    "hard negatives' meta": "negatives/*/hard_negatives.meta.json",
-    "hard negatives' manifest": "negatives/*/manifest.json",
-}
 RUN = {
     "best checkpoint": "checkpoints/best.ckpt",
     "last checkpoint": "checkpoints/last.ckpt",
@@ -56,8 +42,6 @@ RUN = {
     "ranks.npz": "ranks.npz",
     "predictions.npz": "predictions.npz",
 }
-REBUILT_BY_ITSELF = {("teacher shard", "missing"), *((name, "missing") for name in CACHE if "manifest" in name)}
-"""Without it the artifact is unfinished, which any command that needs it mends."""
 
 
 def flip(path: Path, chance: random.Random) -> None:
@@ -86,21 +70,28 @@ COLUMNS = ("detected", "identical", "repaired", "lost")
 FAULTS = {"flipped byte": flip, "truncated": truncate, "zero length": empty, "missing": delete}
 
 
-def open_cache(data: Path) -> FunctionDataModule:
-    """The datamodule as another process would open it."""
+def open_cache(data: Path) -> Pipeline:
+    """The pipeline as another process would compose it."""
     with hydra.initialize_config_dir(str(config_directory()), version_base="1.3"):
-        config = hydra.compose("train", [*WORDS, f"paths.data_dir={data}", "paths.run_dir=none"])
-    return instantiate(config.data)
+        return pipeline_of(hydra.compose("train", [*WORDS, f"paths.data_dir={data}", "paths.run_dir=none"]))
+
+
+def cache_files(data: Path) -> dict[str, Path]:
+    """Every artifact's manifest and one of its files, by what they are."""
+    files = {}
+    for path in sorted(data.glob(f"*/*/{MANIFEST_FILE}")):
+        manifest = Manifest.read(path.parent)
+        files[f"{manifest.kind}: manifest"] = path
+        files |= {f"{manifest.kind}: {Path(name).suffix} file": path.parent / name for name in manifest.files}
+    return files
 
 
 def cache_content(data: Path) -> tuple[Any, ...]:
     """Everything that training reads of a cache."""
-    datamodule = open_cache(data)
-    datamodule.verify()
-    artifacts = datamodule.artifacts()
+    artifacts = open_cache(data).get()
     negatives = artifacts.hard_negatives
     assert negatives is not None
-    states = [artifacts.shards.signature_states(one).clone() for one in range(0, len(artifacts.shards), 10)]
+    states = [artifacts.shards.signature_states(row).clone() for row in range(0, len(artifacts.shards), 10)]
     columns = [artifacts.corpus.column(name) for name in ("signature", "body", "split", "tier")]
     pooled = (artifacts.shards.body_pooled.clone(), artifacts.shards.signature_pooled.clone())
     return (columns, *pooled, *states, negatives.negatives.values, negatives.scores, negatives.cosims)
@@ -160,7 +151,7 @@ def main() -> None:
         )
         if done.returncode:
             sys.exit(done.stderr)
-        places = {kind: (next(data.glob(pattern)), True) for kind, pattern in CACHE.items()}
+        places = {kind: (path, True) for kind, path in cache_files(data).items()}
         places |= {kind: (run_dir / file, False) for kind, file in RUN.items()}
         expected = {True: cache_content(data), False: run_content(run_dir)}
         readers: dict[bool, Callable[[], tuple[Any, ...]]] = {
@@ -171,8 +162,6 @@ def main() -> None:
         bar = progress(None, "faults", unit="fault")
         while time.perf_counter() - started < arguments.seconds:
             kind, fault = chance.choice(list(places)), chance.choice(list(FAULTS))
-            if (kind, fault) in REBUILT_BY_ITSELF:
-                continue
             path, of_cache = places[kind]
             sound = path.read_bytes()
             FAULTS[fault](path, chance)
@@ -180,7 +169,7 @@ def main() -> None:
             tally = counts.setdefault((kind, fault), Counter())
             if result == "detected" and of_cache and kind not in repaired:
                 repaired.add(kind)
-                repair_artifacts(open_cache(data))
+                open_cache(data).repair()
                 again = outcome(readers[True], expected[True], path)
                 tally["repaired" if again == "identical" else "not repaired"] += 1
             path.write_bytes(sound)
