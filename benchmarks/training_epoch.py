@@ -51,7 +51,7 @@ def framework_epoch(config: Any, datamodule: FunctionDataModule) -> float:
     """Seconds of one epoch as `sigjepa.train` runs it, loader, loss terms, clipping and logging included."""
     lightning.seed_everything(0, verbose=False)
     module = SigJepaModule(
-        instantiate(config.model, teacher_dim=data.shards.dim),
+        instantiate(config.model, teacher_dim=datamodule.data.shards.dim),
         instantiate(config.loss),
         instantiate(config.optimizer),
         instantiate(config.scheduler),
