@@ -16,7 +16,7 @@ def main(folder: str) -> None:
     figures = pd.DataFrame([run.summary for run in runs])
     print(figures.groupby("experiment")[["val/rank10", "test/rank10"]].agg(["mean", "std", "count"]))
 
-    curves = pd.concat(pd.DataFrame(run.metrics).assign(experiment=run.experiment, seed=run.seed) for run in runs)
+    curves = pd.concat(pd.DataFrame(run.rows).assign(experiment=run.experiment, seed=run.seed) for run in runs)
     print(curves.pivot_table(index="epoch", columns="experiment", values="val/rank10"))
 
     for sentence in sigjepa.conclusions(sigjepa.compare(runs, baseline=runs[0].experiment)):

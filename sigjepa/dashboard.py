@@ -1,5 +1,7 @@
 """Compare a sweep's runs in W&B: `python -m sigjepa.dashboard runs=multirun/<sweep>` creates a workspace for them."""
 
+from dataclasses import replace
+
 from omegaconf import DictConfig
 
 from sigjepa.runtime.command import hydra_job, run_command
@@ -16,10 +18,11 @@ def dashboard(config: DictConfig) -> None:
     resolved = plain(config)
     logged = logged_to(find_runs(run_folders(resolved["runs"]))) if resolved["runs"] else Destination(None, PROJECT)
     workspace = sweep_workspace(
-        Destination(
-            resolved["entity"] or logged.entity,
-            resolved["project"] or logged.project,
-            (resolved["group"],) if resolved["group"] else logged.groups,
+        replace(
+            logged,
+            entity=resolved["entity"] or logged.entity,
+            project=resolved["project"] or logged.project,
+            groups=(resolved["group"],) if resolved["group"] else logged.groups,
         )
     )
     print(workspace_json(workspace) if resolved["dry_run"] else save_workspace(workspace))

@@ -23,15 +23,17 @@ def evaluate(config: DictConfig) -> None:
 
     from sigjepa.evaluation.baselines import measure_baselines
     from sigjepa.evaluation.ceiling import fit_residuals
+    from sigjepa.evaluation.metrics import build_metrics
     from sigjepa.evaluation.pools import check_held_out, read_pools
     from sigjepa.pipeline import pipeline_of
     from sigjepa.reporting.ceilings import Ceiling, ceiling_text, measure_ceiling, measure_space
     from sigjepa.reporting.tables import baseline_table
-    from sigjepa.training.run_directory import write_baselines
+    from sigjepa.training.run_directory import baseline_figures, write_baselines
 
     resolved = plain(config)
     check_keys(resolved, (*RUN_KEYS, "run", "split"))
     check_held_out(resolved["split"])
+    metrics = build_metrics(resolved["metrics"], resolved["monitor"], resolved["allowed_targets"])
     run = finished_run(Path(resolved["run"])) if resolved["run"] else None
     data = pipeline_of(config).get()
     if run is not None and run.pool() != data.corpus.hash:
@@ -42,7 +44,7 @@ def evaluate(config: DictConfig) -> None:
     pools = read_pools(data.corpus, data.shards.signature_pooled, data.targets)
     baselines = measure_baselines(resolved["baseline"], pools)
     output, split = Path(resolved["paths"]["run_dir"]), resolved["split"]
-    write_baselines(output, baselines)
+    write_baselines(output, baselines, metrics)
     ids = {name: torch.from_numpy(pool.ids) for name, pool in pools.items()}
     if run is not None:
         ceiling = measure_ceiling([run], data.targets, ids["train"], split)
@@ -52,7 +54,7 @@ def evaluate(config: DictConfig) -> None:
         ceiling = Ceiling(split, "the teacher's own signature embedding", *space, {})
     write_json(output / "ceiling.json", ceiling.as_dict())
     show(
-        baseline_table({name: baseline.metrics for name, baseline in baselines.items()}),
+        baseline_table(baseline_figures(baselines, metrics), metrics, resolved["monitor"]),
         *ceiling_text(ceiling),
         f"written to {output}",
     )

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 def train(config: DictConfig) -> float:
     """One run from a composed config; fills its run directory and returns the best value of `monitor`."""
-    from sigjepa.evaluation.metrics import check_metrics, selecting
+    from sigjepa.evaluation.metrics import build_metrics
     from sigjepa.pipeline import check, pipeline_of
     from sigjepa.reporting.runs import read_run
     from sigjepa.training.callbacks import monitoring
@@ -46,11 +46,8 @@ def train(config: DictConfig) -> float:
     check_resume(resolved["resume"])
     refuse_distributed_sweep(resolved["trainer"])
     check_processes(resolved["trainer"], launcher(os.environ))
-    metrics = instantiate(config.metrics, resolved["allowed_targets"])
-    check_metrics(metrics)
+    metrics = build_metrics(resolved["metrics"], resolved["monitor"], resolved["allowed_targets"])
     monitoring(resolved["callbacks"], metrics, resolved["allowed_targets"])
-    monitor = resolved["monitor"]
-    selecting(monitor, metrics)
     run_dir = Path(resolved["paths"]["run_dir"])
     summary = run_dir / "summary.json"
     facts: dict[str, Any] = {"experiment": resolved["name"], "seed": resolved["seed"]}
@@ -64,7 +61,7 @@ def train(config: DictConfig) -> float:
         start = begin_job(run_dir, settings, data.hashes(), earlier) if first else start_of(run_dir, earlier)
         if start.finished:
             log.info("%s is finished: nothing to do. resume=never trains it anew.", run_dir)
-            return read_run(run_dir).figure(monitor)
+            return read_run(run_dir).figure(resolved["monitor"])
         with recorded_status(summary, facts) if first else nullcontext(), lost_process_named():
             return fit_and_test(config, resolved, data, metrics, start, facts)
 
@@ -92,6 +89,7 @@ def fit_and_test(
     from sigjepa.training.resume import ResumeCheckpoint
     from sigjepa.training.run_directory import (
         FINISHED,
+        baseline_figures,
         write_baselines,
         write_metrics,
         write_predictions,
@@ -127,8 +125,8 @@ def fit_and_test(
             pools = read_pools(data.corpus, data.shards.signature_pooled, data.targets)
             write_metrics(run_dir, metrics, resolved["monitor"])
             baselines = measure_baselines(resolved["baseline"], pools)
-            write_baselines(run_dir, baselines)
-            show(baseline_table({name: baseline.metrics for name, baseline in baselines.items()}))
+            write_baselines(run_dir, baselines, metrics)
+            show(baseline_table(baseline_figures(baselines, metrics), metrics, resolved["monitor"]))
             log_tables(loggers, {"hard_negatives": statistic_rows(mined or {})})
         trainer.fit(module, datamodule=datamodule, ckpt_path=start.checkpoint, weights_only=True)
         figures = evaluate_best(trainer, module, datamodule)
@@ -151,7 +149,7 @@ def log_results(loggers: list[Logger], run: Run) -> None:
 
     if loggers:
         log_tables(loggers, {"results": result_rows({run.experiment: run.summary, **run.baselines})})
-        plot_curves([run], run.folder / "figures" / "curves")
+        plot_curves([run], run.folder / "figures" / "curves", run.monitor)
         log_images(loggers, {"curves": run.folder / "figures" / "curves.png"})
 
 

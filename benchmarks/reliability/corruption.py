@@ -103,7 +103,7 @@ def run_content(run_dir: Path) -> tuple[Any, ...]:
     ids, ranks = run.ranks("test")
     checkpoints = [read_checkpoint(run_dir / "checkpoints" / f"{name}.ckpt") for name in ("best", "last")]
     weights = [value for one in checkpoints for value in one["state_dict"].values()]
-    read = (run.summary, run.provenance, run.metrics, run.baselines, [one["epoch"] for one in checkpoints])
+    read = (run.summary, run.provenance, run.rows, run.baselines, [one["epoch"] for one in checkpoints])
     return (*read, ids, ranks.optimistic, *run.predictions("test"), *weights)
 
 

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from sigjepa.errors import SigjepaError, nearest_name
 from sigjepa.evaluation.lexical import bm25_scorer
+from sigjepa.evaluation.metrics import rank_figures
 from sigjepa.evaluation.pools import HELD_OUT, Pool, Pools
-from sigjepa.evaluation.ranks import CUTOFFS, Ranks, block_ranks, cosine_scorer, mean_cosine, pool_ranks
+from sigjepa.evaluation.ranks import Ranks, block_ranks, cosine_scorer, mean_cosine, pool_ranks
 from sigjepa.store.progress import progress
 from sigjepa.teacher.normalize import fit_centre, fit_whitening
 
@@ -22,22 +23,15 @@ FUSION_WEIGHTS = tuple(float(weight) for weight in np.linspace(0, 1, 21))
 class Baseline:
     """A baseline on the val and test pools.
 
-    metrics: `{"val/rank1": ...}`, and for the fusion `weight`. ranks: `{split: (ids [N], Ranks)}`; empty where the
-    metrics are an exact expectation.
+    metrics: `{"val/rank1": ...}`, and for the fusion `weight`. ranks: `{split: (ids [N], Ranks)}`.
     """
 
     metrics: dict[str, float]
     ranks: dict[str, tuple[np.ndarray, Ranks]]
 
 
-def random_metrics(pool_size: int) -> dict[str, float]:
-    """Exact expectation of a uniformly random ranking of a pool."""
-    metrics = {f"rank{k}": min(k / pool_size, 1.0) for k in CUTOFFS}
-    return metrics | {"mrr": float((1 / np.arange(1, pool_size + 1)).mean())}
-
-
 def _from_ranks(ranks: Mapping[str, Ranks], pools: Pools, more: Mapping[str, float]) -> Baseline:
-    metrics = {f"{split}/{name}": value for split, one in ranks.items() for name, value in one.metrics().items()}
+    metrics = {f"{split}/{name}": value for split, one in ranks.items() for name, value in rank_figures(one).items()}
     return Baseline(metrics | dict(more), {split: (pools[split].ids, one) for split, one in ranks.items()})
 
 
@@ -47,11 +41,9 @@ def _from_predictions(predictions: Mapping[str, Tensor], bodies: Mapping[str, Te
 
 
 def random_order(pools: Pools) -> Baseline:
-    """The expectation of guessing."""
-    metrics = {
-        f"{split}/{name}": value for split in HELD_OUT for name, value in random_metrics(len(pools[split].ids)).items()
-    }
-    return Baseline(metrics, {})
+    """Return the expectation of guessing: every body of a pool tied with every other."""
+    sizes = {split: np.full(len(pools[split].ids), len(pools[split].ids)) for split in HELD_OUT}
+    return _from_ranks({split: Ranks(np.ones_like(size), size) for split, size in sizes.items()}, pools, {})
 
 
 def mean_body(pools: Pools) -> Baseline:
@@ -122,7 +114,7 @@ def fusion(pools: Pools) -> Baseline:
         return dict(zip(weights, block_ranks(fused, torch.arange(len(pools[split].ids))), strict=True))
 
     def quality(ranks: Ranks) -> tuple[float, float]:
-        metrics = ranks.metrics()
+        metrics = rank_figures(ranks)
         return metrics["rank10"], metrics["mrr"]
 
     on_val = ranks("val", FUSION_WEIGHTS)

@@ -18,7 +18,8 @@ from torch.nn import functional as F
 
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.geometry import check_bodies
-from sigjepa.evaluation.ranks import CUTOFFS, Ranks, block_ranks, cosine_scores
+from sigjepa.evaluation.metrics import rank_figures
+from sigjepa.evaluation.ranks import Ranks, block_ranks, cosine_scores
 
 COSINES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0)
 """The cosines of a curve: closest where high-dimensional pools turn from chance to certainty."""
@@ -222,11 +223,11 @@ def measure_curve(
     levels = [torch.full((len(bodies),), cosine) for cosine in grid]
     body_cosines = cosine_scores(bodies, bodies)
     by_draw = [
-        [ranks.metrics() for ranks in simulated_ranks(body_cosines, cosine_scores(drawn, bodies), levels)]
+        [rank_figures(ranks) for ranks in simulated_ranks(body_cosines, cosine_scores(drawn, bodies), levels)]
         for drawn in draw_directions(bodies, ids, directions, draws=draws, seed=seed)
     ]
     means, spreads = {}, {}
-    for name in (*(f"rank{k}" for k in CUTOFFS), "mrr"):
+    for name in by_draw[0][0]:
         values = np.array([[metrics[name] for metrics in draw] for draw in by_draw])
         means[name], spreads[name] = values.mean(axis=0).tolist(), values.std(axis=0, ddof=1).tolist()
     return CeilingCurve(directions.name, grid, means, spreads)

@@ -17,6 +17,7 @@ from sigjepa.errors import SigjepaError, nearest_name
 from sigjepa.evaluation.collapse import effective_rank, mean_pairwise_cosine, standard_deviation
 from sigjepa.evaluation.pools import HELD_OUT
 from sigjepa.evaluation.ranks import Ranks, mean_cosine
+from sigjepa.runtime.instantiate import instantiate
 
 Direction = Literal["max", "min"]
 
@@ -50,6 +51,11 @@ class Metric:
     def tested(self) -> bool:
         """Return whether differences in it are tested: it has a better end and a value for every query."""
         return self.per_query and self.direction is not None
+
+    @property
+    def unit(self) -> str:
+        """Return what stands behind a difference in it."""
+        return " points" if self.percent else ""
 
     def format(self, value: float, half_width: float | None = None) -> str:
         """Return a value as tables print it, with ` ± half_width` where that is given."""
@@ -196,6 +202,11 @@ def query_values(ids: np.ndarray, ranks: Ranks, metrics: Metrics) -> QueryValues
     return QueryValues(ids, {name: np.asarray(values, dtype=np.float64) for name, values in measured.items()})
 
 
+def rank_figures(ranks: Ranks, metrics: Metrics = DEFAULT_METRICS) -> dict[str, float]:
+    """Return those of `metrics` that are means over the ranks of queries, by name."""
+    return query_values(np.arange(len(ranks.optimistic)), ranks, metrics).means()
+
+
 def measure(predictions: Tensor, bodies: Tensor, queries: QueryValues, metrics: Metrics) -> dict[str, float]:
     """Return `metrics` of one pool by name, in their order.
 
@@ -247,3 +258,11 @@ def selecting(monitor: str, metrics: Metrics = DEFAULT_METRICS) -> Metric:
             f"Known: {', '.join(known)}."
         )
     return known[monitor]
+
+
+def build_metrics(nodes: Any, monitor: str, allowed_targets: Sequence[str] = ()) -> dict[str, Metric]:
+    """Return the metrics that config nodes describe; raises SigjepaError as `check_metrics` and `selecting` do."""
+    metrics = instantiate(nodes, allowed_targets) or {}
+    check_metrics(metrics)
+    selecting(monitor, metrics)
+    return metrics

@@ -38,9 +38,7 @@ def read_arrays(path: Path, *names: str) -> tuple[np.ndarray, ...]:
             raise ValueError("it holds something else than arrays")  # numpy gives the bytes of such a member
         return found
     except FileNotFoundError:
-        raise SigjepaError(
-            f"{path} does not exist; the run is unfinished or older than this file: run it again."
-        ) from None
+        raise SigjepaError(f"{path} does not exist; the run is unfinished: run it again.") from None
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, NotImplementedError, zlib.error) as error:
         raise SigjepaError(f"{path} has no readable {', '.join(names)} ({error}); run it again.") from None
 

@@ -10,9 +10,6 @@ from torch.nn import functional as F
 
 from sigjepa.errors import SigjepaError
 
-CUTOFFS = (1, 5, 10)
-"""The k of the Rank@k that are reported."""
-
 BLOCK = 256
 """Queries scored at a time: their scores of a pool of thousands stay in the processor's cache."""
 
@@ -37,11 +34,6 @@ class Ranks:
         harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, self.pessimistic.max(initial=0) + 1))])
         tied = self.pessimistic - self.optimistic + 1
         return (harmonic[self.pessimistic] - harmonic[self.optimistic - 1]) / tied
-
-    def metrics(self) -> dict[str, float]:
-        """Return the mean `rank1`, `rank5`, `rank10` and `mrr` as fractions, ties in expectation."""
-        metrics = {f"rank{k}": float(self.recall_at(k).mean()) for k in CUTOFFS}
-        return metrics | {"mrr": float(self.reciprocal().mean())}
 
 
 def rank_by_score(scores: Tensor, targets: Tensor, counts: Tensor | None = None) -> tuple[Tensor, Tensor]:

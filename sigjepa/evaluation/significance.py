@@ -7,11 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sigjepa.errors import SigjepaError
-from sigjepa.evaluation.ranks import CUTOFFS, Ranks
+from sigjepa.evaluation.metrics import Direction, Metrics, QueryValues
 from sigjepa.store.progress import progress
 
-METRICS = (*(f"rank{k}" for k in CUTOFFS), "mrr")
-"""What is tested, in the order of the columns of a difference matrix."""
 CONFIDENCE = 0.95
 RESAMPLES = 9999
 SEED = 0
@@ -66,6 +64,7 @@ class Effect:
 
     over_queries: on the per-query differences averaged over the seeds. adjusted: its p-value after Holm. over_seeds:
     of the seeds' mean differences. by_seed: the test within every seed, and mcnemar for Rank@1, neither adjusted.
+    direction: of the metric.
     """
 
     over_queries: PairedTest
@@ -73,6 +72,7 @@ class Effect:
     over_seeds: SeedInterval
     by_seed: dict[int, PairedTest]
     mcnemar: dict[int, float]
+    direction: Direction = "max"
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -87,7 +87,7 @@ class Effect:
         low, high = self.interval
         if self.adjusted >= LEVEL or low <= 0 <= high:
             return WITHIN_NOISE
-        word = BETTER if low > 0 else WORSE
+        word = BETTER if (low > 0) == (self.direction == "max") else WORSE
         return word if len(self.by_seed) > 1 else f"{word} {ONE_SEED}"
 
 
@@ -108,44 +108,46 @@ def seed_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Se
     return SeedInterval(mean, mean - half, mean + half, len(values))
 
 
-def paired_differences(first: tuple[np.ndarray, Ranks], second: tuple[np.ndarray, Ranks]) -> np.ndarray:
-    """`[N, len(METRICS)]` of each query's metrics, first minus second, ties in expectation.
+def paired_differences(first: QueryValues, second: QueryValues, names: Sequence[str]) -> np.ndarray:
+    """Return `[N, len(names)]` of each query's metrics, first minus second, ties in expectation.
 
-    first, second: ids `[N]` and ranks of the same queries in the same order. Raises SigjepaError when they are not,
-    or when there are fewer than two.
+    first, second: of the same queries in the same order. Raises SigjepaError when they are not, when there are fewer
+    than two, or when one has no values of a metric.
     """
-    (first_ids, first_ranks), (second_ids, second_ranks) = first, second
-    for ids, ranks in (first, second):
-        if not len(ids) == len(ranks.optimistic) == len(ranks.pessimistic):
-            raise SigjepaError(f"{len(ids)} query ids go with {len(ranks.optimistic)} ranks; evaluate the run again.")
-    if not np.array_equal(first_ids, second_ids):
-        only = [len(np.setdiff1d(one, other)) for one, other in ((first_ids, second_ids), (second_ids, first_ids))]
+    for queries in (first, second):
+        for name in names:
+            if name not in queries.values:
+                raise SigjepaError(f"there are no values of '{name}' by query, only of {', '.join(queries.values)}")
+            if len(queries.values[name]) != len(queries.ids):
+                raise SigjepaError(
+                    f"{len(queries.ids)} query ids go with {len(queries.values[name])} values of '{name}'; evaluate "
+                    "the run again."
+                )
+    if not np.array_equal(first.ids, second.ids):
+        only = [len(np.setdiff1d(*ids)) for ids in ((first.ids, second.ids), (second.ids, first.ids))]
         raise SigjepaError(
             f"These are ranks of different queries: {only[0]} ids are only in the first and {only[1]} only in the "
             "second, or their order differs. Compare runs on the same corpus and split."
         )
-    if len(first_ids) < 2:
-        raise SigjepaError(f"A paired test needs at least two queries and the split has {len(first_ids)}.")
-    return _per_query(first_ranks) - _per_query(second_ranks)
-
-
-def _per_query(ranks: Ranks) -> np.ndarray:
-    return np.stack([*(ranks.recall_at(k) for k in CUTOFFS), ranks.reciprocal()], axis=1)
+    if len(first.ids) < 2:
+        raise SigjepaError(f"A paired test needs at least two queries and the split has {len(first.ids)}.")
+    return np.stack([first.values[name] - second.values[name] for name in names], axis=1)
 
 
 def paired_tests(
     differences: Sequence[np.ndarray],
+    names: Sequence[str],
     confidence: float = CONFIDENCE,
     resamples: int = RESAMPLES,
     seed: int = SEED,
     batch: int = BATCH,
 ) -> list[dict[str, PairedTest]]:
-    """The tests of each pair, by metric; differences: one matrix of `paired_differences` a pair.
+    """Return the tests of each pair, by metric; differences: one matrix of `paired_differences` of `names` a pair.
 
     Pairs over equally many queries share their draws: one pass over them costs little more than one pair alone.
     """
     results: dict[int, dict[str, PairedTest]] = {}
-    width = max(1, DISTRIBUTION_CELLS // (resamples * len(METRICS)))
+    width = max(1, DISTRIBUTION_CELLS // (resamples * len(names)))
     for count in sorted({len(matrix) for matrix in differences}):
         pairs = [pair for pair, matrix in enumerate(differences) if len(matrix) == count]
         for start in progress(range(0, len(pairs), width), f"Testing differences over {count} queries", unit="part"):
@@ -155,39 +157,44 @@ def paired_tests(
             found = np.stack([columns.mean(axis=0), low, high, permutation_p_value(columns, resamples, seed, batch)])
             for pair, block in zip(chunk, np.split(found, len(chunk), axis=1), strict=True):
                 results[pair] = {
-                    metric: PairedTest(*map(float, column)) for metric, column in zip(METRICS, block.T, strict=True)
+                    metric: PairedTest(*map(float, column)) for metric, column in zip(names, block.T, strict=True)
                 }
     return [results[pair] for pair in range(len(differences))]
 
 
 def effects(
-    pairs: Sequence[Mapping[int, np.ndarray]], resamples: int = RESAMPLES, seed: int = SEED
+    pairs: Sequence[Mapping[int, np.ndarray]], metrics: Metrics, resamples: int = RESAMPLES, seed: int = SEED
 ) -> list[dict[str, Effect]]:
-    """The effects of each pair of experiments, by metric, Holm-adjusted over all pairs and metrics: one table.
+    """Return the effects of each pair of experiments, by metric, Holm-adjusted over all pairs and metrics: one table.
 
-    pairs: by the run's seed, the matrix of `paired_differences`, all of one pair over the same queries. resamples:
-    raised for a large table, in which the least p-value that they allow would not survive the adjustment.
+    pairs: by the run's seed, the matrix of `paired_differences` of `metrics`, all of one pair over the same queries.
+    metrics: tested ones. resamples: raised for a large table, in which the least p-value that they allow would not
+    survive the adjustment.
     """
-    resamples = max(resamples, math.ceil(4 * len(pairs) * len(METRICS) / LEVEL))
+    resamples = max(resamples, math.ceil(4 * len(pairs) * len(metrics) / LEVEL))
     averaged = [np.mean(list(pair.values()), axis=0) for pair in pairs]
     within = [matrix for pair in pairs for matrix in pair.values()]
-    tests = paired_tests([*averaged, *within], resamples=resamples, seed=seed)
-    adjusted = holm([test.p_value for pair in tests[: len(pairs)] for test in pair.values()]).reshape(-1, len(METRICS))
+    tests = paired_tests([*averaged, *within], list(metrics), resamples=resamples, seed=seed)
+    adjusted = holm([test.p_value for pair in tests[: len(pairs)] for test in pair.values()]).reshape(-1, len(metrics))
     of_seeds = iter(tests[len(pairs) :])
+
+    def mcnemar(pair: Mapping[int, np.ndarray], column: int) -> dict[int, float]:
+        return {run_seed: mcnemar_p_value(matrix[:, column]) for run_seed, matrix in pair.items()}
+
     results = []
     for pair, over_queries, p_values in zip(pairs, tests, adjusted, strict=False):
-        by_seed = {one: next(of_seeds) for one in pair}
-        mcnemar = {one: mcnemar_p_value(matrix[:, METRICS.index("rank1")]) for one, matrix in pair.items()}
+        by_seed = {run_seed: next(of_seeds) for run_seed in pair}
         results.append(
             {
-                metric: Effect(
-                    over_queries[metric],
+                name: Effect(
+                    over_queries[name],
                     float(p_value),
-                    seed_interval([found[metric].difference for found in by_seed.values()]),
-                    {one: found[metric] for one, found in by_seed.items()},
-                    mcnemar if metric == "rank1" else {},
+                    seed_interval([found[name].difference for found in by_seed.values()]),
+                    {run_seed: found[name] for run_seed, found in by_seed.items()},
+                    mcnemar(pair, column) if name == "rank1" else {},
+                    metric.direction or "max",
                 )
-                for metric, p_value in zip(METRICS, p_values, strict=True)
+                for column, ((name, metric), p_value) in enumerate(zip(metrics.items(), p_values, strict=True))
             }
         )
     return results

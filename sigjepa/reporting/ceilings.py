@@ -44,7 +44,7 @@ class Ceiling:
     plateaus: Mapping[str, Plateau]
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return it as plain values, for JSON."""
         return {
             "split": self.split,
             "errors_of": self.errors_of,
@@ -57,7 +57,7 @@ class Ceiling:
 def measure_space(
     targets: Tensor, train_ids: Tensor, pool_ids: Tensor, residuals: AlongResiduals
 ) -> tuple[Geometry, list[CeilingCurve]]:
-    """The shape of a pool's bodies and Rank@k by cosine in it; `targets` `[n, D]` and ids by function."""
+    """Return the shape of a pool's bodies and Rank@k by cosine in it; `targets` `[n, D]` and ids by function."""
     bodies, train = targets[pool_ids].float(), targets[train_ids].float()
     directions = (Isotropic(), TowardsBodies(train), residuals)
     steps = progress(directions, "simulate predictions", unit="direction")
@@ -65,19 +65,19 @@ def measure_space(
 
 
 def run_residuals(run: Run, targets: Tensor) -> AlongResiduals:
-    """The errors of a run's best checkpoint on val."""
+    """Return the errors of a run's best checkpoint on val."""
     ids, predictions = (torch.from_numpy(array) for array in run.predictions("val"))
     return fit_residuals(predictions, targets[ids].float(), ids)
 
 
 def explain_run(run: Run, targets: Tensor, split: str) -> Plateau:
-    """Why a run misses what it misses on a split; directions of errors come from its val predictions."""
+    """Explain what a run misses on a split; directions of errors come from its val predictions."""
     ids, predictions = (torch.from_numpy(array) for array in run.predictions(split))
     return explain_plateau(predictions, targets[ids].float(), ids, run_residuals(run, targets))
 
 
 def measure_ceiling(runs: Sequence[Run], targets: Tensor, train_ids: Tensor, split: str) -> Ceiling:
-    """The ceiling of the pool of `runs`, which share it and the teacher; the first run's errors give the directions."""
+    """Return the ceiling of the pool of `runs`, which share it and the teacher; errors are the first run's."""
     pool_ids = torch.from_numpy(runs[0].predictions(split)[0])
     geometry, curves = measure_space(targets, train_ids, pool_ids, run_residuals(runs[0], targets))
     named = {f"{run.experiment}, seed {run.seed}": run for run in runs}
@@ -87,7 +87,7 @@ def measure_ceiling(runs: Sequence[Run], targets: Tensor, train_ids: Tensor, spl
 
 
 def geometry_table(geometry: Geometry) -> str:
-    """The shape of the pool's bodies, raw, centred and whitened."""
+    """Return the shape of the pool's bodies, raw, centred and whitened."""
     shapes = geometry.coordinates()
     near = list(next(iter(shapes.values())).near)
     header = ["bodies", "effective rank", "mean pairwise cosine", *(f"nearest other ≥ {level:.2f}" for level in near)]
@@ -100,7 +100,7 @@ def geometry_table(geometry: Geometry) -> str:
 
 
 def curve_table(curves: Sequence[CeilingCurve]) -> str:
-    """Rank@10 by cosine, and the cosine that a Rank@10 needs, one column a direction of the errors."""
+    """Return Rank@10 by cosine, and the cosine that a Rank@10 needs, one column a direction of the errors."""
     header = ["cosine", *(DIRECTIONS.get(curve.directions, curve.directions) for curve in curves)]
     rows = [
         [f"{cosine:.2f}", *(f"{100 * curve.means['rank10'][row]:.1f}" for curve in curves)]
@@ -113,7 +113,7 @@ def curve_table(curves: Sequence[CeilingCurve]) -> str:
 
 
 def plateau_table(plateaus: Mapping[str, Plateau]) -> str:
-    """What each run misses, split into its parts, and the verdict."""
+    """Return what each run misses, split into its parts, and the verdict."""
     header = ["run", "missed", "error size", "crowding", "shared directions", "particular functions"]
     header += ["crowding's share", "near bodies' share", "verdict"]
     rows = [
@@ -128,16 +128,19 @@ def plateau_table(plateaus: Mapping[str, Plateau]) -> str:
     return markdown_table(header, rows)
 
 
+def experiment_of(name: str) -> str:
+    """Return the experiment of a run that `measure_ceiling` has named with its seed."""
+    return name.rsplit(", seed", 1)[0]
+
+
 def first_of_each(plateaus: Mapping[str, Plateau]) -> dict[str, Plateau]:
-    """One plateau of each experiment, its first seed's: the table has them all."""
-    first: dict[str, tuple[str, Plateau]] = {}
-    for name, plateau in plateaus.items():
-        first.setdefault(name.rsplit(", seed", 1)[0], (name, plateau))
-    return dict(first.values())
+    """Return one plateau of each experiment, its first seed's: the table has them all."""
+    first = {experiment_of(name): name for name in reversed(list(plateaus))}
+    return {name: plateau for name, plateau in plateaus.items() if first[experiment_of(name)] == name}
 
 
 def ceiling_text(ceiling: Ceiling) -> list[str]:
-    """The paragraphs and tables of a ceiling, as Markdown."""
+    """Return the paragraphs and tables of a ceiling, as Markdown."""
     geometry = ceiling.geometry
     paragraphs = [
         f"How good could any student be among the {geometry.bodies:,} {ceiling.split} bodies in this teacher's space? "

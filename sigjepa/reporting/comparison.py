@@ -11,13 +11,12 @@ import numpy as np
 
 from sigjepa.errors import SigjepaError, nearest_name
 from sigjepa.evaluation import significance
-from sigjepa.evaluation.ranks import Ranks
+from sigjepa.evaluation.metrics import Metric, QueryValues
 from sigjepa.evaluation.significance import NOT_TESTED
-from sigjepa.reporting.runs import FINISHED, Run, repeated_seeds
+from sigjepa.reporting.runs import FINISHED, Run, common_metrics, repeated_seeds
 
-TRIVIAL = ("mean_body", "zero_shot", "zero_shot_centred", "zero_shot_whitened", "bm25", "fusion")
-"""Baselines that need no student and have a rank for every query."""
-MAIN_METRIC = "rank10"
+NOT_A_RANKING = "random"
+"""The baseline that is an expectation: there is nothing to pair queries with."""
 
 _Paired = tuple[dict[int, np.ndarray], list[dict[str, float]], str]
 """By seed the differences of every query, the reference's metrics, and what was left out and why."""
@@ -51,10 +50,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything tested on one split: experiments against the baseline experiment, and against trivial baselines."""
+    """Everything tested on one split: experiments against the baseline experiment, and against trivial baselines.
+
+    metrics: the tested ones, by name. main: the one of them that conclusions are about, what the runs were selected by
+    where it is tested.
+    """
 
     baseline: str
     split: str
+    metrics: dict[str, Metric]
+    main: str
     experiments: list[Finding]
     trivial: list[Finding]
 
@@ -62,15 +67,16 @@ class Comparison:
 def compare(
     runs: Sequence[Run],
     baseline: str,
-    trivial: Sequence[str] = TRIVIAL,
+    trivial: Sequence[str] | None = None,
     split: str = "test",
     resamples: int = significance.RESAMPLES,
     seed: int = significance.SEED,
 ) -> Comparison:
     """Test every experiment of `runs` against the experiment `baseline`, and against the `trivial` baselines.
 
-    Finished runs are paired with those of the same seed and pool; what can't be is marked, not dropped. Holm runs over
-    each of the two tables. Raises SigjepaError when no run is of `baseline`.
+    Finished runs are paired with those of the same seed and pool, on the metrics that they share; what can't be is
+    marked, not dropped. Holm runs over each of the two tables. trivial: None is every one that a run has measured.
+    Raises SigjepaError when no run is of `baseline`, or the runs share no metric that can be tested.
     """
     groups: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
@@ -78,39 +84,68 @@ def compare(
     if baseline not in groups:
         hint = f"{nearest_name(baseline, groups)} The runs are of: {', '.join(sorted(groups))}."
         raise SigjepaError(f"There is no experiment '{baseline}' to compare with.{hint}")
+    finished = [run for members in groups.values() for run in members]
+    metrics = tested_metrics(finished, split)
+    monitored = finished[0].monitor.partition("/")[2]
+    if trivial is None:
+        measured = dict.fromkeys(name for run in finished for name in run.baselines)
+        trivial = [name for name in measured if name != NOT_A_RANKING]
     names = sorted(groups)
     counterpart = partial(_counterpart, others=groups[baseline], split=split)
-    others = [(name, baseline, _pair(groups[name], split, counterpart)) for name in names if name != baseline]
-    ranks = {one: partial(Run.baseline_ranks, name=one, split=split) for one in trivial}
-    beside = [(name, one, _pair(groups[name], split, ranks[one])) for name in names for one in trivial]
-    findings = [_findings(pairs, resamples, seed) for pairs in (others, beside)]
-    return Comparison(baseline, split, *findings)
+    others = [(name, baseline, _pair(groups[name], split, metrics, counterpart)) for name in names if name != baseline]
+    references = {name: partial(Run.baseline_queries, name=name, split=split) for name in trivial}
+    beside = [
+        (name, reference, _pair(groups[name], split, metrics, queries))
+        for name in names
+        for reference, queries in references.items()
+    ]
+    experiments, against_trivial = (_findings(pairs, metrics, resamples, seed) for pairs in (others, beside))
+    main = monitored if monitored in metrics else next(iter(metrics))
+    return Comparison(baseline, split, metrics, main, experiments, against_trivial)
 
 
-def _counterpart(run: Run, others: Sequence[Run], split: str) -> tuple[np.ndarray, Ranks]:
-    """Ranks of the run among `others` with the seed and pool of `run`; raises SigjepaError without exactly one."""
+def tested_metrics(finished: Sequence[Run], split: str) -> dict[str, Metric]:
+    """Return what the runs share that can be tested on a split; raises SigjepaError when that is nothing."""
+    metrics = {
+        name: metric for name, metric in common_metrics(finished).items() if metric.tested and split in metric.splits
+    }
+    if not metrics:
+        raise SigjepaError(
+            f"The runs share no metric with a direction and a value for every query of {split}, so nothing can be "
+            "tested; report those apart that were measured by other metrics."
+        )
+    return metrics
+
+
+def _counterpart(run: Run, others: Sequence[Run], split: str) -> QueryValues:
+    """Return what the run among `others` with the seed and pool of `run` scored; raises SigjepaError without one."""
     matches = [other for other in others if other.seed == run.seed]
     if len(matches) != 1:
         raise SigjepaError(f"the baseline has {len(matches)} finished runs with this seed")
     if run.pool() != matches[0].pool():
         raise SigjepaError(f"the pools differ ({run.pool()} and {matches[0].pool()}), so queries cannot be paired")
-    return matches[0].ranks(split)
+    return matches[0].queries(split)
 
 
-def _findings(pairs: Sequence[tuple[str, str, _Paired]], resamples: int, seed: int) -> list[Finding]:
-    """A finding for each of `pairs` (experiment, reference, what `_pair` found) and each metric."""
-    tested = iter(significance.effects([by_seed for *_, (by_seed, _, _) in pairs if by_seed], resamples, seed))
+def _findings(
+    pairs: Sequence[tuple[str, str, _Paired]], metrics: dict[str, Metric], resamples: int, seed: int
+) -> list[Finding]:
+    """Return a finding for each of `pairs` (experiment, reference, what `_pair` gave) and each metric."""
+    matrices = [by_seed for *_, (by_seed, _, _) in pairs if by_seed]
+    tested = iter(significance.effects(matrices, metrics, resamples, seed))
     findings = []
     for experiment, reference, (by_seed, levels, remark) in pairs:
-        found = next(tested) if by_seed else {}
-        for metric in significance.METRICS:
-            level = mean(one[metric] for one in levels) if by_seed else math.nan
-            findings.append(Finding(experiment, reference, metric, level, found.get(metric), remark))
+        effects = next(tested) if by_seed else {}
+        for name in metrics:
+            level = mean(figures[name] for figures in levels) if by_seed else math.nan
+            findings.append(Finding(experiment, reference, name, level, effects.get(name), remark))
     return findings
 
 
-def _pair(runs: Sequence[Run], split: str, reference: Callable[[Run], tuple[np.ndarray, Ranks]]) -> _Paired:
-    """Pair each run of one experiment with the ranks of `reference` beside it, query by query."""
+def _pair(
+    runs: Sequence[Run], split: str, metrics: dict[str, Metric], reference: Callable[[Run], QueryValues]
+) -> _Paired:
+    """Pair each run of one experiment with what `reference` beside it scored, query by query."""
     by_seed: dict[int, np.ndarray] = {}
     levels, queries, repeated = [], set(), repeated_seeds(runs)
     remarks = [] if runs else ["the experiment has no finished run"]
@@ -118,10 +153,10 @@ def _pair(runs: Sequence[Run], split: str, reference: Callable[[Run], tuple[np.n
         try:
             if run.seed is None or run.seed in repeated:
                 raise SigjepaError("the experiment has not exactly one finished run with this seed")
-            own, other, pool = run.ranks(split), reference(run), run.pool()
-            by_seed[run.seed] = significance.paired_differences(own, other)
-            levels.append(other[1].metrics())
-            queries.add((pool, own[0].tobytes()))
+            scored, other = run.queries(split), reference(run)
+            by_seed[run.seed] = significance.paired_differences(scored, other, list(metrics))
+            levels.append(other.means())
+            queries.add((run.pool(), scored.ids.tobytes()))
         except SigjepaError as error:
             remarks.append(f"seed {run.seed}: {str(error).rstrip('.')}")
     if len(queries) > 1:

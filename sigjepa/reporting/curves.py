@@ -4,28 +4,30 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import mean
 
+from sigjepa.evaluation.metrics import metric_at
 from sigjepa.reporting.published import MARK, published_curve, published_summary
-from sigjepa.reporting.runs import FINISHED, Run, by_experiment
-
-DEFAULT_EPOCHS = (0, 1, 2, 5, 10, 15, 20, 30, 40, 50)
+from sigjepa.reporting.runs import FINISHED, Run, all_metrics, by_experiment
 
 
 def curve_rows(
-    runs: Sequence[Run], metric: str, epochs: Sequence[int] = DEFAULT_EPOCHS, published: bool = False
+    runs: Sequence[Run], key: str, epochs: Sequence[int] = (), published: bool = False
 ) -> tuple[list[str], list[list[str]]]:
-    """Header and rows: `metric` in percent, mean over the seeds that reached an epoch, one column an experiment.
+    """Return header and rows of a metric, mean over the seeds that reached an epoch, one column an experiment.
 
     Shown are `epochs` and every epoch that is some run's best (`best`) or last (`stop`), with the number of seeds for
     which it is when there are several. published: add the published curves of the same experiments, marked.
     """
-    groups = by_experiment(runs)
-    curves = {name: [run.curve(metric) for run in members] for name, members in groups.items()}
-    best = {name: Counter(max(one, key=lambda epoch: one[epoch]) for one in all_) for name, all_ in curves.items()}
+    groups, metric = by_experiment(runs), metric_at(key, all_metrics(runs))
+    curves = {name: [run.curve(key) for run in members] for name, members in groups.items()}
+    best = {
+        name: Counter(max(curve, key=lambda epoch: metric.gain(curve[epoch])) for curve in members)
+        for name, members in curves.items()
+    }
     last = {
-        name: Counter(max(run.curve(metric)) for run in members if run.status == FINISHED)
+        name: Counter(max(run.curve(key)) for run in members if run.status == FINISHED)
         for name, members in groups.items()
     }
-    references = {name: published_curve(name) for name in groups if published and published_curve(name)}
+    references = {name: curve for name in groups if published and (curve := published_curve(name, key))}
     reached = {epoch for members in curves.values() for curve in members for epoch in curve}
     shown = {epoch for epoch in epochs if epoch in reached}
     shown |= {epoch for counts in (*best.values(), *last.values()) for epoch in counts}
@@ -37,14 +39,14 @@ def curve_rows(
             return "—"
         seeds = len(curves[name])
         marks = _mark("best", best[name][epoch], seeds) + _mark("stop", last[name][epoch], seeds)
-        return f"{100 * mean(values):.2f}{marks}"
+        return f"{metric.format(mean(values))}{marks}"
 
     def reference(name: str, epoch: int) -> str:
         curve, summary = references[name], published_summary(name)
         if epoch not in curve:
             return "—"
         marks = _mark("best", epoch == summary["best_epoch"], 1) + _mark("stop", epoch == summary["stopped_epoch"], 1)
-        return f"{100 * curve[epoch]:.2f}{marks}"
+        return f"{metric.format(curve[epoch])}{marks}"
 
     rows = [
         [str(epoch), *(cell(name, epoch) for name in groups), *(reference(name, epoch) for name in references)]

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from sigjepa.evaluation.significance import BETTER, WORSE
-from sigjepa.reporting.comparison import MAIN_METRIC, Comparison, Finding, compare
-from sigjepa.reporting.conclusions import METRIC_LABELS, finding_rows
+from sigjepa.reporting.comparison import Comparison, Finding, compare
+from sigjepa.reporting.conclusions import finding_rows
 from sigjepa.reporting.runs import Run
 
 PUBLISHED = "exp2_1"
@@ -19,7 +19,7 @@ REMEDIES = {
 
 
 def compare_remedies(finished: Sequence[Run], split: str) -> Comparison | None:
-    """Every remedy among the runs tested against Exp 2.1; None when it, or every remedy, is missing."""
+    """Test every remedy among the runs against Exp 2.1; None when it, or every remedy, is missing."""
     runs = [run for run in finished if run.experiment == PUBLISHED or run.experiment in REMEDIES]
     names = {run.experiment for run in runs}
     if PUBLISHED not in names or len(names) < 2:
@@ -28,30 +28,30 @@ def compare_remedies(finished: Sequence[Run], split: str) -> Comparison | None:
 
 
 def diagnosis_rows(comparison: Comparison) -> list[list[str]]:
-    """A row a remedy under `["reason", *FINDING_HEADER]`, on the main metric."""
+    """Return a row a remedy under `["reason", *FINDING_HEADER]`, on the main metric."""
     findings = _main(comparison)
-    return [[REMEDIES[one.experiment], *cells] for one, cells in zip(findings, finding_rows(findings), strict=True)]
+    cells = finding_rows(findings, comparison)
+    return [[REMEDIES[finding.experiment], *row] for finding, row in zip(findings, cells, strict=True)]
 
 
 def diagnosis_sentences(comparison: Comparison) -> list[str]:
-    """What the tests say of each reason; a reason is supported only where its remedy is better than Exp 2.1."""
-    return [_sentence(one, comparison.split) for one in _main(comparison)]
+    """Return what the tests say of each reason; one is supported only where its remedy is better than Exp 2.1."""
+    return [_sentence(finding, comparison) for finding in _main(comparison)]
 
 
 def _main(comparison: Comparison) -> list[Finding]:
     order = list(REMEDIES)
-    findings = [one for one in comparison.experiments if one.metric == MAIN_METRIC]
-    return sorted(findings, key=lambda one: order.index(one.experiment))
+    findings = [finding for finding in comparison.experiments if finding.metric == comparison.main]
+    return sorted(findings, key=lambda finding: order.index(finding.experiment))
 
 
-def _sentence(finding: Finding, split: str) -> str:
-    reason = REMEDIES[finding.experiment]
-    place = f"{split} {METRIC_LABELS[MAIN_METRIC]}"
+def _sentence(finding: Finding, comparison: Comparison) -> str:
+    reason, metric = REMEDIES[finding.experiment], comparison.metrics[finding.metric]
     if finding.effect is None:
         return f"{reason}: not tested ({finding.remark})."
-    points = f"{100 * finding.difference:+.2f} points of {place} by taking it away ({finding.experiment})"
-    if finding.verdict.startswith(BETTER):
-        return f"{reason}: supported, {points}, {finding.verdict}."
-    if finding.verdict.startswith(WORSE):
-        return f"{reason}: contradicted, {points}, {finding.verdict}."
-    return f"{reason}: neither supported nor ruled out, {points}, {finding.verdict}."
+    word = "neither supported nor ruled out"
+    for verdict, said in ((BETTER, "supported"), (WORSE, "contradicted")):
+        word = said if finding.verdict.startswith(verdict) else word
+    difference = f"{metric.format_difference(finding.difference)}{metric.unit}"
+    place = f"{comparison.split} {metric.label} by taking it away ({finding.experiment})"
+    return f"{reason}: {word}, {difference} of {place}, {finding.verdict}."

@@ -1,5 +1,7 @@
 """Figures of runs: each is drawn once and kept as PNG, for Markdown and W&B, and as SVG, for the page."""
 
+import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sigjepa.reporting.runs import Run, by_experiment
+from sigjepa.evaluation.metrics import metric_at
+from sigjepa.reporting.labels import label_of
+from sigjepa.reporting.runs import Run, all_metrics, by_experiment
 from sigjepa.store.files import atomic_path
 
 if TYPE_CHECKING:
@@ -20,22 +24,11 @@ PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#9
 """Okabe and Ito's colours, told apart by most colour-blind people."""
 GREY, STYLES = "#888888", ("--", ":", "-.", (0, (1, 4)))
 """Of what is no experiment, so that a colour is one experiment in every figure of a report."""
-GAUGES = {
-    "train/loss": "loss",
-    "train/gradient_norm": "gradient norm",
-    "train/infonce_temperature": "temperature",
-    "val/effective_rank": "effective rank of predictions",
-    "val/pairwise_cosine": "mean pairwise cosine of predictions",
-    "val/prediction_std": "standard deviation of predictions",
-}
-MINED_GAUGES = {
-    "train/infonce_in_batch": "in-batch loss",
-    "train/infonce_mined": "loss added by mined candidates",
-    "train/infonce_mined_mass": "softmax mass on mined candidates",
-    "train/infonce_covered_anchors": "share of anchors with hard negatives",
-    "train/infonce_unique_negatives": "unique rows appended a step",
-    "train/infonce_pairs_score1": "score_c = 1 pairs a step",
-}
+TRAINING_GAUGES = ("train/loss", "train/gradient_norm", "train/infonce_temperature")
+MINED_GAUGES = (
+    *("train/infonce_in_batch", "train/infonce_mined", "train/infonce_mined_mass"),
+    *("train/infonce_covered_anchors", "train/infonce_unique_negatives", "train/infonce_pairs_score1"),
+)
 
 
 @contextmanager
@@ -71,7 +64,7 @@ def band(axes: "Axes", runs: Sequence[Run], metric: str, scale: float = 1.0) -> 
     for number, (experiment, members) in enumerate(by_experiment(runs).items()):
         rows: dict[int, list[float]] = {}
         for run in members:
-            for row in run.metrics:
+            for row in run.rows:
                 if metric in row:
                     rows.setdefault(int(row["epoch"]), []).append(scale * row[metric])
         if rows:
@@ -85,41 +78,46 @@ def band(axes: "Axes", runs: Sequence[Run], metric: str, scale: float = 1.0) -> 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def plot_curves(
-    runs: Sequence[Run], path: Path, metric: str = "val/rank10", levels: Mapping[str, float] | None = None
-) -> None:
-    """Draw a rank metric's curves in percent; `levels`, fractions by name, are dashed horizontals (baselines)."""
+def plot_curves(runs: Sequence[Run], path: Path, key: str, levels: Mapping[str, float] | None = None) -> None:
+    """Draw a metric's curves; `levels`, its values by name, are dashed horizontals (baselines)."""
+    metrics = all_metrics(runs)
+    metric = metric_at(key, metrics)
+    scale = 100 if metric.percent else 1
     with drawn(path, 7, 4) as figure:
         axes = figure.subplots()
-        band(axes, runs, metric, scale=100)
+        band(axes, runs, key, scale)
         for style, (name, level) in zip(STYLES, (levels or {}).items(), strict=False):
-            axes.axhline(100 * level, color=GREY, linestyle=style, linewidth=1.2, label=name)
-        axes.set(xlabel="epoch", ylabel=f"{metric} (%)")
+            axes.axhline(scale * level, color=GREY, linestyle=style, linewidth=1.2, label=name)
+        axes.set(xlabel="epoch", ylabel=f"{label_of(key, metrics)}{' (%)' if metric.percent else ''}")
         figure.legend(loc="outside lower center", ncols=3, fontsize=8)  # beside the curves, however many there are
 
 
-def plot_gauges(runs: Sequence[Run], path: Path, gauges: Mapping[str, str]) -> None:
-    """Draw small multiples of metrics by epoch; `gauges` is the title by metric, six of them."""
-    with drawn(path, 9, 5) as figure:
-        panels = figure.subplots(2, 3).flat
-        for axes, (metric, title) in zip(panels, gauges.items(), strict=True):
-            band(axes, runs, metric)
-            axes.set_title(title, fontsize=9)
+def plot_gauges(runs: Sequence[Run], path: Path, keys: Sequence[str]) -> None:
+    """Draw small multiples of logged figures by epoch, three beside each other."""
+    metrics, rows = all_metrics(runs), math.ceil(len(keys) / 3)
+    with drawn(path, 9, 2.5 * rows) as figure:
+        panels = figure.subplots(rows, 3, squeeze=False).flat
+        for axes, key in itertools.zip_longest(panels, keys):
+            if key is None:
+                axes.set_axis_off()
+                continue
+            band(axes, runs, key)
+            axes.set_title(label_of(key, metrics), fontsize=9)
         handles, labels = max((axes.get_legend_handles_labels() for axes in figure.axes), key=lambda pair: len(pair[1]))
         if handles:
             figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8)
 
 
 def plot_differences(
-    differences: Mapping[str, tuple[float, float | None, float | None]], path: Path, title: str
+    differences: Mapping[str, tuple[float, float | None, float | None]], path: Path, title: str, scale: float = 100
 ) -> None:
-    """Draw differences in points with their intervals, one row each: `{name: (difference, low, high)}`."""
+    """Draw differences, times `scale`, with their intervals, one row each: `{name: (difference, low, high)}`."""
     with drawn(path, 7, 0.8 + 0.36 * len(differences)) as figure:
         axes = figure.subplots()
         for row, (difference, low, high) in enumerate(differences.values()):
             if low is not None and high is not None:
-                axes.plot([100 * low, 100 * high], [row, row], color=PALETTE[0], linewidth=2)
-            axes.plot([100 * difference], [row], "o", color=PALETTE[0])
+                axes.plot([scale * low, scale * high], [row, row], color=PALETTE[0], linewidth=2)
+            axes.plot([scale * difference], [row], "o", color=PALETTE[0])
         axes.axvline(0, color=GREY, linewidth=1)
         axes.set_yticks(range(len(differences)), list(differences))
         axes.invert_yaxis()

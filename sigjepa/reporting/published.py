@@ -4,30 +4,35 @@ import json
 from importlib.resources import files
 from typing import Any
 
+from sigjepa.evaluation.metrics import DEFAULT_METRICS
+from sigjepa.evaluation.pools import HELD_OUT
+
 MARK = "‡"
 NOTE = f"{MARK} published figures of another corpus and another teacher: a reference, not a comparison."
-METRICS = tuple(f"{split}/{metric}" for split in ("val", "test") for metric in ("rank1", "rank5", "rank10", "cosine"))
+CURVE = "val/rank10"
 
 
 def published_results() -> dict[str, Any]:
-    """The published figures as they were printed: percent for ranks."""
+    """Return the published figures as they were printed: percent for ranks."""
     return json.loads((files("sigjepa.reporting") / "published_results.json").read_text(encoding="utf-8"))
 
 
 def published_summary(experiment: str) -> dict[str, float]:
-    """A published run in the keys of `summary.json`, ranks as fractions; empty for an experiment never published."""
+    """Return a published run in the keys of `summary.json`, ranks as fractions; nothing for one never published."""
     run = published_results()["runs"].get(experiment)
     if run is None:
         return {}
     summary: dict[str, float] = {key: run[key] for key in ("best_epoch", "stopped_epoch", "temperature")}
     summary["first_loss"] = run["first_train_loss"]
-    for key in METRICS:
-        split, metric = key.split("/")
-        summary[key] = run[split][metric] if metric == "cosine" else run[split][metric] / 100
+    for split in HELD_OUT:
+        for name, value in run[split].items():
+            summary[f"{split}/{name}"] = value / 100 if DEFAULT_METRICS[name].percent else value
     return summary
 
 
-def published_curve(experiment: str) -> dict[int, float]:
-    """Published val/rank10 by epoch, as fractions; empty for an experiment never published."""
-    run = published_results()["runs"].get(experiment, {"val_rank10_by_epoch": {}})
-    return {int(epoch): value / 100 for epoch, value in run["val_rank10_by_epoch"].items()}
+def published_curve(experiment: str, key: str) -> dict[int, float]:
+    """Return a published metric by epoch, as fractions; nothing for what was never published: only val/rank10 was."""
+    run = published_results()["runs"].get(experiment)
+    return (
+        {int(epoch): value / 100 for epoch, value in run["val_rank10_by_epoch"].items()} if run and key == CURVE else {}
+    )

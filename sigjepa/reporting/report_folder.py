@@ -7,16 +7,24 @@ from statistics import mean
 import torch
 
 from sigjepa.errors import SigjepaError
+from sigjepa.evaluation.plateau import Plateau
 from sigjepa.reporting import sections
-from sigjepa.reporting.ceilings import DIRECTIONS, ceiling_text, measure_ceiling
-from sigjepa.reporting.comparison import MAIN_METRIC, Comparison, compare
+from sigjepa.reporting.ceilings import DIRECTIONS, ceiling_text, experiment_of, measure_ceiling
+from sigjepa.reporting.comparison import Comparison, compare
 from sigjepa.reporting.diagnoses import compare_remedies
 from sigjepa.reporting.evidence import Evidence, open_evidence, same_teacher
 from sigjepa.reporting.explorer import ExplorerData, FunctionText, Retrieval, explore
+from sigjepa.reporting.labels import reference_label
 from sigjepa.reporting.page import render_page
-from sigjepa.reporting.plots import GAUGES, MINED_GAUGES, plot_ceiling, plot_curves, plot_differences, plot_gauges
-from sigjepa.reporting.runs import FINISHED, Run, by_experiment
-from sigjepa.reporting.tables import LABELS
+from sigjepa.reporting.plots import (
+    MINED_GAUGES,
+    TRAINING_GAUGES,
+    plot_ceiling,
+    plot_curves,
+    plot_differences,
+    plot_gauges,
+)
+from sigjepa.reporting.runs import FINISHED, Run, all_metrics, by_experiment
 from sigjepa.store.files import atomic_path
 from sigjepa.store.progress import stage
 
@@ -42,34 +50,36 @@ def report_markdown(
     command: str,
     baseline: str | None,
     split: str,
-    metric: str,
+    metric: str | None,
     epochs: Sequence[int],
     published: bool,
     evidence: Evidence | SigjepaError,
 ) -> str:
     """The whole report as Markdown; its figures are drawn into `figures`.
 
-    Before any run is finished it has their list and their curves. evidence: of the first finished run, or why it could
-    not be opened. Raises SigjepaError for a file that can't be read.
+    Before any run is finished it has their list and their curves. metric: whose curves are shown, None is what the
+    first run is selected by. evidence: of the first finished run, or why it could not be opened. Raises SigjepaError
+    for a file that can't be read.
     """
     finished = [run for run in runs if run.status == FINISHED]
-    written = [run for run in runs if (run.folder / "metrics.csv").exists() and (run in finished or run.metrics)]
+    written = [run for run in runs if (run.folder / "metrics.csv").exists() and (run in finished or run.rows)]
     parts = [f"# {title_of(runs)}\n"]
+    key = metric or (written[0].monitor if written else "")
     if not finished:
         parts.append(sections.runs_section(runs))
         if written:
-            parts.append(sections.curves_section(written, metric, epochs, published))
-            plot_curves(written, figures / "curves", metric)
+            parts.append(sections.curves_section(written, key, epochs, published))
+            plot_curves(written, figures / "curves", key)
         return "\n".join(parts)
     comparison = compare(finished, baseline or finished[0].experiment, split=split)
     remedies = compare_remedies(finished, split)
-    draw_figures(finished, written, comparison, figures, metric)
+    draw_figures(finished, written, comparison, figures, key)
     parts += [
         sections.conclusions_section(comparison),
         sections.runs_section(runs),
         sections.results_section(finished, comparison, published),
         *([sections.diagnoses_section(remedies)] if remedies is not None else []),
-        sections.curves_section(written, metric, epochs, published),
+        sections.curves_section(written, key, epochs, published),
         sections.tests_section(comparison),
         ceiling_section(finished, split, evidence, figures),
         sections.hard_negatives_section(finished),
@@ -87,22 +97,24 @@ def title_of(runs: Sequence[Run]) -> str:
 
 @stage("Drawing figures")
 def draw_figures(
-    finished: Sequence[Run], written: Sequence[Run], comparison: Comparison, figures: Path, metric: str
+    finished: Sequence[Run], written: Sequence[Run], comparison: Comparison, figures: Path, key: str
 ) -> None:
-    """Curves, differences and gauges."""
+    """Draw curves, differences and gauges."""
     measured = finished[0].baselines
-    levels = {LABELS[name]: measured[name][metric] for name in LEVELS if metric in measured.get(name, {})}
-    plot_curves(written, figures / "curves", metric, levels)
-    plot_gauges(finished, figures / "health", GAUGES)
+    levels = {reference_label(name): measured[name][key] for name in LEVELS if key in measured.get(name, {})}
+    plot_curves(written, figures / "curves", key, levels)
+    gauges = [name for name, metric in all_metrics(finished).items() if not metric.direction and not metric.beside]
+    plot_gauges(finished, figures / "health", [*TRAINING_GAUGES, *(f"val/{name}" for name in gauges)])
     if any(run.provenance["hard_negatives"] for run in finished):
         plot_gauges(finished, figures / "mined", MINED_GAUGES)
+    main = comparison.metrics[comparison.main]
     differences = {
-        f"{one.experiment} - {LABELS.get(one.reference, one.reference)}": (one.difference, *one.effect.interval)
+        f"{one.experiment} - {reference_label(one.reference)}": (one.difference, *one.effect.interval)
         for one in (*comparison.experiments, *comparison.trivial)
-        if one.metric == MAIN_METRIC and one.effect is not None and one.reference != "mean_body"  # off the scale
+        if one.metric == comparison.main and one.effect is not None and one.reference != "mean_body"  # off the scale
     }
-    title = f"difference in {comparison.split}/{MAIN_METRIC}, percentage points, 95 % interval"
-    plot_differences(differences, figures / "differences", title)
+    title = f"difference in {comparison.split} {main.label}{main.unit and ', percentage points'}, 95 % interval"
+    plot_differences(differences, figures / "differences", title, 100 if main.percent else 1)
 
 
 @stage("Measuring the ceiling")
@@ -110,16 +122,19 @@ def ceiling_section(finished: Sequence[Run], split: str, evidence: Evidence | Si
     """The teacher's ceiling and why runs miss, or what is missing to tell."""
     if isinstance(evidence, SigjepaError):
         return sections.section("The teacher's ceiling", f"Not measured: {evidence}")
-    served, level = same_teacher(finished[0], finished), f"{split}/{MAIN_METRIC}"
+    served = same_teacher(finished[0], finished)
     train_ids = torch.from_numpy(evidence.corpus.ids("train"))
     ceiling = measure_ceiling(served, evidence.targets, train_ids, split)
     curves = {
         DIRECTIONS[curve.directions]: dict(zip(curve.cosines, curve.means["rank10"], strict=True))
         for curve in ceiling.curves
     }
+    plateaus: dict[str, list[Plateau]] = {}
+    for name, plateau in ceiling.plateaus.items():
+        plateaus.setdefault(experiment_of(name), []).append(plateau)
     points = {
-        name: (mean(run.figure(f"{split}/cosine") for run in members), mean(run.figure(level) for run in members))
-        for name, members in by_experiment(served).items()
+        name: (mean(plateau.mean_cosine for plateau in members), mean(plateau.rank10 for plateau in members))
+        for name, members in plateaus.items()
     }
     plot_ceiling(curves, points, figures / "ceiling")
     return sections.section(
@@ -168,10 +183,12 @@ def explore_runs(
     ids = next(iter(retrievals.values())).ids
     columns = {name: evidence.corpus.column(name) for name in FunctionText.__dataclass_fields__}
     texts = {int(one): FunctionText(**{name: column[one] for name, column in columns.items()}) for one in ids}
-    level = f"{split}/{MAIN_METRIC}"
+    level = f"{split}/{finished[0].monitor.partition('/')[2]}"
     others = [name for name in shown if name != baseline and baseline in shown]
     furthest = max(
-        others, key=lambda name: abs(shown[name].figure(level) - shown[baseline].figure(level)), default=None
+        others,
+        key=lambda name: abs(shown[name].summary.get(level, 0.0) - shown[baseline].summary.get(level, 0.0)),
+        default=None,
     )
     compared = (baseline, furthest) if furthest is not None else None
     return explore(retrievals, evidence.targets[ids].float(), texts, queries=queries, compared=compared)

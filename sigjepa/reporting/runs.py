@@ -1,7 +1,5 @@
 """Run directories, found and read."""
 
-import csv
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,13 +10,15 @@ from typing import Any
 import numpy as np
 
 from sigjepa.errors import SigjepaError
+from sigjepa.evaluation.metrics import Metric, QueryValues
 from sigjepa.evaluation.rank_files import read_arrays, read_ranks
 from sigjepa.evaluation.ranks import Ranks
+from sigjepa.reporting.run_files import read_queries, read_rows, verified
 from sigjepa.reporting.sweeps import is_training, overrides_of, planned_jobs
 from sigjepa.runtime.status import FILE_NAME as STATUS_FILE
 from sigjepa.runtime.status import sign_of_life
-from sigjepa.store.files import file_digest, read_json
-from sigjepa.training.run_directory import FILES_FILE, FINISHED
+from sigjepa.store.files import read_json
+from sigjepa.training.run_directory import FINISHED, METRICS_FILE, QUERIES_FILE
 
 ROOTS = (Path("multirun"), Path("outputs"))
 """Where runs land."""
@@ -53,8 +53,8 @@ class Run:
         value = self.summary.get(key)
         if not isinstance(value, int | float):
             raise SigjepaError(
-                f"{self.folder / 'summary.json'} has no figure '{key}' (found: {value}); the run is of an older "
-                "version, or was edited. Run it again, or leave it out."
+                f"{self.folder / 'summary.json'} has no figure '{key}' (found: {value}). Leave the run out, or train "
+                "it again."
             )
         return float(value)
 
@@ -65,15 +65,16 @@ class Run:
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
-        """From which code, config and artifacts the run came."""
+        """The code, config and artifacts from which the run came."""
         path = verified(self.folder, "provenance.json")
         provenance = read_json(path)
+        kinds = {"config": dict, "artifacts": dict, "git": dict, "data_dir": str}
         if not isinstance(provenance, dict) or not all(
-            isinstance(provenance.get(key, {}), dict) for key in ("config", "artifacts", "git")
+            isinstance(provenance.get(key), kind) for key, kind in kinds.items()
         ):
-            raise SigjepaError(f"{path} is not the provenance of a run; leave the run out, or train it again.")
-        if missing := [key for key in ("config", "artifacts", "data_dir", "git") if key not in provenance]:
-            raise SigjepaError(f"{path} has no {', '.join(missing)}: the run is of an older version. Run it again.")
+            raise SigjepaError(
+                f"{path} is not the provenance of a run (its {', '.join(kinds)}); leave the run out, or train it again."
+            )
         return provenance
 
     @property
@@ -85,17 +86,39 @@ class Run:
         """Identity of the held-out pools: the hash of the corpus and its splits."""
         if "corpus_hash" not in self.provenance["artifacts"]:
             path = self.folder / "provenance.json"
-            raise SigjepaError(f"{path} names no corpus_hash: the run is of an older version. Run it again.")
+            raise SigjepaError(f"{path} names no corpus_hash; leave the run out, or train it again.")
         return str(self.provenance["artifacts"]["corpus_hash"])
 
     @cached_property
-    def metrics(self) -> list[dict[str, float]]:
+    def registry(self) -> tuple[str, dict[str, Metric]]:
+        """The metric that the run was selected by, and the description of each of its metrics, by name."""
+        path = verified(self.folder, METRICS_FILE)
+        record = read_json(path)
+        try:
+            return str(record["monitor"]), {name: Metric(**entry) for name, entry in record["metrics"].items()}
+        except (KeyError, TypeError, AttributeError) as error:
+            raise SigjepaError(
+                f"{path} does not say what the run's metrics are ({error}); leave the run out, or train it again."
+            ) from None
+
+    @property
+    def monitor(self) -> str:
+        """The key of the metric that the run was selected by, such as `val/rank10`."""
+        return self.registry[0]
+
+    @property
+    def metrics(self) -> dict[str, Metric]:
+        """Descriptions of the run's metrics, by name."""
+        return self.registry[1]
+
+    @cached_property
+    def rows(self) -> list[dict[str, float]]:
         """Rows of `metrics.csv`, absent values left out."""
-        return read_metrics(verified(self.folder, "metrics.csv"))
+        return read_rows(verified(self.folder, "metrics.csv"))
 
     def curve(self, metric: str) -> dict[int, float]:
         """A metric by epoch; raises SigjepaError naming the file when no epoch has it."""
-        curve = {int(row["epoch"]): row[metric] for row in self.metrics if metric in row}
+        curve = {int(row["epoch"]): row[metric] for row in self.rows if metric in row}
         if not curve:
             raise SigjepaError(
                 f"{self.folder / 'metrics.csv'} has no value of '{metric}': no epoch was validated, or the name is "
@@ -107,9 +130,17 @@ class Run:
         """Ids `[N]` and ranks of the queries of a split, for the best checkpoint."""
         return read_ranks(verified(self.folder, "ranks.npz"), split)
 
-    def baseline_ranks(self, name: str, split: str) -> tuple[np.ndarray, Ranks]:
-        """Ids `[N]` and ranks of the queries of a split, for a baseline on the same pool."""
-        return read_ranks(verified(self.folder, f"baselines/{name}.npz"), split)
+    def queries(self, split: str) -> QueryValues:
+        """Return the values of every query of a split, of the best checkpoint, by metric."""
+        return self._queries(QUERIES_FILE, split)
+
+    def baseline_queries(self, name: str, split: str) -> QueryValues:
+        """Return the values of every query of a split, of a baseline on the same pool, by metric."""
+        return self._queries(f"baselines/{name}.npz", split)
+
+    def _queries(self, file: str, split: str) -> QueryValues:
+        names = [name for name, metric in self.metrics.items() if metric.per_query and split in metric.splits]
+        return read_queries(verified(self.folder, file), split, names)
 
     def predictions(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         """Ids `[N]` and the best checkpoint's predictions `[N, D]` of a split."""
@@ -130,23 +161,6 @@ def read_run(folder: Path) -> Run:
         return Run(folder, summary, status, alive(folder))
     error = str(summary.get("error", "no reason recorded"))
     return Run(folder, summary, status, error if status in ("failed", "interrupted") else "")
-
-
-def verified(folder: Path, name: str) -> Path:
-    """The path of a run's file; raises SigjepaError naming it when it is not as the run left it when it finished.
-
-    Runs that are not finished, and those of before there were digests, are read without.
-    """
-    record = folder / FILES_FILE
-    if record.exists():
-        files = read_json(record)
-        digest = files.get("files", {}).get(name) if isinstance(files, dict) else None
-        if digest is not None and (folder / name).is_file() and file_digest(folder / name) != digest:
-            raise SigjepaError(
-                f"{folder / name} was altered after its run had finished: its digest is not that of {record.name}. "
-                "Leave the run out, or train it again with resume=never."
-            )
-    return folder / name
 
 
 def alive(folder: Path) -> str:
@@ -238,30 +252,21 @@ def repeated_seeds(runs: Sequence[Run]) -> list[int | None]:
 
 
 def why_no_repetitions(runs: Sequence[Run]) -> str:
-    """Why the spread of an experiment's runs says nothing about seeds; empty where it does, or there is one run."""
+    """Return why the spread of an experiment's runs says nothing about seeds; empty where it does, or for one run."""
     if repeated := repeated_seeds(runs):
         return f"several runs have seed {', '.join(map(str, repeated))}"
     return "the runs are on different pools" if len({run.pool() for run in runs}) > 1 else ""
 
 
-def read_metrics(path: Path) -> list[dict[str, float]]:
-    """Rows of a `metrics.csv`; raises SigjepaError naming the file and the line that can't be read."""
-    rows: list[dict[str, float]] = []
-    try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            reader = csv.DictReader(stream)
-            for cells in reader:
-                try:
-                    row = {name: float(value) for name, value in cells.items() if value}
-                    int(row["epoch"])
-                except (KeyError, ValueError, TypeError, OverflowError):
-                    raise SigjepaError(
-                        f"{path}, line {reader.line_num} is not a row of numbers under the file's header; "
-                        "delete that line, or leave the run out."
-                    ) from None
-                rows.append(row)
-    except FileNotFoundError:
-        raise SigjepaError(f"{path} does not exist; the run has written no epoch. Leave it out.") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SigjepaError(f"{path} can't be read ({error}); leave the run out, or repair the file.") from None
-    return [{name: value for name, value in row.items() if not math.isnan(value)} for row in rows]
+def all_metrics(runs: Sequence[Run]) -> dict[str, Metric]:
+    """Return the metrics that any of the runs has, by name, in the order in which they first stand."""
+    metrics: dict[str, Metric] = {}
+    for run in runs:
+        metrics = metrics | {name: metric for name, metric in run.metrics.items() if name not in metrics}
+    return metrics
+
+
+def common_metrics(runs: Sequence[Run]) -> dict[str, Metric]:
+    """Return the metrics that all of the runs have and describe alike: what they can be compared by."""
+    alike = all_metrics(runs).items()
+    return {name: metric for name, metric in alike if all(run.metrics.get(name) == metric for run in runs)}

@@ -3,20 +3,21 @@
 from collections.abc import Sequence
 from statistics import mean
 
+from sigjepa.evaluation.metrics import Metrics, metric_at
 from sigjepa.evaluation.significance import RULE
 from sigjepa.reporting.comparison import Comparison
-from sigjepa.reporting.conclusions import FINDING_HEADER, METRIC_LABELS, conclusions, finding_rows
+from sigjepa.reporting.conclusions import FINDING_HEADER, conclusions, finding_rows
 from sigjepa.reporting.configurations import configuration_differences
 from sigjepa.reporting.curves import curve_rows
 from sigjepa.reporting.diagnoses import diagnosis_rows, diagnosis_sentences
 from sigjepa.reporting.failure_modes import failure_mode_tables, health_table
-from sigjepa.reporting.published import MARK, METRICS, NOTE, published_results, published_summary
-from sigjepa.reporting.runs import FINISHED, Run, by_experiment, why_no_repetitions
+from sigjepa.reporting.labels import label_of, reference_label
+from sigjepa.reporting.published import MARK, NOTE, published_results, published_summary
+from sigjepa.reporting.runs import FINISHED, Run, all_metrics, by_experiment, why_no_repetitions
 from sigjepa.reporting.tables import (
     INTERVAL_NOTE,
     ONE_SEED_NOTE,
     OTHER_POOL_NOTE,
-    PERCENT,
     markdown_table,
     results_table,
     spread_over_seeds,
@@ -61,17 +62,25 @@ def results_section(finished: Sequence[Run], comparison: Comparison, published: 
     notes = [INTERVAL_NOTE if several else "", ONE_SEED_NOTE if single else "", OTHER_POOL_NOTE if other_pool else ""]
     return section(
         "Results",
-        f"Ranks and MRR in percent; test figures are of the checkpoint that was best on val. "
-        f"Baselines stand below, on the same pools with the same ranks. {' '.join(note for note in notes if note)}",
+        f"{in_percent(all_metrics(finished))} Figures without a split are of test, and of the checkpoint that was best "
+        f"on {label_of(finished[0].monitor, finished[0].metrics)}. Baselines stand below, on the same pools with the "
+        f"same ranks. {' '.join(note for note in notes if note)}",
         results_table(finished),
         "\n".join(f"- {name} has no interval: {doubt}." for name, doubt in doubts.items() if doubt),
-        f"Differences from {comparison.baseline} on {comparison.split}, in percentage points:",
-        markdown_table(FINDING_HEADER, finding_rows(comparison.experiments))
+        f"Differences from {comparison.baseline} on {comparison.split}, of percentages in points:",
+        markdown_table(FINDING_HEADER, finding_rows(comparison.experiments, comparison))
         if comparison.experiments
         else "There is no other experiment.",
-        image("Differences on Rank@10 with their 95 % intervals", "differences") if comparison.experiments else "",
+        image(f"Differences on {comparison.metrics[comparison.main].label} with their 95 % intervals", "differences")
+        if comparison.experiments
+        else "",
         published_table(finished, comparison.baseline) if published else "",
     )
+
+
+def in_percent(metrics: Metrics) -> str:
+    """Return the sentence that says which figures of a table are in percent."""
+    return f"{', '.join(metric.label for metric in metrics.values() if metric.percent)} in percent."
 
 
 def diagnoses_section(comparison: Comparison) -> str:
@@ -87,46 +96,49 @@ def diagnoses_section(comparison: Comparison) -> str:
 
 
 def published_table(finished: Sequence[Run], baseline: str) -> str:
-    """The write-up's own table, metric by metric, with its figures as reference columns."""
-    groups = by_experiment(finished)
-    names = [name for name in published_results()["runs"] if name in groups]
-    others = [name for name in names if name != baseline and baseline in names]
+    """Return the write-up's own table, metric by metric, with its figures as reference columns."""
+    groups, metrics = by_experiment(finished), all_metrics(finished)
+    there = {name: published_summary(name) for name in published_results()["runs"] if name in groups}
+    if not there:
+        return ""
+    names, others = list(there), [name for name in there if name != baseline and baseline in there]
     header = ["metric", *names, *(f"Δ {name}" for name in others)]
     header += [f"{name} published {MARK}" for name in names] + [f"Δ {name} published {MARK}" for name in others]
     rows = []
-    for metric in METRICS:
-        scale, digits = (100, 2) if metric.rsplit("/", 1)[-1] in PERCENT else (1, 3)
-        here = {name: scale * mean(run.figure(metric) for run in groups[name]) for name in names}
-        there = {name: scale * published_summary(name)[metric] for name in names}
-        cells = [spread_over_seeds(groups[name], metric) for name in names]
-        cells += [f"{here[name] - here[baseline]:+.{digits}f}" for name in others]
-        cells += [f"{there[name]:.{digits}f}" for name in names]
-        cells += [f"{there[name] - there[baseline]:+.{digits}f}" for name in others]
-        rows.append([metric, *cells])
-    if not names:
-        return ""
+    for key in there[names[0]]:
+        metric = metrics.get(key.partition("/")[2])
+        if metric is None or any(metric not in run.metrics.values() for name in names for run in groups[name]):
+            continue
+        here = {name: mean(run.figure(key) for run in groups[name]) for name in names}
+        cells = [spread_over_seeds(groups[name], key, metric) for name in names]
+        cells += [metric.format_difference(here[name] - here[baseline]) for name in others]
+        cells += [metric.format(there[name][key]) for name in names]
+        cells += [metric.format_difference(there[name][key] - there[baseline][key]) for name in others]
+        rows.append([label_of(key, metrics), *cells])
     return f"Beside the published write-up. {NOTE}\n\n{markdown_table(header, rows)}"
 
 
 def tests_section(comparison: Comparison) -> str:
-    """The tests within every seed, and those against the trivial baselines."""
+    """Return the tests within every seed, and those against the trivial baselines."""
     header = ["experiment", "against", "metric", "seed", "Δ", "95 % bootstrap interval", "permutation p", "McNemar p"]
-    rows = [
-        [
-            *(finding.experiment, finding.reference, METRIC_LABELS[finding.metric], str(seed)),
-            f"{100 * test.difference:+.2f}",
-            f"{100 * test.low:+.2f} to {100 * test.high:+.2f}",
-            f"{test.p_value:.4f}",
-            f"{finding.effect.mcnemar[seed]:.4f}" if seed in finding.effect.mcnemar else "",
-        ]
-        for finding in comparison.experiments
-        if finding.effect is not None
-        for seed, test in finding.effect.by_seed.items()
-    ]
+    rows = []
+    for finding in comparison.experiments:
+        metric = comparison.metrics[finding.metric]
+        for seed, test in finding.effect.by_seed.items() if finding.effect is not None else ():
+            mcnemar = finding.effect.mcnemar.get(seed) if finding.effect is not None else None
+            rows.append(
+                [
+                    *(finding.experiment, reference_label(finding.reference), metric.label, str(seed)),
+                    metric.format_difference(test.difference),
+                    f"{metric.format_difference(test.low)} to {metric.format_difference(test.high)}",
+                    f"{test.p_value:.4f}",
+                    "" if mcnemar is None else f"{mcnemar:.4f}",
+                ]
+            )
     return section(
         "Tests",
         f"Against the baselines that need no training, on {comparison.split}:",
-        markdown_table(FINDING_HEADER, finding_rows(comparison.trivial)),
+        markdown_table(FINDING_HEADER, finding_rows(comparison.trivial, comparison)),
         f"Within every seed, against {comparison.baseline}: paired over the queries, p-values not adjusted."
         if rows
         else "",
@@ -134,15 +146,16 @@ def tests_section(comparison: Comparison) -> str:
     )
 
 
-def curves_section(runs: Sequence[Run], metric: str, epochs: Sequence[int], published: bool) -> str:
-    """The training curves at chosen epochs, and their figure."""
-    header, rows = curve_rows(runs, metric, epochs, published)
+def curves_section(runs: Sequence[Run], key: str, epochs: Sequence[int], published: bool) -> str:
+    """Return the training curves at chosen epochs, and their figure."""
+    header, rows = curve_rows(runs, key, epochs, published)
+    label, metric = label_of(key, all_metrics(runs)), metric_at(key, all_metrics(runs))
     return section(
         "Training curves",
-        f"{metric} in percent, mean over the seeds that reached an epoch, which count from 0; "
-        f"best and last epochs marked. {NOTE if published else ''}".strip(),
+        f"{label}{' in percent' if metric.percent else ''}, mean over the seeds that reached an epoch; epochs count "
+        f"from 0; best and last epochs marked. {NOTE if published else ''}".strip(),
         markdown_table(header, rows),
-        image(f"{metric} by epoch, band from the least to the greatest seed", "curves"),
+        image(f"{label} by epoch, band from the least to the greatest seed", "curves"),
     )
 
 

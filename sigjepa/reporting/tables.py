@@ -3,21 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import mean
 
+from sigjepa.evaluation.metrics import DEFAULT_METRICS, Metric, Metrics, metric_at
 from sigjepa.evaluation.significance import seed_interval
-from sigjepa.reporting.runs import Run, by_experiment, why_no_repetitions
+from sigjepa.reporting.labels import reference_label
+from sigjepa.reporting.runs import Run, all_metrics, by_experiment, why_no_repetitions
 
-COLUMNS = ("val/rank1", "val/rank10", "test/rank1", "test/rank5", "test/rank10", "test/mrr", "test/cosine")
-PERCENT = ("rank1", "rank5", "rank10", "mrr")
-LABELS = {
-    "random": "random",
-    "mean_body": "mean body",
-    "zero_shot": "teacher zero-shot",
-    "zero_shot_centred": "teacher zero-shot, centred",
-    "zero_shot_whitened": "teacher zero-shot, whitened",
-    "bm25": "BM25",
-    "fusion": "BM25 + zero-shot",
-}
-"""What tables call the baselines."""
 INTERVAL_NOTE = "± is half the width of the 95 % interval of the mean over seeds (Student's t)."
 ONE_SEED_NOTE = "With one seed there is no ±: a single value says nothing about its spread. Run more seeds: seed=0,1,2."
 OTHER_POOL = "†"
@@ -27,27 +17,40 @@ OTHER_POOL_NOTE = (
 )
 
 
-def spread(values: Sequence[float], metric: str) -> str:
-    """`mean ± half width of the 95 % interval` over seeds, in percent for ranks; a single value has no interval."""
-    scale, digits = (100, 2) if metric.rsplit("/", 1)[-1] in PERCENT else (1, 3)
-    half_width = seed_interval(values).half_width
-    interval = "" if half_width is None else f" ± {scale * half_width:.{digits}f}"
-    return f"{scale * mean(values):.{digits}f}{interval}"
+def columns_of(metrics: Metrics, monitor: str) -> dict[str, Metric]:
+    """Return the columns of a result table by key: what was selected by, and every metric with a better end on test."""
+    on_test = {f"test/{name}": metric for name, metric in metrics.items() if metric.direction}
+    return {monitor: metric_at(monitor, metrics)} | {key: one for key, one in on_test.items() if "test" in one.splits}
 
 
-def spread_over_seeds(members: Sequence[Run], metric: str) -> str:
-    """`spread` of an experiment's runs; without an interval where they do not repeat one thing with other seeds."""
-    values = [member.figure(metric) for member in members]
+def header_of(columns: Mapping[str, Metric]) -> list[str]:
+    """Return the headers of such columns; those of test, which is most of them, do not say so."""
+    return [one.label if key.startswith("test/") else f"val {one.label}" for key, one in columns.items()]
+
+
+def spread(values: Sequence[float], metric: Metric) -> str:
+    """Return `mean ± half width of the 95 % interval` over seeds; a single value has no interval."""
+    return metric.format(mean(values), seed_interval(values).half_width)
+
+
+def spread_over_seeds(members: Sequence[Run], key: str, metric: Metric) -> str:
+    """Return `spread` of an experiment's runs; without an interval where they do not repeat one thing with other seeds.
+
+    Nothing where the runs were not measured by it.
+    """
+    if any(key.partition("/")[2] not in member.metrics for member in members):
+        return ""
+    values = [member.figure(key) for member in members]
     return spread([mean(values)] if why_no_repetitions(members) else values, metric)
 
 
 def escape_cell(text: str) -> str:
-    """Text that stays within its cell of a Markdown table."""
+    """Return text that stays within its cell of a Markdown table."""
     return " ".join(text.replace("|", "\\|").split())
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table, columns padded so that it reads as plain text too."""
+    """Return a Markdown table, columns padded so that it reads as plain text too."""
     lines = [[escape_cell(cell) for cell in line] for line in (header, *rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
@@ -56,28 +59,33 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def results_table(runs: Sequence[Run]) -> str:
-    """The table of finished `runs`: Rank@k and MRR in percent, and the baselines of the first run's pool."""
+    """Return the table of finished `runs` on the test split, and of the baselines of the first run's pool.
+
+    Beside them stands what selected the checkpoint. How many seeds a row has is said where one has several.
+    """
+    columns, groups = columns_of(all_metrics(runs), runs[0].monitor), by_experiment(runs)
+    several = len(groups) < len(runs)
     rows = []
-    for experiment, members in by_experiment(runs).items():
+    for experiment, members in groups.items():
         mark = f" {OTHER_POOL}" if any(run.pool() != runs[0].pool() for run in members) else ""
-        rows.append(
-            [
-                f"{experiment}{mark}",
-                str(len(members)),
-                *(spread_over_seeds(members, column) for column in COLUMNS),
-                f"{mean(member.figure('best_epoch') for member in members):.0f}",
-            ]
-        )
-    return markdown_table(["run", "seeds", *COLUMNS, "best epoch"], [*rows, *_baseline_rows(runs[0].baselines)])
+        cells = [spread_over_seeds(members, key, metric) for key, metric in columns.items()]
+        epoch = f"{mean(member.figure('best_epoch') for member in members):.0f}"
+        rows.append([f"{experiment}{mark}", *([str(len(members))] if several else []), *cells, epoch])
+    for name, *cells in _baseline_rows(runs[0].baselines, columns):
+        rows.append([name, *([""] if several else []), *cells, ""])
+    return markdown_table(["on test", *(["seeds"] if several else []), *header_of(columns), "epoch"], rows)
 
 
-def baseline_table(baselines: Mapping[str, Mapping[str, float]]) -> str:
-    """The table of baselines alone, metrics by name."""
-    return markdown_table(["baseline", *COLUMNS], [[row[0], *row[2:-1]] for row in _baseline_rows(baselines)])
+def baseline_table(
+    baselines: Mapping[str, Mapping[str, float]], metrics: Metrics = DEFAULT_METRICS, monitor: str = "val/rank10"
+) -> str:
+    """Return the table of baselines alone; baselines: figures such as `test/rank10` by name."""
+    columns = columns_of(metrics, monitor)
+    return markdown_table(["on test", *header_of(columns)], _baseline_rows(baselines, columns))
 
 
 def figures_table(figures: Mapping[str, float | int]) -> str:
-    """What a run is about to train on: sizes of the splits and, with hard negatives, what they cover."""
+    """Return what a run is about to train on: sizes of the splits and, with hard negatives, what they cover."""
     rows = [[f"{split} functions", f"{figures[f'{split}_functions']:,}"] for split in ("train", "val", "test")]
     if "covered_anchors_per_batch" in figures:
         rows += [
@@ -90,13 +98,11 @@ def figures_table(figures: Mapping[str, float | int]) -> str:
     return markdown_table(["before training", ""], rows)
 
 
-def _baseline_rows(baselines: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
+def _baseline_rows(baselines: Mapping[str, Mapping[str, float]], columns: Mapping[str, Metric]) -> list[list[str]]:
     return [
         [
-            LABELS.get(name, name),
-            "",
-            *(spread([metrics[column]], column) if column in metrics else "" for column in COLUMNS),
-            "",
+            reference_label(name),
+            *(metric.format(figures[key]) if key in figures else "" for key, metric in columns.items()),
         ]
-        for name, metrics in baselines.items()
+        for name, figures in baselines.items()
     ]

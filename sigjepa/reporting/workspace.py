@@ -2,58 +2,67 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sigjepa.errors import SigjepaError
-from sigjepa.reporting.runs import Run
+from sigjepa.evaluation.metrics import DEFAULT_METRICS, Metrics, selecting
+from sigjepa.reporting.labels import label_of
+from sigjepa.reporting.runs import Run, all_metrics
 from sigjepa.training.wandb_names import GROUP_LENGTH, STEP, shortened
 
 LOGGER = "sigjepa.training.loggers.wandb_logger"
-SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
-    "Retrieval": {
-        "Rank@10 on val": ("val/rank10",),
-        "Rank@1 on val": ("val/rank1",),
-        "Rank@5 on val": ("val/rank5",),
-        "MRR on val": ("val/mrr",),
-        "cosine to the true body": ("val/cosine",),
-        "loss": ("train/loss",),
-    },
-    "Failure modes": {
-        "coverage: share of anchors with hard negatives": ("train/infonce_covered_anchors",),
-        "too hard too early: loss of the first step": ("train/first_loss",),
-        "too hard too early: in-batch loss": ("train/infonce_in_batch",),
-        "too hard too early: loss added by mined candidates": ("train/infonce_mined",),
-        "too hard too early: cosine of negatives with the body": ("train/infonce_negative_cosim",),
-        "too hard too early: softmax mass on mined candidates": ("train/infonce_mined_mass",),
-        "ambiguous score_c = 1: pairs by score": ("train/infonce_pairs_score0", "train/infonce_pairs_score1"),
-        "union dilution: unique rows appended a step": ("train/infonce_unique_negatives",),
-        "union dilution: own negatives of a covered anchor": ("train/infonce_negatives_per_covered_anchor",),
-        "weight of mined candidates": ("train/infonce_mined_weight",),
-    },
-    "Health": {
-        "standard deviation, predictions and targets": ("val/prediction_std", "val/target_std"),
-        "effective rank, predictions and targets": ("val/effective_rank", "val/target_effective_rank"),
-        "pairwise cosine, predictions and targets": ("val/pairwise_cosine", "val/target_pairwise_cosine"),
-        "gradient norm": ("train/gradient_norm",),
-        "temperature": ("train/infonce_temperature",),
-    },
+FAILURE_MODES = {
+    "coverage": ("train/infonce_covered_anchors",),
+    "too hard too early": (
+        *("train/first_loss", "train/infonce_in_batch", "train/infonce_mined"),
+        *("train/infonce_negative_cosim", "train/infonce_mined_mass", "train/infonce_mined_weight"),
+    ),
+    "ambiguous score_c = 1": ("train/infonce_pairs_score0", "train/infonce_pairs_score1"),
+    "union dilution": ("train/infonce_unique_negatives", "train/infonce_negatives_per_covered_anchor"),
 }
-"""Metrics by panel by section; every panel draws one line an experiment, its mean and its band over seeds."""
 TABLES = ("results", "hard_negatives")
 
 
 @dataclass(frozen=True)
 class Destination:
-    """Where runs were logged: the W&B entity (None is the default one), project, and the groups in it."""
+    """Say where runs were logged, and by what they were measured and selected.
+
+    entity: of W&B, None is the default one. groups: of runs in the project.
+    """
 
     entity: str | None
     project: str
     groups: tuple[str, ...] = ()
+    metrics: Metrics = field(default_factory=lambda: DEFAULT_METRICS)
+    monitor: str = "val/rank10"
+
+
+def sections_of(metrics: Metrics) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Return figures by panel by section; every panel draws one line an experiment, its mean and band over seeds."""
+    val = {name: metric for name, metric in metrics.items() if "val" in metric.splits}
+    gauges = {name: [f"val/{name}"] for name, metric in val.items() if not metric.direction and not metric.beside}
+    for name, metric in val.items():
+        if metric.beside in gauges:
+            gauges[metric.beside].append(f"val/{name}")
+    return {
+        "Retrieval": {
+            **{f"{metric.label} on val": (f"val/{name}",) for name, metric in val.items() if metric.direction},
+            "loss": ("train/loss",),
+        },
+        "Failure modes": {
+            f"{mode}: {label_of(key, metrics)}": (key,) for mode, keys in FAILURE_MODES.items() for key in keys
+        },
+        "Health": {
+            **{", and ".join(label_of(key, metrics) for key in keys): tuple(keys) for keys in gauges.values()},
+            "gradient norm": ("train/gradient_norm",),
+            "temperature": ("train/infonce_temperature",),
+        },
+    }
 
 
 def logged_to(runs: Sequence[Run]) -> Destination:
-    """Where the runs' W&B loggers sent them.
+    """Return where the runs' W&B loggers sent them.
 
     Raises SigjepaError when none of them was logged to W&B, or two went to different projects, which no workspace
     can show together.
@@ -71,11 +80,12 @@ def logged_to(runs: Sequence[Run]) -> Destination:
         names = ", ".join(sorted("/".join(part for part in pair if part) for pair in projects))
         raise SigjepaError(f"The runs were logged to several W&B projects ({names}); a workspace shows one of them.")
     ((entity, project),) = projects
-    return Destination(entity, project, tuple(sorted({node["group"] for node in nodes})))
+    groups = tuple(sorted({node["group"] for node in nodes}))
+    return Destination(entity, project, groups, all_metrics(begun), begun[0].monitor)
 
 
 def sweep_workspace(destination: Destination) -> Any:
-    """The workspace of a sweep, not yet saved: its training runs, grouped by experiment.
+    """Return the workspace of a sweep, not yet saved: its training runs, grouped by experiment.
 
     Raises SigjepaError when wandb-workspaces is not installed.
     """
@@ -102,12 +112,16 @@ def sweep_workspace(destination: Destination) -> Any:
             layout_settings=ws.SectionLayoutSettings(columns=3, rows=3),
             panel_settings=ws.SectionPanelSettings(x_axis=STEP),
         )
-        for section, panels in SECTIONS.items()
+        for section, panels in sections_of(destination.metrics).items()
     ]
     tested = [
-        wr.BarPlot(title=f"{metric}, best checkpoint", metrics=[metric], groupby=experiment, groupby_aggfunc="mean")
-        for metric in ("test/rank10", "test/mrr")
+        wr.BarPlot(title=f"{metric.label}, test", metrics=[f"test/{name}"], groupby=experiment, groupby_aggfunc="mean")
+        for name, metric in destination.metrics.items()
+        if metric.direction and "test" in metric.splits
     ]
+    selected = selecting(destination.monitor, destination.metrics)
+    best = f"{destination.monitor}.{selected.direction}"
+    on_test = destination.monitor.replace("val/", "test/")
     tables = [wr.WeavePanelSummaryTable(table_name=name) for name in TABLES]
     return ws.Workspace(
         entity=destination.entity or "",
@@ -118,14 +132,14 @@ def sweep_workspace(destination: Destination) -> Any:
         runset_settings=ws.RunsetSettings(
             filters=ws.And(*filters),
             groupby=[ws.Config("name")],
-            order=[ws.Ordering(ws.Summary("val/rank10.max"), ascending=False)],
-            pinned_columns=["config:name", "config:seed", "summary:val/rank10.max", "summary:test/rank10"],
+            order=[ws.Ordering(ws.Summary(best), ascending=selected.direction == "min")],
+            pinned_columns=["config:name", "config:seed", f"summary:{best}", f"summary:{on_test}"],
         ),
     )
 
 
 def workspace_json(workspace: Any) -> str:
-    """What saving the workspace would send, as indented JSON; needs no login and no network."""
+    """Return what saving the workspace would send, as indented JSON; needs no login and no network."""
     view = workspace._to_model()  # save() sends this; there is no public way to look at it first
     return json.dumps(view.model_dump(mode="json", by_alias=True, exclude_none=True), indent=2, ensure_ascii=False)
 

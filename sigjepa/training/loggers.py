@@ -15,7 +15,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from sigjepa.errors import SigjepaError
 from sigjepa.store.files import atomic_path
-from sigjepa.training.wandb_names import GROUP_LENGTH, NAME_LENGTH, STEP, shortened, summary_of, wandb_tags
+from sigjepa.training.wandb_names import GROUP_LENGTH, NAME_LENGTH, STEP, shortened, wandb_tags
 
 log = logging.getLogger(__name__)
 
@@ -51,13 +51,14 @@ def unharmed(action: str) -> Iterator[None]:
 class RunLogger(WandbLogger):
     """Lightning's W&B logger with a stable id, every metric defined, and offline when the server does not answer.
 
-    loss_terms: their names, whose curves are summarised by their minimum. Other arguments are WandbLogger's.
+    summaries: what stands for the whole curve of a metric, its `max` or `min` by its key; others keep their last value.
+    A module sets it.
     """
 
-    def __init__(self, loss_terms: Sequence[str] = (), **arguments: Any) -> None:
+    def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._wandb_init.pop("anonymous", None)  # Lightning always passes it, and the client then says it is obsolete
-        self.loss_terms = tuple(loss_terms)
+        self.summaries: Mapping[str, str] = {}
         self.defined: set[str] = set()
 
     @property
@@ -87,7 +88,7 @@ class RunLogger(WandbLogger):
         """Log, and define each metric when it first appears: a curriculum's mined figures come late."""
         for name, value in metrics.items():
             if name not in self.defined and isinstance(value, int | float):
-                self.experiment.define_metric(name, step_metric=STEP, summary=summary_of(name, self.loss_terms))
+                self.experiment.define_metric(name, step_metric=STEP, summary=self.summaries.get(name))
                 self.defined.add(name)
         super().log_metrics(metrics, step)
 
@@ -117,7 +118,6 @@ def wandb_logger(
     group: str,
     save_dir: str,
     tags: Mapping[str, str | Sequence[str]] | None = None,
-    loss_terms: Sequence[str] = (),
     entity: str | None = None,
     job_type: str = "train",
     mode: str | None = None,
@@ -139,7 +139,6 @@ def wandb_logger(
     folder.mkdir(parents=True, exist_ok=True)
     try:
         return RunLogger(
-            loss_terms=loss_terms,
             project=project,
             entity=entity,
             name=shortened(name, NAME_LENGTH),

@@ -17,6 +17,7 @@ from sigjepa.evaluation.ranks import pool_ranks
 from sigjepa.losses.distributed import gather_rows, sum_over_processes, world_size
 from sigjepa.losses.loss import Loss, Progress
 from sigjepa.models.prediction import Prediction
+from sigjepa.training.loggers import RunLogger
 from sigjepa.training.mean_metrics import MeanMetrics
 from sigjepa.training.optimizer import build_optimizer, build_scheduler, eval_mode, train_mode
 from sigjepa.training.run_directory import SplitPredictions
@@ -69,9 +70,22 @@ class SigJepaModule(LightningModule):
         return self.model(batch.signature_states, batch.signature_mask, body_positions)
 
     def on_fit_start(self) -> None:
-        """Give every further process dropout of its own; the first draws what a single one would."""
+        """Give every further process dropout of its own (the first draws a single one's); tell loggers what is best."""
         if self.global_rank > 0:
             torch.manual_seed(torch.initial_seed() + self.global_rank)
+        for logger in self.loggers:
+            if isinstance(logger, RunLogger):
+                logger.summaries = self.summaries()
+
+    def summaries(self) -> dict[str, str]:
+        """Return what stands for the whole curve of a figure, `max` or `min` by its key: the best that it reached.
+
+        The test split is looked at once, so there is nothing to choose among.
+        """
+        terms = [f"{term}{part}" for term in self.losses for part in ("", "_in_batch", "_mined")]
+        of_val = of_split(self.metrics, "val").items()
+        best = {f"val/{name}": str(metric.direction) for name, metric in of_val if metric.direction}
+        return best | {f"train/{name}": "min" for name in ("loss", "step_loss", *terms)}
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Train the weights that gradients are taken at, where the optimizer averages others from them."""

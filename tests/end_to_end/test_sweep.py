@@ -79,7 +79,7 @@ def test_predictions_and_baselines_keep_what_later_questions_need(sweep, experim
             assert predictions[f"{split}_ids"].tolist() == ranks[f"{split}_ids"].tolist()
             assert predictions[f"{split}_pooled"].shape == (len(ranks[f"{split}_ids"]), 384)
     baselines = json.loads((folder / "baselines.json").read_text())
-    assert {path.stem for path in (folder / "baselines").iterdir()} == set(baselines) - {"random"}
+    assert {path.stem for path in (folder / "baselines").iterdir()} == set(baselines)
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)

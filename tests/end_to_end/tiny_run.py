@@ -46,11 +46,11 @@ def main() -> None:
         group="sweep",
         save_dir=str(run_dir),
         tags={"experiment": "exp1_4", "loss": ["infonce"], "teacher": "minilm"},
-        loss_terms=["infonce"],
         log_checkpoints=arguments.log_checkpoints,
         init_timeout=2,
         finish_timeout=2,
     )
+    logger.summaries = {"val/rank10": "max"}
     checkpoint = ModelCheckpoint(dirpath=run_dir / "checkpoints", filename="best", save_last=True, monitor="val/rank10")
     last = run_dir / "checkpoints" / "last.ckpt"
     loader = DataLoader(TensorDataset(torch.ones(8, 1)), batch_size=4)

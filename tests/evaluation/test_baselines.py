@@ -9,8 +9,9 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from sigjepa.errors import SigjepaError
-from sigjepa.evaluation.baselines import BASELINES, FUSION_WEIGHTS, measure_baselines, random_metrics
+from sigjepa.evaluation.baselines import BASELINES, FUSION_WEIGHTS, measure_baselines
 from sigjepa.evaluation.lexical import bm25_scorer
+from sigjepa.evaluation.metrics import rank_figures
 from sigjepa.evaluation.pools import Pool
 from sigjepa.evaluation.ranks import BLOCK, pool_ranks, score_ranks
 
@@ -20,10 +21,10 @@ HALVES = ("signature_pooled", "body_pooled")
 def test_random_expectation_equals_a_simulation():
     generator = np.random.default_rng(0)
     ranks = generator.integers(1, 51, size=200_000)
-    metrics = random_metrics(50)
+    metrics = measure_baselines("random", make_pools(*torch.randn(2, 150, 4)))["random"].metrics
     for k in (1, 5, 10):
-        assert metrics[f"rank{k}"] == pytest.approx((ranks <= k).mean(), abs=3e-3)
-    assert metrics["mrr"] == pytest.approx((1 / ranks).mean(), abs=3e-3)
+        assert metrics[f"test/rank{k}"] == pytest.approx((ranks <= k).mean(), abs=3e-3)
+    assert metrics["val/mrr"] == pytest.approx((1 / ranks).mean(), abs=3e-3)
 
 
 def make_pools(signatures, bodies, texts=None):
@@ -63,10 +64,9 @@ def test_every_baseline_is_measured_on_both_pools_with_its_ranks(pooled):
     for name, baseline in baselines.items():
         for split in ("val", "test"):
             assert {f"{split}/{key}" for key in ("rank1", "rank5", "rank10", "mrr")} <= set(baseline.metrics)
-            if name != "random":
-                ids, ranks = baseline.ranks[split]
-                assert ids.tolist() == list(range(30, 60) if split == "val" else range(60, 90))
-                assert ranks.metrics()["rank10"] == baseline.metrics[f"{split}/rank10"]
+            ids, ranks = baseline.ranks[split]
+            assert ids.tolist() == list(range(30, 60) if split == "val" else range(60, 90)), name
+            assert rank_figures(ranks)["rank10"] == baseline.metrics[f"{split}/rank10"]
 
 
 def test_an_unknown_baseline_is_answered_with_the_nearest(pooled):
@@ -76,7 +76,7 @@ def test_an_unknown_baseline_is_answered_with_the_nearest(pooled):
 
 def test_zero_shot_is_the_signature_itself(pooled):
     signatures, bodies = pooled
-    expected = pool_ranks(signatures[60:], bodies[60:]).metrics()["rank10"]
+    expected = rank_figures(pool_ranks(signatures[60:], bodies[60:]))["rank10"]
     assert metric("zero_shot", make_pools(*pooled), "test/rank10") == expected
 
 
@@ -147,7 +147,7 @@ def naive_fusion(pools):
         return score_ranks(weight * words + (1 - weight) * cosines)
 
     def quality(weight):
-        metrics = ranks("val", weight).metrics()
+        metrics = rank_figures(ranks("val", weight))
         return metrics["rank10"], metrics["mrr"]
 
     weight = max(FUSION_WEIGHTS, key=quality)

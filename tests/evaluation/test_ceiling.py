@@ -20,6 +20,7 @@ from sigjepa.evaluation.ceiling import (
     simulate_predictions,
     simulated_ranks,
 )
+from sigjepa.evaluation.metrics import rank_figures
 from sigjepa.evaluation.ranks import cosine_scores, pool_ranks
 
 
@@ -80,7 +81,7 @@ def test_ranks_equal_those_of_the_simulated_predictions_in_the_pool(pool, every_
 
 
 def test_cosine_one_is_the_perfect_prediction_whatever_the_directions(pool, every_direction):
-    perfect = pool_ranks(pool, pool).metrics()
+    perfect = rank_figures(pool_ranks(pool, pool))
     assert perfect["rank1"] == pytest.approx(1 - 1 / 200)  # the copies tie
     for directions in every_direction:
         curve = measure_curve(pool, ids(200), directions, cosines=[0.5, 1.0])

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sigjepa.errors import SigjepaError
+from sigjepa.evaluation.metrics import rank_figures
 from sigjepa.evaluation.ranks import Ranks, mean_cosine, pool_ranks
 
 
@@ -65,7 +66,7 @@ def test_metrics_equal_sentence_transformers_without_ties():
         encode_document = encode_query
 
     scores = evaluator.compute_all_metrics(Lookup(predictions), corpus_model=Lookup(bodies))["cosine"]
-    metrics = pool_ranks(predictions, bodies).metrics()
+    metrics = rank_figures(pool_ranks(predictions, bodies))
     for k in (1, 5, 10):
         assert metrics[f"rank{k}"] == pytest.approx(scores["accuracy@k"][k])
     assert metrics["mrr"] == pytest.approx(scores["mrr@k"][60])
@@ -82,13 +83,13 @@ def test_ties_are_reported_in_expectation(optimistic, tied):
 
 
 def test_a_constant_prediction_ranks_as_chance_when_all_bodies_are_equal():
-    metrics = pool_ranks(torch.ones(40, 4), torch.ones(40, 4)).metrics()
+    metrics = rank_figures(pool_ranks(torch.ones(40, 4), torch.ones(40, 4)))
     assert metrics["rank10"] == pytest.approx(0.25)
 
 
 def test_a_perfect_prediction_ranks_first():
     bodies = torch.randn(30, 8)
-    assert pool_ranks(bodies * 3, bodies).metrics() == {"rank1": 1, "rank5": 1, "rank10": 1, "mrr": 1}
+    assert rank_figures(pool_ranks(bodies * 3, bodies)) == {"rank1": 1, "rank5": 1, "rank10": 1, "mrr": 1}
     assert mean_cosine(bodies * 3, bodies) == pytest.approx(1)
 
 

@@ -6,9 +6,9 @@ from scipy import stats
 
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation import significance
+from sigjepa.evaluation.metrics import DEFAULT_METRICS, QueryValues, RankMetric, query_values, rank_figures
 from sigjepa.evaluation.ranks import Ranks
 from sigjepa.evaluation.significance import (
-    METRICS,
     bootstrap_interval,
     effects,
     holm,
@@ -19,10 +19,18 @@ from sigjepa.evaluation.significance import (
     seed_interval,
 )
 
+TESTED = {name: metric for name, metric in DEFAULT_METRICS.items() if metric.tested}
+METRICS = tuple(TESTED)
+
 
 def ranks(optimistic, ties=0):
     optimistic = np.asarray(optimistic, dtype=np.int64)
     return Ranks(optimistic, optimistic + ties)
+
+
+def differences_of(first, second):
+    """`[N, len(METRICS)]` of two pairs of ids and ranks."""
+    return paired_differences(*(query_values(*pair, TESTED) for pair in (first, second)), METRICS)
 
 
 def random_pair(seed, count=60, pool=40):
@@ -78,31 +86,37 @@ def test_an_interval_needs_finite_values(values):
 
 def test_differences_are_of_the_means_that_tables_print():
     first, second = random_pair(0)
-    means = paired_differences(first, second).mean(axis=0)
+    means = differences_of(first, second).mean(axis=0)
     for column, metric in enumerate(METRICS):
-        assert means[column] == pytest.approx(first[1].metrics()[metric] - second[1].metrics()[metric])
+        assert means[column] == pytest.approx(rank_figures(first[1])[metric] - rank_figures(second[1])[metric])
 
 
 def test_ranks_of_other_queries_are_refused():
     (_, first), (_, second) = random_pair(0, count=4)
     ids = np.array([1, 2, 3, 4])
-    with pytest.raises(SigjepaError, match="different queries: 1 ids are only in the first and 1 only in the second"):
-        paired_differences((ids, first), (np.array([1, 2, 3, 9]), second))
-    with pytest.raises(SigjepaError, match="or their order differs"):
-        paired_differences((ids, first), (ids[::-1], second))
+    with pytest.raises(SigjepaError, match="1 ids .* first and 1 .* second"):
+        differences_of((ids, first), (np.array([1, 2, 3, 9]), second))
+    with pytest.raises(SigjepaError, match="order"):
+        differences_of((ids, first), (ids[::-1], second))
 
 
 def test_ids_without_their_ranks_are_refused():
-    (ids, first), second = random_pair(0, count=4)
-    with pytest.raises(SigjepaError, match="3 query ids go with 4 ranks"):
-        paired_differences((ids[:3], first), second)
+    first, second = (query_values(*pair, TESTED) for pair in random_pair(0, count=4))
+    with pytest.raises(SigjepaError, match="3 .* 4 .*'rank1'"):
+        paired_differences(QueryValues(first.ids[:3], first.values), second, METRICS)
+
+
+def test_a_metric_that_one_side_lacks_is_named():
+    first, second = (query_values(*pair, TESTED) for pair in random_pair(0, count=4))
+    with pytest.raises(SigjepaError, match="'rank20'"):
+        paired_differences(first, second, ["rank20"])
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_a_split_with_fewer_than_two_queries_is_refused(count):
     first, second = random_pair(0, count=count)
-    with pytest.raises(SigjepaError, match=f"at least two queries and the split has {count}"):
-        paired_differences(first, second)
+    with pytest.raises(SigjepaError, match=f"two queries.* {count}"):
+        differences_of(first, second)
 
 
 # tests against peers
@@ -118,7 +132,7 @@ def test_p_value_of_few_queries_is_exact():
 
 def test_p_value_is_that_of_swapping_the_two_runs_query_by_query():
     first, second = random_pair(3, count=80)
-    columns = paired_differences(first, second)
+    columns = differences_of(first, second)
     peer = stats.permutation_test(
         (first[1].reciprocal(), second[1].reciprocal()),
         lambda one, other, axis: (one - other).mean(axis=axis),
@@ -130,7 +144,7 @@ def test_p_value_is_that_of_swapping_the_two_runs_query_by_query():
 
 
 def test_bootstrap_interval_is_scipys_on_the_differences_themselves():
-    columns = paired_differences(*random_pair(4))
+    columns = differences_of(*random_pair(4))
     peer = stats.bootstrap((columns,), np.mean, axis=0, method="percentile", rng=np.random.default_rng(0))
     low, high = bootstrap_interval(columns)
     assert low == pytest.approx(peer.confidence_interval.low)
@@ -144,7 +158,7 @@ def test_mcnemar_is_statsmodels_exact_test_without_ties(seed):
     first, second = np.random.default_rng(seed).integers(1, 4, (2, 50))
     table = np.array([[((first == 1) == a) & ((second == 1) == b) for b in (True, False)] for a in (True, False)])
     ids = np.arange(50)
-    differences = paired_differences((ids, ranks(first)), (ids, ranks(second)))[:, METRICS.index("rank1")]
+    differences = differences_of((ids, ranks(first)), (ids, ranks(second)))[:, METRICS.index("rank1")]
     assert mcnemar_p_value(differences) == pytest.approx(mcnemar(table.sum(axis=-1), exact=True).pvalue)
 
 
@@ -152,10 +166,10 @@ def test_mcnemar_counts_a_query_for_the_run_that_is_more_likely_first():
     ids, sure, tied, lost = np.arange(8), ranks([1] * 8), ranks([1] * 8, ties=1), ranks([2] * 8)
     one_sided_in_all_8 = 2 * 0.5**8
     for better, worse in ((sure, tied), (tied, lost), (sure, lost)):
-        differences = paired_differences((ids, better), (ids, worse))[:, 0]
+        differences = differences_of((ids, better), (ids, worse))[:, 0]
         assert mcnemar_p_value(differences) == pytest.approx(one_sided_in_all_8)
         assert mcnemar_p_value(-differences) == pytest.approx(one_sided_in_all_8)
-    assert mcnemar_p_value(paired_differences((ids, tied), (ids, tied))[:, 0]) == 1
+    assert mcnemar_p_value(differences_of((ids, tied), (ids, tied))[:, 0]) == 1
 
 
 def test_holm_by_hand():
@@ -179,7 +193,7 @@ def test_holm_is_that_of_statsmodels(p_values):
 @given(seed=st.integers(0, 9999), count=st.integers(2, 60))
 def test_swapping_the_runs_mirrors_the_tests(seed, count):
     first, second = random_pair(seed, count=count)
-    there, back = paired_tests([paired_differences(first, second), paired_differences(second, first)], resamples=499)
+    there, back = paired_tests([differences_of(first, second), differences_of(second, first)], METRICS, resamples=499)
     for metric in METRICS:
         assert there[metric].difference == pytest.approx(-back[metric].difference)
         assert (there[metric].low, there[metric].high) == pytest.approx((-back[metric].high, -back[metric].low))
@@ -192,10 +206,10 @@ def test_swapping_the_runs_mirrors_the_tests(seed, count):
 @given(seed=st.integers(0, 9999), count=st.integers(2, 60))
 def test_identical_ranks_differ_by_nothing(seed, count):
     first, _ = random_pair(seed, count=count)
-    nothing = paired_differences(first, first)
-    for test in paired_tests([nothing], resamples=99)[0].values():
+    nothing = differences_of(first, first)
+    for test in paired_tests([nothing], METRICS, resamples=99)[0].values():
         assert (test.difference, test.low, test.high, test.p_value) == (0, 0, 0, 1)
-    for effect in effects([{1: nothing, 2: nothing}], resamples=99)[0].values():
+    for effect in effects([{1: nothing, 2: nothing}], TESTED, resamples=99)[0].values():
         assert effect.verdict == "within noise"
         assert effect.adjusted == 1
 
@@ -207,17 +221,17 @@ def test_equal_differences_have_a_point_as_interval():
 
 
 def test_pairs_are_tested_as_if_alone_whatever_is_tested_beside_them(monkeypatch):
-    pairs = [paired_differences(*random_pair(seed, count=count)) for seed, count in enumerate([30, 50, 30, 50, 30])]
-    alone = figures([paired_tests([pair], resamples=199)[0] for pair in pairs])
-    assert figures(paired_tests(pairs, resamples=199)) == pytest.approx(alone)
+    pairs = [differences_of(*random_pair(seed, count=count)) for seed, count in enumerate([30, 50, 30, 50, 30])]
+    alone = figures([paired_tests([pair], METRICS, resamples=199)[0] for pair in pairs])
+    assert figures(paired_tests(pairs, METRICS, resamples=199)) == pytest.approx(alone)
     monkeypatch.setattr(significance, "DISTRIBUTION_CELLS", 2 * 199 * len(METRICS))  # two pairs a pass, of three
-    assert figures(paired_tests(pairs, resamples=199)) == pytest.approx(alone)
+    assert figures(paired_tests(pairs, METRICS, resamples=199)) == pytest.approx(alone)
 
 
 def test_draws_are_those_of_the_seed():
-    pair = paired_differences(*random_pair(5))
-    assert paired_tests([pair], resamples=199, seed=1) == paired_tests([pair], resamples=199, seed=1)
-    assert paired_tests([pair], resamples=199, seed=1) != paired_tests([pair], resamples=199, seed=2)
+    pair = differences_of(*random_pair(5))
+    assert paired_tests([pair], METRICS, resamples=199, seed=1) == paired_tests([pair], METRICS, resamples=199, seed=1)
+    assert paired_tests([pair], METRICS, resamples=199, seed=1) != paired_tests([pair], METRICS, resamples=199, seed=2)
 
 
 # simulations with a known truth
@@ -274,16 +288,22 @@ def over_seeds(effect, spread, seeds, count=300):
     ],
 )
 def test_verdicts_need_the_queries_and_the_seeds(effect, spread, seeds, verdict):
-    found = effects([over_seeds(effect, spread, seeds)], resamples=999)[0]["rank10"]
+    found = effects([over_seeds(effect, spread, seeds)], TESTED, resamples=999)[0]["rank10"]
     assert found.verdict == verdict
     assert (found.over_seeds.low is None) == (seeds == 1)
     assert len(found.by_seed) == seeds
 
 
+def test_where_lower_is_better_a_smaller_value_is_better():
+    lower = {"place": RankMetric("place", lambda ranks: ranks.optimistic.astype(float), direction="min")}
+    pair = {seed: matrix[:, :1] for seed, matrix in over_seeds(-0.5, 0.02, 3).items()}
+    assert effects([pair], lower, resamples=999)[0]["place"].verdict == "better"
+
+
 def test_seeds_that_agree_on_what_queries_cannot_show_are_within_noise():
     same = normal_differences(np.random.default_rng(3), 100, 0.0)
     same += 0.05 - same.mean(axis=0)
-    found = effects([{0: same, 1: same + 1e-6, 2: same - 1e-6}], resamples=999)[0]["mrr"]
+    found = effects([{0: same, 1: same + 1e-6, 2: same - 1e-6}], TESTED, resamples=999)[0]["mrr"]
     assert found.over_seeds.low > 0
     assert found.adjusted > 0.05
     assert found.verdict == "within noise"
@@ -291,23 +311,23 @@ def test_seeds_that_agree_on_what_queries_cannot_show_are_within_noise():
 
 def test_effects_average_the_seeds_and_keep_each():
     pair = over_seeds(0.1, 0.05, 3)
-    found = effects([pair], resamples=199)[0]["rank1"]
+    found = effects([pair], TESTED, resamples=199)[0]["rank1"]
     assert found.over_queries.difference == pytest.approx(np.mean([matrix[:, 0].mean() for matrix in pair.values()]))
     assert found.over_seeds.mean == pytest.approx(found.over_queries.difference)
     for seed, matrix in pair.items():
         assert found.by_seed[seed].difference == pytest.approx(matrix[:, 0].mean())
         assert found.mcnemar[seed] == mcnemar_p_value(matrix[:, 0])
-    assert effects([pair], resamples=199)[0]["mrr"].mcnemar == {}
+    assert effects([pair], TESTED, resamples=199)[0]["mrr"].mcnemar == {}
 
 
 def test_holm_runs_over_all_pairs_and_metrics():
-    table = effects([over_seeds(0.1, 0.02, 2, count=100), over_seeds(0.0, 0.02, 2, count=100)], resamples=999)
+    table = effects([over_seeds(0.1, 0.02, 2, count=100), over_seeds(0.0, 0.02, 2, count=100)], TESTED, resamples=999)
     raw = [found[metric].over_queries.p_value for found in table for metric in METRICS]
     assert [found[metric].adjusted for found in table for metric in METRICS] == pytest.approx(list(holm(raw)))
-    assert effects([]) == []
+    assert effects([], TESTED) == []
 
 
 def test_a_large_table_gets_draws_enough_for_a_verdict():
     clear = {seed: normal_differences(np.random.default_rng(seed), 60, 2.0) for seed in range(2)}
-    table = effects([clear] * 40, resamples=99)
+    table = effects([clear] * 40, TESTED, resamples=99)
     assert table[0]["rank1"].verdict == "better"

@@ -34,7 +34,8 @@ from sigjepa.negatives.judging.judges.prompt import load_prompt
 from sigjepa.negatives.judging.labels import read_labels
 from sigjepa.negatives.judging.response_cache import _read as read_ledger
 from sigjepa.negatives.mining.pair_file import unfinished
-from sigjepa.reporting.runs import read_metrics, read_run
+from sigjepa.reporting.run_files import read_rows
+from sigjepa.reporting.runs import read_run
 from sigjepa.reporting.sweeps import is_training, overrides_of, planned_jobs
 from sigjepa.store.files import file_digest, read_json
 from sigjepa.teacher.shards import TeacherShards
@@ -289,7 +290,7 @@ PARSERS = (
     ForeignParser("shards manifest", in_file("shards/manifest.json", shards_manifest), (json.dumps(SHARDS).encode(),)),
     ForeignParser(
         "metrics.csv",
-        in_file("metrics.csv", read_metrics),
+        in_file("metrics.csv", read_rows),
         (b"epoch,step,val/rank10\n0,10,0.5\n1,20,\n", b'epoch,"a\nb"\n0,nan\n'),
     ),
     ForeignParser(

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from sigjepa.evaluation.metrics import DEFAULT_METRICS, query_values
-from sigjepa.evaluation.rank_files import write_ranks
+from sigjepa.evaluation.baselines import Baseline
+from sigjepa.evaluation.metrics import DEFAULT_METRICS, query_values, rank_figures
 from sigjepa.evaluation.ranks import Ranks
 from sigjepa.reporting.runs import read_run
 from sigjepa.training.callbacks import write_rows
-from sigjepa.training.run_directory import SplitPredictions, write_predictions
+from sigjepa.training.run_directory import SplitPredictions, write_baselines, write_metrics, write_predictions
 
 QUERIES = 40
 
@@ -20,7 +20,15 @@ def make_run(tmp_path):
     """Write a finished run whose Rank@k follow from `skill`, the share of queries that it ranks among the first ten."""
 
     def make(
-        name, experiment="exp1_4", seed=0, skill=0.5, epochs=4, corpus_hash="xxh3_128:a", mined=False, config=None
+        name,
+        experiment="exp1_4",
+        seed=0,
+        skill=0.5,
+        epochs=4,
+        corpus_hash="xxh3_128:a",
+        mined=False,
+        config=None,
+        registry=DEFAULT_METRICS,
     ):
         folder = tmp_path / name
         generator = np.random.default_rng([seed, len(experiment), int(1000 * skill)])
@@ -29,13 +37,20 @@ def make_run(tmp_path):
             places = np.where(generator.random(QUERIES) < skill, generator.integers(1, 11, QUERIES), 11)
             ids, ranks = np.arange(first, first + QUERIES), Ranks(places, places)
             predictions = generator.normal(size=(QUERIES, 8)).astype(np.float32)
-            evaluated[split] = SplitPredictions(ids, ranks, predictions, query_values(ids, ranks, DEFAULT_METRICS))
-            metrics |= {f"{split}/{key}": value for key, value in ranks.metrics().items()} | {f"{split}/cosine": 0.3}
-            write_ranks(
-                folder / "baselines" / "zero_shot.npz",
-                {one: (each.ids, Ranks(np.full(QUERIES, 5), np.full(QUERIES, 5))) for one, each in evaluated.items()},
-            )
+            evaluated[split] = SplitPredictions(ids, ranks, predictions, query_values(ids, ranks, registry))
+            metrics |= {f"{split}/{key}": value for key, value in rank_figures(ranks, registry).items()} | {
+                f"{split}/cosine": 0.3
+            }
         write_predictions(folder, evaluated)
+        fifth, random = (
+            Ranks(np.full(QUERIES, best), np.full(QUERIES, worst)) for best, worst in ((5, 5), (1, QUERIES))
+        )
+        baselines = {
+            "random": Baseline({}, {split: (one.ids, random) for split, one in evaluated.items()}),
+            "zero_shot": Baseline({}, {split: (one.ids, fifth) for split, one in evaluated.items()}),
+        }
+        write_baselines(folder, baselines, registry)
+        write_metrics(folder, registry, "val/rank10")
         rows = [
             {"epoch": epoch, "step": 10 * epoch, "lr": 1e-3, "val/rank10": metrics["val/rank10"] * (epoch + 1) / epochs}
             | {"train/loss": 4.0 - epoch, "train/gradient_norm": 1.0, "train/infonce_temperature": 0.07}
@@ -57,9 +72,6 @@ def make_run(tmp_path):
         summary |= {"hard_negative_coverage": 0.4 if mined else 0.0, "hard_negatives_per_anchor": 3.0 if mined else 0.0}
         summary |= {"covered_anchors_per_batch": 25.6} if mined else {}
         (folder / "summary.json").write_text(json.dumps(summary))
-        keys = [f"{split}/{key}" for split in ("val", "test") for key in ("rank1", "rank5", "rank10", "mrr", "cosine")]
-        baselines = {"random": dict.fromkeys(keys[:4] + keys[5:9], 0.1), "zero_shot": dict.fromkeys(keys, 0.6)}
-        (folder / "baselines.json").write_text(json.dumps(baselines))
         provenance = {
             "command": ["train"],
             "config": {"name": experiment, "seed": seed, "teacher": {"name": "minilm"}, "loss": {}} | (config or {}),

@@ -4,12 +4,16 @@ import numpy as np
 import pytest
 
 from sigjepa.errors import SigjepaError
-from sigjepa.evaluation.rank_files import write_ranks
+from sigjepa.evaluation.baselines import Baseline
+from sigjepa.evaluation.metrics import DEFAULT_METRICS, RankMetric, RecallAt, query_values, rank_figures
 from sigjepa.evaluation.ranks import Ranks
-from sigjepa.evaluation.significance import METRICS
 from sigjepa.reporting.comparison import compare
-from sigjepa.reporting.conclusions import FINDING_HEADER, METRIC_LABELS, conclusions, finding_rows
+from sigjepa.reporting.conclusions import FINDING_HEADER, conclusions, finding_rows
 from sigjepa.reporting.runs import Run
+from sigjepa.training.run_directory import write_baselines, write_metrics, write_query_values
+
+TESTED = {name: metric for name, metric in DEFAULT_METRICS.items() if metric.tested}
+METRICS = tuple(TESTED)
 
 QUERIES = 200
 DRAWS = 999
@@ -40,18 +44,22 @@ class Sweep:
         baselines=None,
         ids=None,
         count=QUERIES,
+        registry=None,
         **more,
     ):
         folder = self.folder / f"{len(self.runs)}"
         ids = np.arange(count) if ids is None else ids
         ranks = ranks_at(level, 0 if seed is None else seed, len(ids))
-        write_ranks(folder / "ranks.npz", {"test": (ids, ranks)})
-        for name, baseline_level in (baselines or {}).items():
-            write_ranks(folder / "baselines" / f"{name}.npz", {"test": (ids, ranks_at(baseline_level, 77, len(ids)))})
+        write_metrics(folder, registry or TESTED, "val/rank10")
+        write_query_values(folder / "queries.npz", {"test": query_values(ids, ranks, registry or TESTED)})
+        measured = {name: {"test": (ids, ranks_at(other, 77, len(ids)))} for name, other in (baselines or {}).items()}
+        write_baselines(folder, {name: Baseline({}, places) for name, places in measured.items()}, registry or TESTED)
         (folder / "provenance.json").write_text(
             json.dumps({"artifacts": {"corpus_hash": pool}, "config": {}, "data_dir": "", "git": {}})
         )
-        test = {f"test/{name}": value for name, value in ranks.metrics().items()} | {"test/cosine": 0.5 + seed_of(seed)}
+        test = {f"test/{name}": value for name, value in rank_figures(ranks).items()} | {
+            "test/cosine": 0.5 + seed_of(seed)
+        }
         summary = {"experiment": experiment, "seed": seed, "status": status} | test | more
         self.runs.append(Run(folder, summary, status))
         return folder
@@ -93,9 +101,11 @@ def test_verdicts_of_three_experiments(full):
     assert verdicts == {"better": "better", "alike": "within noise", "worse": "worse"}
     assert len(comparison.experiments) == 3 * len(METRICS)
     best = finding(comparison.experiments, "better")
-    assert best.level == pytest.approx(np.mean([ranks_at(0.40, seed).metrics()["rank10"] for seed in (1, 2, 3)]))
+    assert best.level == pytest.approx(np.mean([rank_figures(ranks_at(0.40, seed))["rank10"] for seed in (1, 2, 3)]))
     assert best.difference == pytest.approx(
-        np.mean([ranks_at(0.60, s).metrics()["rank10"] - ranks_at(0.40, s).metrics()["rank10"] for s in (1, 2, 3)])
+        np.mean(
+            [rank_figures(ranks_at(0.60, s))["rank10"] - rank_figures(ranks_at(0.40, s))["rank10"] for s in (1, 2, 3)]
+        )
     )
     assert best.effect.over_queries.p_value <= best.effect.adjusted
     assert sorted(best.effect.by_seed) == [1, 2, 3]
@@ -107,7 +117,7 @@ def test_experiments_are_tested_against_trivial_baselines_in_the_same_way(full):
     assert finding(comparison.trivial, "better", reference="mean_body").verdict == "better"
     assert finding(comparison.trivial, "better", reference="bm25").verdict == "worse"
     assert finding(comparison.trivial, "better", reference="bm25").level == pytest.approx(
-        ranks_at(0.80, 77).metrics()["rank10"]
+        rank_figures(ranks_at(0.80, 77))["rank10"]
     )
 
 
@@ -126,6 +136,31 @@ def test_identical_runs_are_within_noise_and_never_equal(sweep):
     for one in comparison.experiments:
         assert (one.verdict, one.difference, one.effect.over_queries.p_value) == ("within noise", 0, 1)
     assert "equal" not in " ".join(conclusions(comparison))
+
+
+def test_a_metric_that_all_runs_share_is_tested_and_one_where_lower_is_better_is_read_so(sweep):
+    place = RankMetric("mean place", lambda ranks: ranks.optimistic.astype(float), direction="min", digits=1)
+    for seed in (1, 2, 3):
+        for experiment, level in (("exp1_4", 0.40), ("better", 0.60)):
+            sweep.add(experiment, seed, level, registry={"place": place, "rank20": RecallAt(20)})
+    comparison = sweep.compare()
+    assert (list(comparison.metrics), comparison.main) == (["place", "rank20"], "place")
+    found = finding(comparison.experiments, "better", "place")
+    assert found.verdict == "better"
+    assert found.difference < 0
+    row = finding_rows([found], comparison)[0]
+    assert row[2:5] == ["mean place", "3", f"{found.difference:+.1f}"]
+    assert conclusions(comparison)[0].startswith("On test mean place, better is better than exp1_4: -")
+    assert " points" not in conclusions(comparison)[0]
+
+
+def test_metrics_that_only_some_runs_have_are_not_tested(sweep):
+    sweep.add("exp1_4", 1, 0.4, registry={**TESTED, "rank20": RecallAt(20)})
+    sweep.add("other", 1, 0.6)
+    assert {one.metric for one in sweep.compare().experiments} == set(METRICS)
+    sweep.add("apart", 1, 0.6, registry={"rank20": RecallAt(20)})
+    with pytest.raises(SigjepaError, match="share no metric"):
+        sweep.compare()
 
 
 # what can't be tested
@@ -182,8 +217,8 @@ def test_other_seeds_only_are_not_tested(sweep):
 def test_a_run_that_lacks_its_ranks_names_the_file(sweep):
     sweep.add("exp1_4", 1, 0.4)
     folder = sweep.add("other", 1, 0.6)
-    (folder / "ranks.npz").unlink()
-    assert str(folder / "ranks.npz") in untested(sweep.compare(), "other")
+    (folder / "queries.npz").unlink()
+    assert str(folder / "queries.npz") in untested(sweep.compare(), "other")
 
 
 def test_a_baseline_that_was_not_measured_names_the_file(sweep):
@@ -208,7 +243,7 @@ def test_a_run_without_a_seed_is_not_tested(sweep):
 
 
 def test_an_unknown_baseline_names_the_nearest(full):
-    with pytest.raises(SigjepaError, match="no experiment 'exp1_5' to compare with. Did you mean 'exp1_4'"):
+    with pytest.raises(SigjepaError, match="'exp1_5'.*'exp1_4'"):
         full.compare("exp1_5")
 
 
@@ -217,12 +252,10 @@ def test_an_unknown_baseline_names_the_nearest(full):
 
 def test_the_three_main_sentences(full):
     best, trivial, visible = conclusions(full.compare(trivial=("mean_body", "bm25")))[:3]
-    assert best.startswith("On test Rank@10, better (the highest of 3 differences tested) is better than exp1_4: +")
+    assert best.startswith("On test Rank@10, better (the best of 3 differences tested) is better than exp1_4: +")
     assert "95 % interval over 3 seeds +" in best
     assert trivial.startswith("On test Rank@10, none of 4 experiments tested is shown to be better than BM25 (")
-    assert (
-        "the strongest of 2 trivial baselines tested (4 worse); the highest, better, is worse than BM25: -" in trivial
-    )
+    assert "the strongest of 2 trivial baselines tested (4 worse); the best, better, is worse than BM25: -" in trivial
     widths = [one.effect.over_seeds.half_width for one in full.compare().experiments if one.metric == "rank10"]
     assert visible.startswith("With 3 seeds, a difference from exp1_4 on test Rank@10 shows only above ")
     assert f"{100 * min(widths):.2f} points" in visible
@@ -236,7 +269,9 @@ def test_sentences_say_no_more_than_the_verdicts(full):
     assert "permutation p " in alike
     for one in comparison.experiments:
         said = [
-            s for s in sentences if f"On test {METRIC_LABELS[one.metric]}, {one.experiment}" in s and "exp1_4:" in s
+            s
+            for s in sentences
+            if f"On test {DEFAULT_METRICS[one.metric].label}, {one.experiment}" in s and "exp1_4:" in s
         ]
         for sentence in said:
             assert one.verdict in sentence
@@ -253,7 +288,7 @@ def test_some_experiments_beat_the_strongest_baseline(sweep):
             sweep.add(experiment, seed, level, baselines={"bm25": 0.50})
     sentence = conclusions(sweep.compare(trivial=("bm25",)))[1]
     assert "1 of 2 experiments tested is shown to be better than BM25" in sentence
-    assert "the highest, better, is better than BM25: +" in sentence
+    assert "the best, better, is better than BM25: +" in sentence
 
 
 def test_one_seed_speaks_for_itself_alone(sweep):
@@ -284,12 +319,12 @@ def test_an_experiment_alone_has_nothing_to_beat(sweep):
 def test_rows_have_the_cells_of_their_header(full):
     full.add("going", 1, 0.9, status="running")
     comparison = full.compare(trivial=("bm25",))
-    rows = finding_rows(comparison.experiments)
+    rows = finding_rows(comparison.experiments, comparison)
     assert len(rows) == 4 * len(METRICS)
-    assert {len(row) for row in rows + finding_rows(comparison.trivial)} == {len(FINDING_HEADER)}
+    assert {len(row) for row in rows + finding_rows(comparison.trivial, comparison)} == {len(FINDING_HEADER)}
     row = dict(zip(FINDING_HEADER, next(r for r in rows if r[0] == "better" and r[2] == "Rank@10"), strict=True))
     assert (row["against"], row["seeds"], row["verdict"]) == ("exp1_4", "3", "better")
     effect = finding(comparison.experiments, "better").effect
-    assert row["Δ points"] == f"{100 * effect.over_queries.difference:+.2f}"
+    assert row["Δ"] == f"{100 * effect.over_queries.difference:+.2f}"
     going = next(row for row in rows if row[0] == "going")
     assert going[-1] == "not tested: the experiment has no finished run"

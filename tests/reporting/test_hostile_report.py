@@ -77,7 +77,7 @@ def written(make_run, tmp_path, explorer):
         command=f"python -m sigjepa.report {image}",
         baseline=None,
         split="test",
-        metric="val/rank10",
+        metric=None,
         epochs=[0, 1],
         published=False,
         evidence=evidence_or_reason([run for run in runs if run.status == "finished"], None),

@@ -15,8 +15,8 @@ PNG = bytes.fromhex("89504e470d0a1a0a")
 @pytest.fixture
 def page(make_run, tmp_path):
     """A page with a heading, a table and two figures, one as SVG and one as PNG."""
-    plot_curves([make_run("a")], tmp_path / "figures" / "curves")
-    plot_curves([make_run("b")], tmp_path / "figures" / "again")
+    plot_curves([make_run("a")], tmp_path / "figures" / "curves", "val/rank10")
+    plot_curves([make_run("b")], tmp_path / "figures" / "again", "val/rank10")
     (tmp_path / "figures" / "photo.png").write_bytes(PNG)
     images = "\n\n".join(f"![about {name}](figures/{name}.png)" for name in ("curves", "again", "photo"))
     markdown = f"# Runs\n\n## What the figures support\n\n| run | rank |\n|---|---|\n| a | 1.5 |\n\n{images}\n"

@@ -5,7 +5,6 @@ import pytest
 
 from sigjepa.reporting.plots import (
     FOREGROUND,
-    GAUGES,
     MINED_GAUGES,
     plot_ceiling,
     plot_curves,
@@ -29,15 +28,15 @@ def check(path, *texts):
 
 
 def test_curves_name_runs_seeds_and_levels(runs, tmp_path):
-    plot_curves(runs, tmp_path / "curves", levels={"BM25": 0.6})
-    svg = check(tmp_path / "curves", "exp1_4 (2 seeds)", "exp2_1 (1 seed)", "BM25", "val/rank10 (%)")
+    plot_curves(runs, tmp_path / "curves", "val/rank10", levels={"BM25": 0.6})
+    svg = check(tmp_path / "curves", "exp1_4 (2 seeds)", "exp2_1 (1 seed)", "BM25", "val Rank@10 (%)")
     assert FOREGROUND in svg
     assert not re.search(r"fill: ?#ffffff", svg)  # no background of its own
 
 
 def test_gauges_are_drawn_with_and_without_data(runs, tmp_path):
-    plot_gauges(runs, tmp_path / "health", GAUGES)
-    check(tmp_path / "health", *GAUGES.values())
+    plot_gauges(runs, tmp_path / "health", ["train/loss", "val/effective_rank", "val/cosine", "train/my_term"])
+    check(tmp_path / "health", "loss", "val effective rank of predictions", "val cosine", "train/my_term")
     plot_gauges(runs[:2], tmp_path / "mined", MINED_GAUGES)  # nothing was mined
     check(tmp_path / "mined", "score_c = 1 pairs a step")
 
@@ -53,7 +52,7 @@ def test_ceiling_shows_directions_and_runs(tmp_path):
 
 
 def test_the_same_figure_is_the_same_file(runs, tmp_path):
-    plot_curves(runs, tmp_path / "curves")
+    plot_curves(runs, tmp_path / "curves", "val/rank10")
     first = (tmp_path / "curves.svg").read_bytes()
-    plot_curves(runs, tmp_path / "curves")
+    plot_curves(runs, tmp_path / "curves", "val/rank10")
     assert (tmp_path / "curves.svg").read_bytes() == first

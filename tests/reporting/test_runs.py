@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 
 from sigjepa.errors import SigjepaError
-from sigjepa.reporting.runs import by_experiment, find_runs, finished_runs, latest_folder, read_metrics, run_folders
+from sigjepa.evaluation.metrics import DEFAULT_METRICS, RecallAt
+from sigjepa.reporting.run_files import read_rows
+from sigjepa.reporting.runs import (
+    all_metrics,
+    by_experiment,
+    common_metrics,
+    find_runs,
+    finished_runs,
+    latest_folder,
+    run_folders,
+)
 
 
 def test_a_run_gives_back_what_its_files_hold(make_run):
@@ -15,8 +25,9 @@ def test_a_run_gives_back_what_its_files_hold(make_run):
     assert (run.experiment, run.seed, run.status, run.pool()) == ("exp1_4", 3, "finished", "xxh3_128:a")
     ids, ranks = run.ranks("test")
     assert ids.tolist() == list(range(200, 240))
-    assert ranks.metrics()["rank10"] == 1
-    assert run.baseline_ranks("zero_shot", "val")[1].metrics()["rank5"] == 1
+    assert ranks.recall_at(10).mean() == run.queries("test").means()["rank10"] == 1
+    assert run.baseline_queries("zero_shot", "val").means()["rank5"] == 1
+    assert (run.monitor, run.metrics["mrr"].label) == ("val/rank10", "MRR")
     ids, predictions = run.predictions("val")
     assert predictions.shape == (40, 8)
     assert list(run.curve("val/rank10")) == [0, 1, 2, 3]
@@ -66,7 +77,7 @@ def test_a_figure_that_a_summary_lacks_is_named(make_run, tmp_path):
     (tmp_path / "a" / "summary.json").write_text(json.dumps(summary | {"test/rank10": None}))
     (run,) = find_runs([tmp_path])
     assert run.figure("val/rank10") == summary["val/rank10"]
-    with pytest.raises(SigjepaError, match=r"a/summary\.json has no figure 'test/rank10' \(found: None\)"):
+    with pytest.raises(SigjepaError, match=r"a/summary\.json .*'test/rank10'"):
         run.figure("test/rank10")
 
 
@@ -76,20 +87,20 @@ def test_a_folder_named_twice_gives_its_runs_once(make_run, tmp_path):
 
 
 def test_no_runs_no_folder_and_no_finished_run_are_errors(make_run, tmp_path):
-    with pytest.raises(SigjepaError, match="There is no run in"):
+    with pytest.raises(SigjepaError, match="runs="):
         find_runs([tmp_path])
-    with pytest.raises(SigjepaError, match=r"There is no folder .*nowhere"):
+    with pytest.raises(SigjepaError, match="nowhere.*runs="):
         find_runs([tmp_path / "nowhere"])
     make_run("a")
     (tmp_path / "a" / "summary.json").write_text('{"status": "running"}')
-    with pytest.raises(SigjepaError, match=r"None of the 1 runs found is finished \(a: running\)"):
+    with pytest.raises(SigjepaError, match=r"a: running.*watch=true"):
         finished_runs(find_runs([tmp_path]))
 
 
 def test_a_damaged_summary_names_the_file(make_run, tmp_path):
     make_run("a")
     (tmp_path / "a" / "summary.json").write_text('{"status": ')
-    with pytest.raises(SigjepaError, match=r"a/summary\.json is not valid JSON"):
+    with pytest.raises(SigjepaError, match=r"a/summary\.json"):
         find_runs([tmp_path])
 
 
@@ -97,43 +108,43 @@ def test_a_damaged_summary_names_the_file(make_run, tmp_path):
 def test_a_corrupt_csv_line_is_named(tmp_path, line):
     path = tmp_path / "metrics.csv"
     path.write_text(f"epoch,val/rank10\n0,0.1\n{line}\n")
-    with pytest.raises(SigjepaError, match=r"metrics\.csv, line 3 is not a row of numbers"):
-        read_metrics(path)
+    with pytest.raises(SigjepaError, match=r"metrics\.csv, line 3"):
+        read_rows(path)
 
 
 def test_nan_and_empty_cells_are_absent(tmp_path):
     path = tmp_path / "metrics.csv"
     path.write_text("epoch,val/rank10,train/loss\n0,nan,1.5\n1,0.5,\n")
-    assert read_metrics(path) == [{"epoch": 0, "train/loss": 1.5}, {"epoch": 1, "val/rank10": 0.5}]
+    assert read_rows(path) == [{"epoch": 0, "train/loss": 1.5}, {"epoch": 1, "val/rank10": 0.5}]
 
 
 def test_missing_metrics_and_bytes_that_are_no_text_are_named(tmp_path):
-    with pytest.raises(SigjepaError, match=r"metrics\.csv does not exist"):
-        read_metrics(tmp_path / "metrics.csv")
+    with pytest.raises(SigjepaError, match=r"metrics\.csv"):
+        read_rows(tmp_path / "metrics.csv")
     (tmp_path / "metrics.csv").write_bytes(b"epoch\n\xff\xfe\n")
-    with pytest.raises(SigjepaError, match=r"metrics\.csv can't be read"):
-        read_metrics(tmp_path / "metrics.csv")
+    with pytest.raises(SigjepaError, match=r"metrics\.csv"):
+        read_rows(tmp_path / "metrics.csv")
 
 
 def test_a_run_that_never_validated_has_no_curve(make_run, tmp_path):
     run = make_run("a")
     (tmp_path / "a" / "metrics.csv").write_text("epoch,val/rank10\n")
-    with pytest.raises(SigjepaError, match=r"metrics\.csv has no value of 'val/rank10': no epoch was validated"):
+    with pytest.raises(SigjepaError, match=r"metrics\.csv .*'val/rank10'.*metric="):
         run.curve("val/rank10")
 
 
 def test_an_empty_split_and_a_damaged_archive_are_named(make_run, tmp_path):
     run = make_run("a")
     np.savez(tmp_path / "a" / "ranks.npz", val_ids=np.array([]), val_optimistic=[], val_pessimistic=[])
-    with pytest.raises(SigjepaError, match=r"ranks\.npz has no val query"):
+    with pytest.raises(SigjepaError, match=r"ranks\.npz .* val "):
         run.ranks("val")
-    with pytest.raises(SigjepaError, match=r"ranks\.npz has no readable test_ids"):
+    with pytest.raises(SigjepaError, match=r"ranks\.npz .* test_ids"):
         run.ranks("test")
     (tmp_path / "a" / "predictions.npz").write_bytes(b"PK\x03\x04 torn")
-    with pytest.raises(SigjepaError, match=r"predictions\.npz has no readable"):
+    with pytest.raises(SigjepaError, match=r"predictions\.npz"):
         run.predictions("test")
-    with pytest.raises(SigjepaError, match=r"bm25\.npz does not exist"):
-        run.baseline_ranks("bm25", "test")
+    with pytest.raises(SigjepaError, match=r"bm25\.npz"):
+        run.baseline_queries("bm25", "test")
 
 
 def test_runs_are_grouped_by_experiment_in_order(make_run, tmp_path):
@@ -163,5 +174,19 @@ def test_run_folders_are_one_several_or_the_latest(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run_folders("a") == [Path("a")]
     assert run_folders(["a", "b"]) == [Path("a"), Path("b")]
-    with pytest.raises(SigjepaError, match="There is no run below multirun or outputs here"):
+    with pytest.raises(SigjepaError, match="multirun or outputs.*runs="):
         run_folders("latest")
+
+
+def test_a_run_that_does_not_say_what_its_metrics_are_names_the_file(make_run, tmp_path):
+    run = make_run("a")
+    (tmp_path / "a" / "metrics.json").write_text('{"monitor": "val/rank10", "metrics": {"rank10": {"lable": "x"}}}')
+    with pytest.raises(SigjepaError, match=r"a/metrics\.json.*lable"):
+        run.metrics  # noqa: B018
+
+
+def test_runs_are_compared_by_the_metrics_that_they_describe_alike(make_run):
+    rank20 = {**DEFAULT_METRICS, "rank20": RecallAt(20)}
+    runs = [make_run("a"), make_run("b", registry=rank20), make_run("c", registry={**rank20, "mrr": RecallAt(3)})]
+    assert list(all_metrics(runs)) == [*DEFAULT_METRICS, "rank20"]
+    assert list(common_metrics(runs)) == [name for name in DEFAULT_METRICS if name != "mrr"]

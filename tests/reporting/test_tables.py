@@ -2,7 +2,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sigjepa.reporting.tables import OTHER_POOL, escape_cell, figures_table, markdown_table, results_table, spread
+from sigjepa.evaluation.metrics import DEFAULT_METRICS, RecallAt
+from sigjepa.reporting.tables import (
+    OTHER_POOL,
+    baseline_table,
+    escape_cell,
+    figures_table,
+    markdown_table,
+    results_table,
+    spread,
+)
 
 
 def cells(table):
@@ -12,23 +21,39 @@ def cells(table):
 def test_spread_is_mean_and_half_the_t_interval_in_percent():
     values = [0.1, 0.2, 0.3]
     low, high = stats.t.interval(0.95, 2, loc=np.mean(values), scale=stats.sem(values))
-    assert spread(values, "val/rank10") == f"20.00 ± {50 * (high - low):.2f}"
-    assert spread([0.1234], "test/mrr") == "12.34"
-    assert spread([0.1234], "test/cosine") == "0.123"
+    assert spread(values, DEFAULT_METRICS["rank10"]) == f"20.00 ± {50 * (high - low):.2f}"
+    assert spread([0.1234], DEFAULT_METRICS["mrr"]) == "12.34"
+    assert spread([0.1234], DEFAULT_METRICS["cosine"]) == "0.123"
 
 
 def test_table_has_a_row_an_experiment_and_the_baselines(make_run):
     runs = [make_run(f"a{seed}", seed=seed) for seed in range(3)] + [make_run("b", experiment="exp2_1")]
     table = results_table(runs)
     rows = cells(table)
-    assert rows[0][:2] == ["run", "seeds"]
+    assert rows[0] == ["on test", "seeds", "val Rank@10", "Rank@1", "Rank@5", "Rank@10", "MRR", "cosine", "epoch"]
     assert rows[2][:2] == ["exp1_4", "3"]
     assert "±" in rows[2][2]
     assert rows[3][:2] == ["exp2_1", "1"]
     assert "±" not in rows[3][2]
     assert [row[0] for row in rows[4:]] == ["random", "teacher zero-shot"]
-    assert rows[5][3] == "60.00"
+    assert rows[5][2:7] == ["100.00", "0.00", "100.00", "100.00", "20.00"]
     assert len({len(line) for line in table.splitlines()}) == 1
+
+
+def test_the_table_of_one_run_fits_a_terminal(make_run):
+    assert max(map(len, results_table([make_run("a", experiment="hardneg_curriculum_long")]).splitlines())) <= 100
+
+
+def test_a_metric_that_only_some_runs_have_leaves_gaps(make_run):
+    rank20 = {**DEFAULT_METRICS, "rank20": RecallAt(20)}
+    runs = [make_run("a"), make_run("b", experiment="exp2_1", registry=rank20, skill=1.0)]
+    header, _, *rows = cells(results_table(runs))
+    assert [row[header.index("Rank@20")] for row in rows] == ["", "100.00", "", ""]
+    header, _, *rows = cells(baseline_table(runs[1].baselines, rank20, "val/rank20"))
+    assert [(row[0], row[1], row[header.index("Rank@20")]) for row in rows] == [
+        ("random", "50.00", "50.00"),
+        ("teacher zero-shot", "100.00", "100.00"),
+    ]
 
 
 def test_runs_that_repeat_nothing_have_no_interval(make_run):

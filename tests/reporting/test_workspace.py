@@ -4,9 +4,18 @@ import sys
 import pytest
 
 from sigjepa.errors import SigjepaError
+from sigjepa.evaluation.metrics import DEFAULT_METRICS, RankMetric
 from sigjepa.reporting.runs import find_runs
-from sigjepa.reporting.workspace import LOGGER, SECTIONS, Destination, logged_to, sweep_workspace, workspace_json
+from sigjepa.reporting.workspace import (
+    LOGGER,
+    Destination,
+    logged_to,
+    sections_of,
+    sweep_workspace,
+    workspace_json,
+)
 from sigjepa.store.files import write_json
+from sigjepa.training.run_directory import write_metrics
 from sigjepa.training.wandb_names import shortened
 
 pytestmark = pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince20")  # in the library
@@ -23,6 +32,7 @@ def make_runs(tmp_path):
             if logger is not None:
                 provenance = {"config": {"logger": logger}, "artifacts": {}, "data_dir": "data", "git": {}}
                 write_json(folder / "provenance.json", provenance)
+                write_metrics(folder, DEFAULT_METRICS, "val/rank10")
         return find_runs([tmp_path / "sweep"])
 
     return make
@@ -34,23 +44,24 @@ def wandb_config(project="sigjepa", group="sweep", entity=None):
 
 def test_runs_tell_where_they_were_logged(make_runs):
     runs = make_runs(wandb_config(entity="team"), {"csv": {"_target_": "other"}}, {}, wandb_config(entity="team"), None)
-    assert logged_to(runs) == Destination("team", "sigjepa", ("sweep",))
+    destination = logged_to(runs)
+    assert (destination.entity, destination.project, destination.groups) == ("team", "sigjepa", ("sweep",))
 
 
 def test_runs_of_several_groups_are_shown_together(make_runs):
     runs = make_runs(wandb_config(group="b"), wandb_config(group="a"))
-    assert logged_to(runs) == Destination(None, "sigjepa", ("a", "b"))
+    assert logged_to(runs).groups == ("a", "b")
 
 
 @pytest.mark.parametrize("loggers", [[{}], [None], [{"csv": {"_target_": "other"}}]])
 def test_runs_that_were_not_logged_are_refused(make_runs, loggers):
-    with pytest.raises(SigjepaError, match="None of the 1 runs was logged to W&B: train with logger=wandb"):
+    with pytest.raises(SigjepaError, match="logger=wandb"):
         logged_to(make_runs(*loggers))
 
 
 def test_runs_of_two_projects_are_refused(make_runs):
     runs = make_runs(wandb_config("one", entity="team"), wandb_config("two"))
-    with pytest.raises(SigjepaError, match=r"several W&B projects \(team/one, two\)"):
+    with pytest.raises(SigjepaError, match=r"team/one, two"):
         logged_to(runs)
 
 
@@ -71,14 +82,31 @@ def test_every_gauge_is_a_panel_over_steps_with_a_band_over_seeds(view):
     sections = {
         section["name"]: section["panels"] for section in view["spec"]["section"]["panelBankConfig"]["sections"]
     }
-    assert list(sections) == [*SECTIONS, "Results"]
-    for name, panels in SECTIONS.items():
+    expected = sections_of(DEFAULT_METRICS)
+    assert list(sections) == [*expected, "Results"]
+    for name, panels in expected.items():
         drawn = {panel["config"]["chartTitle"]: panel["config"] for panel in sections[name]}
         assert {title: tuple(config["metrics"]) for title, config in drawn.items()} == panels
         for config in drawn.values():
             assert config["xAxis"] == "trainer/global_step"
             assert (config["groupBy"], config["groupAgg"], config["groupArea"]) == ("name.value", "mean", "minmax")
-    assert SECTIONS["Retrieval"]["Rank@10 on val"] == ("val/rank10",)
+    assert expected["Retrieval"]["Rank@10 on val"] == ("val/rank10",)
+    assert ("val/effective_rank", "val/target_effective_rank") in expected["Health"].values()
+
+
+def test_a_metric_of_the_runs_has_its_panel_and_orders_them(make_runs):
+    place = RankMetric("place", lambda ranks: ranks.optimistic, direction="min")
+    runs = make_runs(wandb_config(entity="team"))
+    write_metrics(runs[0].folder, {**DEFAULT_METRICS, "place": place}, "val/place")
+    view = json.loads(workspace_json(sweep_workspace(logged_to(runs))))
+    sections = {
+        section["name"]: [panel["config"].get("metrics") for panel in section["panels"]]
+        for section in view["spec"]["section"]["panelBankConfig"]["sections"]
+    }
+    assert ["val/place"] in sections["Retrieval"]
+    assert ["test/place"] in sections["Results"]
+    (runset,) = view["spec"]["section"]["runSets"]
+    assert runset["sort"]["keys"] == [{"key": {"section": "summary", "name": "val/place.min"}, "ascending": True}]
 
 
 def test_without_a_group_the_whole_project_is_shown():
@@ -110,5 +138,5 @@ def test_the_workspace_survives_a_load_by_its_library(view):
 def test_the_extra_is_named_when_it_is_not_installed(monkeypatch):
     for name in ("wandb_workspaces", "wandb_workspaces.reports.v2", "wandb_workspaces.workspaces"):
         monkeypatch.setitem(sys.modules, name, None)  # what Python itself does for a module that must not be found
-    with pytest.raises(SigjepaError, match=r"wandb-workspaces is not installed: pip install 'sigjepa\[dashboard\]'"):
+    with pytest.raises(SigjepaError, match=r"wandb-workspaces.*sigjepa\[dashboard\]"):
         sweep_workspace(Destination(None, "project"))

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.collapse import effective_rank
+from sigjepa.evaluation.metrics import DEFAULT_METRICS, RankMetric, rank_figures
 from sigjepa.evaluation.ranks import pool_ranks
 from sigjepa.losses.infonce import InfoNCE
 from sigjepa.losses.loss import LossTerm, Progress
@@ -17,6 +18,7 @@ from sigjepa.losses.token_smooth_l1 import TokenSmoothL1
 from sigjepa.models.predictor import SigPredictor
 from sigjepa.models.token_predictor import TokenPredictor
 from sigjepa.training.callbacks import MetricsTable
+from sigjepa.training.loggers import wandb_logger
 from sigjepa.training.module import SigJepaModule
 from sigjepa.training.optimizer import warmup_cosine
 
@@ -35,9 +37,9 @@ class Constant(nn.Module):
         return LossTerm(prediction.pooled.sum() * 0 + value, {"step": float(progress.step)})
 
 
-def make_module(losses, model=None, lr=1e-2, scheduler=warmup_cosine):
+def make_module(losses, model=None, lr=1e-2, scheduler=warmup_cosine, **measured):
     optimizer = functools.partial(torch.optim.AdamW, lr=lr)
-    return SigJepaModule(model or SigPredictor(**SMALL), losses, optimizer, scheduler, {"seed": 0})
+    return SigJepaModule(model or SigPredictor(**SMALL), losses, optimizer, scheduler, {"seed": 0}, **measured)
 
 
 def make_trainer(tmp_path, epochs, *callbacks):
@@ -111,7 +113,37 @@ def test_ranks_are_those_of_the_whole_pool(loader, tmp_path, make_batch):
     assert evaluated.ranks.optimistic.tolist() == expected.optimistic.tolist()
     torch.testing.assert_close(torch.from_numpy(evaluated.predictions), predictions)
     assert trainer.callback_metrics["val/effective_rank"] == pytest.approx(effective_rank(predictions), rel=1e-4)
-    assert trainer.callback_metrics["val/rank10"] == pytest.approx(expected.metrics()["rank10"])
+    assert trainer.callback_metrics["val/rank10"] == pytest.approx(rank_figures(expected)["rank10"])
+
+
+@pytest.mark.parametrize(
+    ("key", "summary"),
+    [
+        *((f"val/{name}", "max") for name in ("rank1", "rank10", "mrr", "cosine")),
+        *((f"train/{name}", "min") for name in ("loss", "step_loss", "infonce", "infonce_mined", "my_term")),
+        *((f"train/{name}", None) for name in ("infonce_mined_mass", "first_loss", "gradient_norm", "other_term")),
+        *((key, None) for key in ("val/effective_rank", "test/rank10", "epoch")),
+        ("val/place", "min"),
+    ],
+)
+def test_a_figure_is_summed_up_by_the_best_that_it_reached(key, summary):
+    place = RankMetric("place", lambda ranks: ranks.optimistic, direction="min")
+    module = make_module({"infonce": InfoNCE(), "my_term": Constant()}, metrics={**DEFAULT_METRICS, "place": place})
+    assert module.summaries().get(key) == summary
+
+
+def test_loggers_are_told_what_is_best(loader, tmp_path):
+    logger = wandb_logger("project", "name", "group", str(tmp_path), mode="disabled")
+    trainer = make_trainer(tmp_path, 1)
+    trainer.loggers = [logger]
+    module = make_module({"infonce": InfoNCE()})
+    trainer.fit(module, loader(), loader())
+    assert logger.summaries == module.summaries()
+
+
+def test_what_selects_must_be_measured_on_val():
+    with pytest.raises(SigjepaError, match="monitor=val/rank20"):
+        make_module({"infonce": InfoNCE()}, monitor="val/rank20")
 
 
 class SeenByCallbacks(lightning.Callback):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sigjepa.evaluation.baselines import Baseline
-from sigjepa.evaluation.metrics import DEFAULT_METRICS, Metric, query_values
+from sigjepa.evaluation.metrics import DEFAULT_METRICS, Metric, RecallAt, query_values
 from sigjepa.evaluation.rank_files import write_ranks
 from sigjepa.evaluation.ranks import Ranks
 from sigjepa.training.run_directory import (
@@ -46,11 +46,19 @@ def test_what_metrics_are_is_recorded(tmp_path):
     assert Metric(**recorded["metrics"]["rank10"]) == Metric(**DEFAULT_METRICS["rank10"].description())
 
 
-def test_baselines_leave_metrics_and_the_ranks_of_those_that_have_them(tmp_path):
-    ranks = {"val": (np.array([4]), Ranks(np.array([1]), np.array([2])))}
-    write_baselines(tmp_path, {"bm25": Baseline({"val/rank1": 0.5}, ranks), "random": Baseline({"val/rank1": 0.1}, {})})
-    assert json.loads((tmp_path / "baselines.json").read_text())["bm25"] == {"val/rank1": 0.5}
-    assert [path.name for path in (tmp_path / "baselines").iterdir()] == ["bm25.npz"]
+def test_baselines_leave_the_metrics_of_their_ranks_and_what_else_they_measured(tmp_path):
+    ranks = {"val": (np.array([4, 6]), Ranks(np.array([1, 15]), np.array([2, 15])))}
+    figures = {"val/rank1": 0.5, "val/cosine": 0.3, "weight": 0.25}
+    metrics = {**DEFAULT_METRICS, "rank20": RecallAt(20)}
+    write_baselines(tmp_path, {"fusion": Baseline(figures, ranks)}, metrics)
+    written = json.loads((tmp_path / "baselines.json").read_text())["fusion"]
+    assert written == pytest.approx(
+        {"val/rank1": 0.25, "val/rank5": 0.5, "val/rank10": 0.5, "val/mrr": (0.75 + 1 / 15) / 2, "val/rank20": 1.0}
+        | {"val/cosine": 0.3, "weight": 0.25}
+    )
+    with np.load(tmp_path / "baselines" / "fusion.npz") as queries:
+        assert queries["val_ids"].tolist() == [4, 6]
+        assert queries["val_rank20"].tolist() == [1, 1]
 
 
 def test_summary_is_strict_json(tmp_path):

@@ -1,41 +1,7 @@
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sigjepa.training.wandb_names import TAG_LENGTH, shortened, summary_of, wandb_tags
-
-
-@pytest.mark.parametrize(
-    ("metric", "expected"),
-    [
-        ("val/rank1", "max"),
-        ("val/rank10", "max"),
-        ("val/mrr", "max"),
-        ("val/cosine", "max"),
-        ("train/loss", "min"),
-        ("train/step_loss", "min"),
-        ("train/infonce", "min"),
-        ("train/infonce_in_batch", "min"),
-        ("train/infonce_mined", "min"),
-        ("train/my_term", "min"),
-        ("train/infonce_mined_mass", None),
-        ("train/infonce_temperature", None),
-        ("train/first_loss", None),
-        ("train/gradient_norm", None),
-        ("train/other_term", None),
-        ("val/effective_rank", None),
-        ("val/pairwise_cosine", None),
-        ("test/rank10", None),
-        ("epoch", None),
-    ],
-)
-def test_a_metric_is_summed_up_by_its_goal(metric, expected):
-    assert summary_of(metric, ["infonce", "my_term"]) == expected
-
-
-def test_without_loss_terms_the_total_loss_still_has_its_goal():
-    assert summary_of("train/loss", []) == "min"
-    assert summary_of("train/infonce", []) is None
+from sigjepa.training.wandb_names import TAG_LENGTH, shortened, wandb_tags
 
 
 @given(st.text(min_size=1, max_size=300), st.text(min_size=1, max_size=300), st.sampled_from([64, 128]))

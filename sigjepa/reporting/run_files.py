@@ -1,0 +1,56 @@
+"""The files of a run directory, read with a clear error for what is not as a run left it."""
+
+import csv
+import math
+from pathlib import Path
+
+from sigjepa.errors import SigjepaError
+from sigjepa.evaluation.metrics import QueryValues
+from sigjepa.evaluation.rank_files import read_arrays
+from sigjepa.store.files import file_digest, read_json
+from sigjepa.training.run_directory import FILES_FILE
+
+
+def verified(folder: Path, name: str) -> Path:
+    """Return the path of a run's file; raises SigjepaError when it is not as the run left it when it finished."""
+    record = folder / FILES_FILE
+    if record.exists():
+        files = read_json(record)
+        digest = files.get("files", {}).get(name) if isinstance(files, dict) else None
+        if digest is not None and (folder / name).is_file() and file_digest(folder / name) != digest:
+            raise SigjepaError(
+                f"{folder / name} was altered after its run had finished: its digest is not that of {record.name}. "
+                "Leave the run out, or train it again with resume=never."
+            )
+    return folder / name
+
+
+def read_rows(path: Path) -> list[dict[str, float]]:
+    """Return the rows of a `metrics.csv`, absent values left out; raises SigjepaError naming file and line."""
+    rows: list[dict[str, float]] = []
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            reader = csv.DictReader(stream)
+            for cells in reader:
+                try:
+                    row = {name: float(value) for name, value in cells.items() if value}
+                    int(row["epoch"])
+                except (KeyError, ValueError, TypeError, OverflowError):
+                    raise SigjepaError(
+                        f"{path}, line {reader.line_num} is not a row of numbers under the file's header; "
+                        "delete that line, or leave the run out."
+                    ) from None
+                rows.append(row)
+    except FileNotFoundError:
+        raise SigjepaError(f"{path} does not exist; the run has written no epoch. Leave it out.") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SigjepaError(f"{path} can't be read ({error}); leave the run out, or repair the file.") from None
+    return [{name: value for name, value in row.items() if not math.isnan(value)} for row in rows]
+
+
+def read_queries(path: Path, split: str, names: list[str]) -> QueryValues:
+    """Return the values by query of a split's metrics; raises SigjepaError where there are none to read."""
+    ids, *values = read_arrays(path, *(f"{split}_{name}" for name in ("ids", *names)))
+    if not len(ids):
+        raise SigjepaError(f"{path} has no {split} query; a corpus with an empty {split} split can't be compared.")
+    return QueryValues(ids, dict(zip(names, values, strict=True)))
