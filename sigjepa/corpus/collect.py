@@ -51,7 +51,7 @@ class Collected:
 
 @dataclass
 class Reading:
-    """How far one repository has been read: the files still to come, in seeded order, and the next helping."""
+    """Progress of reading a repository: the files still to come, in seeded order, and how many are read next."""
 
     repository: Repository
     waiting: deque[int]
@@ -69,7 +69,8 @@ def collect(
     seed: int,
     workers: int | None,
 ) -> Collected:
-    """Functions from `repositories`, a little over the two limits, at random but the same for any number of workers.
+    """Return the functions from `repositories`, a little over the two limits, at random but the same for any number of
+    workers.
 
     Each repository is read in a seeded order of its files until it has given its level of functions. The level starts
     where equal shares would fill the corpus and doubles while small repositories leave it short. `extract` must be
@@ -94,44 +95,44 @@ def collect(
         progress(None, "Reading source files", total=None, unit="file") as bar,
     ):
         while True:
-            while unfinished := [one for one in readings if one.waiting and len(one.functions) < level]:
+            while unfinished := [reading for reading in readings if reading.waiting and len(reading.functions) < level]:
                 files_read = read_round(unfinished, level, extractor, collected)
                 bar.update(files_read)
-            enough = sum(min(len(one.functions), level) for one in readings) >= wanted
-            if enough or level >= limit or not any(one.waiting for one in readings):
+            enough = sum(min(len(reading.functions), level) for reading in readings) >= wanted
+            if enough or level >= limit or not any(reading.waiting for reading in readings):
                 break
             level = min(limit, 2 * level)
-    collected.functions = {one.repository.name: one.functions for one in readings}
+    collected.functions = {reading.repository.name: reading.functions for reading in readings}
     return collected
 
 
 def read_round(readings: Sequence[Reading], level: float, extractor: "Extractor", collected: Collected) -> int:
     """Read the next helping of each repository, all of it without a level; returns the number of files."""
     helpings: list[tuple[Reading, list[int]]] = []
-    for one in readings:
-        count = len(one.waiting) if math.isinf(level) else min(one.helping, len(one.waiting))
-        one.helping *= 2
-        helpings.append((one, [one.waiting.popleft() for _ in range(count)]))
+    for reading in readings:
+        count = len(reading.waiting) if math.isinf(level) else min(reading.helping, len(reading.waiting))
+        reading.helping *= 2
+        helpings.append((reading, [reading.waiting.popleft() for _ in range(count)]))
 
     owners: deque[tuple[Reading, str]] = deque()
 
     def files() -> Iterator[File]:
-        for one, positions in helpings:
-            for position, content in zip(positions, one.repository.read(positions), strict=True):
+        for reading, positions in helpings:
+            for position, content in zip(positions, reading.repository.read(positions), strict=True):
                 if content is None:
                     collected.skipped["unreadable_file"] += 1
                     continue
                 # Names from the disk may hold bytes that are no UTF-8, which no file we write can.
-                path = one.repository.paths[position].encode("utf-8", "backslashreplace").decode()
-                owners.append((one, path))
-                yield one.repository.name, path, content
+                path = reading.repository.paths[position].encode("utf-8", "backslashreplace").decode()
+                owners.append((reading, path))
+                yield reading.repository.name, path, content
 
     total = sum(len(positions) for _, positions in helpings)
     for (functions, skipped), digest, size in extractor.map(files(), total):
-        one, path = owners.popleft()
-        one.functions.extend(functions)
+        reading, path = owners.popleft()
+        reading.functions.extend(functions)
         collected.skipped.update(skipped)
-        collected.sources.append(SourceFile(one.repository.name, path, digest, size, place_of(one.repository)))
+        collected.sources.append(SourceFile(reading.repository.name, path, digest, size, place_of(reading.repository)))
     return total
 
 
@@ -146,7 +147,7 @@ class Extractor(AbstractContextManager["Extractor"]):
         self.pool: ProcessPoolExecutor | None = None
 
     def map(self, files: Iterator[File], total: int) -> Iterator[Read]:
-        """Functions, skip counts, digest and size of each of `total` files, in their order."""
+        """Yield the functions, skip counts, digest and size of each of `total` files, in their order."""
         if self.workers == 1 or (self.pool is None and total < INLINE_FILES):
             yield from (extract_file(self.extract, file) for file in files)
             return
@@ -175,18 +176,18 @@ class Extractor(AbstractContextManager["Extractor"]):
 
 
 def extract_batch(extract: ExtractFile, files: Sequence[File]) -> list[Read]:
-    """What a worker process does."""
+    """Return what each file of a batch gives, in a worker process."""
     return [extract_file(extract, file) for file in files]
 
 
 def extract_file(extract: ExtractFile, file: File) -> Read:
-    """What one file gives, and the digest of the very bytes that gave it."""
+    """Return what one file gives, and the digest of the very bytes that gave it."""
     name, path, content = file
     return extract(content, repository=name, path=path), content_digest(content), len(content)
 
 
 def usable_cores() -> int:
-    """Cores this process may use, which in a container or under a scheduler are fewer than the machine's."""
+    """Return the cores this process may use, which in a container or under a scheduler are fewer than the machine's."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -197,7 +198,7 @@ def level_out(
     max_functions_per_repository: int | None,
     seed: int,
 ) -> list[Function]:
-    """At most `max_functions`, taken as equally from all repositories as their sizes allow, in order of place.
+    """Return at most `max_functions`, taken as equally from all repositories as their sizes allow, in order of place.
 
     Which functions of a repository stay depends on their content and `seed` alone.
     """
@@ -218,6 +219,8 @@ def level_out(
     chosen = [
         function
         for name, found in functions.items()
-        for function in sorted(found, key=lambda one: (seeded_hash(seed, one.key), one.place))[: quota[name]]
+        for function in sorted(found, key=lambda function: (seeded_hash(seed, function.key), function.place))[
+            : quota[name]
+        ]
     ]
     return sorted(chosen, key=lambda function: function.place)

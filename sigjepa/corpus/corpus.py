@@ -85,7 +85,9 @@ class Corpus:
         return self.table.num_rows
 
     def ids(self, split: str | None = None, tiers: Sequence[str] | None = None) -> npt.NDArray[np.int64]:
-        """Ids of the functions of a split and of some tiers, ascending `[n]`; None stands for all of them."""
+        """Return the ids of the functions of a split and of some tiers, ascending `[n]`; None stands for all of
+        them.
+        """
         chosen = np.ones(len(self), dtype=bool)
         if split is not None:
             check_known(split, SPLITS, "split")
@@ -97,12 +99,12 @@ class Corpus:
         return np.flatnonzero(chosen).astype(np.int64)
 
     def column(self, name: str) -> list[Any]:
-        """One column of all functions, by id."""
+        """Return one column of all functions, by id."""
         check_known(name, SCHEMA.names, "column")
         return list(self.table.column(name).to_pylist())
 
     def summary_table(self, repositories: int | None = SUMMARY_REPOSITORIES) -> str:
-        """Functions by split, tier and repository, lengths, and what was skipped and why.
+        """Return the functions by split, tier and repository, lengths, and what was skipped and why.
 
         The largest `repositories` are listed, or all when it is None.
         """
@@ -111,7 +113,7 @@ class Corpus:
 
 
 def functions_table(functions: Sequence[Function], tiers: Mapping[str, str], splits: Mapping[str, str]) -> pa.Table:
-    """Rows in the order given, with the tier and split of their repositories."""
+    """Return the rows in the order given, with the tier and split of their repositories."""
     rows = [
         asdict(function)
         | {
@@ -126,7 +128,7 @@ def functions_table(functions: Sequence[Function], tiers: Mapping[str, str], spl
 
 
 def content_hash(table: pa.Table) -> str:
-    """`xxh3_128:<hex>` of all values row by row: of the content, not of how a version of pyarrow packs it."""
+    """Return `xxh3_128:<hex>` of all values row by row: of the content, not of how a version of pyarrow packs it."""
     digest = xxhash.xxh3_128()
     for row in zip(*(table.column(name).to_pylist() for name in SCHEMA.names), strict=True):
         digest.update(ascii(row).encode())  # what repr() escapes depends on Python's Unicode version

@@ -25,7 +25,8 @@ MISSED_SHARE = 1e-5
 
 
 def drop_duplicates(functions: Sequence[Function], threshold: float = 0.8) -> tuple[list[Function], Counter[str]]:
-    """Functions no two of which have equal bodies or bodies of a token-shingle Jaccard of `threshold` or more.
+    """Return the functions no two of which have equal bodies or bodies of a token-shingle Jaccard of `threshold` or
+    more.
 
     In the order given, a function is kept when it is no duplicate of one kept before, so one of each cluster stays
     and no chain of small differences removes unlike functions. The body decides: it is what is predicted, so two
@@ -59,7 +60,9 @@ def drop_duplicates(functions: Sequence[Function], threshold: float = 0.8) -> tu
 
 
 def shingle_set(body: str, hashes: dict[str, int] | None = None) -> ShingleSet:
-    """Hashes of all runs of five tokens of `body`; a shorter body is one shingle. `hashes` caches those of tokens."""
+    """Return the hashes of all runs of five tokens of `body`; a shorter body is one shingle. `hashes` caches those of
+    tokens.
+    """
     known = {} if hashes is None else hashes
     tokens = TOKEN.findall(body)
     for token in tokens:
@@ -74,13 +77,15 @@ def shingle_set(body: str, hashes: dict[str, int] | None = None) -> ShingleSet:
 
 
 def jaccard(first: ShingleSet, second: ShingleSet) -> float:
-    """Size of the intersection over size of the union of two shingle sets `[K]`, `[L]`."""
+    """Return the size of the intersection over size of the union of two shingle sets `[K]`, `[L]`."""
     shared = len(np.intersect1d(first, second, assume_unique=True))
     return shared / (len(first) + len(second) - shared)
 
 
 def lsh_bands(threshold: float) -> int:
-    """The fewest bands that still miss less than MISSED_SHARE of the pairs at `threshold`: (1 - t^rows)^bands."""
+    """Return the fewest bands that still miss less than MISSED_SHARE of the pairs at `threshold`: (1 -
+    t^rows)^bands.
+    """
     for bands in (divisor for divisor in range(1, PERMUTATIONS + 1) if PERMUTATIONS % divisor == 0):
         if (1 - threshold ** (PERMUTATIONS // bands)) ** bands < MISSED_SHARE:
             return bands

@@ -50,12 +50,12 @@ class Function:
 
     @property
     def place(self) -> tuple[str, str, int, str, str]:
-        """What rows are ordered by."""
+        """The place in the source, by which rows are ordered."""
         return (self.repository, self.path, self.line, self.qualname, self.key)
 
 
 def is_test_path(path: str) -> bool:
-    """Whether `path`, relative to its repository, is test code by pytest's and unittest's naming."""
+    """Return whether `path`, relative to its repository, is test code by pytest's and unittest's naming."""
     *folders, name = path.lower().split("/")
     return not TEST_FOLDERS.isdisjoint(folders) or TEST_FILE.fullmatch(name) is not None
 
@@ -69,7 +69,7 @@ def extract_functions(
     max_body_lines: int = 200,
     max_file_bytes: int = 1_000_000,
 ) -> tuple[list[Function], Counter[str]]:
-    """Functions of one file in source order, nested ones included, and what was skipped, by reason.
+    """Return the functions of one file in source order, nested ones included, and what was skipped, by reason.
 
     Statements are counted at every depth of the body, without the docstring. A nested function is a record of its
     own and stays part of the outer body. Nothing is raised for a bad file: it is counted.
@@ -117,12 +117,12 @@ def extract_functions(
 
 
 def is_generated(content: bytes) -> bool:
-    """Whether the first lines of a file carry a code generator's marker."""
+    """Return whether the first lines of a file carry a code generator's marker."""
     return GENERATED.search(b"\n".join(content.split(b"\n", HEADER_LINES)[:HEADER_LINES])) is not None
 
 
 def definitions(tree: ast.AST) -> Iterator[tuple[FunctionNode, str]]:
-    """Every function definition below `tree` in source order, with its qualified name (without recursion)."""
+    """Yield every function definition below `tree` in source order, with its qualified name (without recursion)."""
     stack: list[tuple[ast.AST, str]] = [(tree, "")]
     while stack:
         node, prefix = stack.pop()
@@ -136,7 +136,9 @@ def definitions(tree: ast.AST) -> Iterator[tuple[FunctionNode, str]]:
 
 
 def child_statements(node: ast.AST) -> list[ast.AST]:
-    """Statements directly below `node`, and the handlers and cases that hold further ones, in source order."""
+    """Return the statements directly below `node`, and the handlers and cases that hold further ones, in source
+    order.
+    """
     children: list[ast.AST] = []
     for field in ("body", "cases", "handlers", "orelse", "finalbody"):
         block = getattr(node, field, None)
@@ -146,7 +148,9 @@ def child_statements(node: ast.AST) -> list[ast.AST]:
 
 
 def skip_reason(node: FunctionNode, statements: Block, min_body_statements: int) -> str | None:
-    """Why a function is no use as a (signature, body) pair, or None; `statements` are those after the docstring."""
+    """Return why a function is no use as a (signature, body) pair, or None; `statements` are those after the
+    docstring.
+    """
     decorators = {final_name(decorator) for decorator in node.decorator_list}
     if "overload" in decorators:
         return "overload"
@@ -160,7 +164,7 @@ def skip_reason(node: FunctionNode, statements: Block, min_body_statements: int)
 
 
 def final_name(expression: ast.expr) -> str:
-    """`c` of `c`, `a.b.c` and `a.b.c(...)`, or an empty string."""
+    """Return `c` of `c`, `a.b.c` and `a.b.c(...)`, or an empty string."""
     if isinstance(expression, ast.Call):
         expression = expression.func
     if isinstance(expression, ast.Attribute):
@@ -169,7 +173,7 @@ def final_name(expression: ast.expr) -> str:
 
 
 def is_abstract(statements: Block) -> bool:
-    """Whether all that a body does is raise NotImplementedError, its message prepared in a variable or not."""
+    """Return whether all that a body does is raise NotImplementedError, its message prepared in a variable or not."""
     if not statements:
         return False
     *before, last = statements
@@ -182,14 +186,14 @@ def is_abstract(statements: Block) -> bool:
 
 
 def is_placeholder(statement: ast.stmt) -> bool:
-    """Whether a statement is `pass`, `...` or another bare constant."""
+    """Return whether a statement is `pass`, `...` or another bare constant."""
     return isinstance(statement, ast.Pass) or (
         isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
     )
 
 
 def has_statements(statements: Block, wanted: int) -> bool:
-    """Whether a body has at least `wanted` statements, those of its inner blocks included."""
+    """Return whether a body has at least `wanted` statements, those of its inner blocks included."""
     stack: list[ast.AST] = list(statements)
     found = 0
     while stack and found < wanted:
@@ -200,7 +204,7 @@ def has_statements(statements: Block, wanted: int) -> bool:
 
 
 def signature_text(text: SourceText, node: FunctionNode) -> str:
-    """Decorators and `def …:` as written, dedented by the indentation of the `def`."""
+    """Return the decorators and `def …:` as written, dedented by the indentation of the `def`."""
     first = node.lineno
     if node.decorator_list:
         # `ast` gives the position of the decorator's expression; the `@` may stand lines above it: `@(\n name)`.
@@ -215,7 +219,9 @@ def signature_text(text: SourceText, node: FunctionNode) -> str:
 
 
 def colon(text: SourceText, node: FunctionNode) -> tuple[int, int]:
-    """Line and column of the colon that ends a `def`: the first after all annotations, defaults and comments."""
+    """Return the line and column of the colon that ends a `def`: the first after all annotations, defaults and
+    comments.
+    """
     arguments = node.args
     positioned: list[ast.AST] = [
         *arguments.posonlyargs,
@@ -237,7 +243,7 @@ def colon(text: SourceText, node: FunctionNode) -> tuple[int, int]:
 
 
 def body_text(text: SourceText, node: FunctionNode, statements: Block, documented: bool) -> str:
-    """The statements after the docstring as written, with their comments, dedented."""
+    """Return the statements after the docstring as written, with their comments, dedented."""
     first, last = statements[0], statements[-1]
     header = (node.body[0].end_lineno or 0) if documented else colon(text, node)[0]
     if first.lineno == header:  # `def f(): return 1` or `"""docstring"""; x = 1`

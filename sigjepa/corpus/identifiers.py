@@ -6,7 +6,7 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 
 def split_identifier(name: str) -> list[str]:
-    """Lower-case words of a snake_case or camelCase name: `parseHTTPHeader_v2` -> parse, http, header, v, 2.
+    """Return the lower-case words of a snake_case or camelCase name: `parseHTTPHeader_v2` -> parse, http, header, v, 2.
 
     Whatever is no letter or digit separates, so a whole function's text gives its words in order.
     """

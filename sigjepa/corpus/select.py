@@ -1,4 +1,4 @@
-"""Which of the functions found make up the corpus, and the tier and split of each repository."""
+"""Selection of the functions that make up the corpus, and of the tier and split of each repository."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ def select(
     split_shares: Mapping[str, float],
     seed: int,
 ) -> Selection:
-    """Functions within the limits, their repositories divided into splits and tiers.
+    """Return the functions within the limits, their repositories divided into splits and tiers.
 
     With `tier_sizes` repositories go to tiers first, each tier is levelled out to exactly its size, and divided into
     splits by itself. Raises SigjepaError when repositories are too few, or a tier cannot be filled.
@@ -66,7 +66,7 @@ def select(
 
 
 def sizes_of(functions: Sequence[Function]) -> dict[str, int]:
-    """Number of functions of each repository."""
+    """Return the number of functions of each repository."""
     sizes: dict[str, int] = {}
     for function in functions:
         sizes[function.repository] = sizes.get(function.repository, 0) + 1

@@ -1,4 +1,4 @@
-"""What a skipped file or function is counted under, and what that means."""
+"""Reasons under which skipped files and functions are counted, and what they mean."""
 
 SKIP_REASONS = {
     # files

@@ -90,5 +90,5 @@ def open_repository(name: str, place: Path, paths: Sequence[str], source: Mappin
         members = set(python_members(place))
         return WheelRepository(name, place, [path for path in dict.fromkeys(paths) if path in members], {})
     if kind == "jsonl":
-        return next((one for one in JsonLines(str(place)).repositories() if one.name == name), None)
+        return next((each for each in JsonLines(str(place)).repositories() if each.name == name), None)
     return FilesRepository(name, place, list(dict.fromkeys(paths)))

@@ -35,7 +35,7 @@ class SourceFile:
 
 
 def content_digest(content: bytes) -> str:
-    """`sha256:<hex>` of a source file, which `sha256sum` gives as well."""
+    """Return `sha256:<hex>` of a source file, which `sha256sum` gives as well."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
@@ -46,7 +46,7 @@ def write_sources(path: Path, files: Iterable[SourceFile]) -> None:
 
 
 def read_sources(path: Path) -> list[SourceFile]:
-    """The files of a corpus; raises SigjepaError naming the file when it is missing or no table of them."""
+    """Return the files of a corpus; raises SigjepaError naming the file when it is missing or no table of them."""
     try:
         rows = pq.read_table(path, schema=SCHEMA).to_pylist()
         return [SourceFile(**row) for row in rows]

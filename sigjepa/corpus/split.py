@@ -12,7 +12,9 @@ TIERS = ("phase0", "heads")
 
 
 def seeded_hash(seed: int, *names: object) -> int:
-    """A number that depends on `seed` and `names` alone: the order of things drawn at random but for ever the same."""
+    """Return a number that depends on `seed` and `names` alone: the order of things drawn at random but for ever the
+    same.
+    """
     return xxhash.xxh3_64_intdigest("\0".join(map(str, (seed, *names))).encode("utf-8", "surrogateescape"))
 
 
@@ -41,7 +43,7 @@ def allocate(sizes: Mapping[str, int], shares: Mapping[str, float], seed: int) -
 
 
 def split_repositories(sizes: Mapping[str, int], shares: Mapping[str, float], seed: int) -> dict[str, str]:
-    """The split of each repository, from its number of functions.
+    """Return the split of each repository, from its number of functions.
 
     Raises SigjepaError for wrong shares, and for fewer than three repositories, which cannot fill three splits.
     """
@@ -57,7 +59,7 @@ def split_repositories(sizes: Mapping[str, int], shares: Mapping[str, float], se
 
 
 def assign_tiers(sizes: Mapping[str, int], splits: Mapping[str, str], phase0_share: float, seed: int) -> dict[str, str]:
-    """The tier of each repository, such that `phase0_share` holds within every split as nearly as it can."""
+    """Return the tier of each repository, such that `phase0_share` holds within every split as nearly as it can."""
     if not 0 <= phase0_share <= 1:
         raise SigjepaError(f"phase0_share={phase0_share} must be between 0 and 1.")
     shares = dict(zip(TIERS, (phase0_share, 1 - phase0_share), strict=True))

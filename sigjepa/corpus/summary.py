@@ -52,7 +52,7 @@ def summary_text(
 
 
 def plain_table(title: str, *headings: str) -> Table:
-    """A table in Markdown's shape, so that it pastes into a README: text in the first column, numbers after."""
+    """Return a table in Markdown's shape, so that it pastes into a README: text in the first column, numbers after."""
     table = Table(title=title, box=box.MARKDOWN, title_justify="left", title_style="")
     for position, heading in enumerate(headings):
         table.add_column(heading, justify="right" if position else "left")
@@ -60,7 +60,7 @@ def plain_table(title: str, *headings: str) -> Table:
 
 
 def split_table(columns: Mapping[str, Sequence[Any]], shares: Mapping[str, float]) -> Table:
-    """Functions and repositories by split and tier, and the share asked for beside the one reached."""
+    """Return the functions and repositories by split and tier, and the share asked for beside the one reached."""
     total = len(columns["split"])
     cells = Counter(zip(columns["split"], columns["tier"], strict=True))
     homes = dict(zip(columns["repository"], columns["split"], strict=True))
@@ -81,7 +81,7 @@ def split_table(columns: Mapping[str, Sequence[Any]], shares: Mapping[str, float
 
 
 def share_notes(splits: Sequence[str], shares: Mapping[str, float]) -> list[str]:
-    """A sentence for each split whose share is far from the one asked for."""
+    """Return a sentence for each split whose share is far from the one asked for."""
     reached = Counter(splits)
     return [
         f"Note: {split} holds {reached[split] / len(splits):.1%} of the functions instead of {shares[split]:.1%}, "
@@ -92,7 +92,7 @@ def share_notes(splits: Sequence[str], shares: Mapping[str, float]) -> list[str]
 
 
 def repository_table(columns: Mapping[str, Sequence[Any]], rows: int | None) -> Table:
-    """The largest repositories, with the tier and split of each."""
+    """Return the largest repositories, with the tier and split of each."""
     sizes = Counter(zip(columns["repository"], columns["tier"], columns["split"], strict=True))
     ranked = sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
     table = plain_table("Functions by repository", "repository", "tier", "split", "functions")
@@ -104,7 +104,7 @@ def repository_table(columns: Mapping[str, Sequence[Any]], rows: int | None) -> 
 
 
 def length_table(columns: Mapping[str, Sequence[Any]]) -> Table:
-    """Percentiles of the lengths of both halves."""
+    """Return the percentiles of the lengths of both halves."""
     body_lines = [body.count("\n") + 1 for body in columns["body"]]
     lengths = {
         "signature characters": list(map(len, columns["signature"])),
@@ -119,7 +119,7 @@ def length_table(columns: Mapping[str, Sequence[Any]]) -> Table:
 
 
 def skipped_table(skipped: Mapping[str, int]) -> Table:
-    """How often each reason kept a file or function out."""
+    """Return how often each reason kept a file or function out."""
     table = plain_table("Skipped", "reason", "count")
     table.add_column("what that is")
     for reason, meaning in SKIP_REASONS.items():

@@ -13,7 +13,7 @@ STRING_NODES: tuple[type[ast.AST], ...] = tuple(
 
 
 def decode_source(content: bytes) -> str:
-    r"""Text of a Python file, by its byte-order mark or encoding cookie, with every line end as `\n`.
+    r"""Return the text of a Python file, by its byte-order mark or encoding cookie, with every line end as `\n`.
 
     Raises UnicodeError, LookupError (the cookie is no text encoding) or SyntaxError (the cookie is unknown).
     """
@@ -24,7 +24,7 @@ def decode_source(content: bytes) -> str:
 
 
 def encode_source(text: str) -> bytes:
-    """The inverse of `decode_source`: bytes in the encoding that the text itself declares, UTF-8 by default."""
+    """Return the inverse of `decode_source`: bytes in the encoding that the text itself declares, UTF-8 by default."""
     content = text.encode("utf-8", "surrogatepass")
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
@@ -34,18 +34,18 @@ def encode_source(text: str) -> bytes:
 
 
 def leading_whitespace(line: str) -> str:
-    """The blanks, tabs and form feeds that `line` starts with."""
+    """Return the blanks, tabs and form feeds that `line` starts with."""
     match = LEADING_WHITESPACE.match(line)
     return match.group() if match else ""
 
 
 def may_continue_literal(line: str) -> bool:
-    """Whether the next line may start inside a string literal of this one."""
+    """Return whether the next line may start inside a string literal of this one."""
     return '"""' in line or "'''" in line or line.endswith("\\")
 
 
 def literal_lines(nodes: Iterable[ast.AST], lines: list[str]) -> set[int]:
-    """Numbers of the lines that start inside a string literal, where indentation is content.
+    """Return the numbers of the lines that start inside a string literal, where indentation is content.
 
     Literals are not lexed: when a string expression holds a triple quote or a backslash at a line end, all of its
     lines but the first count. Such a line keeps its indentation, which inside an expression is always valid.
@@ -64,7 +64,9 @@ def literal_lines(nodes: Iterable[ast.AST], lines: list[str]) -> set[int]:
 
 
 def dedent(line: str, margin: str) -> str:
-    """`line` without the part of `margin` that it starts with; a form feed resets indentation, so it goes too."""
+    """Return `line` without the part of `margin` that it starts with; a form feed resets indentation, so it goes
+    too.
+    """
     blank = leading_whitespace(line)
     if "\f" in blank:
         line = line[blank.rindex("\f") + 1 :]
@@ -83,16 +85,16 @@ class SourceText:
         self.lines = text.split("\n")  # not splitlines(): form feeds and U+2028 do not end a Python line
 
     def column(self, line: int, offset: int) -> int:
-        """Position in characters of the UTF-8 `offset` that `ast` reports for `line`."""
+        """Return the position in characters of the UTF-8 `offset` that `ast` reports for `line`."""
         text = self.lines[line - 1]
         return offset if text.isascii() else len(text.encode()[:offset].decode())
 
     def margin(self, line: int) -> str:
-        """Leading whitespace of `line`, as Python sees it (what precedes a form feed does not count)."""
+        """Return the leading whitespace of `line`, as Python sees it (what precedes a form feed does not count)."""
         return leading_whitespace(self.lines[line - 1]).rpartition("\f")[2]
 
     def cut(self, start: tuple[int, int], end: tuple[int, int], margin: str, nodes: Iterable[ast.AST]) -> str:
-        """Text between two (line, column in characters) positions, dedented by `margin`.
+        """Return the text between two (line, column in characters) positions, dedented by `margin`.
 
         `nodes` are the syntax trees of that text: lines that start inside one of their string literals stay as is.
         """
@@ -110,7 +112,9 @@ class SourceText:
 
 
 def indent_source(text: str, indentation: str) -> str:
-    """Python statements moved right by `indentation`, string contents untouched; what does not parse moves whole."""
+    """Return Python statements moved right by `indentation`, string contents untouched; what does not parse moves
+    whole.
+    """
     lines = text.split("\n")
     try:
         literal = literal_lines([ast.parse(text)], lines)

@@ -1,4 +1,4 @@
-"""What hard negatives will bring to the batches, counted before training starts."""
+"""Measure of what hard negatives will bring to the batches, counted before training starts."""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -16,7 +16,7 @@ BATCHES = 256
 def batch_coverage(
     requests: Iterable[BatchIndices], hard_negatives: HardNegatives, sampler: NegativeSampler
 ) -> dict[str, float]:
-    """Means over an epoch's first batches, with every ramp of `sampler` at its end.
+    """Return the means over an epoch's first batches, with every ramp of `sampler` at its end.
 
     covered_anchors_per_batch: anchors that bring a hard negative. unique_negatives_per_step: rows that all anchors
     together append, without those that stand in the batch already. negatives_per_covered_anchor: how many each brings.

@@ -80,7 +80,9 @@ class FunctionDataModule(LightningDataModule):
         )
 
     def train_sampler(self) -> LengthBucketSampler:
-        """The order of the train split: this process's share of every epoch's shuffled, length-bucketed batches."""
+        """Return the order of the train split: this process's share of every epoch's shuffled, length-bucketed
+        batches.
+        """
         data = self.data
         ids = data.corpus.ids("train")
         lengths = data.shards.signature_lengths[ids]
@@ -100,7 +102,7 @@ class FunctionDataModule(LightningDataModule):
         )
 
     def figures(self) -> dict[str, float | int]:
-        """Sizes of the splits, and what the hard negatives cover: of the train split, and of its batches."""
+        """Return the sizes of the splits, and what the hard negatives cover: of the train split, and of its batches."""
         data = self.data
         figures = data.figures()
         if data.hard_negatives is not None:
@@ -108,7 +110,7 @@ class FunctionDataModule(LightningDataModule):
         return figures
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Batches of `train_sampler`, with the hard negatives of their anchors."""
+        """Return the batches of `train_sampler`, with the hard negatives of their anchors."""
         loader = partial(ResumableLoader, position=self.position)
         return self._loader(loader, self.train_sampler(), self.data.hard_negatives)
 
@@ -117,7 +119,7 @@ class FunctionDataModule(LightningDataModule):
         self.data = replace(self.data, hard_negatives=hard_negatives)
 
     def eval_dataloader(self, split: str) -> DataLoader[Batch]:
-        """This process's share of a split: every function once over all ranks, without hard negatives."""
+        """Return this process's share of a split: every function once over all ranks, without hard negatives."""
         data = self.data
         ids = data.corpus.ids(split)
         sampler = SequentialSampler(
@@ -130,9 +132,9 @@ class FunctionDataModule(LightningDataModule):
         return self._loader(DataLoader, sampler, None)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Every function of the val split once."""
+        """Return every function of the val split once."""
         return self.eval_dataloader("val")
 
     def test_dataloader(self) -> DataLoader[Batch]:
-        """Every function of the test split once."""
+        """Return every function of the test split once."""
         return self.eval_dataloader("test")

@@ -57,7 +57,7 @@ class FunctionDataset(Dataset[Batch]):
         self.max_body_states = max_body_states
 
     def __getitem__(self, request: BatchIndices) -> Batch:
-        """The batch of the request's ids, in their order."""
+        """Return the batch of the request's ids, in their order."""
         ids = request.ids
         signature_states, signature_mask = pad_states([self.shards.signature_states(int(i)) for i in ids])
         batch = Batch(
@@ -82,7 +82,7 @@ class FunctionDataset(Dataset[Batch]):
             self.sampler.negatives(hard_negatives.negatives_of(anchor), anchor, request.step, request.epoch)
             for anchor in map(int, request.ids)
         ]
-        return self._rows([one.ids for one in sampled], [one.scores for one in sampled])
+        return self._rows([negatives.ids for negatives in sampled], [negatives.scores for negatives in sampled])
 
     def _related(self, request: BatchIndices, hard_negatives: HardNegatives) -> NegativeBatch:
         sampled = [
@@ -92,7 +92,7 @@ class FunctionDataset(Dataset[Batch]):
         return self._rows(sampled, [np.full(len(ids), RELATED_FROM, np.int8) for ids in sampled])
 
     def _rows(self, ids: Sequence[np.ndarray], scores: Sequence[np.ndarray]) -> NegativeBatch:
-        """Rows that each anchor brings, `B × [N_i]`, made unique."""
+        """Return the rows that each anchor brings, `B × [N_i]`, made unique."""
         unique = np.unique(np.concatenate(ids)).astype(np.int64)
         by_row = np.full((len(ids), len(unique)), -1, dtype=np.int8)
         for anchor, (own, own_scores) in enumerate(zip(ids, scores, strict=True)):

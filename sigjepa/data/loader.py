@@ -12,7 +12,7 @@ from sigjepa.data.sampler import LengthBucketSampler
 
 @dataclass
 class EpochPosition:
-    """How many batches of the epoch that is begun next are left out, since they were served before an interruption."""
+    """The number of batches that the next epoch leaves out, since they were served before an interruption."""
 
     first: int = 0
 
@@ -39,7 +39,7 @@ class ResumableLoader(DataLoader[Batch]):
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """How many batches of the epoch have been served."""
+        """Return the number of batches of the epoch have been served."""
         return {"served": self.served}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:

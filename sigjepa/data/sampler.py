@@ -1,4 +1,4 @@
-"""Which functions share a batch: similar lengths together, order a pure function of (seed, epoch)."""
+"""Samplers: functions of similar length share a batch, and the order is a pure function of (seed, epoch)."""
 
 import math
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What a run is trained on: the corpus, the teacher's states of it, and its hard negatives."""
+"""The data that a run is trained on: the corpus, the teacher's states of it, and its hard negatives."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,7 +30,7 @@ class TrainingData:
 
     @cached_property
     def targets(self) -> Tensor:
-        """What students predict: `[n, D]` body embeddings by function id, byte-identical bodies equal."""
+        """The targets of students: `[n, D]` body embeddings by function id, byte-identical bodies equal."""
         return share_identical_bodies(self.corpus.column("body"), self.shards.body_pooled)
 
     def references(self) -> dict[str, Reference]:

@@ -1,4 +1,4 @@
-"""Who stands in an anchor's softmax: its own body, the other bodies of the batch, and mined hard negatives."""
+"""The candidates in an anchor's softmax: its own body, the other bodies of the batch, and mined hard negatives."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ class Candidates:
 
 
 def in_batch_candidates(batch: Batch) -> Candidates:
-    """Every body of the global batch, false negatives excluded (Exp 1.4)."""
+    """Return every body of the global batch, false negatives excluded (Exp 1.4)."""
     ids, offset = gather_rows(batch.ids)
     embeddings, _ = gather_rows(batch.body_pooled)
     labels = offset + torch.arange(len(batch), device=ids.device)
@@ -41,7 +41,7 @@ def in_batch_candidates(batch: Batch) -> Candidates:
 
 
 def union_candidates(batch: Batch) -> Candidates:
-    """In-batch bodies and, for every anchor, the union of the global batch's hard negatives (Exp 2.1)."""
+    """Return in-batch bodies and, for every anchor, the union of the global batch's hard negatives (Exp 2.1)."""
     negatives = _negatives(batch)
     ids, _ = gather_rows(negatives.ids)
     embeddings, _ = gather_rows(negatives.embeddings)
@@ -52,7 +52,7 @@ def union_candidates(batch: Batch) -> Candidates:
 
 
 def per_anchor_candidates(batch: Batch) -> Candidates:
-    """In-batch bodies and, for each anchor, only the hard negatives mined for it (`hardneg_curriculum`)."""
+    """Return in-batch bodies and, for each anchor, only the hard negatives mined for it (`hardneg_curriculum`)."""
     negatives = _negatives(batch)
     return _append(in_batch_candidates(batch), batch, negatives, negatives.owners)
 
@@ -62,7 +62,9 @@ MINED_CANDIDATES = {"union": union_candidates, "per_anchor": per_anchor_candidat
 
 
 def with_related(candidates: Candidates, batch: Batch) -> Candidates:
-    """`candidates` and the related bodies that anchors brought: negatives of nobody, `related` for their anchors."""
+    """Return `candidates` and the related bodies that anchors brought: negatives of nobody, `related` for their
+    anchors.
+    """
     if batch.related is None:
         return candidates
     nobody = torch.zeros_like(batch.related.owners)
@@ -78,7 +80,9 @@ def _negatives(batch: Batch) -> NegativeBatch:
 
 
 def _own_scores(negatives: NegativeBatch, ids: Tensor) -> Tensor:
-    """`[B, C]` scores of this rank's anchors for the gathered `ids [C]`, -1 where the anchor did not bring the row."""
+    """Return `[B, C]` scores of this rank's anchors for the gathered `ids [C]`, -1 where the anchor did not bring the
+    row.
+    """
     if ids is negatives.ids:  # one process
         return negatives.scores
     same = (negatives.ids[:, None] == ids).to(torch.int8)  # each id once among this rank's rows
@@ -104,7 +108,7 @@ def _append(candidates: Candidates, batch: Batch, rows: NegativeBatch, admitted:
 
 
 def _same_body(batch: Batch, ids: Tensor, embeddings: Tensor) -> Tensor:
-    """`[B, C]`: the anchor's own body or a byte-identical one."""
+    """Return `[B, C]`: the anchor's own body or a byte-identical one."""
     same = batch.ids[:, None] == ids
     # targets are frozen, so equal bodies are equal rows; the first coordinate rules out almost all pairs cheaply
     anchor, candidate = torch.nonzero(batch.body_pooled[:, :1] == embeddings[:, 0], as_tuple=True)
@@ -113,7 +117,7 @@ def _same_body(batch: Batch, ids: Tensor, embeddings: Tensor) -> Tensor:
 
 
 def _judged_related(batch: Batch, ids: Tensor) -> Tensor:
-    """`[B, C]`: judged related to the anchor (`score_c >= 2`)."""
+    """Return `[B, C]`: judged related to the anchor (`score_c >= 2`)."""
     if batch.related_ids is None:
         return torch.zeros(len(batch), len(ids), dtype=torch.bool, device=ids.device)
     return (batch.related_ids[:, :, None] == ids).any(dim=1)

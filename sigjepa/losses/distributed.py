@@ -10,7 +10,7 @@ from sigjepa.losses.loss import at_least_float32
 
 
 def world_size() -> int:
-    """Number of processes that train together."""
+    """Return the number of processes that train together."""
     return torch_distributed.get_world_size() if torch_distributed.is_initialized() else 1
 
 
@@ -34,7 +34,9 @@ def gather_rows(rows: Tensor) -> tuple[Tensor, int]:
 
 
 def sum_over_processes(figures: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The sum of every process's scalars by name, the same names in all, in one exchange; carries no gradient."""
+    """Return the sum of every process's scalars by name, the same names in all, in one exchange; carries no
+    gradient.
+    """
     sums = torch.stack([at_least_float32(value.detach()) for value in figures.values()])
     if world_size() > 1:
         torch_distributed.all_reduce(sums)

@@ -24,7 +24,8 @@ def info_nce(
     excluded: Tensor,
     log_weights: Tensor | None = None,
 ) -> Tensor:
-    """Cross-entropy of each anchor's own body among its candidates, `[B]` (CPC, https://arxiv.org/abs/1807.03748).
+    """Return the cross-entropy of each anchor's own body among its candidates, `[B]` (CPC,
+    https://arxiv.org/abs/1807.03748).
 
     predictions: `[B, D]`, candidates: `[C, D]`, both normalised here. labels: `[B]`. excluded: `[B, C]` candidates
     that get no softmax mass. log_weights: `[C]` or `[B, C]` added to the logits, so a candidate of weight w counts w
@@ -45,7 +46,7 @@ def multi_positive_info_nce(
     excluded: Tensor,
     log_weights: Tensor | None = None,
 ) -> Tensor:
-    """Mean over an anchor's positives of the cross-entropy of each among the negatives, `[B]`.
+    """Return the mean over an anchor's positives of the cross-entropy of each among the negatives, `[B]`.
 
     A positive is never pushed away by another one: unlike in SupCon (https://arxiv.org/abs/2004.11362, eq. 2) the other
     positives stand in no denominator. With one positive it is `info_nce`. positives: `[B, C]`, at least one a row;
@@ -111,7 +112,7 @@ class InfoNCE(nn.Module):
                 f"temperature {temperature} is outside [{min_temperature}, {max_temperature}]; "
                 "change temperature, min_temperature or max_temperature."
             )
-        if len(score_weights) != 2 or not all(math.isfinite(one) and one >= 0 for one in score_weights):
+        if len(score_weights) != 2 or not all(math.isfinite(value) and value >= 0 for value in score_weights):
             raise SigjepaError(
                 f"infonce.score_weights is {list(score_weights)}; give two finite numbers of at least 0, for score_c 0 "
                 "and 1."
@@ -128,7 +129,7 @@ class InfoNCE(nn.Module):
 
     @property
     def needs(self) -> Sequence[str]:
-        """What the term cannot do without."""
+        """The data that the term cannot do without."""
         return () if self.mined_candidates == "none" else ("hard_negatives",)
 
     @property
@@ -137,7 +138,7 @@ class InfoNCE(nn.Module):
         return self.log_temperature.clamp(math.log(self.min_temperature), math.log(self.max_temperature)).exp()
 
     def forward(self, prediction: Prediction, batch: Batch, progress: Progress) -> LossTerm:
-        """The term on one batch; logs the temperature and, with mined candidates, what they added."""
+        """Return the term on one batch; logs the temperature and, with mined candidates, what they added."""
         mined_weight = value_at(self.schedule, progress.epoch) if self.mined_candidates != "none" else 0.0
         candidates = MINED_CANDIDATES[self.mined_candidates](batch) if mined_weight > 0 else in_batch_candidates(batch)
         log_weights = self._log_weights(candidates, mined_weight)
@@ -172,7 +173,7 @@ class InfoNCE(nn.Module):
         return LossTerm(value, logs)
 
     def _log_weights(self, candidates: Candidates, mined_weight: float) -> Tensor:
-        """`[B, C]`: 0 for in-batch candidates, log of the curriculum's and the score's weight for mined ones."""
+        """Return `[B, C]`: 0 for in-batch candidates, log of the curriculum's and the score's weight for mined ones."""
         weights = torch.ones(candidates.scores.shape, device=candidates.ids.device)
         for score, weight in enumerate(self.score_weights):
             weights[candidates.scores == score] = weight
@@ -183,7 +184,7 @@ class InfoNCE(nn.Module):
     def _mined_logs(
         self, prediction: Prediction, batch: Batch, candidates: Candidates, losses: Tensor
     ) -> dict[str, Tensor | float]:
-        """The figures behind the four failure modes of Exp 2.1, with the own body as the one positive."""
+        """Return the figures behind the four failure modes of Exp 2.1, with the own body as the one positive."""
         n = candidates.in_batch
         in_batch_losses = info_nce(
             prediction.pooled,

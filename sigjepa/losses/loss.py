@@ -1,4 +1,4 @@
-"""What every loss term takes and gives back."""
+"""The protocol of a loss term."""
 
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -12,7 +12,7 @@ from sigjepa.models.prediction import Prediction
 
 @dataclass(frozen=True)
 class Progress:
-    """How far training has come: `epoch` counts from 0, with its fraction done, and `step` is the optimizer step.
+    """Progress of training: `epoch` counts from 0, with its fraction done, and `step` is the optimizer step.
 
     Schedules are pure in it.
     """
@@ -38,10 +38,10 @@ class Loss(Protocol):
     weight: float
 
     def __call__(self, prediction: Prediction, batch: Batch, progress: Progress) -> LossTerm:
-        """The term's value on one batch."""
+        """Return the term's value on one batch."""
         ...
 
 
 def at_least_float32(values: Tensor) -> Tensor:
-    """Half precision and whole numbers as float32; float32 and float64 as they are."""
+    """Return the half precision and whole numbers as float32; float32 and float64 as they are."""
     return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -15,7 +15,7 @@ from sigjepa.models.prediction import Prediction
 
 
 def token_smooth_l1(predicted: Tensor, states: Tensor, mask: Tensor, beta: float) -> Tensor:
-    """SmoothL1 of each real token against the teacher's layer-normalised state, `[tokens]`, meaned over D.
+    """Return the SmoothL1 of each real token against the teacher's layer-normalised state, `[tokens]`, meaned over D.
 
     predicted, states: `[B, T, D]`; mask: `[B, T]`, True = token. Targets are normalised without affine parameters, as
     in I-JEPA (https://arxiv.org/abs/2301.08243).
@@ -41,7 +41,7 @@ class TokenSmoothL1(nn.Module):
         self.weight = weight
 
     def forward(self, prediction: Prediction, batch: Batch, progress: Progress) -> LossTerm:
-        """The term on one batch; raises SigjepaError when student or data bring no token states."""
+        """Return the term on one batch; raises SigjepaError when student or data bring no token states."""
         if batch.body_states is None or batch.body_mask is None:
             raise SigjepaError("The token_smooth_l1 loss needs the bodies' token states: data.body_states=true.")
         if prediction.states is None:

@@ -1,4 +1,4 @@
-"""What a student says of a body it has not seen."""
+"""Prediction: what a student says of a body it has not seen."""
 
 from dataclasses import dataclass
 

@@ -25,7 +25,7 @@ def write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def seal_of(manifest: Mapping[str, Any]) -> str:
-    """`xxh3_128:<hex>` of a manifest's content, whatever the order of its keys."""
+    """Return `xxh3_128:<hex>` of a manifest's content, whatever the order of its keys."""
     content = {key: value for key, value in manifest.items() if key != SEAL}
     return f"xxh3_128:{xxhash.xxh3_128_hexdigest(json.dumps(content, sort_keys=True).encode())}"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sigjepa.errors import SigjepaError
 
-SHORTEST = 8  # shorter values of an environment variable stand in texts by chance
+MIN_LENGTH = 8  # shorter values of an environment variable stand in texts by chance
 VARIABLE = re.compile(r"(?i)(^|_)(api_?key|token|secret|password|passwd)(_?\d+)?$")
 """Names of environment variables that hold a credential."""
 KEY_NAME = (
@@ -35,16 +35,16 @@ QUERY = re.compile(r"(?i)://[^\s'\"]*[?&](?:api_?key|key|access_token|token|sig|
 
 
 def secrets_of_environment() -> dict[str, str]:
-    """Values of the environment variables that hold a credential, by the variable's name."""
+    """Return the values of the environment variables that hold a credential, by the variable's name."""
     return {
         name: value
         for name, value in os.environ.items()
-        if len(value) >= SHORTEST and VARIABLE.search(name) and not value.startswith("/")
+        if len(value) >= MIN_LENGTH and VARIABLE.search(name) and not value.startswith("/")
     }
 
 
 def credentials_in(text: str) -> Iterator[str]:
-    """The parts of `text` that are a credential of the environment or look like one."""
+    """Yield the parts of `text` that are a credential of the environment or look like one."""
     for value in secrets_of_environment().values():
         if value in text:
             yield value
@@ -56,12 +56,12 @@ def credentials_in(text: str) -> Iterator[str]:
 
 
 def holds_credential(text: str) -> bool:
-    """Whether a text holds what is, or looks like, a key or a password."""
+    """Return whether a text holds what is, or looks like, a key or a password."""
     return next(credentials_in(text), None) is not None
 
 
 def without_credentials(text: str) -> str:
-    """`text` with `<credential>` in the place of each."""
+    """Return `text` with `<credential>` in the place of each."""
     for found in sorted(set(credentials_in(text)), key=len, reverse=True):
         text = text.replace(found, "<credential>")
     return text
@@ -93,7 +93,7 @@ def refuse_in_config(config: Any, prefix: str = "") -> None:
 
 
 def refusal(key: str) -> str:
-    """What to say of a credential under `key`: which environment variable it belongs into."""
+    """Return what to say of a credential under `key`: which environment variable it belongs into."""
     shown = without_credentials(key).lstrip("+~")
     variable = variable_for(shown)
     return (
@@ -104,7 +104,7 @@ def refusal(key: str) -> str:
 
 
 def variable_for(key: str) -> str:
-    """The environment variable in which the part of the framework that `key` belongs to looks for its key."""
+    """Return the environment variable in which the part of the framework that `key` belongs to looks for its key."""
     if "wandb" in key or key.startswith("logger"):
         return "WANDB_API_KEY"
     if key.startswith("teacher") or "hf_" in key.lower():

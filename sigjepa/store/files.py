@@ -17,7 +17,7 @@ from sigjepa.errors import SigjepaError, StorageError
 
 
 def file_digest(path: Path) -> str:
-    """`xxh3_128:<hex>` of a file's bytes; safetensors and parquet do not notice a flipped byte, this does."""
+    """Return `xxh3_128:<hex>` of a file's bytes; safetensors and parquet do not notice a flipped byte, this does."""
     digest = xxhash.xxh3_128()
     with path.open("rb") as stream:
         while block := stream.read(1 << 20):
@@ -54,7 +54,7 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 def free_bytes(folder: Path) -> int | None:
-    """Bytes that are free on the disk of a folder, or of the nearest one above it that exists."""
+    """Return the bytes that are free on the disk of a folder, or of the nearest one above it that exists."""
     for place in (folder, *folder.parents):
         if place.exists():
             return shutil.disk_usage(place).free

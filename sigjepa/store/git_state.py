@@ -16,7 +16,7 @@ MAX_DIFF_BYTES = 5_000_000
 
 
 def git(folder: Path, *arguments: str) -> bytes | None:
-    """What a git command in `folder` printed; None where git, the repository or the object is missing."""
+    """Return what a git command in `folder` printed; None where git, the repository or the object is missing."""
     try:
         return subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, check=True).stdout
     except (FileNotFoundError, subprocess.CalledProcessError):
@@ -24,7 +24,7 @@ def git(folder: Path, *arguments: str) -> bytes | None:
 
 
 def git_state(folder: Path = PACKAGE) -> dict[str, Any]:
-    """SHA and dirty flag of the checkout that holds the package `folder`; None where there is none.
+    """Return the SHA and dirty flag of the checkout that holds the package `folder`; None where there is none.
 
     A new `.py` or `.yaml` file that git does not know is dirt as well: it can decide what a run does.
     """
@@ -38,17 +38,19 @@ def git_state(folder: Path = PACKAGE) -> dict[str, Any]:
 
 @cache
 def code_state() -> dict[str, Any]:
-    """`git_state` of this package, asked for once a process: the code that was imported does not change any more."""
+    """Return `git_state` of this package, asked for once a process: the code that was imported does not change any
+    more.
+    """
     return git_state(PACKAGE)
 
 
 def root_of(folder: Path) -> Path:
-    """The top folder of the checkout that holds `folder`."""
+    """Return the top folder of the checkout that holds `folder`."""
     return Path((git(folder, "rev-parse", "--show-toplevel") or str(folder).encode()).decode().strip())
 
 
 def untracked(root: Path) -> list[str]:
-    """Files below `sigjepa/` and `conf/` that git neither tracks nor ignores, as paths from the root."""
+    """Return the files below `sigjepa/` and `conf/` that git neither tracks nor ignores, as paths from the root."""
     present = [name for name in UNTRACKED if (root / name).is_dir()]
     if not present:
         return []
@@ -59,14 +61,14 @@ def untracked(root: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class Diff:
-    """What makes the commit the code that ran, for `git apply`, and what was left out of it and why."""
+    """The diff that makes the commit the code that ran, for `git apply`, and what was left out of it and why."""
 
     content: bytes
     left_out: dict[str, str]
 
 
 def code_diff(folder: Path = PACKAGE, max_bytes: int = MAX_DIFF_BYTES) -> Diff:
-    """The changes of tracked files since the commit, and the untracked ones of `untracked` as new files.
+    """Return the changes of tracked files since the commit, and the untracked ones of `untracked` as new files.
 
     A file whose changes hold what looks like a key or a password is left out, and what is over `max_bytes` in all.
     """
@@ -89,7 +91,7 @@ def code_diff(folder: Path = PACKAGE, max_bytes: int = MAX_DIFF_BYTES) -> Diff:
 
 
 def changes(root: Path, path: str, *, new: bool) -> bytes:
-    """The diff of one file; git ends with 1 where two files differ, so its status is not asked."""
+    """Return the diff of one file; git ends with 1 where two files differ, so its status is not asked."""
     compared: Sequence[str] = ("--no-index", "--", "/dev/null", path) if new else ("HEAD", "--", path)
     command = ["git", "-C", str(root), "diff", "--binary", "--no-renames", "--no-ext-diff", "--no-color", *compared]
     return subprocess.run(command, capture_output=True, check=False).stdout

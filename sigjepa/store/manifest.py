@@ -1,4 +1,4 @@
-"""What an artifact's folder says of itself: its inputs, a digest of every file, and what it was built from."""
+"""The manifest of an artifact: its inputs, a digest of every file, and what it was built from."""
 
 import hashlib
 import json

@@ -37,7 +37,7 @@ def made(
     upstream: Mapping[str, Mapping[str, Any]] | None = None,
     files: Sequence[Path] = (),
 ) -> dict[str, Any]:
-    """What a manifest says under `made`, beside the inputs that its folder is named after.
+    """Return what a manifest says under `made`, beside the inputs that its folder is named after.
 
     packages: distributions whose version can decide the content. upstream: the artifacts that it was made from, by
     kind, as `upstream_of` describes them. files: those of the artifact that its manifest lists no digest of.
@@ -54,12 +54,12 @@ def made(
 
 
 def upstream_of(folder: Path, digest: str) -> dict[str, str]:
-    """How an artifact names one that it was made from: its keyed folder, and the digest of its content."""
+    """Return how an artifact names one that it was made from: its keyed folder, and the digest of its content."""
     return {"folder": folder.name, "digest": digest}
 
 
 def package_versions(packages: Sequence[str]) -> dict[str, str | None]:
-    """Python's version and those of `packages`; None for what is not installed."""
+    """Return the python's version and those of `packages`; None for what is not installed."""
     versions: dict[str, str | None] = {"python": platform.python_version()}
     for package in packages:
         try:
@@ -70,10 +70,10 @@ def package_versions(packages: Sequence[str]) -> dict[str, str | None]:
 
 
 def command_line() -> list[str]:
-    """The arguments of this process, without what looks like a credential."""
+    """Return the arguments of this process, without what looks like a credential."""
     return [without_credentials(argument) for argument in sys.argv]
 
 
 def now() -> str:
-    """The time in UTC, to the second."""
+    """Return the time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -32,17 +32,17 @@ class Stage:
     told: float = 0.0
 
     def rate(self, now: float) -> float | None:
-        """Units a second since it began; None before the first."""
+        """Return the units a second since it began; None before the first."""
         seconds = now - self.began
         return (self.done - self.initial) / seconds if seconds > 0 and self.done > self.initial else None
 
     def eta(self, now: float) -> float | None:
-        """Seconds that are left at this rate; None where that can't be said."""
+        """Return the seconds that are left at this rate; None where that can't be said."""
         rate = self.rate(now)
         return max(0.0, self.total - self.done) / rate if rate and self.total is not None else None
 
     def line(self, now: float) -> str:
-        """How far it is, in words."""
+        """Return how far it is, in words."""
         rate, eta = self.rate(now), self.eta(now)
         counted = self.done or self.total is not None
         parts = [
@@ -126,7 +126,7 @@ class Bar(tqdm):
 
 
 class _Nowhere(io.TextIOBase):
-    """Where a bar is drawn that nobody sees: the log has a line a minute instead."""
+    """A stream for a bar that nobody sees: the log has a line a minute instead."""
 
     def write(self, text: str, /) -> int:
         return len(text)
@@ -135,7 +135,7 @@ class _Nowhere(io.TextIOBase):
 def progress(
     items: Iterable[Item] | None, description: str, *, total: int | None = None, unit: str = "it"
 ) -> "tqdm[Item]":
-    """A `tqdm` over `items` (or a manual one when `items` is None) that suits where standard error goes."""
+    """Return a `tqdm` over `items` (or a manual one when `items` is None) that suits where standard error goes."""
     seen, told = sys.stderr.isatty(), _observer.get() is not None
     return Bar(
         items,

@@ -20,7 +20,7 @@ from sigjepa.teacher.pretrained import Checkpoint
 
 
 class Network:
-    """What `FrozenTeacher` loads on first use.
+    """The model that `FrozenTeacher` loads on first use.
 
     Args:
         checkpoint: where the files are.
@@ -83,7 +83,7 @@ class Network:
 
     @torch.inference_mode()
     def kept_states(self, batch: PaddedBatch, layer: int) -> Tensor:
-        """Hidden states of the batch's kept tokens `[ΣS, D]`, in the model's precision."""
+        """Return the hidden states of the batch's kept tokens `[ΣS, D]`, in the model's precision."""
         arguments: dict[str, Any] = {
             "input_ids": self.tensor(batch.tokens),
             "attention_mask": self.tensor(batch.mask),
@@ -100,12 +100,14 @@ class Network:
         return states.flatten(0, 1).index_select(0, self.tensor(batch.kept))
 
     def tensor(self, array: np.ndarray) -> Tensor:
-        """`array` as a tensor on the model's device."""
+        """Return `array` as a tensor on the model's device."""
         return torch.from_numpy(array).to(self.device, non_blocking=True)
 
 
 def load_config(folder: Path) -> Any:
-    """The transformers configuration in `folder`; no weights are read. Raises SigjepaError when it is not one."""
+    """Return the transformers configuration in `folder`; no weights are read. Raises SigjepaError when it is not
+    one.
+    """
     with loading(folder):
         from transformers import AutoConfig  # noqa: PLC0415  seconds to import
 
@@ -113,12 +115,14 @@ def load_config(folder: Path) -> Any:
 
 
 def state_size(config: Any) -> int:
-    """Size D of a state of the model that `config` (a transformers configuration) describes."""
+    """Return the size D of a state of the model that `config` (a transformers configuration) describes."""
     return int(config.get_text_config().hidden_size)
 
 
 def available_device(name: str, owner: str = "teacher") -> torch.device:
-    """The device of that name; raises SigjepaError, which calls the key `<owner>.device`, when it can't be used."""
+    """Return the device of that name; raises SigjepaError, which calls the key `<owner>.device`, when it can't be
+    used.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

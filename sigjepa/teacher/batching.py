@@ -53,7 +53,7 @@ class PaddedBatch:
 
 
 def token_budget_batches(lengths: np.ndarray, tokens_per_batch: int) -> Iterator[np.ndarray]:
-    """Text indices in batches of at most `tokens_per_batch` padded tokens, longest text first.
+    """Yield the text indices in batches of at most `tokens_per_batch` padded tokens, longest text first.
 
     Neighbours in length share a batch, so little is padding; the largest batch comes first, so memory that does
     not suffice shows at once. A text longer than the budget is a batch of its own; an empty text is in no batch.
@@ -68,7 +68,7 @@ def token_budget_batches(lengths: np.ndarray, tokens_per_batch: int) -> Iterator
 
 
 def pad(sequences: TokenSequences, texts: np.ndarray, padding_side: PaddingSide, pad_token: int) -> PaddedBatch:
-    """The rectangle of `texts` (indices `[B]`), padded on `padding_side`."""
+    """Return the rectangle of `texts` (indices `[B]`), padded on `padding_side`."""
     starts = sequences.offsets[texts][:, None]
     lengths = sequences.lengths[texts][:, None]
     longest = int(lengths.max())

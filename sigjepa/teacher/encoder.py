@@ -19,7 +19,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 @dataclass(frozen=True)
 class Encoded:
-    """What the teacher says of n texts.
+    """The states of n texts.
 
     Attributes:
         pooled: mean of each text's kept token states `[n, D]`, float32; zero for a text without tokens.

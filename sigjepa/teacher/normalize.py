@@ -19,7 +19,7 @@ class Centring:
     mean: Tensor
 
     def __call__(self, embeddings: Tensor) -> Tensor:
-        """`embeddings` `[n, D]` in the coordinates of the train mean `[n, D]`, float32."""
+        """Return `embeddings` `[n, D]` in the coordinates of the train mean `[n, D]`, float32."""
         return embeddings.float() - self.mean
 
 
@@ -31,19 +31,19 @@ class Whitening:
     matrix: Tensor
 
     def __call__(self, embeddings: Tensor) -> Tensor:
-        """`embeddings` `[n, D]` with uncorrelated coordinates of unit variance on train `[n, D]`, float32."""
+        """Return `embeddings` `[n, D]` with uncorrelated coordinates of unit variance on train `[n, D]`, float32."""
         return (embeddings.float() - self.mean) @ self.matrix
 
 
 def fit_centre(embeddings: Tensor) -> Centring:
-    """The centring of train `embeddings` `[n, D]`; raises SigjepaError when there are none."""
+    """Return the centring of train `embeddings` `[n, D]`; raises SigjepaError when there are none."""
     if not len(embeddings):
         raise SigjepaError("There are no train embeddings to centre by; the train split is empty.")
     return Centring(embeddings.double().mean(dim=0).float())
 
 
 def fit_whitening(embeddings: Tensor, *, shrinkage: float = 0.01) -> Whitening:
-    """The PCA whitening of train `embeddings` `[n, D]` (Su et al. 2021, arXiv:2103.15316).
+    """Return the PCA whitening of train `embeddings` `[n, D]` (Su et al. 2021, arXiv:2103.15316).
 
     Args:
         embeddings: train embeddings `[n, D]`.

@@ -1,4 +1,4 @@
-"""Where a pretrained model's files are, and what identifies their content."""
+"""Files of a pretrained model, and what identifies their content."""
 
 import hashlib
 import importlib.resources
@@ -105,7 +105,7 @@ class Checkpoint:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The weights in `folder`; pickled ones only when there are no safetensors."""
+    """Return the weights in `folder`; pickled ones only when there are no safetensors."""
     for pattern in WEIGHT_PATTERNS:
         if files := sorted(folder.glob(pattern)):
             return files
@@ -113,7 +113,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
-    """The files in `folder` that decide how a text is cut into tokens."""
+    """Return the files in `folder` that decide how a text is cut into tokens."""
     names = {name for required in TOKENIZER_SETS for name in required} | set(TOKENIZER_SETTINGS)
     return [folder / name for name in sorted(names) if (folder / name).is_file()]
 

@@ -85,14 +85,16 @@ class TeacherShards:
         return self._rows("body_lengths").numpy()
 
     def signature_states(self, function: int) -> Tensor:
-        """Token states of a function's signature `[S, D]`, in the storage precision: a view of the map, read-only.
+        """Return the token states of a function's signature `[S, D]`, in the storage precision: a view of the map,
+        read-only.
 
         Raises IndexError when there is no such function.
         """
         return self._states("signature", function)
 
     def body_states(self, function: int) -> Tensor:
-        """Token states of a function's body `[T, D]`, in the storage precision: a view of the map, read-only.
+        """Return the token states of a function's body `[T, D]`, in the storage precision: a view of the map,
+        read-only.
 
         Raises IndexError when there is no such function, SigjepaError when body states were not kept.
         """

@@ -19,7 +19,7 @@ FORMAT = 2  # raise it when the same inputs give other files
 
 
 class Texts(Protocol):
-    """What embedding needs of a corpus."""
+    """The texts of a corpus, as embedding needs them."""
 
     @property
     def hash(self) -> str:

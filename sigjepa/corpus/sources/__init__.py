@@ -1,1 +1,1 @@
-"""Where source code comes from: installed packages, folders, git repositories, JSON lines."""
+"""Sources of code: installed packages, folders, git repositories, JSON lines."""

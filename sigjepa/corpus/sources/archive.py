@@ -49,7 +49,7 @@ def python_members(wheel: Path) -> list[str]:
 
 
 def read_members(wheel: Path, names: Sequence[str]) -> Iterator[bytes]:
-    """Contents of the members `names` of `wheel`, in that order, none of them longer than MAX_FILE_BYTES.
+    """Yield the contents of the members `names` of `wheel`, in that order, none of them longer than MAX_FILE_BYTES.
 
     Raises SigjepaError naming the wheel and the member when it is damaged or longer than the bound.
     """
@@ -79,7 +79,7 @@ def opened(wheel: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def is_python(member: zipfile.ZipInfo) -> bool:
-    """Whether a member is a Python file."""
+    """Return whether a member is a Python file."""
     return member.filename.endswith(".py") and not member.is_dir()
 
 
@@ -108,11 +108,11 @@ def check_size(wheel: Path, member: zipfile.ZipInfo) -> None:
 
 
 def refusal(wheel: Path, reason: str, member: zipfile.ZipInfo | None = None) -> SigjepaError:
-    """The error that refuses a wheel for one of its members, or as a whole."""
+    """Return the error that refuses a wheel for one of its members, or as a whole."""
     of_member = f" for its member {member.orig_filename!r}" if member is not None else ""
     return SigjepaError(f"{wheel} is refused{of_member}: {reason}. {way_out(wheel)}")
 
 
 def way_out(wheel: Path) -> str:
-    """What to do about a wheel that cannot be used."""
+    """Return what to do about a wheel that cannot be used."""
     return f"Delete {wheel.name} if it was altered or damaged, or take its line off the list of wheels."

@@ -27,7 +27,7 @@ HASHES_DIFFER = "DO NOT MATCH THE HASHES"
 
 
 def pinned_wheels(pins: Sequence[Pin], folder: Path) -> dict[str, Path]:
-    """The wheel file of each project, in `folder`, downloaded when it is not there, its sha256 checked.
+    """Return the wheel file of each project, in `folder`, downloaded when it is not there, its sha256 checked.
 
     Jobs that share `folder` download once. Raises SigjepaError naming the file whose sha256 differs, or saying why
     pip could not download.
@@ -45,13 +45,13 @@ def pinned_wheels(pins: Sequence[Pin], folder: Path) -> dict[str, Path]:
 
 
 def missing_pins(pins: Sequence[Pin], folder: Path) -> list[Pin]:
-    """The pins that no file in `folder` is named after."""
+    """Return the pins that no file in `folder` is named after."""
     wheels = wheels_in(folder)
     return [pin for pin in pins if (pin.project, pin.version) not in wheels]
 
 
 def wheels_in(folder: Path) -> dict[tuple[str, str], Path]:
-    """The wheel files directly in `folder`, by normalised project and version."""
+    """Return the wheel files directly in `folder`, by normalised project and version."""
     found: dict[tuple[str, str], Path] = {}
     for file in sorted(folder.glob("*.whl")):
         project, _, rest = file.name.partition("-")
@@ -60,7 +60,7 @@ def wheels_in(folder: Path) -> dict[tuple[str, str], Path]:
 
 
 def checked_wheel(pin: Pin, file: Path) -> Path:
-    """`file`; raises SigjepaError naming it when its sha256 is not the pinned one."""
+    """Return `file`; raises SigjepaError naming it when its sha256 is not the pinned one."""
     try:
         with file.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -103,13 +103,15 @@ def download(pins: Sequence[Pin], folder: Path) -> None:
 
 
 def pip_environment() -> dict[str, str]:
-    """This process's environment, in which pip may find its index and certificates, but no wish for other wheels."""
+    """Return this process's environment, in which pip may find its index and certificates, but no wish for other
+    wheels.
+    """
     unwanted = {"PIP_REQUIREMENT", "PIP_CONSTRAINT", "PIP_NO_BINARY", "PIP_DEST", "PIP_PLATFORM", "PIP_PYTHON_VERSION"}
     return {name: value for name, value in os.environ.items() if name not in unwanted}
 
 
 def last_error(output: str) -> str:
-    """What pip says went wrong: the files whose hashes differ, or its last error."""
+    """Return what pip says went wrong: the files whose hashes differ, or its last error."""
     if HASHES_DIFFER in output:
         listed = output.partition(HASHES_DIFFER)[2].partition("\n")[2]
         return f"a place it looks in has other files than those pinned: {' '.join(listed.split())}"

@@ -21,11 +21,11 @@ class FilesRepository:
 
     @property
     def place(self) -> Path:
-        """Where the files lie."""
+        """The place of the files."""
         return self.folder
 
     def read(self, positions: Sequence[int]) -> Iterator[bytes | None]:
-        """Contents of the files at `positions` of `paths`; None for one that cannot be read."""
+        """Yield the contents of the files at `positions` of `paths`; None for one that cannot be read."""
         for position in positions:
             try:
                 yield (self.folder / self.paths[position]).read_bytes()
@@ -56,11 +56,11 @@ class Folder:
         return "folder"
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """Digest of each repository's files."""
+        """Return the digest of each repository's files."""
         return {"source": self.name, "repositories": {found.name: found.digest() for found in self.repositories()}}
 
     def repositories(self) -> list[FilesRepository]:
-        """The folders; raises SigjepaError for one that does not exist."""
+        """Return the folders; raises SigjepaError for one that does not exist."""
         folders = [Path(path).expanduser().resolve() for path in sequence_of_names(self.paths, "paths")]
         for folder in folders:
             if not folder.is_dir():
@@ -74,7 +74,9 @@ class Folder:
 
 
 def sub_folders(root: Path) -> list[FilesRepository]:
-    """The first-level sub-folders of `root` that hold Python files, and `root` itself for the files directly in it."""
+    """Return the first-level sub-folders of `root` that hold Python files, and `root` itself for the files directly in
+    it.
+    """
     by_folder: dict[str, list[str]] = {}
     for path in python_files(root):
         first, slash, rest = path.partition("/")

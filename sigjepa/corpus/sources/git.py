@@ -25,11 +25,11 @@ class GitRepository:
 
     @property
     def place(self) -> Path:
-        """Where the files lie."""
+        """The place of the files."""
         return self.git_folder
 
     def read(self, positions: Sequence[int]) -> Iterator[bytes | None]:
-        """Contents of the files at `positions` of `paths`, all from one `git cat-file --batch`.
+        """Yield the contents of the files at `positions` of `paths`, all from one `git cat-file --batch`.
 
         Raises SigjepaError when the repository lacks one of them.
         """
@@ -69,12 +69,12 @@ class GitRepositories:
         return "git"
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """Commit of each repository's HEAD."""
+        """Return the commit of each repository's HEAD."""
         commits = {name: head_commit(folder) for name, folder in self.git_folders().items()}
         return {"source": self.name, "repositories": commits}
 
     def repositories(self) -> list[GitRepository]:
-        """The repositories with their Python files; raises SigjepaError for what is not one, or has no HEAD."""
+        """Return the repositories with their Python files; raises SigjepaError for what is not one, or has no HEAD."""
         found = []
         for name, folder in self.git_folders().items():
             files = python_blobs(folder, head_commit(folder))
@@ -82,7 +82,7 @@ class GitRepositories:
         return found
 
     def git_folders(self) -> dict[str, Path]:
-        """Where each repository's objects are, by name: the folder's, without `.git`."""
+        """Return where each repository's objects are, by name: the folder's, without `.git`."""
         given = [Path(path).expanduser().resolve() for path in sequence_of_names(self.paths, "paths")]
         plain = [path.parent if path.name == ".git" else path for path in given]
         shown = [path.with_suffix("") if path.suffix == ".git" else path for path in plain]
@@ -93,7 +93,7 @@ class GitRepositories:
 
 
 def head_commit(git_folder: Path) -> str:
-    """Object name of the commit at HEAD; raises SigjepaError when there is no repository or no commit."""
+    """Return the object name of the commit at HEAD; raises SigjepaError when there is no repository or no commit."""
     try:
         run_git(git_folder, "rev-parse", "--git-dir")
     except subprocess.CalledProcessError as error:
@@ -112,7 +112,7 @@ def head_commit(git_folder: Path) -> str:
 
 
 def python_blobs(git_folder: Path, commit: str) -> list[tuple[str, str]]:
-    """(path, object name) of the regular `.py` files of a commit, sorted by path.
+    """Return (path, object name) of the regular `.py` files of a commit, sorted by path.
 
     Raises SigjepaError when the repository lacks the commit or one of its trees.
     """
@@ -133,7 +133,9 @@ def python_blobs(git_folder: Path, commit: str) -> list[tuple[str, str]]:
 
 
 def run_git(git_folder: Path, *arguments: str) -> bytes:
-    """Standard output of a git command; raises CalledProcessError, and SigjepaError when git is not installed."""
+    """Return the standard output of a git command; raises CalledProcessError, and SigjepaError when git is not
+    installed.
+    """
     try:
         return subprocess.run(
             git_command(git_folder, *arguments), capture_output=True, check=True, env=git_environment()
@@ -143,12 +145,12 @@ def run_git(git_folder: Path, *arguments: str) -> bytes:
 
 
 def git_command(git_folder: Path, *arguments: str) -> list[str]:
-    """Command line for one repository, whatever the current folder is."""
+    """Return the command line for one repository, whatever the current folder is."""
     return ["git", f"--git-dir={git_folder}", *arguments]
 
 
 def git_environment() -> dict[str, str]:
-    """This process's environment without the variables by which a hook or a caller points git elsewhere.
+    """Return this process's environment without the variables by which a hook or a caller points git elsewhere.
 
     Git fetches what a partial clone lacks, by whatever command the repository's own configuration names: not here.
     """
@@ -157,6 +159,6 @@ def git_environment() -> dict[str, str]:
 
 
 def error_text(error: subprocess.CalledProcessError) -> str:
-    """First line of what git printed, after its warnings."""
+    """Return the first line of what git printed, after its warnings."""
     lines = error.stderr.decode(errors="replace").strip().split("\n")
     return next((line for line in lines if not line.startswith("warning:")), lines[0])

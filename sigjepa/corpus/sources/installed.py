@@ -39,7 +39,7 @@ class InstalledPackages:
         return "installed"
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """Version and file list of the standard library and each package, as the installer recorded them."""
+        """Return the version and file list of the standard library and each package, as the installer recorded them."""
         return {
             "source": self.name,
             "python": f"{platform.python_implementation()} {platform.python_version()}",
@@ -51,7 +51,7 @@ class InstalledPackages:
         }
 
     def repositories(self) -> list[FilesRepository]:
-        """The standard library's modules, then the distributions."""
+        """Return the standard library's modules, then the distributions."""
         modules = standard_library_modules() if self.standard_library else []
         return modules + [
             FilesRepository(name, Path(str(distribution.locate_file(""))), [path for path, *_ in record(distribution)])
@@ -59,7 +59,7 @@ class InstalledPackages:
         ]
 
     def distributions(self) -> dict[str, importlib.metadata.Distribution]:
-        """Chosen distributions that hold Python files, by normalised name.
+        """Return the chosen distributions that hold Python files, by normalised name.
 
         Raises SigjepaError for one that is not installed, or whose installer recorded no Python files.
         """
@@ -90,7 +90,9 @@ class InstalledPackages:
 
 
 def record(distribution: importlib.metadata.Distribution) -> list[tuple[str, str, str]]:
-    """(path, digest, size) of the Python files that a distribution's RECORD lists, sorted; empty without a RECORD."""
+    """Return (path, digest, size) of the Python files that a distribution's RECORD lists, sorted; empty without a
+    RECORD.
+    """
     lines = [line for line in (distribution.read_text("RECORD") or "").splitlines() if ".py," in line]
     rows = {(row[0], row[1], row[2]) for row in csv.reader(lines) if len(row) == 3 and row[0].endswith(".py")}
     return sorted(
@@ -107,12 +109,12 @@ def record_digest(distribution: importlib.metadata.Distribution) -> str:
 
 
 def standard_library_folder() -> Path:
-    """Where the running interpreter keeps the standard library's source."""
+    """Return where the running interpreter keeps the standard library's source."""
     return Path(sysconfig.get_path("stdlib"))
 
 
 def standard_library_modules() -> list[FilesRepository]:
-    """Each top-level module and package of the standard library that is written in Python."""
+    """Return each top-level module and package of the standard library that is written in Python."""
     root = standard_library_folder()
     modules = []
     for name in sorted(sys.stdlib_module_names - SKIPPED_MODULES):

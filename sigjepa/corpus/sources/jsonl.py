@@ -22,11 +22,11 @@ class JsonLinesRepository:
 
     @property
     def place(self) -> Path:
-        """Where the files lie."""
+        """The place of the files."""
         return self.file
 
     def read(self, positions: Sequence[int]) -> Iterator[bytes | None]:
-        """Source of the rows at `positions`."""
+        """Yield the source of the rows at `positions`."""
         with self.file.open("rb") as stream:
             for position in positions:
                 stream.seek(self.offsets[position])
@@ -48,11 +48,11 @@ class JsonLines:
         return "jsonl"
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """Digest of the file."""
+        """Return the digest of the file."""
         return {"source": self.name, "file": file_digest(self.existing_file())}
 
     def repositories(self) -> list[JsonLinesRepository]:
-        """The repositories that the rows name; raises SigjepaError that names the line of a bad row."""
+        """Return the repositories that the rows name; raises SigjepaError that names the line of a bad row."""
         file = self.existing_file()
         found: dict[str, JsonLinesRepository] = {}
         offset = 0
@@ -67,7 +67,7 @@ class JsonLines:
         return [found[name] for name in sorted(found)]
 
     def existing_file(self) -> Path:
-        """The file; raises SigjepaError when there is none."""
+        """Return the file; raises SigjepaError when there is none."""
         file = Path(self.path).expanduser()
         if not file.is_file():
             raise SigjepaError(f"{file} does not exist or is not a file; check corpus.source.path.")
@@ -75,7 +75,7 @@ class JsonLines:
 
 
 def checked_row(line: bytes, place: str) -> dict[str, str]:
-    """The row of one line; raises SigjepaError that names `place` when it is broken or lacks a field."""
+    """Return the row of one line; raises SigjepaError that names `place` when it is broken or lacks a field."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -93,7 +93,7 @@ def checked_row(line: bytes, place: str) -> dict[str, str]:
 
 
 def row_source(row: Mapping[str, str]) -> bytes:
-    """Python source of a row, its two halves put together where it comes in halves."""
+    """Return Python source of a row, its two halves put together where it comes in halves."""
     if "code" in row:
         return encode_source(row["code"])
     return encode_source(f"{row['signature'].rstrip()}\n{indent_source(row['body'], '    ')}\n")

@@ -24,7 +24,7 @@ class Pin:
 
 
 def normalised(project: str) -> str:
-    """A project's name as PEP 503 compares it."""
+    """Return a project's name as PEP 503 compares it."""
     return re.sub(r"[-_.]+", "-", project).lower()
 
 

@@ -61,11 +61,13 @@ class WheelRepository:
 
     @property
     def place(self) -> Path:
-        """Where the files lie."""
+        """The place of the files."""
         return self.wheel
 
     def read(self, positions: Sequence[int]) -> Iterator[bytes | None]:
-        """Contents of the files at `positions` of `paths`, from the archive; raises SigjepaError for a bad one."""
+        """Yield the contents of the files at `positions` of `paths`, from the archive; raises SigjepaError for a bad
+        one.
+        """
         yield from read_members(self.wheel, [self.paths[position] for position in positions])
 
 
@@ -85,28 +87,28 @@ class PinnedWheels:
         return "pypi"
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """The pins; needs neither the wheels nor a network."""
+        """Return the pins; needs neither the wheels nor a network."""
         pins = {pin.project: f"{pin.version} sha256:{pin.sha256}" for pin in self.pins()}
         return {"source": self.name, "rules": RULES_VERSION, "wheels": pins}
 
     def repositories(self) -> list[WheelRepository]:
-        """A repository for each wheel; raises SigjepaError for one that cannot be had, differs or is refused."""
+        """Return a repository for each wheel; raises SigjepaError for one that cannot be had, differs or is refused."""
         found = pinned_wheels(self.pins(), Path(self.cache).expanduser())
         return [wheel_repository(project, wheel) for project, wheel in found.items()]
 
     def pins(self) -> list[Pin]:
-        """The list, by project; raises SigjepaError naming a bad line."""
+        """Return the list, by project; raises SigjepaError naming a bad line."""
         return read_pins(COMMITTED_LIST if self.wheels is None else Path(self.wheels).expanduser())
 
 
 def wheel_repository(project: str, wheel: Path) -> WheelRepository:
-    """The importable files of a wheel: neither metadata, scripts and data, nor copies of other projects."""
+    """Return the importable files of a wheel: neither metadata, scripts and data, nor copies of other projects."""
     library = [path for path in python_members(wheel) if not path.partition("/")[0].endswith((".dist-info", ".data"))]
     own = [path for path in library if not is_vendored(path)]
     return WheelRepository(project, wheel, own, Counter(vendored_file=len(library) - len(own)))
 
 
 def is_vendored(path: str) -> bool:
-    """Whether `path` within a wheel is a copy of another project's code."""
+    """Return whether `path` within a wheel is a copy of another project's code."""
     folders = path.lower().split("/")[:-1]
     return not VENDOR_FOLDERS.isdisjoint(folders) or path.startswith(VENDORED_PATHS)

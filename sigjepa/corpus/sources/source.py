@@ -1,4 +1,4 @@
-"""What a source of Python files must offer."""
+"""The protocol of a source of Python files."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +22,9 @@ class Repository(Protocol):
         """Path of every Python file within the repository, with `/`."""
 
     def read(self, positions: Sequence[int]) -> Iterator[bytes | None]:
-        """Contents of the files at `positions` of `paths`, in that order; None for one that cannot be read."""
+        """Yield the contents of the files at `positions` of `paths`, in that order; None for one that cannot be
+        read.
+        """
 
 
 class Source(Protocol):
@@ -33,32 +35,38 @@ class Source(Protocol):
         """Short name for the corpus folder."""
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """JSON-serialisable identity of the content, part of the corpus key; quick, and free of machine paths."""
+        """Return the JSON-serialisable identity of the content, part of the corpus key; quick, and free of machine
+        paths.
+        """
 
     def repositories(self) -> Sequence[Repository]:
-        """All repositories, each name once."""
+        """Return all repositories, each name once."""
 
 
 def left_out(repository: Repository) -> Mapping[str, int]:
-    """Files that the source left out of `paths`, by reason of `reasons.py`; most sources count none."""
+    """Return the files that the source left out of `paths`, by reason of `reasons.py`; most sources count none."""
     found: Mapping[str, int] = getattr(repository, "left_out", {})
     return found
 
 
 def place_of(repository: Repository) -> str:
-    """Where the files of a repository lie on this machine: a folder, a git folder, a wheel, a JSON Lines file."""
+    """Return where the files of a repository lie on this machine: a folder, a git folder, a wheel, a JSON Lines
+    file.
+    """
     return str(getattr(repository, "place", ""))
 
 
 def sequence_of_names(values: Sequence[str], parameter: str) -> list[str]:
-    """`values` as a non-empty list; raises SigjepaError for a single string, which would be read letter by letter."""
+    """Return `values` as a non-empty list; raises SigjepaError for a single string, which would be read letter by
+    letter.
+    """
     if isinstance(values, str) or not values:
         raise SigjepaError(f"{parameter}={values!r} must be a list of at least one path, such as {parameter}=[a,b].")
     return [str(value) for value in values]
 
 
 def unique_names(paths: Sequence[Path]) -> list[str]:
-    """A name for each path: its last part, and as many parents as it takes to tell it from the others.
+    """Return a name for each path: its last part, and as many parents as it takes to tell it from the others.
 
     Raises SigjepaError when a path is given twice.
     """
@@ -76,7 +84,7 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
 
 
 def python_files(folder: Path) -> list[str]:
-    """Paths of the `.py` files below `folder`, sorted; no links, hidden folders or virtual environments."""
+    """Return the paths of the `.py` files below `folder`, sorted; no links, hidden folders or virtual environments."""
     found = []
     for current, folders, names in os.walk(folder):
         folders[:] = sorted(
