@@ -21,7 +21,6 @@ def evaluate(config: DictConfig) -> None:
     """Measure the baselines that `baseline` names, and the ceiling that the teacher's space sets, and print both."""
     import torch
 
-    from sigjepa.evaluation.baselines import measure_baselines
     from sigjepa.evaluation.ceiling import fit_residuals
     from sigjepa.evaluation.metrics import build_metrics
     from sigjepa.evaluation.pools import check_held_out, read_pools
@@ -35,14 +34,15 @@ def evaluate(config: DictConfig) -> None:
     check_held_out(resolved["split"])
     metrics = build_metrics(resolved["metrics"], resolved["monitor"], resolved["allowed_targets"])
     run = finished_run(Path(resolved["run"])) if resolved["run"] else None
-    data = pipeline_of(config).get()
+    pipeline = pipeline_of(config)
+    data = pipeline.get()
     if run is not None and run.pool() != data.corpus.hash:
         raise SigjepaError(
             f"{run.folder} was trained on the corpus {run.pool()}, but this command composes {data.corpus.hash}; "
             "give the same data= and corpus= as the run had."
         )
-    pools = read_pools(data.corpus, data.shards.signature_pooled, data.targets)
-    baselines = measure_baselines(resolved["baseline"], pools)
+    pools = read_pools(data.corpus, data.shards)
+    baselines = pipeline.measure_baselines(data)
     output, split = Path(resolved["paths"]["run_dir"]), resolved["split"]
     write_baselines(output, baselines, metrics)
     ids = {name: torch.from_numpy(pool.ids) for name, pool in pools.items()}

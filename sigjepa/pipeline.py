@@ -1,4 +1,4 @@
-"""The chain corpus → teacher shards → hard negatives, named once, and the check of what components need of it."""
+"""The chain corpus → teacher shards → hard negatives → baselines, named once, and the check of what components need."""
 
 import logging
 import time
@@ -13,9 +13,12 @@ from sigjepa.corpus.corpus import Corpus
 from sigjepa.corpus.stage import CorpusStage
 from sigjepa.data.training_data import TrainingData
 from sigjepa.errors import SigjepaError
+from sigjepa.evaluation.baseline_stage import baseline_stages
+from sigjepa.evaluation.baselines import Baseline, baseline_names
 from sigjepa.negatives.base import HardNegativesSource
 from sigjepa.runtime.instantiate import component_class, instantiate
 from sigjepa.store.artifacts import NotBuiltError, building_refused
+from sigjepa.store.progress import progress
 from sigjepa.store.progress import stage as progress_stage
 from sigjepa.store.stage import Stage
 from sigjepa.store.store import Store
@@ -43,7 +46,8 @@ class Pipeline:
     """How the data of a run is come by, from source code to hard negatives.
 
     corpus: builds the corpus. teacher: embeds it; body_states: whether token states of bodies are kept. negatives:
-    mines or imports hard negatives; None is without. store: where all of it is kept.
+    mines or imports hard negatives; None is without. store: where all of it is kept. baselines: names of those that
+    stand beside a student.
     """
 
     corpus: CorpusStage
@@ -51,6 +55,7 @@ class Pipeline:
     negatives: HardNegativesSource | None
     body_states: bool
     store: Store
+    baselines: Sequence[str] = ()
 
     @property
     def kinds(self) -> list[str]:
@@ -70,7 +75,15 @@ class Pipeline:
             problems.extend(found)
             return artifact
 
-        return self._collect(repaired), problems
+        data = self._collect(repaired)
+        for stage in baseline_stages(self.baselines, data):
+            repaired(stage)
+        return data, problems
+
+    def measure_baselines(self, data: TrainingData) -> dict[str, Baseline]:
+        """Return the baselines on the pools of `data` by name, measured where no earlier job has."""
+        stages = progress(baseline_stages(self.baselines, data), "Measuring baselines", unit="baseline")
+        return {stage.name: self.store.get(stage) for stage in stages}
 
     def missing(self) -> list[str]:
         """Return the first artifact that is missing and all that depend on it; nothing is built."""
@@ -138,6 +151,7 @@ def pipeline_of(config: DictConfig) -> Pipeline:
         instantiate(config.negatives, allowed),
         bool(config.data.body_states),
         Store(Path(config.paths.data_dir), instantiate(config.executor, allowed)),
+        baseline_names(config.baseline),
     )
 
 
@@ -152,6 +166,7 @@ def check(config: DictConfig) -> None:
     A loss, a student or a callback says what it needs as `needs`, a student what it gives as `gives`: names of
     `SETTINGS`. Nothing is built.
     """
+    baseline_names(config.baseline)
     allowed = list(config.allowed_targets)
     student = component_class(config.model, allowed)
     given = set(getattr(student, "gives", ()))

@@ -1,4 +1,4 @@
-"""Build corpus, shards and hard negatives alone: `python -m sigjepa.prepare experiment=hardneg_curriculum`."""
+"""Build corpus, shards, hard negatives and baselines alone: `python -m sigjepa.prepare experiment=exp2_1`."""
 
 import time
 
@@ -24,6 +24,7 @@ def prepare(config: DictConfig) -> None:
         print(f"{len(problems)} repairs; every artifact is sound now")
     else:
         data = pipeline.get()
+    pipeline.measure_baselines(data)
     show(data.corpus.summary_table())
     if data.hard_negatives is not None:
         show(data.hard_negatives.summary_table())

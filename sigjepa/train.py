@@ -18,11 +18,14 @@ from sigjepa.runtime.processes import is_first_process, launcher
 from sigjepa.runtime.terminal import show
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import lightning
     from lightning.pytorch.loggers import Logger
 
     from sigjepa.data.datamodule import FunctionDataModule
     from sigjepa.data.training_data import TrainingData
+    from sigjepa.evaluation.baselines import Baseline
     from sigjepa.evaluation.metrics import Metrics
     from sigjepa.reporting.runs import Run
     from sigjepa.training.job import ResumePoint
@@ -57,19 +60,22 @@ def train(config: DictConfig) -> float:
         earlier = earlier_job(run_dir, settings, resolved["resume"])
         # what an earlier job has recorded stays until it is known whether this one goes on with it
         with recorded_status(summary, facts) if first and earlier is None else nullcontext():
-            data = pipeline_of(config).get()
+            pipeline = pipeline_of(config)
+            data = pipeline.get()
         start = begin_job(run_dir, settings, data.hashes(), earlier) if first else start_of(run_dir, earlier)
         if start.finished:
             log.info("%s is finished: nothing to do. resume=never trains it anew.", run_dir)
             return read_run(run_dir).figure(resolved["monitor"])
         with recorded_status(summary, facts) if first else nullcontext(), lost_process_named():
-            return fit_and_test(config, resolved, data, metrics, start, facts)
+            baselines = pipeline.measure_baselines(data) if first else {}
+            return fit_and_test(config, resolved, data, baselines, metrics, start, facts)
 
 
 def fit_and_test(
     config: DictConfig,
     resolved: dict[str, Any],
     data: TrainingData,
+    baselines: Mapping[str, Baseline],
     metrics: Metrics,
     start: ResumePoint,
     facts: dict[str, Any],
@@ -77,8 +83,6 @@ def fit_and_test(
     """Train from `start`, select on val, test once, and write what the run directory holds; the best `monitor`."""
     import lightning
 
-    from sigjepa.evaluation.baselines import measure_baselines
-    from sigjepa.evaluation.pools import read_pools
     from sigjepa.reporting.runs import read_run
     from sigjepa.reporting.tables import baseline_table, figures_table, results_table
     from sigjepa.training.best_checkpoint import evaluate_best
@@ -122,9 +126,7 @@ def fit_and_test(
             mined = data.hard_negatives.summary_rows() if data.hard_negatives is not None else None
             origin = (resolved, resolved["seed"], data.hashes(), data.store.data_dir, mined, data.references())
             write_provenance(run_dir, provenance(*origin))
-            pools = read_pools(data.corpus, data.shards.signature_pooled, data.targets)
             write_metrics(run_dir, metrics, resolved["monitor"])
-            baselines = measure_baselines(resolved["baseline"], pools)
             write_baselines(run_dir, baselines, metrics)
             show(baseline_table(baseline_figures(baselines, metrics), metrics, resolved["monitor"]))
             log_tables(loggers, {"hard_negatives": statistic_rows(mined or {})})

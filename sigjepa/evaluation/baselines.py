@@ -12,7 +12,6 @@ from sigjepa.evaluation.lexical import bm25_scorer
 from sigjepa.evaluation.metrics import rank_figures
 from sigjepa.evaluation.pools import HELD_OUT, Pool, Pools
 from sigjepa.evaluation.ranks import Ranks, block_ranks, cosine_scorer, mean_cosine, pool_ranks
-from sigjepa.store.progress import progress
 from sigjepa.teacher.normalize import fit_centre, fit_whitening
 
 FUSION_WEIGHTS = tuple(float(weight) for weight in np.linspace(0, 1, 21))
@@ -140,13 +139,15 @@ BASELINES: dict[str, Callable[[Pools], Baseline]] = {
 """The baselines that `baseline` names in configs, in the order in which tables show them."""
 
 
-def measure_baselines(names: str | Sequence[str], pools: Pools) -> dict[str, Baseline]:
-    """The named baselines, or all of them for `all`; raises SigjepaError for a name that is not in `BASELINES`."""
+def baseline_names(names: str | Sequence[str]) -> list[str]:
+    """Return the named baselines in the order of `BASELINES`, or all of them for `all`.
+
+    Raises SigjepaError for a name that is not there.
+    """
     chosen = list(BASELINES) if names == "all" else [names] if isinstance(names, str) else list(names)
     for name in chosen:
         if name not in BASELINES:
             raise SigjepaError(
                 f"There is no baseline '{name}'.{nearest_name(name, BASELINES)} Known: all, {', '.join(BASELINES)}."
             )
-    wanted = progress([name for name in BASELINES if name in chosen], "Measuring baselines", unit="baseline")
-    return {name: BASELINES[name](pools) for name in wanted}
+    return [name for name in BASELINES if name in chosen]

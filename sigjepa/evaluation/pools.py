@@ -7,7 +7,9 @@ import numpy as np
 from torch import Tensor
 
 from sigjepa.corpus.corpus import Corpus
+from sigjepa.data.dataset import share_identical_bodies
 from sigjepa.errors import SigjepaError, nearest_name
+from sigjepa.teacher.shards import TeacherShards
 
 HELD_OUT = ("val", "test")
 
@@ -33,15 +35,16 @@ def check_held_out(split: str) -> None:
         raise SigjepaError(f"split={split} is no held-out pool.{nearest_name(split, HELD_OUT)} Use val or test.")
 
 
-def read_pools(corpus: Corpus, signature_pooled: Tensor, body_pooled: Tensor) -> dict[str, Pool]:
-    """Return the pools of a corpus; `signature_pooled` and `body_pooled` are `[n, D]` by function id."""
+def read_pools(corpus: Corpus, shards: TeacherShards) -> dict[str, Pool]:
+    """Return the pools of a corpus and its shards; byte-identical bodies have equal embeddings."""
     signatures, bodies = corpus.column("signature"), corpus.column("body")
+    body_pooled = share_identical_bodies(bodies, shards.body_pooled)
     return {
         split: Pool(
             ids,
             [signatures[i] for i in ids],
             [bodies[i] for i in ids],
-            signature_pooled[ids].float(),
+            shards.signature_pooled[ids].float(),
             body_pooled[ids].float(),
         )
         for split in ("train", *HELD_OUT)

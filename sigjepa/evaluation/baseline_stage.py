@@ -1,0 +1,60 @@
+"""A baseline as an artifact: measured once for a corpus and a teacher, and opened by every job after."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from sigjepa.corpus.corpus import Corpus
+from sigjepa.data.training_data import TrainingData
+from sigjepa.evaluation.baselines import BASELINES, Baseline
+from sigjepa.evaluation.pools import read_pools
+from sigjepa.evaluation.rank_files import read_ranks, write_ranks
+from sigjepa.store.manifest import Manifest, Reference
+from sigjepa.store.stage import Part, Stage
+from sigjepa.teacher.shards import TeacherShards
+
+FORMAT = 1  # raise it when the same inputs give other ranks
+RANKS_FILE = "ranks.npz"
+
+
+@dataclass(frozen=True)
+class BaselineStage(Stage[Baseline]):
+    """Rank the bodies of the val and test pools by the baseline `name` of `BASELINES`."""
+
+    name: str
+    corpus: Corpus
+    shards: TeacherShards
+
+    kind: ClassVar[str] = "baselines"
+    packages: ClassVar[Sequence[str]] = ("torch", "numpy", "bm25s")
+
+    @property
+    def label(self) -> str:
+        """The name of the baseline."""
+        return self.name
+
+    def inputs(self) -> dict[str, Any]:
+        """Return the name and what identifies the corpus and its shards."""
+        shards = self.shards.reference.content
+        return {"baseline": self.name, "corpus": self.corpus.hash, "shards": shards, "format": FORMAT}
+
+    def upstream(self) -> Mapping[str, Reference]:
+        """Return the corpus and the shards."""
+        return {"corpus": self.corpus.reference, "shards": self.shards.reference}
+
+    def build(self, part: Part, out: Path) -> Mapping[str, Any]:
+        """Write the ranks of every query, and return the metrics."""
+        baseline = BASELINES[self.name](read_pools(self.corpus, self.shards))
+        write_ranks(out / RANKS_FILE, baseline.ranks)
+        return {"metrics": baseline.metrics, "splits": list(baseline.ranks)}
+
+    def open(self, manifest: Manifest) -> Baseline:
+        """Return the baseline; raises SigjepaError when its ranks can't be read."""
+        ranks = {split: read_ranks(manifest.folder / RANKS_FILE, split) for split in manifest.facts["splits"]}
+        return Baseline(dict(manifest.facts["metrics"]), ranks)
+
+
+def baseline_stages(names: Sequence[str], data: TrainingData) -> list[BaselineStage]:
+    """Return the stages of baselines on the pools of a run's data; names: of `BASELINES`."""
+    return [BaselineStage(name, data.corpus, data.shards) for name in names]

@@ -1,0 +1,96 @@
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sigjepa.errors import DamagedError, SigjepaError
+from sigjepa.evaluation.baseline_stage import RANKS_FILE, BaselineStage, baseline_stages
+from sigjepa.evaluation.baselines import BASELINES, baseline_names
+from sigjepa.evaluation.pools import read_pools
+from sigjepa.pipeline import pipeline_of
+from sigjepa.store.executor import ProcessPool
+from sigjepa.store.manifest import Manifest
+from sigjepa.store.store import Store
+
+
+@pytest.fixture
+def pipeline(tiny_pipeline, tmp_path):
+    """The tiny pipeline with room for its own baselines."""
+    return replace(tiny_pipeline, store=Store(tmp_path))
+
+
+def assert_equal(baseline, expected):
+    assert baseline.metrics == expected.metrics
+    assert baseline.ranks.keys() == expected.ranks.keys()
+    for split, (ids, ranks) in expected.ranks.items():
+        np.testing.assert_array_equal(baseline.ranks[split][0], ids)
+        np.testing.assert_array_equal(baseline.ranks[split][1].optimistic, ranks.optimistic)
+        np.testing.assert_array_equal(baseline.ranks[split][1].pessimistic, ranks.pessimistic)
+
+
+def test_a_second_job_opens_what_the_first_has_measured(pipeline, tiny_data, monkeypatch):
+    first = pipeline.measure_baselines(tiny_data)
+    pools = read_pools(tiny_data.corpus, tiny_data.shards)
+    assert list(first) == list(BASELINES)
+    for name, baseline in first.items():
+        assert_equal(baseline, BASELINES[name](pools))
+    monkeypatch.setattr(BaselineStage, "build", None)
+    second = pipeline.measure_baselines(tiny_data)
+    for name, baseline in second.items():
+        assert_equal(baseline, first[name])
+
+
+def test_another_process_measures_the_same(tiny_data, tmp_path):
+    (stage,) = baseline_stages(["fusion"], tiny_data)
+    here, there = Store(tmp_path / "here"), Store(tmp_path / "there", ProcessPool(1))
+    assert_equal(there.get(pickle.loads(pickle.dumps(stage))), here.get(stage))
+
+
+def test_the_manifest_names_corpus_and_shards(pipeline, tiny_data):
+    (stage,) = baseline_stages(["bm25"], tiny_data)
+    pipeline.store.get(stage)
+    manifest = Manifest.read(pipeline.store.folder(stage))
+    assert manifest.folder.parent.name == "baselines"
+    assert manifest.folder.name.startswith("bm25-")
+    assert manifest.upstream == {"corpus": tiny_data.corpus.reference, "shards": tiny_data.shards.reference}
+    assert {"torch", "bm25s"} <= manifest.origin["versions"].keys()
+
+
+@pytest.mark.parametrize("artifact", ["corpus", "shards"])
+def test_another_corpus_or_other_shards_have_their_own(tiny_data, artifact):
+    (stage,) = baseline_stages(["bm25"], tiny_data)
+
+    class Other:
+        hash = "another"
+        reference = replace(getattr(tiny_data, artifact).reference, content="another")
+
+    assert replace(stage, **{artifact: Other()}).inputs() != stage.inputs()
+
+
+def test_damaged_ranks_are_an_error_and_repaired(pipeline, tiny_data):
+    (stage,) = baseline_stages(["mean_body"], tiny_data)
+    whole = pipeline.store.get(stage)
+    path = pipeline.store.folder(stage) / RANKS_FILE
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DamagedError, match=f"{RANKS_FILE}.*repair=true"):
+        pipeline.store.get(stage)
+    repaired, problems = pipeline.store.repair(stage)
+    assert_equal(repaired, whole)
+    assert len(problems) == 1
+
+
+def test_an_unknown_baseline_is_named_before_anything_is_built(tiny_config, tmp_path):
+    config = tiny_config.copy()
+    config.baseline, config.paths.data_dir = ["bm25", "bm52"], str(tmp_path / "data")
+    with pytest.raises(SigjepaError, match="'bm52'.*'bm25'"):
+        pipeline_of(config)
+    assert not (tmp_path / "data").exists()
+
+
+def test_all_is_every_baseline_and_a_list_keeps_their_order():
+    assert baseline_names("all") == list(BASELINES)
+    assert baseline_names(["bm25", "random"]) == ["random", "bm25"]
+    assert baseline_names("bm25") == ["bm25"]
