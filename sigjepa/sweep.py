@@ -2,7 +2,8 @@
 
 Give the same words as `python -m sigjepa.train -m`. Nothing is built, trained or written: the jobs are listed with
 their names, how each differs from the first, how many optimizer steps it takes, which artifacts it would have to build
-first, and whether it is finished, interrupted, failed or not started in the folder where the sweep would go on.
+first, and whether it is finished, interrupted, failed or not started in the folder where the sweep would go on. A
+sweeper that decides from results, as Optuna's does, is not run: the jobs that it has asked for so far are listed.
 
     python -m sigjepa.sweep sweep=remedies data=quick
     python -m sigjepa.sweep hydra.sweep.dir=multirun/mine seed=0,1
@@ -12,14 +13,14 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from omegaconf import OmegaConf
+from hydra.core.config_loader import ConfigLoader
+from omegaconf import DictConfig, OmegaConf
 
-from sigjepa.runtime.command import parse_words, run_command
-from sigjepa.runtime.terminal import show
+from sigjepa.runtime.command import hydra_job, run_command
 from sigjepa.store.manifest import content_key, differences
 from sigjepa.store.progress import progress
 
@@ -29,37 +30,50 @@ if TYPE_CHECKING:
 HEADER = ("job", "differs from the first in", "steps", "to build first", "state")
 
 
-def preview(overrides: list[str]) -> str:
-    """The table of the jobs that `-m` with these overrides starts, and where."""
+def preview(loader: ConfigLoader, sweep: DictConfig, arguments: Sequence[str]) -> str:
+    """Return the table of the jobs that a sweep of these arguments starts, and where."""
     from sigjepa.reporting.tables import markdown_table
-    from sigjepa.training.sweep_jobs import SWEEPS, job_states, known_sweeps, sweep_jobs
+    from sigjepa.training import sweep_jobs as sweeps
 
-    jobs = sweep_jobs("train", overrides)
-    named = [one.partition("=")[2] for one in overrides if one.startswith("hydra.sweep.dir=")]
-    folder = Path(named[-1]) if named else next(iter(known_sweeps(jobs, SWEEPS)), None)
-    states = job_states(folder, jobs) if folder is not None else {}
+    grid = sweeps.grid_jobs(loader, sweep, arguments) if sweeps.is_grid(sweep) else None
+    folder, root = Path(sweep.hydra.sweep.dir), Path(sweep.hydra.sweep.dir).parent
+    known = (
+        [folder]
+        if sweeps.is_named(sweep.hydra.sweep)
+        else sweeps.find_sweeps(sweeps.sweep_key(sweep, arguments, grid), root)[:1]
+    )
+    where = f"in {known[0]}" if known else f"in a new folder below {root}"
+    if grid is None:
+        states = {
+            job: state
+            for folder in known
+            for job, state in sweeps.job_states(folder, sweeps.recorded_jobs(folder)).items()
+        }
+        name = str(sweep.hydra.sweeper._target_).rpartition(".")[2]
+        table = markdown_table(("job", "state"), [[job, state] for job, state in states.items()])
+        return f"{name} asks for jobs as it goes, {where}; {len(states)} so far" + (f"\n\n{table}" if states else "")
+    begun = {job: path for folder in known for job, path in sweeps.find_jobs(folder).items()}
     needs: dict[str, tuple[str, str]] = {}  # jobs with the same data are looked at once
     rows = []
-    for job in progress(jobs, "look at jobs", unit="job"):
+    for job in progress(grid, "look at jobs", unit="job"):
         key = content_key({"data": job.settings["data"], "epochs": job.settings["trainer"]})
         if key not in needs:
             needs[key] = steps_and_missing(job)
-        state = states.get(job.folder, "not started")
-        rows.append([job.folder, difference(jobs[0], job), *needs[key], state])
-    where = f"in {folder}" if folder is not None else f"in a new folder below {SWEEPS}"
-    return f"{len(jobs)} jobs {where}\n\n{markdown_table(HEADER, rows)}"
+        state = sweeps.job_states(begun[job.key], ["."])["."] if job.key in begun else sweeps.NOT_STARTED
+        rows.append([job.folder, difference(grid[0], job), *needs[key], state])
+    return f"{len(grid)} jobs {where}\n\n{markdown_table(HEADER, rows)}"
 
 
 def difference(first: SweepJob, job: SweepJob) -> str:
-    """Where a job's config, as written, differs from the first one's."""
-    raw = [cast(Mapping[str, Any], OmegaConf.to_container(one.config, resolve=False)) for one in (first, job)]
+    """Return where a job's config, as written, differs from the first one's."""
+    raw = [cast(Mapping[str, Any], OmegaConf.to_container(side.config, resolve=False)) for side in (first, job)]
     changes = differences(*raw)
     shown = [change.partition(":")[0] + "=" + change.rpartition(", want ")[2] for change in changes]
     return ", ".join(shown[:6]) + (f", and {len(shown) - 6} more" if len(shown) > 6 else "") or "-"
 
 
 def steps_and_missing(job: SweepJob) -> tuple[str, str]:
-    """Optimizer steps of a job, `?` as long as its corpus is not built, and the artifacts that are missing."""
+    """Return a job's optimizer steps, `?` as long as its corpus is not built, and the artifacts that are missing."""
     from sigjepa.pipeline import pipeline_of
 
     pipeline = pipeline_of(job.config)
@@ -71,10 +85,21 @@ def steps_and_missing(job: SweepJob) -> tuple[str, str]:
     return f"at most {epochs * math.ceil(functions / job.config.data.batch_size)}", ", ".join(missing) or "-"
 
 
+def refuse_job(config: DictConfig) -> None:
+    """Raise for a job: a preview starts none."""
+    raise AssertionError(f"a preview has started a job of {config.name}")
+
+
+def start() -> None:
+    """Show what the sweep that `sys.argv` asks for would do."""
+    sys.argv += ["--multirun", "hydra.callbacks.resume.sweeper=PreviewSweeper"]
+    hydra_job("train", refuse_job)
+
+
 def main() -> None:
     """Run the command of `sys.argv`."""
     flags = dict.fromkeys(("--dry-run", "-m", "--multirun"), "")
-    run_command("sweep", lambda: show(preview(parse_words(sys.argv[1:])[1])), config_name="train", flags=flags)
+    run_command("sweep", start, config_name="train", flags=flags)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -39,15 +38,22 @@ def train(config: DictConfig) -> float:
     from sigjepa.pipeline import check, pipeline_of
     from sigjepa.reporting.runs import read_run
     from sigjepa.training.callbacks import monitoring
-    from sigjepa.training.job import begin_job, check_resume, earlier_job, job_settings, run_lock, start_of
-    from sigjepa.training.process_check import check_processes, lost_process_named, refuse_distributed_sweep
+    from sigjepa.training.job import (
+        begin_job,
+        check_resume,
+        earlier_job,
+        experiment_key,
+        job_settings,
+        run_lock,
+        start_of,
+    )
+    from sigjepa.training.process_check import check_processes, lost_process_named
     from sigjepa.training.run_directory import recorded_status
 
     resolved = plain(config)
     check_keys(resolved, RUN_KEYS)
     check(config)
     check_resume(resolved["resume"])
-    refuse_distributed_sweep(resolved["trainer"])
     check_processes(resolved["trainer"], launcher(os.environ))
     metrics = build_metrics(resolved["metrics"], resolved["monitor"], resolved["allowed_targets"])
     monitoring(resolved["callbacks"], metrics, resolved["allowed_targets"])
@@ -62,7 +68,10 @@ def train(config: DictConfig) -> float:
         with recorded_status(summary, facts) if first and earlier is None else nullcontext():
             pipeline = pipeline_of(config)
             data = pipeline.get()
-        start = begin_job(run_dir, settings, data.hashes(), earlier) if first else start_of(run_dir, earlier)
+        if first:
+            start = begin_job(run_dir, settings, data.hashes(), earlier, experiment_key(config))
+        else:
+            start = start_of(run_dir, earlier)
         if start.finished:
             log.info("%s is finished: nothing to do. resume=never trains it anew.", run_dir)
             return read_run(run_dir).figure(resolved["monitor"])
@@ -163,17 +172,9 @@ def run_experiment(config: DictConfig) -> Run:
     return read_run(Path(config.paths.run_dir))
 
 
-def start() -> None:
-    """Start the job or the sweep that `sys.argv` asks for, in the folder in which it goes on."""
-    from sigjepa.training.sweep_jobs import continued
-
-    with continued("train", sys.argv[1:]) as sys.argv[1:]:
-        hydra_job("train", train)
-
-
 def main() -> None:
     """Run the command of `sys.argv`."""
-    run_command("train", start)
+    run_command("train", lambda: hydra_job("train", train))
 
 
 if __name__ == "__main__":

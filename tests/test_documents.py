@@ -8,7 +8,6 @@ import hydra
 import pytest
 
 from sigjepa.runtime.command import config_directory
-from sigjepa.training.sweep_jobs import sweep_jobs
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted(config_directory().rglob("*.yaml"))]
@@ -30,8 +29,7 @@ def test_a_shown_command_composes(entry_point, overrides):
     if entry_point == "provenance":  # takes a path, no config
         return
     if entry_point == "sweep":
-        assert sweep_jobs("train", overrides)
-        return
+        entry_point = "train"
     if entry_point == "train" and not overrides:
         overrides = ["experiment=exp1_4"]
     with hydra.initialize_config_dir(str(config_directory()), version_base="1.3"):

@@ -23,6 +23,7 @@ from sigjepa.errors import SigjepaError, nearest_name
 from sigjepa.runtime.config_description import check_overrides, config_directory, describe_config, no_key, no_option
 from sigjepa.runtime.foreign_lines import without_foreign_lines
 from sigjepa.runtime.help import help_text
+from sigjepa.runtime.job_overrides import run_hydra
 from sigjepa.runtime.processes import for_this_process
 from sigjepa.runtime.replaced_targets import drop_keys_of_replaced_targets
 from sigjepa.runtime.status import visible
@@ -82,7 +83,7 @@ def hydra_job(config_name: str, work: Callable[[DictConfig], Any]) -> None:
         with labelled_lines(label), without_foreign_lines(), visible(own_folder(settings)):
             return work(config)
 
-    hydra.main(version_base="1.3", config_path=str(config_directory()), config_name=config_name)(job)()
+    run_hydra(hydra.main(version_base="1.3", config_path=str(config_directory()), config_name=config_name)(job))
 
 
 def parse_words(words: Sequence[str], flags: Mapping[str, str] = FLAGS) -> tuple[Any, list[str]]:

@@ -1,9 +1,9 @@
-"""Which job a run directory holds, and how a run that is started in it begins."""
+"""The job that a run directory holds, and the point from which a run that is started in it goes on."""
 
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,36 +41,28 @@ OUTPUTS = (
 
 @dataclass(frozen=True)
 class ResumePoint:
-    """How a run begins: from `checkpoint`, or with None from its initial weights; `finished` ones do not begin."""
+    """The start of a run: from `checkpoint`, or with None from its initial weights; a `finished` one has none."""
 
     checkpoint: Path | None = None
     finished: bool = False
 
 
-def job_settings(config: DictConfig) -> dict[str, Any]:
-    """What a composed config asks for, resolved: all of it but where it lies, which process asks, and `resume`.
+def job_settings(config: DictConfig, without: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what a composed config asks for, resolved: a job's identity.
 
-    Values below `paths`, and what Hydra tells of the running process, stand as words for themselves.
+    All of it but where it lies, which process asks, and `resume`. Values below `paths`, keys in `without`, and what
+    Hydra tells of the running process stand as words for themselves, also where they are interpolated.
     """
-    raw = OmegaConf.to_container(config, resolve=False)
-    assert isinstance(raw, dict)
+    raw = json.loads(re.sub(r"\$\{hydra:[^}]*\}", "hydra", json.dumps(OmegaConf.to_container(config))))
     raw.pop("resume", None)
     raw["paths"] = {key: key for key in raw.get("paths") or {}}
-    settings = plain(OmegaConf.create(_without_process(raw)))
-    return json.loads(json.dumps(settings))  # as it is read back
+    raw |= {key: key for key in without if key in raw}
+    return json.loads(json.dumps(plain(OmegaConf.create(raw))))  # as it is read back
 
 
-def _without_process(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_process(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_without_process(inner) for inner in value]
-    return re.sub(r"\$\{hydra:[^}]*\}", "hydra", value) if isinstance(value, str) else value
-
-
-def job_key(settings: Mapping[str, Any], artifacts: Mapping[str, Any]) -> str:
-    """A job's identity: the hash of its settings and of the artifacts that it reads."""
-    return content_key({"settings": settings, "artifacts": artifacts})
+def experiment_key(config: DictConfig) -> str:
+    """Return an experiment's identity: the hash of its settings without the seed, and without the name, a label."""
+    return content_key(job_settings(config, without=("seed", "name")))
 
 
 @contextmanager
@@ -97,7 +89,7 @@ def check_resume(resume: str) -> None:
 
 
 def earlier_job(run_dir: Path, settings: Mapping[str, Any], resume: str) -> dict[str, Any] | None:
-    """The job that `run_dir` holds and this run goes on with; None when it begins anew.
+    """Return the job that `run_dir` holds and this run goes on with; None when it begins anew.
 
     Raises SigjepaError when the directory holds a job with other settings, naming what differs.
     """
@@ -105,16 +97,20 @@ def earlier_job(run_dir: Path, settings: Mapping[str, Any], resume: str) -> dict
     if resume == "never" or not path.exists():
         return None
     job = read_json(path)
-    if not isinstance(job, dict) or not {"settings", "artifacts", "key"} <= job.keys():
+    if not isinstance(job, dict) or not {"settings", "artifacts", "experiment"} <= job.keys():
         raise SigjepaError(f"{path} is not the record of a job; delete it, or begin anew with resume=never.")
     _check_same(run_dir, job["settings"], settings)
     return job
 
 
 def begin_job(
-    run_dir: Path, settings: Mapping[str, Any], artifacts: Mapping[str, Any], earlier: Mapping[str, Any] | None
+    run_dir: Path,
+    settings: Mapping[str, Any],
+    artifacts: Mapping[str, Any],
+    earlier: Mapping[str, Any] | None,
+    experiment: str,
 ) -> ResumePoint:
-    """How this run begins, given the `earlier_job` of its directory; clears and claims a directory to begin anew in.
+    """Return how this run begins, given the `earlier_job` of its directory; clear and claim one to begin anew in.
 
     A finished job is done. One that was interrupted goes on from its last checkpoint. One that failed, or has none,
     begins anew. Raises SigjepaError when the artifacts are not those of the earlier job.
@@ -125,13 +121,13 @@ def begin_job(
     if start == ResumePoint():
         if (run_dir / JOB_FILE).exists():  # else the files there are not a run's
             clear_outputs(run_dir)
-        key = job_key(settings, artifacts)
-        write_json(run_dir / JOB_FILE, {"key": key, "artifacts": dict(artifacts), "settings": dict(settings)})
+        job = {"experiment": experiment, "artifacts": dict(artifacts), "settings": dict(settings)}
+        write_json(run_dir / JOB_FILE, job)
     return start
 
 
 def start_of(run_dir: Path, earlier: Mapping[str, Any] | None) -> ResumePoint:
-    """How every process of a run begins, whether it looks before the first one has begun the job or after."""
+    """Return how every process of a run begins, whether it looks before the first one has begun the job or after."""
     if earlier is not None:
         status = read_status(run_dir)
         if status == FINISHED:

@@ -1,12 +1,9 @@
-"""A trainer's other processes: how they are started, whether they are those it expects, and what to do without one."""
+"""Checks of a trainer's other processes: those that would sweep again, those it does not expect, and a lost one."""
 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 
 from sigjepa.errors import SigjepaError
 from sigjepa.losses.distributed import world_size
@@ -17,7 +14,7 @@ ONE_PROCESS = ("single_device", "single_xla", "single_tpu", "SingleDeviceStrateg
 
 
 def runs_command_again(trainer: dict[str, Any]) -> bool:
-    """Whether Lightning starts the other processes of this trainer by running the command again in each.
+    """Return whether Lightning starts the other processes of this trainer by running the command again in each.
 
     trainer: keywords of `lightning.Trainer`; its strategy is a name, or a node with `_target_`.
     """
@@ -32,10 +29,19 @@ def runs_command_again(trainer: dict[str, Any]) -> bool:
     return name not in ONE_PROCESS and not any(way in start for way in STARTED_WITHIN)
 
 
+def check_sweep(trainer: dict[str, Any]) -> None:
+    """Raise SigjepaError for a job of a sweep whose trainer would run the whole sweep again in its other processes."""
+    if runs_command_again(trainer):
+        raise SigjepaError(
+            f"A sweep (-m) with trainer.strategy={trainer.get('strategy', 'auto')} would run the whole sweep again in "
+            "every other process. Use trainer.strategy=ddp_spawn, or start the jobs one by one."
+        )
+
+
 def _number(devices: Any) -> int | None:
-    """How many devices these are, however they are written; None for as many as there are ("auto", -1)."""
+    """Return how many devices these are, however they are written; None for as many as there are ("auto", -1)."""
     if isinstance(devices, str) and "," in devices:  # "0,1" are two, and "0," is one
-        devices = [one for one in devices.split(",") if one.strip()]
+        devices = [device for device in devices.split(",") if device.strip()]
     if isinstance(devices, list):
         return len(devices)
     return None if str(devices) in ("auto", "-1") else int(devices)
@@ -55,16 +61,6 @@ def check_processes(trainer: dict[str, Any], started: tuple[str, int] | None) ->
         raise SigjepaError(
             f"{name} has started {processes} processes, but trainer.devices={devices} on trainer.num_nodes="
             f"{trainer.get('num_nodes', 1)} asks for {wanted}. Give both the same number, and trainer.strategy=ddp."
-        )
-
-
-def refuse_distributed_sweep(trainer: dict[str, Any]) -> None:
-    """Raise SigjepaError for `-m` with a strategy that starts this command again in every other process."""
-    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN and runs_command_again(trainer):
-        raise SigjepaError(
-            f"A sweep (-m) with trainer.strategy={trainer.get('strategy', 'auto')} would run the whole sweep again in "
-            "every other process. "
-            "Use trainer.strategy=ddp_spawn, or start the jobs one by one."
         )
 
 

@@ -1,223 +1,272 @@
-"""The jobs of a sweep before any is started: their folders, what they ask for, and the folder that holds them all."""
+"""A sweep: its jobs, the folder that holds them all, and which job lies where in it."""
 
-import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
-import hydra
 from filelock import FileLock, Timeout
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.errors import ConfigCompositionException, HydraException
-from omegaconf import DictConfig, open_dict
-from omegaconf.errors import OmegaConfBaseException
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from sigjepa.errors import SigjepaError
-from sigjepa.runtime.config_description import config_directory
 from sigjepa.runtime.processes import is_first_process
-from sigjepa.runtime.resolvers import folder_name
+from sigjepa.runtime.replaced_targets import drop_keys_of_replaced_targets
 from sigjepa.store.files import read_json, write_json
 from sigjepa.store.manifest import content_key
 from sigjepa.training.job import JOB_FILE, job_settings
+from sigjepa.training.process_check import check_sweep
 from sigjepa.training.run_directory import FINISHED, read_status
 
 SWEEP_FILE = "sweep.json"
-SWEEPS = Path("multirun")
 NOT_STARTED = "not started"
-MULTIRUN = ("-m", "--multirun")
 
 
 @dataclass(frozen=True)
 class SweepJob:
-    """One job of a sweep. folder: its name below the sweep's. config: composed. settings: see `job_settings`."""
+    """One job of a sweep.
+
+    folder: its name below the sweep's. overrides: as the sweeper gives them. config: composed, without Hydra's node.
+    settings: see `job_settings`.
+    """
 
     folder: str
-    overrides: Sequence[str]
+    overrides: list[str]
     config: DictConfig
     settings: Mapping[str, Any]
 
+    @property
+    def key(self) -> str:
+        """Identity of the job: the hash of its settings."""
+        return content_key(self.settings)
 
-def sweep_jobs(config_name: str, overrides: Sequence[str]) -> list[SweepJob]:
-    """Every job that `-m` with these overrides starts, in order; raises what Hydra raises for a mistake in them."""
-    parser = OverridesParser.create()
-    with hydra.initialize_config_dir(str(config_directory()), version_base="1.3"):
-        overrides, base = _composed_base(config_name, overrides)
-        of_hydra = [one for one in overrides if one.lstrip("+~").startswith(("hydra.", "hydra/"))]
-        of_task = [one for one in overrides if one not in of_hydra]
-        swept = [f"{key}={value}" for key, value in (base.hydra.sweeper.get("params") or {}).items()]
-        (jobs,) = BasicSweeper.split_arguments(parser.parse_overrides([*swept, *of_task]), None)
-        return [_job(config_name, job, of_hydra) for job in jobs]
+    @property
+    def arguments(self) -> list[str]:
+        """The overrides for Hydra, with the folder, which Hydra might name by the number of times it was asked."""
+        return [*self.overrides, _override("hydra.sweep.subdir", self.folder)]
 
 
-def for_the_jobs(config_name: str, overrides: Sequence[str]) -> list[str]:
-    """The overrides, changed where Hydra would refuse one that every job can take.
-
-    Hydra composes a sweep without what is swept first, and there a key of a group that is swept may be missing. Such
-    overrides go to `hydra.sweeper.params`, which it reads for the jobs alone.
-    """
-    with hydra.initialize_config_dir(str(config_directory()), version_base="1.3"):
-        return _composed_base(config_name, overrides)[0]
-
-
-def _composed_base(config_name: str, overrides: Sequence[str]) -> tuple[list[str], DictConfig]:
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
-    fixed = {str(one.input_line): one for one in parsed if not one.is_sweep_override()}
-    late: list[Override] = []
-    while True:
-        try:
-            base = hydra.compose(config_name, list(fixed), return_hydra_config=True)
-            break
-        except ConfigCompositionException as error:
-            missing = re.search(r"[Cc]ould not override '([^'@]+)'", str(error))
-            lines = [line for line, one in fixed.items() if missing and one.get_key_element() == missing.group(1)]
-            if not lines or any("$" in line or "@" in line for line in lines):  # is a mistake, or not for `params`
-                raise
-            late += [fixed.pop(line) for line in lines]
-    if not late:
-        return list(overrides), base
-    lines = [str(one.input_line) for one in parsed if one not in late]
-    values = (one.get_value_element_as_str().replace("\\", "\\\\").replace('"', '\\"') for one in late)
-    params = ",".join(f'{one.key_or_group}:"{value}"' for one, value in zip(late, values, strict=True))
-    lines.append(f"++hydra.sweeper.params={{{params}}}")
-    return lines, hydra.compose(config_name, [*fixed, lines[-1]], return_hydra_config=True)
-
-
-def _job(config_name: str, overrides: Sequence[str], of_hydra: Sequence[str]) -> SweepJob:
-    config = hydra.compose(config_name, [*of_hydra, *overrides], return_hydra_config=True)
-    folder = folder_name(config.hydra.job.override_dirname)
+def compose_job(loader: ConfigLoader, sweep: DictConfig, overrides: Sequence[str], number: int) -> SweepJob:
+    """Compose a job of a sweep as a launcher does; raises SigjepaError for one that would run the sweep again."""
+    config = loader.load_sweep_config(sweep, list(overrides))
     with open_dict(config):
+        config.hydra.job.id = config.hydra.job.num = number
+        hydra: Any = HydraConfig.instance()
+        running, hydra.cfg = hydra.cfg, config  # a folder's name may ask for `${hydra:...}`
+        try:
+            folder = str(config.hydra.sweep.subdir)
+        finally:
+            hydra.cfg = running
+        drop_keys_of_replaced_targets(config, config.hydra.overrides.task)
         del config["hydra"]
-    return SweepJob(folder, overrides, config, job_settings(config))
+    settings = job_settings(config)
+    check_sweep(settings["trainer"])
+    return SweepJob(folder, list(overrides), config, settings)
 
 
-def job_states(folder: Path, jobs: Sequence[SweepJob]) -> dict[str, str]:
-    """`finished`, `running`, `interrupted`, `failed` or `not started`, by a job's folder below `folder`.
+def is_grid(sweep: DictConfig) -> bool:
+    """Return whether all jobs of a sweep are known before the first one is started."""
+    return sweep.hydra.sweeper._target_ == f"{BasicSweeper.__module__}.{BasicSweeper.__name__}"
 
-    A running job has either a process or was killed: the process that starts it again finds out.
+
+def grid_jobs(loader: ConfigLoader, sweep: DictConfig, arguments: Sequence[str]) -> list[SweepJob]:
+    """Compose every job of a grid, in order; raises what Hydra raises for a mistake in the overrides."""
+    swept = [f"{key}={value}" for key, value in (sweep.hydra.sweeper.get("params") or {}).items()]
+    (jobs,) = BasicSweeper.split_arguments(OverridesParser.create(loader).parse_overrides([*swept, *arguments]), None)
+    return [compose_job(loader, sweep, overrides, number) for number, overrides in enumerate(jobs)]
+
+
+def sweep_key(sweep: DictConfig, arguments: Sequence[str], grid: Sequence[SweepJob] | None) -> str:
+    """Return the identity of a sweep: its jobs, or the words of one whose sweeper decides as it goes."""
+    if grid is not None:
+        return content_key({"jobs": sorted({job.key for job in grid})})
+    words = sorted(word for word in arguments if not word.startswith("resume="))
+    return content_key({"sweeper": OmegaConf.to_container(sweep.hydra.sweeper, resolve=False), "arguments": words})
+
+
+def find_jobs(root: Path) -> dict[str, Path]:
+    """Return the folder of every job at or below `root` by the job's key; of several folders of one job the newest."""
+    folders = {}
+    for path in sorted(root.rglob(JOB_FILE), key=lambda path: path.stat().st_mtime):
+        try:
+            folders[content_key(read_json(path)["settings"])] = path.parent
+        except (SigjepaError, KeyError, TypeError):  # the job that lands in that folder names what is wrong with it
+            continue
+    return folders
+
+
+def find_sweeps(key: str, root: Path) -> list[Path]:
+    """Return the folders below `root` of sweeps with this key, the newest first."""
+    records = sorted(root.glob(f"*/{SWEEP_FILE}"), key=lambda path: path.stat().st_mtime, reverse=True)
+    return [path.parent for path in records if read_json(path).get("key") == key]
+
+
+def recorded_jobs(folder: Path) -> dict[str, list[str]]:
+    """Return the overrides of every job that a sweep has asked for, by the job's folder below `folder`."""
+    path = folder / SWEEP_FILE
+    return dict(read_json(path)["jobs"]) if path.exists() else {}
+
+
+def is_named(node: DictConfig) -> bool:
+    """Return whether a folder (`hydra.run` or `hydra.sweep`) has a name, so none that the time gives it."""
+    return "${now:" not in str(OmegaConf.to_container(node, resolve=False)["dir"])  # type: ignore[index,call-overload]
+
+
+def asked_resume(config: DictConfig) -> str:
+    """Return `resume` as it is written, so the resolver's name where nobody has set it."""
+    return str(OmegaConf.to_container(config, resolve=False).get("resume"))  # type: ignore[union-attr]
+
+
+def resume_run(config: DictConfig) -> None:
+    """Set `hydra.run.dir` to the newest folder beside it that holds the same job, where `resume=auto` asks for it."""
+    if asked_resume(config) != "auto" or is_named(config.hydra.run) or not is_first_process():
+        return
+    job = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    drop_keys_of_replaced_targets(job, config.hydra.overrides.task)
+    folder = find_jobs(Path(config.hydra.run.dir).parent).get(content_key(job_settings(job)))
+    if folder is not None:
+        config.hydra.run.dir = str(folder)
+        _say(f"{folder} holds this job ({read_status(folder)}); going on there. resume=never begins anew.")
+
+
+@dataclass
+class SweepContext(HydraContext):
+    """What the launcher of a sweep is told beside Hydra's own context.
+
+    launcher: the node of the chosen one. sweep: the sweep's config. folder, key: its folder and identity. jobs: the
+    overrides of its jobs, by folder. taken: the same of all jobs that were ever asked for in that folder. held: the
+    folder of each job that was begun, by key. placed: jobs that are composed and have their folder, by overrides.
     """
-    return {job.folder: read_status(folder / job.folder) or NOT_STARTED for job in jobs}
 
+    launcher: DictConfig
+    sweep: DictConfig
+    folder: Path
+    key: str
+    jobs: dict[str, list[str]] = field(default_factory=dict)
+    taken: dict[str, list[str]] = field(default_factory=dict)
+    held: dict[str, str] = field(default_factory=dict)
+    placed: dict[tuple[str, ...], SweepJob] = field(default_factory=dict)
 
-def sweep_key(jobs: Sequence[SweepJob]) -> str:
-    """Identity of a sweep: its jobs, each by its folder and what it asks for."""
-    return content_key({job.folder: job.settings for job in jobs})
+    def place(self, overrides: Sequence[Sequence[str]], first: int) -> list[SweepJob]:
+        """Return these jobs, numbered from `first`, each with its folder, and record them."""
+        for number, words in enumerate(overrides, first):
+            if tuple(words) not in self.placed:
+                self.add(compose_job(self.config_loader, self.sweep, words, number))
+        self.record()
+        return [self.placed[tuple(words)] for words in overrides]
+
+    def add(self, job: SweepJob) -> None:
+        """Give a job the folder that holds it, or that Hydra gives it, or where another job lies there a new one."""
+        folder = self.held.get(job.key, job.folder)
+        if job.key not in self.held and self.taken.get(folder, job.overrides) != job.overrides:
+            folder = f"{folder}-{job.key[:8]}"
+        self.held[job.key] = folder
+        self.jobs[folder] = self.taken[folder] = job.overrides
+        self.placed[tuple(job.overrides)] = replace(job, folder=folder)
+
+    def record(self) -> None:
+        """Write the jobs into the sweep's folder, beside those of sweeps that share it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / f".{SWEEP_FILE}.lock"):
+            jobs = recorded_jobs(self.folder) | self.jobs
+            write_json(self.folder / SWEEP_FILE, {"key": self.key, "jobs": jobs})
 
 
 @contextmanager
-def sweep_folder(jobs: Sequence[SweepJob], root: Path, resume: bool) -> Iterator[Path]:
-    """Hold the folder of a sweep: with `resume` the newest below `root` of the same jobs, otherwise a new one.
+def open_sweep(hydra: HydraContext, sweep: DictConfig, arguments: Sequence[str]) -> Iterator[SweepContext]:
+    """Choose and hold the folder of a sweep, set it in the config, and say before and after what its jobs came to.
 
-    A folder is new to all processes, for making it fails where it exists; one that another process holds is not taken.
+    A folder with a name is kept. Otherwise it is the newest of the same sweep, or with `resume=never` a new one.
     """
-    for folder in known_sweeps(jobs, root) if resume else []:
+    grid = grid_jobs(hydra.config_loader, sweep, arguments) if is_grid(sweep) else None
+    key, resume = sweep_key(sweep, arguments, grid), asked_resume(sweep) != "never"
+    folder, lock = Path(sweep.hydra.sweep.dir), None
+    if not is_named(sweep.hydra.sweep):
+        folder, lock = hold_folder(find_sweeps(key, folder.parent) if resume else [], folder.parent)
+        sweep.hydra.sweep.dir = str(folder)
+        sweep.hydra.overrides.hydra.append(_override("hydra.sweep.dir", str(folder)))
+    context = SweepContext(hydra.config_loader, hydra.callbacks, sweep.hydra.launcher, sweep, folder, key)
+    try:
+        context.taken = recorded_jobs(folder)
+        if resume:
+            context.held = {job: str(path.relative_to(folder)) for job, path in find_jobs(folder).items()}
+        if grid is None:
+            context.jobs = dict(context.taken)
+            name = str(sweep.hydra.sweeper._target_).rpartition(".")[2]
+            _say(f"{folder}: {name} asks for jobs as it goes; so far {count_states(folder, context.jobs)}")
+        else:
+            for job in grid:
+                context.add(job)
+            context.record()
+            _say(f"{folder}: {count_states(folder, context.jobs)}")
+        try:
+            yield context
+        finally:
+            _say(describe_outcome(folder, context.jobs))
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+def hold_folder(known: Sequence[Path], root: Path) -> tuple[Path, FileLock]:
+    """Return the first of the `known` folders that no other process holds, else a new one below `root`, and its lock.
+
+    A new folder is new to all processes, for making it fails where it exists.
+    """
+    for folder in known:
         lock = FileLock(folder / ".lock", timeout=0)
         try:
             lock.acquire()
         except Timeout:
             continue
-        try:
-            yield folder
-        finally:
-            lock.release()
-        return
-    folder = new_folder(root)
-    with FileLock(folder / ".lock", timeout=0):
-        overrides = {job.folder: list(job.overrides) for job in jobs}
-        write_json(folder / SWEEP_FILE, {"key": sweep_key(jobs), "jobs": overrides})
-        yield folder
-
-
-def known_sweeps(jobs: Sequence[SweepJob], root: Path) -> list[Path]:
-    """Folders below `root` of sweeps of these jobs, the newest first."""
-    records = sorted(root.glob(f"*/{SWEEP_FILE}"), key=lambda path: path.stat().st_mtime, reverse=True)
-    return [path.parent for path in records if read_json(path).get("key") == sweep_key(jobs)]
-
-
-def new_folder(root: Path) -> Path:
-    """A folder named by the time that no other process has."""
+        return folder, lock
     while True:
         folder = root / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
         try:
             folder.mkdir(parents=True)
         except FileExistsError:
             continue
-        return folder
+        lock = FileLock(folder / ".lock", timeout=0)
+        lock.acquire()
+        return folder, lock
 
 
-def interrupted_run(config_name: str, overrides: Sequence[str]) -> Path | None:
-    """The newest folder beside where this run would land that holds the same job; None when there is none."""
-    with hydra.initialize_config_dir(str(config_directory()), version_base="1.3"):
-        config = hydra.compose(config_name, list(overrides), return_hydra_config=True)
-        root = Path(str(config.hydra.run.dir)).parent
-        with open_dict(config):
-            del config["hydra"]
-        settings = job_settings(config)
-    records = sorted(root.glob(f"*/{JOB_FILE}"), key=lambda path: path.stat().st_mtime, reverse=True)
-    return next((path.parent for path in records if read_json(path).get("settings") == settings), None)
+def job_states(folder: Path, jobs: Sequence[str] | Mapping[str, Any]) -> dict[str, str]:
+    """Return `finished`, `running`, `interrupted`, `failed` or `not started`, by a job's folder below `folder`.
 
-
-@contextmanager
-def continued(config_name: str, arguments: Sequence[str]) -> Iterator[list[str]]:
-    """The command's arguments with the folder in which a job or a sweep goes on, and at the end what became of it.
-
-    A folder that is named is kept. Arguments that ask for help or cannot be composed are left: Hydra answers those.
+    A running job has either a process or was killed: the process that starts it again finds out.
     """
-    options = [one for one in arguments if one.startswith("-")]
-    overrides = [one for one in arguments if not one.startswith("-")]
-    if not is_first_process() or set(options) - set(MULTIRUN):
-        yield list(arguments)
-        return
-    folder, jobs, named = None, [], None
-    try:
-        if options:
-            jobs, named = sweep_jobs(config_name, overrides), _named_sweep(overrides)
-            overrides = for_the_jobs(config_name, overrides)
-        elif "resume=auto" in overrides and not any(one.startswith("hydra.run.dir=") for one in overrides):
-            folder = interrupted_run(config_name, overrides)
-    except (HydraException, OmegaConfBaseException, SigjepaError):
-        pass  # the same error comes from the command itself, with its explanation
-    if folder is not None:
-        _say(f"{folder} holds this job ({read_status(folder)}); going on there. resume=never begins anew.")
-    if not jobs:
-        yield [*arguments, *([f"hydra.run.dir={folder}"] if folder is not None else [])]
-        return
-    resume = "resume=never" not in overrides
-    with sweep_folder(jobs, SWEEPS, resume) if named is None else nullcontext(named) as sweep:
-        _say(f"{sweep}: {_counted(job_states(sweep, jobs))}")
-        try:
-            yield [*options, *overrides, *([f"hydra.sweep.dir={sweep}"] if named is None else [])]
-        finally:
-            _say(_outcome(sweep, jobs))
+    return {job: read_status(folder / job) or NOT_STARTED for job in jobs}
 
 
-def _named_sweep(overrides: Sequence[str]) -> Path | None:
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
-    values = [one.value() for one in parsed if one.key_or_group == "hydra.sweep.dir"]
-    return Path(str(values[-1])) if values else None
+def count_states(folder: Path, jobs: Mapping[str, Any]) -> str:
+    """Return how many jobs there are, and how many are in each state."""
+    counts = Counter(job_states(folder, jobs).values())
+    return ", ".join([f"{len(jobs)} jobs", *(f"{count} {state}" for state, count in sorted(counts.items()))])
 
 
-def _counted(states: Mapping[str, str]) -> str:
-    counts = Counter(states.values())
-    return f"{len(states)} jobs, " + ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
-
-
-def _outcome(sweep: Path, jobs: Sequence[SweepJob]) -> str:
-    """What became of the jobs, and where and why those that are not finished ended."""
-    states = job_states(sweep, jobs)
-    lines = [f"{sweep}: {_counted(states)}"]
-    for folder, state in states.items():
+def describe_outcome(sweep: Path, jobs: Mapping[str, Any]) -> str:
+    """Return what became of the jobs, and where and why those that are not finished ended."""
+    lines = [f"{sweep}: {count_states(sweep, jobs)}"]
+    for folder, state in job_states(sweep, jobs).items():
         if state not in (FINISHED, NOT_STARTED):
             error = read_json(sweep / folder / "summary.json").get("error", "no reason recorded")
             lines.append(f"  {state}: {sweep / folder}: {shorten(str(error), 300)}")
     return "\n".join(lines)
+
+
+def _override(key: str, value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'{key}="{escaped}"'
 
 
 def _say(text: str) -> None:

@@ -5,8 +5,6 @@ import sys
 
 import hydra
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from sigjepa.errors import SigjepaError
 from sigjepa.runtime.command import config_directory
@@ -17,7 +15,7 @@ from sigjepa.training.job import (
     begin_job,
     check_resume,
     earlier_job,
-    job_key,
+    experiment_key,
     job_settings,
     run_lock,
     start_of,
@@ -35,7 +33,7 @@ def compose(*overrides):
 
 def begun(folder, status="running", checkpoint=False):
     """A folder in which a job was begun, and came so far."""
-    begin_job(folder, SETTINGS, ARTIFACTS, earlier_job(folder, SETTINGS, "auto"))
+    begin_job(folder, SETTINGS, ARTIFACTS, earlier_job(folder, SETTINGS, "auto"), "an experiment")
     write_summary(folder / "summary.json", {"status": status})
     if checkpoint:
         (folder / LAST_CHECKPOINT).parent.mkdir()
@@ -44,7 +42,7 @@ def begun(folder, status="running", checkpoint=False):
 
 
 def again(folder, resume="auto", settings=SETTINGS, artifacts=ARTIFACTS):
-    return begin_job(folder, settings, artifacts, earlier_job(folder, settings, resume))
+    return begin_job(folder, settings, artifacts, earlier_job(folder, settings, resume), "an experiment")
 
 
 def test_settings_tell_what_is_asked_for_not_where_nor_by_which_process(tmp_path):
@@ -64,26 +62,17 @@ def test_whatever_else_is_changed_is_another_job(override):
     assert job_settings(compose(override)) != job_settings(compose())
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
-    max_leaves=8,
-)
-MAPPINGS = st.dictionaries(st.text(max_size=3), JSON, max_size=4)
-
-
-@given(MAPPINGS, MAPPINGS)
-def test_a_key_stands_for_settings_and_artifacts(settings, artifacts):
-    key = job_key(settings, artifacts)
-    assert key == job_key(dict(reversed(settings.items())), artifacts)
-    assert key != job_key({**settings, "one more": 1}, artifacts)
-    assert key != job_key(settings, {**artifacts, "one more": 1})
+def test_an_experiment_is_its_settings_without_the_seed_and_without_its_name():
+    key = experiment_key(compose())
+    assert key == experiment_key(compose("seed=4", "name=x"))
+    assert key != experiment_key(compose("loss.infonce.temperature=0.08"))
+    assert key != experiment_key(compose("data.seed=4"))  # a seed that is set apart is a setting
 
 
 def test_a_new_folder_begins_anew_and_says_which_job_it_holds(tmp_path):
     assert again(tmp_path) == ResumePoint()
     job = json.loads((tmp_path / JOB_FILE).read_text())
-    assert job == {"key": job_key(SETTINGS, ARTIFACTS), "artifacts": ARTIFACTS, "settings": SETTINGS}
+    assert job == {"experiment": "an experiment", "artifacts": ARTIFACTS, "settings": SETTINGS}
 
 
 def test_a_finished_job_is_done(tmp_path):

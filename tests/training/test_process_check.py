@@ -53,19 +53,19 @@ def test_as_many_processes_as_were_started_are_right(trainer):
 
 def test_other_processes_than_the_trainer_asks_for_are_refused():
     check_processes({"devices": 1}, None)
-    with pytest.raises(SigjepaError, match=r"torchrun has started 4 processes, but trainer.devices=1 .* asks for 1"):
+    with pytest.raises(SigjepaError, match=r"torchrun.* 4 .*trainer\.devices=1"):
         check_processes({"devices": 1}, ("torchrun", 4))
 
 
 def test_an_error_of_the_backend_says_that_a_process_was_lost(monkeypatch):
     monkeypatch.setattr("sigjepa.training.process_check.world_size", lambda: 2)
     gloo = RuntimeError("[pair.cc:553] Connection closed by peer [127.0.0.1]:1234")
-    lost = pytest.raises(LostProcessError, match=r"Another process .*Connection closed by peer.*resume=auto")
+    lost = pytest.raises(LostProcessError, match=r"Connection closed by peer.*resume=auto")
     with lost, lost_process_named():
         raise gloo
-    for own in ("size mismatch", "cannot restore the optimizer"):
-        with pytest.raises(RuntimeError, match=f"^{own}$"), lost_process_named():
-            raise RuntimeError(own)
+    for message in ("size mismatch", "cannot restore the optimizer"):
+        with pytest.raises(RuntimeError, match=f"^{message}$"), lost_process_named():
+            raise RuntimeError(message)
     monkeypatch.setattr("sigjepa.training.process_check.world_size", lambda: 1)
     with pytest.raises(RuntimeError, match="^.pair.cc"), lost_process_named():
         raise gloo
