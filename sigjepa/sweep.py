@@ -1,9 +1,8 @@
 """What a sweep would do, before it is started: `python -m sigjepa.sweep experiment=exp1_4,exp2_1 seed=0,1,2`.
 
-Give the same words as `python -m sigjepa.train -m`. Nothing is built, trained or written: the jobs are listed with
-their names, how each differs from the first, how many optimizer steps it takes, which artifacts it would have to build
-first, and whether it is finished, interrupted, failed or not started in the folder where the sweep would go on. A
-sweeper that decides from results, as Optuna's does, is not run: the jobs that it has asked for so far are listed.
+Give the same words as `python -m sigjepa.train -m`. Nothing is built, trained or written: the jobs are listed, with
+how each differs from the first, how many optimizer steps it takes, which artifacts it would have to build first, and
+whether it is finished, interrupted, failed or not started in the folder where the sweep would go on. A sweeper that decides from results, as Optuna's does, is not run: the jobs that it has asked for so far are listed.
 
     python -m sigjepa.sweep sweep=remedies data=quick
     python -m sigjepa.sweep hydra.sweep.dir=multirun/mine seed=0,1
@@ -60,8 +59,8 @@ def preview(loader: ConfigLoader, sweep: DictConfig, arguments: Sequence[str]) -
         if key not in needs:
             needs[key] = steps_and_missing(job)
         state = sweeps.job_states(begun[job.key], ["."])["."] if job.key in begun else sweeps.NOT_STARTED
-        rows.append([job.folder, difference(grid[0], job), *needs[key], state])
-    return f"{len(grid)} jobs {where}\n\n{markdown_table(HEADER, rows)}"
+        rows.append([str(len(rows)), difference(grid[0], job), *needs[key], state])
+    return f"{len(grid)} jobs {where}, the first as {grid[0].folder}\n\n{markdown_table(HEADER, rows)}"
 
 
 def difference(first: SweepJob, job: SweepJob) -> str:

@@ -109,7 +109,8 @@ def describe_config(config_name: str, overrides: Sequence[str], directories: Seq
                 description.groups[word] = Group(options, choice, comments.get(word, ""))
     for override in parsed:
         name = override.get_key_element()
-        if name in description.keys and name not in description.groups and not override.is_delete():
+        known = name in description.keys and name not in description.groups
+        if known and not override.is_delete() and not override.is_sweep_override():
             description.set_key(name, Key(override.get_value_element_as_str()))
     return description
 
