@@ -2,7 +2,8 @@
 
 Give the same words as `python -m sigjepa.train -m`. Nothing is built, trained or written: the jobs are listed, with
 how each differs from the first, how many optimizer steps it takes, which artifacts it would have to build first, and
-whether it is finished, interrupted, failed or not started in the folder where the sweep would go on. A sweeper that decides from results, as Optuna's does, is not run: the jobs that it has asked for so far are listed.
+whether it is finished, interrupted, failed or not started in the folder where the sweep would go on. A sweeper that
+decides from results, as Optuna's does, is not run: the jobs that it has asked for so far are listed.
 
     python -m sigjepa.sweep sweep=remedies data=quick
     python -m sigjepa.sweep hydra.sweep.dir=multirun/mine seed=0,1
