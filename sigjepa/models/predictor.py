@@ -6,13 +6,13 @@ from sigjepa.models.prediction import Prediction
 
 
 def masked_mean(states: Tensor, mask: Tensor) -> Tensor:
-    """Mean over real tokens of `[B, S, H]` under mask `[B, S]`, giving `[B, H]`; a row without tokens gives zeros."""
+    """Return the mean `[B, H]` over real tokens of `[B, S, H]` under mask `[B, S]`; zeros for a row without any."""
     weights = mask.unsqueeze(-1).to(states.dtype)
     return (states * weights).sum(1) / weights.sum(1).clamp(min=1)
 
 
 class SignatureEncoder(nn.Module):
-    """Projects signature states `[B, S, D]` to `[B, S, H]` and lets them attend to each other.
+    """Project signature states `[B, S, D]` to `[B, S, H]` and let them attend to each other.
 
     The teacher's states already know their positions, so none are added.
     """
@@ -28,13 +28,13 @@ class SignatureEncoder(nn.Module):
         self.layers = nn.TransformerEncoder(layer, layers, norm=nn.LayerNorm(hidden_dim), enable_nested_tensor=False)
 
     def forward(self, signature_states: Tensor, signature_mask: Tensor) -> Tensor:
-        """Contextual states `[B, S, H]`; padded positions hold numbers that must not be read."""
+        """Return contextual states `[B, S, H]`; padded positions hold numbers that must not be read."""
         hidden = self.input(signature_states.to(self.input.weight.dtype))
         return self.layers(hidden, src_key_padding_mask=~signature_mask)
 
 
 class SigPredictor(nn.Module):
-    """Predicts the teacher's pooled body embedding from its signature states.
+    """Predict the teacher's pooled body embedding from its signature states.
 
     The published student: `2048 -> 512`, 2 pre-norm transformer layers (8 heads, FFN 2048), `512 -> 2048`, 8.4 M
     parameters (Exp 1.4).

@@ -32,7 +32,7 @@ class CrossAttentionLayer(nn.Module):
         )
 
     def forward(self, queries: Tensor, context: Tensor, context_mask: Tensor) -> Tensor:
-        """Updated queries `[B, T, H]`; `context_mask` is `[B, S]`, True = token."""
+        """Return updated queries `[B, T, H]`; `context_mask` is `[B, S]`, True = token."""
         attended, _ = self.attention(
             self.query_norm(queries), context, context, key_padding_mask=~context_mask, need_weights=False
         )
@@ -41,7 +41,7 @@ class CrossAttentionLayer(nn.Module):
 
 
 class TokenPredictor(nn.Module):
-    """Predicts the pooled body embedding and the layer-normalised teacher state at each body position.
+    """Predict the pooled body embedding and the layer-normalised teacher state at each body position.
 
     I-JEPA style (https://arxiv.org/abs/2301.08243): one learned mask token with a position per body token attends to
     the encoded signature. token_layers: cross-attention layers; max_body_tokens: positions that exist.

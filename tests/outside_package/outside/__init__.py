@@ -1,0 +1,1 @@
+"""Components of a package that sigjepa knows nothing about, one of each kind."""
