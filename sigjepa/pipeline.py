@@ -168,7 +168,7 @@ def check(config: DictConfig) -> None:
     """
     baseline_names(config.baseline)
     allowed = list(config.allowed_targets)
-    student = component_class(config.model, allowed)
+    student = component_class(config.model, allowed, ["teacher_dim"])
     given = set(getattr(student, "gives", ()))
     if config.data.body_states:
         given.add("body_states")

@@ -50,8 +50,8 @@ def instantiate(node: Any, allowed_targets: Sequence[str] = (), **arguments: Any
     """Build what a config node describes, nested nodes first; None and plain values pass through.
 
     allowed_targets: further prefixes that `_target_` may name, for a user's own code. arguments: given to the
-    outermost target in addition. Raises SigjepaError for a target outside the allow-list, one that does not exist, or
-    a key that the target does not take.
+    outermost target in addition. Raises SigjepaError for a target outside the allow-list, one that does not exist, a
+    key that the target does not take, or an argument that it lacks.
     """
     container = plain(node)
     for string in _strings(container):
@@ -62,6 +62,7 @@ def instantiate(node: Any, allowed_targets: Sequence[str] = (), **arguments: Any
         return None
     if not arguments or container.get("_partial_"):
         return hydra.utils.instantiate(container, _convert_="all", **arguments)
+    component_class(container, allowed_targets, list(arguments))
     # given to Hydra, a dataclass would become a config
     return hydra.utils.instantiate(container, _convert_="all", _partial_=True)(**arguments)
 
@@ -95,14 +96,23 @@ def _strings(container: Any) -> Iterator[str]:
             yield from _strings(value)
 
 
-def component_class(node: Mapping[str, Any], allowed_targets: Sequence[str]) -> Any:
-    """Return what a node's `_target_` names; raises SigjepaError as `instantiate` does, and instantiates nothing."""
+def component_class(node: Mapping[str, Any], allowed_targets: Sequence[str], given: Sequence[str] | None = None) -> Any:
+    """Return what a node's `_target_` names; raises SigjepaError as `instantiate` does, and instantiates nothing.
+
+    given: arguments that are added when it is instantiated; None, when that is not known yet: then an argument that is
+    missing passes.
+    """
     name = node["_target_"]
     target = find_target(name, allowed_targets)
     parameters = parameters_of(target)
     for key in node:
         if parameters is not None and key not in HYDRA_KEYS and key not in parameters:
             raise SigjepaError(f"{name} takes no '{key}'.{nearest_name(str(key), parameters)}")
+    if given is not None and "_args_" not in node:
+        try:
+            inspect.signature(target).bind(**dict.fromkeys({*map(str, node), *given} - HYDRA_KEYS))
+        except TypeError as error:
+            raise SigjepaError(f"{name} can't be built: {error}.") from error
     return target
 
 

@@ -111,6 +111,15 @@ def test_target_that_does_not_exist():
         instantiate(OmegaConf.create({"_target_": "sigjepa.losses.infonce.Nothing"}))
 
 
+def test_arguments_that_are_added_are_checked_like_keys():
+    node = OmegaConf.create({"_target_": "torch.nn.Linear", "in_features": 2})
+    assert instantiate(node, out_features=3).weight.shape == (3, 2)
+    with pytest.raises(SigjepaError, match=r"torch.nn.ReLU.*teacher_dim"):
+        instantiate(OmegaConf.create({"_target_": "torch.nn.ReLU"}), teacher_dim=3)
+    with pytest.raises(SigjepaError, match=r"torch.nn.Linear.*out_features"):
+        instantiate(node, bias=False)
+
+
 BROKEN = {
     "raises.py": "raise RuntimeError('no licence')",
     "misspelt.py": "def function(:",

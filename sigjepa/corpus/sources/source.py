@@ -11,7 +11,11 @@ SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "site-packages", "di
 
 
 class Repository(Protocol):
-    """The unit that never straddles a split: its Python files, listed at once and read when wanted."""
+    """The unit that never straddles a split: its Python files, listed at once and read when wanted.
+
+    A repository whose `paths` lie below a folder may name it as `place`: `sigjepa provenance` then hashes the files
+    again.
+    """
 
     @property
     def name(self) -> str:
