@@ -66,7 +66,7 @@ def test_components_of_every_kind_train_together(trained):
     settings = json.loads((trained / "job.json").read_text())["settings"]
     assert settings["corpus"]["source"]["_target_"] == "outside.source.StandardPackages"
     assert settings["teacher"]["_target_"] == "outside.teacher.LowerCaseTeacher"
-    assert settings["negatives"]["judge"]["_target_"] == "outside.judge.LengthJudge"
+    assert settings["judge"]["_target_"] == "outside.judge.LengthJudge"
     assert settings["scheduler"]["_target_"] == "outside.scheduler.inverse_square_root"
     assert summary["hard_negative_coverage"] > 0
 
@@ -113,5 +113,6 @@ def test_a_package_that_is_not_on_the_path_is_named_before_anything_is_built(run
     words = ("experiment=outside", *SHORT, "paths.data_dir=nothing", "hydra.run.dir=unbuilt")
     done = run("train", *words, pythonpath="", check=False)
     assert done.returncode == 1
-    assert "'outside'" in done.stderr and "PYTHONPATH" in done.stderr
+    assert "'outside'" in done.stderr
+    assert "PYTHONPATH" in done.stderr
     assert not (home / "nothing").exists()

@@ -16,19 +16,19 @@ class StandardPackage:
     name: str
 
     @property
-    def folder(self) -> Path:
-        """Where it lies."""
+    def place(self) -> Path:
+        """Where the files lie."""
         return Path(sysconfig.get_paths()["stdlib"], self.name)
 
     @cached_property
     def paths(self) -> list[str]:
         """Path of every Python file."""
-        return sorted(path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*.py"))
+        return sorted(path.relative_to(self.place).as_posix() for path in self.place.rglob("*.py"))
 
     def read(self, positions: Sequence[int]) -> Iterator[bytes | None]:
         """Yield the contents of the files at `positions`."""
         for position in positions:
-            yield (self.folder / self.paths[position]).read_bytes()
+            yield (self.place / self.paths[position]).read_bytes()
 
 
 @dataclass(frozen=True)
