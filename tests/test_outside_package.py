@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent / "outside_package"
-SHORT = ("data=tiny", "size.max_functions=250", "trainer.max_epochs=2", "logger=none", "baseline=[random,zero_shot]")
+SHORT = ("data=tiny", "size.max_functions=200", "trainer.max_epochs=2", "logger=none", "baseline=[random,zero_shot]")
 
 
 @pytest.fixture(scope="module")
@@ -24,13 +24,15 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(home):
-    """Run `python -m sigjepa.<command> …` where the package can be imported and its configs are found."""
+    """Run `python -m sigjepa.<command> …` where the package can be imported, with its config folder or without."""
+    work = home / "work"
+    work.mkdir()
 
-    def command(name, *words, check=True, config_dir="conf", pythonpath="."):
-        options = ["--config-dir", config_dir] if config_dir else []
+    def command(name, *words, check=True, with_configs=True, pythonpath=str(home)):
+        options = ["--config-dir", str(home / "conf")] if with_configs else []
         done = subprocess.run(
             [sys.executable, "-m", f"sigjepa.{name}", *options, *words],
-            cwd=home,
+            cwd=work,
             env={
                 **os.environ,
                 "SIGJEPA_DATA_DIR": str(home / "data"),
@@ -52,7 +54,7 @@ def run(home):
 def trained(home, run):
     """The run directory of an experiment in which every component is the package's."""
     run("train", "experiment=outside", *SHORT, "hydra.run.dir=run")
-    return home / "run"
+    return home / "work" / "run"
 
 
 def test_components_of_every_kind_train_together(trained):
@@ -66,27 +68,27 @@ def test_components_of_every_kind_train_together(trained):
     settings = json.loads((trained / "job.json").read_text())["settings"]
     assert settings["corpus"]["source"]["_target_"] == "outside.source.StandardPackages"
     assert settings["teacher"]["_target_"] == "outside.teacher.LowerCaseTeacher"
-    assert settings["judge"]["_target_"] == "outside.judge.LengthJudge"
+    assert settings["negatives"]["judge"]["_target_"] == "outside.judge.LengthJudge"
     assert settings["scheduler"]["_target_"] == "outside.scheduler.inverse_square_root"
     assert summary["hard_negative_coverage"] > 0
 
 
 def test_what_they_built_is_verified_evaluated_and_reported(trained, run):
-    done = run("provenance", str(trained), config_dir=None, check=False)
+    done = run("provenance", str(trained), with_configs=False, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "standard" in done.stdout
     run("evaluate", "experiment=outside", *SHORT, f"run={trained}", "hydra.run.dir=evaluated")
-    done = run("report", f"runs={trained}", "output=report", config_dir=None)
+    done = run("report", f"runs={trained}", "output=report", with_configs=False)
     assert "outside" in done.stdout
 
 
 def test_a_class_alone_needs_no_config_folder(home, run):
     words = ("model._target_=outside.model.MeanStudent", "allowed_targets=[outside.]", "experiment=exp1_4")
-    run("train", *words, *SHORT, "hydra.run.dir=alone", config_dir=None)
-    summary = json.loads((home / "alone" / "summary.json").read_text())
+    run("train", *words, *SHORT, "hydra.run.dir=alone", with_configs=False)
+    summary = json.loads((home / "work" / "alone" / "summary.json").read_text())
     assert summary["status"] == "finished"
     assert summary["parameters"] == 384 * 64 + 64 + 64 * 384 + 384
-    settings = json.loads((home / "alone" / "job.json").read_text())["settings"]
+    settings = json.loads((home / "work" / "alone" / "job.json").read_text())["settings"]
     assert settings["model"] == {"_target_": "outside.model.MeanStudent", "dropout": 0.1}
 
 
@@ -94,14 +96,12 @@ def test_a_class_alone_needs_no_config_folder(home, run):
     ("words", "named"),
     [
         (["model._target_=outside.broken.Student"], ["outside.broken.Student", "this module is broken"]),
-        (["model._target_=outside.model.MeanStudnt"], ["outside.model", "MeanStudent"]),
-        (["model._target_=elsewhere.Student", "allowed_targets=[elsewhere.]"], ["elsewhere", "PYTHONPATH"]),
         (["allowed_targets=[]"], ["outside.", "allowed_targets"]),
         (["model.widht=3"], ["model.width"]),
         (["scheduler=inverse_sqare_root"], ["inverse_square_root"]),
     ],
 )
-def test_a_mistake_is_one_line_that_names_the_way_out(run, home, words, named):
+def test_a_mistake_is_one_line_that_names_the_way_out(run, words, named):
     done = run("train", "experiment=outside", *SHORT, *words, "hydra.run.dir=mistake", check=False)
     assert done.returncode == 1
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("sigjepa: ")]
@@ -115,4 +115,4 @@ def test_a_package_that_is_not_on_the_path_is_named_before_anything_is_built(run
     assert done.returncode == 1
     assert "'outside'" in done.stderr
     assert "PYTHONPATH" in done.stderr
-    assert not (home / "nothing").exists()
+    assert not (home / "work" / "nothing").exists()
