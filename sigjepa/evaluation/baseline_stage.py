@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 from sigjepa.corpus.corpus import Corpus
 from sigjepa.data.training_data import TrainingData
 from sigjepa.evaluation.baselines import BASELINES, Baseline
-from sigjepa.evaluation.pools import read_pools
+from sigjepa.evaluation.pools import HELD_OUT, read_pools
 from sigjepa.evaluation.rank_files import read_ranks, write_ranks
 from sigjepa.store.manifest import Manifest, Reference
 from sigjepa.store.stage import Part, Stage
 from sigjepa.teacher.shards import TeacherShards
 
-FORMAT = 1  # raise it when the same inputs give other ranks
+FORMAT = 2  # raise it when the same inputs give other ranks
 RANKS_FILE = "ranks.npz"
 
 
@@ -44,15 +44,15 @@ class BaselineStage(Stage[Baseline]):
         return {"corpus": self.corpus.reference, "shards": self.shards.reference}
 
     def build(self, part: Part, out: Path) -> Mapping[str, Any]:
-        """Write the ranks of every query, and return the metrics."""
+        """Write the ranks of every query, and return what does not follow from them."""
         baseline = BASELINES[self.name](read_pools(self.corpus, self.shards))
         write_ranks(out / RANKS_FILE, baseline.ranks)
-        return {"metrics": baseline.metrics, "splits": list(baseline.ranks)}
+        return {"figures": baseline.figures}
 
     def open(self, manifest: Manifest) -> Baseline:
         """Return the baseline; raises SigjepaError when its ranks can't be read."""
-        ranks = {split: read_ranks(manifest.folder / RANKS_FILE, split) for split in manifest.facts["splits"]}
-        return Baseline(dict(manifest.facts["metrics"]), ranks)
+        ranks = {split: read_ranks(manifest.folder / RANKS_FILE, split) for split in HELD_OUT}
+        return Baseline(manifest.facts["figures"], ranks)
 
 
 def baseline_stages(names: Sequence[str], data: TrainingData) -> list[BaselineStage]:

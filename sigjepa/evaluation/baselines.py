@@ -1,4 +1,4 @@
-"""What costs nothing to predict: the figures every student stands beside, on the same pool with the same ranks."""
+"""Baselines: predictions that cost nothing, which every student stands beside on the same pool."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sigjepa.errors import SigjepaError, nearest_name
 from sigjepa.evaluation.lexical import bm25_scorer
-from sigjepa.evaluation.metrics import rank_figures
+from sigjepa.evaluation.metrics import Metrics, QueryValues, of_split, query_values
 from sigjepa.evaluation.pools import HELD_OUT, Pool, Pools
 from sigjepa.evaluation.ranks import Ranks, block_ranks, cosine_scorer, mean_cosine, pool_ranks
 from sigjepa.teacher.normalize import fit_centre, fit_whitening
@@ -20,18 +20,31 @@ FUSION_WEIGHTS = tuple(float(weight) for weight in np.linspace(0, 1, 21))
 
 @dataclass(frozen=True)
 class Baseline:
-    """A baseline on the val and test pools.
+    """Hold the places of true bodies by a baseline on the val and test pools.
 
-    metrics: `{"val/rank1": ...}`, and for the fusion `weight`. ranks: `{split: (ids [N], Ranks)}`.
+    figures: what does not follow from the ranks, such as `val/cosine`, or the `weight` of the fusion. ranks:
+    `{split: (ids [N], Ranks)}`.
     """
 
-    metrics: dict[str, float]
-    ranks: dict[str, tuple[np.ndarray, Ranks]]
+    figures: Mapping[str, float]
+    ranks: Mapping[str, tuple[np.ndarray, Ranks]]
+
+    def queries(self, metrics: Metrics) -> dict[str, QueryValues]:
+        """Return by split the values of every query by those of `metrics` that have one a query."""
+        return {split: query_values(ids, ranks, of_split(metrics, split)) for split, (ids, ranks) in self.ranks.items()}
+
+    def measured(self, metrics: Metrics) -> dict[str, float]:
+        """Return `metrics` by key, `val/rank10`, as far as a baseline has them, and its other figures."""
+        queries = self.queries(metrics).items()
+        means = {f"{split}/{name}": mean for split, values in queries for name, mean in values.means().items()}
+        known = {f"{split}/{name}" for split in HELD_OUT for name in metrics}
+        return means | {
+            key: value for key, value in self.figures.items() if "/" not in key or key in known - means.keys()
+        }
 
 
-def _from_ranks(ranks: Mapping[str, Ranks], pools: Pools, more: Mapping[str, float]) -> Baseline:
-    metrics = {f"{split}/{name}": value for split, one in ranks.items() for name, value in rank_figures(one).items()}
-    return Baseline(metrics | dict(more), {split: (pools[split].ids, one) for split, one in ranks.items()})
+def _from_ranks(ranks: Mapping[str, Ranks], pools: Pools, figures: Mapping[str, float]) -> Baseline:
+    return Baseline(figures, {split: (pools[split].ids, places) for split, places in ranks.items()})
 
 
 def _from_predictions(predictions: Mapping[str, Tensor], bodies: Mapping[str, Tensor], pools: Pools) -> Baseline:
@@ -40,26 +53,26 @@ def _from_predictions(predictions: Mapping[str, Tensor], bodies: Mapping[str, Te
 
 
 def random_order(pools: Pools) -> Baseline:
-    """Return the expectation of guessing: every body of a pool tied with every other."""
+    """Give the expectation of guessing: every body of a pool tied with every other."""
     sizes = {split: np.full(len(pools[split].ids), len(pools[split].ids)) for split in HELD_OUT}
     return _from_ranks({split: Ranks(np.ones_like(size), size) for split, size in sizes.items()}, pools, {})
 
 
 def mean_body(pools: Pools) -> Baseline:
-    """The mean train body as the prediction for every query."""
+    """Rank by the mean train body as the prediction for every query."""
     mean = pools["train"].body_pooled.double().mean(dim=0).float()
     bodies = {split: pools[split].body_pooled for split in HELD_OUT}
     return _from_predictions({split: mean.expand_as(bodies[split]) for split in HELD_OUT}, bodies, pools)
 
 
 def zero_shot(pools: Pools) -> Baseline:
-    """The teacher's own embedding of the signature as the prediction."""
+    """Rank by the teacher's own embedding of the signature as the prediction."""
     signatures = {split: pools[split].signature_pooled for split in HELD_OUT}
     return _from_predictions(signatures, {split: pools[split].body_pooled for split in HELD_OUT}, pools)
 
 
-def _centred(pools: Pools) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Signatures less the mean train signature, bodies less the mean train body, for all three pools."""
+def _centered(pools: Pools) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return signatures less the mean train signature and bodies less the mean train body, for all three pools."""
     centre_signature = fit_centre(pools["train"].signature_pooled)
     centre_body = fit_centre(pools["train"].body_pooled)
     signatures = {split: centre_signature(pool.signature_pooled) for split, pool in pools.items()}
@@ -67,16 +80,16 @@ def _centred(pools: Pools) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
 
 
 def zero_shot_centred(pools: Pools) -> Baseline:
-    """Zero-shot after each half has lost its own train mean."""
-    return _from_predictions(*_centred(pools), pools)
+    """Rank by zero-shot after each half has lost its own train mean."""
+    return _from_predictions(*_centered(pools), pools)
 
 
 def zero_shot_whitened(pools: Pools) -> Baseline:
-    """Zero-shot after centring each half, and one whitening of both, fitted on train.
+    """Rank by zero-shot after centering each half, and one whitening of both, fitted on train.
 
     One for both: the bases of two whitenings have nothing to do with each other, and neither would their cosines.
     """
-    signatures, bodies = _centred(pools)
+    signatures, bodies = _centered(pools)
     whiten = fit_whitening(torch.cat([signatures["train"], bodies["train"]]))
     return _from_predictions(
         {split: whiten(signatures[split]) for split in HELD_OUT},
@@ -86,7 +99,7 @@ def zero_shot_whitened(pools: Pools) -> Baseline:
 
 
 def bm25(pools: Pools) -> Baseline:
-    """Return the ranks of BM25 over split identifiers, no embedding at all."""
+    """Rank by BM25 over split identifiers, no embedding at all."""
 
     def ranks(pool: Pool) -> Ranks:
         score = bm25_scorer(pool.signatures, pool.bodies)
@@ -96,33 +109,32 @@ def bm25(pools: Pools) -> Baseline:
 
 
 def fusion(pools: Pools) -> Baseline:
-    """`weight` × BM25 + (1 − `weight`) × centred zero-shot, both standardised per query; `weight` chosen on val.
+    """Rank by `weight` × BM25 + (1 − `weight`) × centered zero-shot, both standardized per query.
 
-    The one of `FUSION_WEIGHTS` with the highest val/rank10, val/mrr among equals.
+    The weight is the one of `FUSION_WEIGHTS` with the highest Rank@10 on val, the highest MRR among equals.
     """
-    signatures, bodies = _centred(pools)
+    signatures, bodies = _centered(pools)
 
     def ranks(split: str, weights: Sequence[float]) -> dict[float, Ranks]:
         lexical = bm25_scorer(pools[split].signatures, pools[split].bodies)
         semantic = cosine_scorer(signatures[split], bodies[split])
 
         def fused(rows: Tensor) -> Iterator[Tensor]:
-            words, vectors = _standardised(lexical(rows)), _standardised(semantic(rows))
+            words, vectors = _standardized(lexical(rows)), _standardized(semantic(rows))
             return (weight * words + (1 - weight) * vectors for weight in weights)
 
         return dict(zip(weights, block_ranks(fused, torch.arange(len(pools[split].ids))), strict=True))
 
     def quality(ranks: Ranks) -> tuple[float, float]:
-        metrics = rank_figures(ranks)
-        return metrics["rank10"], metrics["mrr"]
+        return float(ranks.recall_at(10).mean()), float(ranks.reciprocal().mean())
 
     on_val = ranks("val", FUSION_WEIGHTS)
     weight = max(on_val, key=lambda weight: quality(on_val[weight]))
     return _from_ranks({"val": on_val[weight], "test": ranks("test", [weight])[weight]}, pools, {"weight": weight})
 
 
-def _standardised(scores: Tensor) -> Tensor:
-    """Each row `[N]` of `scores` `[Q, N]` with mean 0 and deviation 1; a constant row becomes 0."""
+def _standardized(scores: Tensor) -> Tensor:
+    """Give each row `[N]` of `scores` `[Q, N]` the mean 0 and the deviation 1; a constant row becomes 0."""
     centred = scores - scores.mean(dim=1, keepdim=True)
     return centred / scores.std(dim=1, correction=0, keepdim=True).clamp(min=torch.finfo(scores.dtype).eps)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sigjepa.evaluation.baselines import Baseline
-from sigjepa.evaluation.metrics import Metrics, PoolMetric, QueryValues, of_split, query_values
+from sigjepa.evaluation.metrics import Metrics, QueryValues
 from sigjepa.evaluation.rank_files import write_arrays, write_ranks
 from sigjepa.evaluation.ranks import Ranks
 from sigjepa.store.files import atomic_path, read_json, write_json
@@ -67,29 +67,15 @@ def write_predictions(run_dir: Path, evaluated: Mapping[str, SplitPredictions]) 
 
 
 def baseline_figures(baselines: Mapping[str, Baseline], metrics: Metrics) -> dict[str, dict[str, float]]:
-    """Return the figures of each baseline by key: those of `metrics` that follow from its ranks, and its others."""
-    figures = {}
-    for name, baseline in baselines.items():
-        queries = _baseline_queries(baseline, metrics)
-        means = {f"{split}/{key}": value for split, one in queries.items() for key, value in one.means().items()}
-        others = {
-            key: value
-            for key, value in baseline.metrics.items()
-            if "/" not in key or isinstance(metrics.get(key.partition("/")[2]), PoolMetric)
-        }
-        figures[name] = means | others
-    return figures
+    """Return the figures of each baseline by key: `metrics`, and its others."""
+    return {name: baseline.measured(metrics) for name, baseline in baselines.items()}
 
 
 def write_baselines(run_dir: Path, baselines: Mapping[str, Baseline], metrics: Metrics) -> None:
     """Write `baselines.json`, figures by baseline, and `baselines/<name>.npz`, what each query scores."""
     for name, baseline in baselines.items():
-        write_query_values(run_dir / "baselines" / f"{name}.npz", _baseline_queries(baseline, metrics))
+        write_query_values(run_dir / "baselines" / f"{name}.npz", baseline.queries(metrics))
     write_json(run_dir / "baselines.json", baseline_figures(baselines, metrics))
-
-
-def _baseline_queries(baseline: Baseline, metrics: Metrics) -> dict[str, QueryValues]:
-    return {split: query_values(ids, ranks, of_split(metrics, split)) for split, (ids, ranks) in baseline.ranks.items()}
 
 
 def write_summary(path: Path, summary: Mapping[str, Any]) -> None:

@@ -10,8 +10,8 @@ CHECK = """
 from baselines import make_pools, whole_matrices
 from sigjepa.evaluation.baselines import BASELINES
 pools = make_pools(300)
-metrics = BASELINES["fusion"](pools).metrics
-assert (metrics["weight"], metrics["test/rank10"]) == whole_matrices(pools)
+fused = BASELINES["fusion"](pools)
+assert (fused.figures["weight"], fused.ranks["test"][1].recall_at(10).mean()) == whole_matrices(pools)
 """
 
 

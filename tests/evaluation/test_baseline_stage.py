@@ -21,7 +21,7 @@ def pipeline(tiny_pipeline, tmp_path):
 
 
 def assert_equal(baseline, expected):
-    assert baseline.metrics == expected.metrics
+    assert baseline.figures == expected.figures
     assert baseline.ranks.keys() == expected.ranks.keys()
     for split, (ids, ranks) in expected.ranks.items():
         np.testing.assert_array_equal(baseline.ranks[split][0], ids)

@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.baselines import BASELINES, FUSION_WEIGHTS, baseline_names
 from sigjepa.evaluation.lexical import bm25_scorer
-from sigjepa.evaluation.metrics import rank_figures
+from sigjepa.evaluation.metrics import DEFAULT_METRICS, RecallAt, rank_figures
 from sigjepa.evaluation.pools import Pool
 from sigjepa.evaluation.ranks import BLOCK, pool_ranks, score_ranks
 
@@ -21,7 +21,7 @@ HALVES = ("signature_pooled", "body_pooled")
 def test_random_expectation_equals_a_simulation():
     generator = np.random.default_rng(0)
     ranks = generator.integers(1, 51, size=200_000)
-    metrics = measured("random", make_pools(*torch.randn(2, 150, 4)))["random"].metrics
+    metrics = measured("random", make_pools(*torch.randn(2, 150, 4)))["random"].measured(DEFAULT_METRICS)
     for k in (1, 5, 10):
         assert metrics[f"test/rank{k}"] == pytest.approx((ranks <= k).mean(), abs=3e-3)
     assert metrics["val/mrr"] == pytest.approx((1 / ranks).mean(), abs=3e-3)
@@ -59,18 +59,19 @@ def measured(names, pools):
 
 
 def metric(name, pools, key):
-    return measured(name, pools)[name].metrics[key]
+    return measured(name, pools)[name].measured(DEFAULT_METRICS)[key]
 
 
 def test_every_baseline_is_measured_on_both_pools_with_its_ranks(pooled):
     baselines = measured("all", make_pools(*pooled))
     assert list(baselines) == list(BASELINES)
     for name, baseline in baselines.items():
+        figures = baseline.measured(DEFAULT_METRICS)
         for split in ("val", "test"):
-            assert {f"{split}/{key}" for key in ("rank1", "rank5", "rank10", "mrr")} <= set(baseline.metrics)
+            assert {f"{split}/{key}" for key in ("rank1", "rank5", "rank10", "mrr")} <= set(figures)
             ids, ranks = baseline.ranks[split]
             assert ids.tolist() == list(range(30, 60) if split == "val" else range(60, 90)), name
-            assert rank_figures(ranks)["rank10"] == baseline.metrics[f"{split}/rank10"]
+            assert rank_figures(ranks)["rank10"] == figures[f"{split}/rank10"]
 
 
 def test_an_unknown_baseline_is_answered_with_the_nearest():
@@ -84,17 +85,28 @@ def test_zero_shot_is_the_signature_itself(pooled):
     assert metric("zero_shot", make_pools(*pooled), "test/rank10") == expected
 
 
+def test_a_baseline_has_the_metrics_of_a_run_and_no_others(pooled):
+    baseline = measured("zero_shot", make_pools(*pooled))["zero_shot"]
+    metrics = {"rank20": RecallAt(20), "cosine": DEFAULT_METRICS["cosine"], "target_std": DEFAULT_METRICS["target_std"]}
+    keys = ("val/rank20", "test/rank20", "val/cosine", "test/cosine")
+    assert tuple(baseline.measured(metrics)) == keys
+    assert tuple(baseline.measured({"rank20": RecallAt(20)})) == keys[:2]
+    for split in ("val", "test"):
+        _, ranks = baseline.ranks[split]
+        assert baseline.measured(metrics)[f"{split}/rank20"] == ranks.recall_at(20).mean()
+
+
 @pytest.mark.parametrize("name", ["zero_shot_centred", "zero_shot_whitened", "fusion"])
 def test_nothing_is_fitted_on_test(pooled, name):
     signatures, bodies = pooled
-    before = measured(name, make_pools(signatures, bodies))[name]
+    before = measured(name, make_pools(signatures, bodies))[name].measured(DEFAULT_METRICS)
     changed = bodies.clone()
     changed[60:] += 5.0 * torch.randn(30, 16, generator=torch.Generator().manual_seed(1))
-    after = measured(name, make_pools(signatures, changed))[name]
-    for key, value in before.metrics.items():
+    after = measured(name, make_pools(signatures, changed))[name].measured(DEFAULT_METRICS)
+    for key, value in before.items():
         if not key.startswith("test/"):
-            assert after.metrics[key] == value
-    assert after.metrics["test/rank10"] != before.metrics["test/rank10"]
+            assert after[key] == value
+    assert after["test/rank10"] != before["test/rank10"]
 
 
 def test_centring_and_whitening_undo_what_misleads_the_raw_embedding(pooled):
@@ -124,11 +136,11 @@ def test_bm25_finds_what_shares_a_rare_word_and_knows_nothing_without_one(pooled
 
 
 def test_fusion_is_no_worse_on_val_than_its_parts_and_names_its_weight(pooled):
-    pools = make_pools(*pooled)
-    baselines = measured(["fusion", "bm25", "zero_shot_centred"], pools)
-    assert baselines["fusion"].metrics["weight"] in FUSION_WEIGHTS
-    parts = max(baselines[name].metrics["val/rank10"] for name in ("bm25", "zero_shot_centred"))
-    assert baselines["fusion"].metrics["val/rank10"] >= parts
+    baselines = measured(["fusion", "bm25", "zero_shot_centred"], make_pools(*pooled))
+    figures = {name: baseline.measured(DEFAULT_METRICS) for name, baseline in baselines.items()}
+    assert figures["fusion"]["weight"] in FUSION_WEIGHTS
+    parts = [figures[name]["val/rank10"] for name in ("bm25", "zero_shot_centred")]
+    assert figures["fusion"]["val/rank10"] >= max(parts)
 
 
 def naive_fusion(pools):
@@ -168,7 +180,7 @@ def test_fusion_in_blocks_equals_the_whole_matrices(size, words, noise, seed):
     pools = make_pools(signatures, bodies, texts)
     fused = measured("fusion", pools)["fusion"]
     weight, expected = naive_fusion(pools)
-    assert fused.metrics["weight"] == weight
+    assert fused.figures["weight"] == weight
     for split, ranks in expected.items():
         np.testing.assert_array_equal(fused.ranks[split][1].optimistic, ranks.optimistic)
         np.testing.assert_array_equal(fused.ranks[split][1].pessimistic, ranks.pessimistic)

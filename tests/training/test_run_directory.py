@@ -48,7 +48,7 @@ def test_what_metrics_are_is_recorded(tmp_path):
 
 def test_baselines_leave_the_metrics_of_their_ranks_and_what_else_they_measured(tmp_path):
     ranks = {"val": (np.array([4, 6]), Ranks(np.array([1, 15]), np.array([2, 15])))}
-    figures = {"val/rank1": 0.5, "val/cosine": 0.3, "weight": 0.25}
+    figures = {"val/cosine": 0.3, "weight": 0.25}
     metrics = {**DEFAULT_METRICS, "rank20": RecallAt(20)}
     write_baselines(tmp_path, {"fusion": Baseline(figures, ranks)}, metrics)
     written = json.loads((tmp_path / "baselines.json").read_text())["fusion"]
