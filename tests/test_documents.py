@@ -1,59 +1,197 @@
-"""Every command that the README, CONTRIBUTING and the configs' comments show composes as it stands."""
+"""What the documents show works: commands and overrides compose, links resolve, code parses, the site builds."""
 
+import ast
+import functools
 import re
 import shlex
+import subprocess
+import sys
+from html.parser import HTMLParser
 from pathlib import Path
 
-import hydra
 import pytest
+import yaml
 
-from sigjepa.runtime.command import config_directory
+import sigjepa
+from sigjepa.__main__ import COMMANDS
+from sigjepa.runtime.compose import compose
+from sigjepa.runtime.config_description import describe_config
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-DOCUMENTS = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted(config_directory().rglob("*.yaml"))]
-COMMAND = re.compile(r"python -m sigjepa\.(\w+)([^\n#`|]*)")
+REPORTS = CHECKOUT / "docs" / "results"  # written by a command, as it was then
+MARKDOWN = [
+    *CHECKOUT.glob("*.md"),
+    *(path for path in (CHECKOUT / "docs").rglob("*.md") if REPORTS not in path.parents),
+    *(CHECKOUT / "examples").rglob("*.md"),
+    CHECKOUT / "multirun" / "README.md",
+]
+CONFIGS = sorted((CHECKOUT / "conf").rglob("*.yaml"))
+COMMAND = re.compile(rf"(?:-m sigjepa\.|sigjepa )({'|'.join(COMMANDS)})\b(?![.(])([^\n#`|]*)")
+INLINE = re.compile(r"`([^`\n]*[\w@]=[^`\n]*)`")
+PLACEHOLDERS = ("group=option", "key=value", "+key=value")
+WITH_A_VALUE = ("--config-dir", "--cfg")
+COMPOSITIONS = {
+    "train": [
+        ("experiment=exp2_1",),
+        ("negatives=pairs_file",),
+        ("corpus=folder",),
+        ("callbacks=refresh", "teacher=hf"),
+    ]
+} | {name: [()] for name in ("report", "evaluate", "export", "prepare", "judge_agreement", "dashboard")}
+
+
+def name_of(path):
+    return path.relative_to(CHECKOUT).as_posix()
 
 
 def shown_commands():
-    """(document, entry point, overrides) of every command; the first job of a sweep stands for the others."""
-    for path in DOCUMENTS:
-        for entry_point, rest in COMMAND.findall(path.read_text()):
-            words = shlex.split(re.sub(r"<(\w+)>", r"\1", rest))
+    """(command, overrides, config folder) of every command; the first job of a sweep stands for the others."""
+    seen = set()
+    for path in [*sorted(MARKDOWN), *CONFIGS]:
+        for command, rest in COMMAND.findall(path.read_text()):
+            words = shlex.split(re.sub(r"<(\w+)>|…", r"\1", rest))
+            folder = None
+            for option in WITH_A_VALUE:
+                if option in words:
+                    place = words.index(option)
+                    if option == "--config-dir":
+                        folder = next(
+                            root / words[place + 1]
+                            for root in (path.parent, CHECKOUT)
+                            if (root / words[place + 1]).is_dir()
+                        )
+                    del words[place : place + 2]
             overrides = [word for word in words if not word.startswith("-")]
-            first = [word if "[" in word else word.split(",")[0] for word in overrides]
-            yield pytest.param(entry_point, first, id=f"{path.name}: {entry_point} {' '.join(words)}")
+            first = [word if re.search(r"[\[{]", word) else word.split(",")[0] for word in overrides]
+            if (key := (command, *first, folder)) in seen:
+                continue
+            seen.add(key)
+            yield pytest.param(command, first, folder, id=f"{name_of(path)}: {command} {' '.join(words)}")
 
 
-@pytest.mark.parametrize(("entry_point", "overrides"), list(shown_commands()))
-def test_a_shown_command_composes(entry_point, overrides):
-    if entry_point == "provenance":  # takes a path, no config
-        return
-    if entry_point == "sweep":
-        entry_point = "train"
-    if entry_point == "train" and not overrides:
-        overrides = ["experiment=exp1_4"]
-    with hydra.initialize_config_dir(str(config_directory()), version_base="1.3"):
-        assert hydra.compose(entry_point, overrides)
+@pytest.mark.parametrize(("command", "overrides", "folder"), list(shown_commands()))
+def test_a_shown_command_composes(command, overrides, folder):
+    if command == "provenance":  # takes a path, a word without `=`
+        overrides = [f"path={Path(overrides[0]).name}" if overrides else "path=run"]
+    command = "train" if command == "sweep" else command
+    assert compose(overrides, command, config_dir=folder)
 
 
-def test_the_readme_names_only_targets_that_the_makefile_has():
+def shown_overrides():
+    for path in sorted(set(MARKDOWN) - {CHECKOUT / "CHANGELOG.md"}):  # which names what is no more
+        for code in INLINE.findall(path.read_text()):
+            words = [
+                word for word in shlex.split(re.sub(r"<(\w+)>|…", r"\1", code)) if re.match(r"\+?[a-z][\w./@]*=.", word)
+            ]
+            if words and code not in PLACEHOLDERS and not COMMAND.search(code) and " -" not in code and "(" not in code:
+                yield pytest.param(words, path.parent / "conf", id=f"{name_of(path)}: {code}")
+
+
+@functools.cache
+def description_of(command, base, *folders):
+    return describe_config(command, base, folders)
+
+
+def names_a_key(word, description):
+    """Whether an override's key exists, and its option where the key is a group."""
+    name, _, option = word.lstrip("+").partition("=")
+    if name in description.groups:
+        options = description.groups[name].options
+        return option.startswith(("[", "null")) or all(one in options for one in option.split(","))
+    return description.has_key(name) or name.startswith("hydra.") or word.startswith("+")
+
+
+@pytest.mark.parametrize(("words", "folder"), list(shown_overrides()))
+def test_a_shown_override_names_a_key_of_some_command(words, folder):
+    descriptions = [description_of(command, base) for command, bases in COMPOSITIONS.items() for base in bases]
+    if folder.is_dir() and folder != CHECKOUT / "conf":  # of a package beside the page
+        option = next((folder / "loss").glob("*.yaml")).stem
+        descriptions.append(description_of("train", (f"loss=[infonce,{option}]",), folder))
+    assert any(all(names_a_key(word, description) for word in words) for description in descriptions)
+
+
+def links():
+    for path in sorted(MARKDOWN):
+        for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
+            if not re.match(r"\w+:", target):
+                yield pytest.param(path, target, id=f"{name_of(path)}: {target}")
+
+
+@pytest.mark.parametrize(("path", "target"), list(links()))
+def test_a_link_leads_to_a_file_and_a_heading(path, target):
+    file, _, anchor = target.partition("#")
+    document = (path.parent / file).resolve() if file else path
+    assert document.exists()
+    if anchor:
+        headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+        slugs = {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+        assert anchor in slugs
+
+
+@pytest.mark.parametrize("path", sorted(MARKDOWN), ids=name_of)
+def test_code_parses_and_targets_exist(path):
+    text = path.read_text()
+    for block in re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        for name in (node.attr for node in ast.walk(ast.parse(block)) if is_public_name(node)):
+            assert hasattr(sigjepa, name)
     makefile = (CHECKOUT / "Makefile").read_text()
-    for document in DOCUMENTS[:2]:
-        for target in re.findall(r"^ +make ([a-z-]+)|`make ([a-z-]+)", document.read_text(), re.MULTILINE):
-            assert re.search(rf"^{''.join(target)}:", makefile, re.MULTILINE)
+    for indented, inline in re.findall(r"^ +make ([a-z-]+)|`make ([a-z-]+)", text, re.MULTILINE):
+        assert re.search(rf"^{indented or inline}:", makefile, re.MULTILINE)
 
 
-def test_the_readme_quotes_the_committed_report():
-    """Sentences, the result table and the differences stand in the report as they do in the README."""
-    readme = (CHECKOUT / "README.md").read_text()
-    report = (CHECKOUT / "docs" / "results" / "remedies" / "report.md").read_text()
-    quotes = re.findall(r"^> (.+)$", readme, re.MULTILINE)
-    assert len(quotes) == 3 + 5  # the main conclusions, and one on each diagnosis and on all of them together
-    for quote in quotes:
-        assert f"- {quote}\n" in report
-    results = re.findall(r"^\| .*± .*$|^\| (?:BM25|teacher zero|random|mean body).*$", readme, re.MULTILINE)
-    assert len(results) == 7 + 7
-    differences = re.findall(r"^\| \w+ +\| exp1_4 +\| Rank@10 .*$", readme, re.MULTILINE)
-    assert len(differences) == 6
-    for row in [*results, *differences]:
-        assert row in report
+def is_public_name(node):
+    return isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "sigjepa"
+
+
+def test_the_readme_is_short():
+    assert len((CHECKOUT / "README.md").read_text().splitlines()) <= 150
+
+
+def test_every_public_name_is_in_the_reference():
+    reference = (CHECKOUT / "docs" / "reference" / "python.md").read_text()
+    stub = ast.parse((CHECKOUT / "sigjepa" / "__init__.pyi").read_text())
+    for node in stub.body:
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                assert f"::: {node.module}.{alias.name}\n" in reference
+
+
+def test_changelog_and_citation_are_of_this_version():
+    versions = re.findall(r"^## (\S+)", (CHECKOUT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert versions[0] == sigjepa.__version__
+    assert yaml.safe_load((CHECKOUT / "CITATION.cff").read_text())["version"] == sigjepa.__version__
+
+
+class Loaded(HTMLParser):
+    """Collects what a page loads by itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.addresses = []
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        if tag in ("script", "img", "iframe", "source") or (tag == "link" and attributes.get("rel") != "canonical"):
+            self.addresses += [attributes[key] for key in ("src", "href") if attributes.get(key)]
+
+
+def test_the_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path):
+    pytest.importorskip("mkdocs")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", tmp_path / "site"],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    pages = list((tmp_path / "site").rglob("*.html"))
+    assert {"index.html", "python.html", "configs.html"} <= {page.name for page in pages}
+    for page in pages:
+        parser = Loaded()
+        parser.feed(page.read_text())
+        assert not [address for address in parser.addresses if re.match(r"(\w+:)?//", address)]
+    for style in (tmp_path / "site").rglob("*.css"):
+        assert not re.search(r"url\(['\"]?(https?:)?//|@import", style.read_text())
+    configs = next(page for page in pages if page.name == "configs.html").read_text()
+    assert all(f">{path.relative_to(CHECKOUT / 'conf').with_suffix('').as_posix()}<" in configs for path in CONFIGS[:3])

@@ -29,11 +29,12 @@ def python(tiny_datamodule, tiny_data_dir):
     return run
 
 
-def test_own_loss_trains_by_the_command_of_its_page(python, tmp_path):
+@pytest.mark.parametrize("command", [0, 1])
+def test_own_loss_trains_by_the_commands_of_its_page(python, tmp_path, command):
     shutil.copytree(EXAMPLES / "own_loss", tmp_path / "own_loss")
     folder = tmp_path / "own_loss"
-    command = re.search(r"^ +PYTHONPATH=\. python -m (sigjepa\.train .+)$", (folder / "README.md").read_text(), re.M)
-    words = shlex.split(command[1])
+    shown = re.findall(r"^ +PYTHONPATH=\. python -m (sigjepa\.train .+)$", (folder / "README.md").read_text(), re.M)
+    words = shlex.split(shown[command])
     path = os.pathsep.join([".", os.environ.get("PYTHONPATH", "")])
     quick = ("data=tiny", "logger=none", "trainer.max_epochs=1", "hydra.run.dir=run")
     python("-m", *words, *quick, cwd=folder, PYTHONPATH=path)
