@@ -74,7 +74,8 @@ format: setup ## rewrite the code in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup ## measure encoding, mining, training and the latest report against peers or limits; writes benchmarks/results/
+bench: setup ## measure starts of commands, encoding, mining, training and the latest report against peers or limits; writes benchmarks/results/
+	$(BIN)/python benchmarks/command_start.py
 	$(BIN)/python benchmarks/teacher_encoding.py
 	$(BIN)/python benchmarks/mining.py
 	$(BIN)/python benchmarks/training_epoch.py

@@ -22,7 +22,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from sigjepa.runtime.command import hydra_job, run_command
 from sigjepa.store.manifest import content_key, differences
-from sigjepa.store.progress import progress
 
 if TYPE_CHECKING:
     from sigjepa.training.sweep_jobs import SweepJob
@@ -33,6 +32,7 @@ HEADER = ("job", "differs from the first in", "steps", "to build first", "state"
 def preview(loader: ConfigLoader, sweep: DictConfig, arguments: Sequence[str]) -> str:
     """Return the table of the jobs that a sweep of these arguments starts, and where."""
     from sigjepa.reporting.tables import markdown_table
+    from sigjepa.store.progress import progress
     from sigjepa.training import sweep_jobs as sweeps
 
     grid = sweeps.grid_jobs(loader, sweep, arguments) if sweeps.is_grid(sweep) else None

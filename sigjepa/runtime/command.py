@@ -26,7 +26,6 @@ from sigjepa.runtime.help import help_text
 from sigjepa.runtime.job_overrides import run_hydra
 from sigjepa.runtime.processes import for_this_process
 from sigjepa.runtime.replaced_targets import drop_keys_of_replaced_targets
-from sigjepa.runtime.status import visible
 from sigjepa.runtime.terminal import labelled_lines
 from sigjepa.store.credentials import refuse_credentials, refuse_in_config, without_credentials
 from sigjepa.store.files import DISK_ERRORS
@@ -75,6 +74,8 @@ def hydra_job(config_name: str, work: Callable[[DictConfig], Any]) -> None:
 
     @functools.wraps(work)
     def job(config: DictConfig) -> Any:
+        from sigjepa.runtime.status import visible  # noqa: PLC0415 - tqdm is slow to import
+
         sys.argv = list(words)  # records name what a person typed, not how a launcher started its job
         settings = HydraConfig.get()
         refuse_composed_credentials(config)

@@ -15,7 +15,7 @@ from hydra.types import RunMode
 
 from sigjepa.errors import SigjepaError, nearest_name
 from sigjepa.runtime import resolvers  # noqa: F401 - configs call them
-from sigjepa.runtime.yaml_comments import Key, YamlFile, read_yaml
+from sigjepa.runtime.yaml_comments import Key, YamlFile, read_head, read_yaml
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -49,10 +49,9 @@ class ConfigDescription:
     groups: dict[str, Group] = field(default_factory=dict)
     complete: bool = True
 
-    def file(self, name: str) -> YamlFile | None:
-        """Return what the file of a config or an option (`<group>/<option>`) says; None where there is none."""
-        paths = (folder / f"{name}.yaml" for folder in self.folders)
-        return next((read_yaml(path) for path in paths if path.is_file()), None)
+    def path(self, name: str) -> Path | None:
+        """Return the file of a config or an option (`<group>/<option>`); None where there is none."""
+        return next((path for folder in self.folders if (path := folder / f"{name}.yaml").is_file()), None)
 
     def set_key(self, name: str, key: Key) -> None:
         """Set a key as composition does: the later value counts, and the last comment."""
@@ -91,7 +90,8 @@ def describe_config(config_name: str, overrides: Sequence[str], directories: Seq
         for path, package in zip(chosen, (default.package or "" for default in defaults.defaults), strict=True):
             if package.split(".")[0] != "hydra":
                 comments |= _add_file(description, path, package)
-        description.root = description.file(config_name) or YamlFile()
+        root = description.path(config_name)
+        description.root = read_head(root) if root is not None else YamlFile()
         choices = dict(reversed(defaults.overrides.known_choices.items()))
         for path in chosen:  # a list of options is no choice of one
             group = path.rpartition("/")[0]
@@ -149,10 +149,11 @@ def no_option(path: str, options: Iterable[str]) -> str:
 
 def _add_file(description: ConfigDescription, path: str, package: str) -> dict[str, str]:
     """Add the keys of a config file below its package; returns the comments on the groups that it names."""
-    file = description.file(path)
-    if file is None:
+    source = description.path(path)
+    if source is None:
         description.complete = description.complete and path.startswith("hydra/")
         return {}
+    file = read_yaml(source)
     if package:
         description.set_key(package, Key(None))
     for name, key in file.keys.items():

@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 
 from sigjepa.runtime.config_description import ConfigDescription
+from sigjepa.runtime.yaml_comments import read_head
 
 WIDTH = 100
 COLUMN = 40
@@ -34,9 +35,9 @@ def _group_rows(description: ConfigDescription) -> Iterator[tuple[str, str]]:
             comment = ""
         yield f"{word}=", comment
         for option in group.options:
-            file = description.file(f"{word.partition('@')[0]}/{option}")
+            path = description.path(f"{word.partition('@')[0]}/{option}")
             mark = "*" if option in (group.chosen or "").split(", ") else " "
-            yield f" {mark} {option}", file.summary() if file is not None else ""
+            yield f" {mark} {option}", read_head(path).summary() if path is not None else ""
 
 
 def _key_rows(description: ConfigDescription) -> Iterator[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """A YAML file of conf/ as its author wrote it: what stands on top, and every key with its value and its comment."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,16 +42,21 @@ class YamlFile:
 
 def read_yaml(path: Path) -> YamlFile:
     """Return what the file at `path` says, without composing it."""
+    file = read_head(path)
     text = path.read_text(encoding="utf-8")
     lines = text.splitlines()
     top = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
-    head = [line.removeprefix("#").removeprefix(" ").rstrip() for line in lines[:top] if "@package" not in line]
-    file = YamlFile(head)
     lines = [""] * top + lines[top:]  # the head is no comment on the first key
     root = yaml.compose(text, Loader=LOADER)
     if isinstance(root, yaml.MappingNode):
         _add_mapping(file, root, lines, "")
     return file
+
+
+def read_head(path: Path) -> YamlFile:
+    """Return what stands on top of the file at `path`, and no keys."""
+    head = itertools.takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines())
+    return YamlFile([line.removeprefix("#").removeprefix(" ").rstrip() for line in head if "@package" not in line])
 
 
 def _add_mapping(file: YamlFile, node: yaml.MappingNode, lines: Sequence[str], prefix: str) -> None:
@@ -62,7 +68,7 @@ def _add_mapping(file: YamlFile, node: yaml.MappingNode, lines: Sequence[str], p
             file.keys[name] = Key(None, _comment(key_node, value_node, lines))
             _add_mapping(file, value_node, lines, f"{name}.")
         else:
-            file.keys[name] = Key(_written(value_node), _comment(key_node, value_node, lines))
+            file.keys[name] = Key(_written(value_node, lines), _comment(key_node, value_node, lines))
 
 
 def _add_groups(file: YamlFile, node: yaml.Node, lines: Sequence[str]) -> None:
@@ -72,12 +78,16 @@ def _add_groups(file: YamlFile, node: yaml.Node, lines: Sequence[str]) -> None:
             file.groups[key_node.value.split(" ")[-1].lstrip("/")] = _comment(key_node, value_node, lines)
 
 
-def _written(node: yaml.Node) -> str:
+def _written(node: yaml.Node, lines: Sequence[str]) -> str:
     """The value in one line."""
-    text = str(yaml.serialize(node, Dumper=yaml.SafeDumper, width=100_000)).removesuffix("...\n").strip()
+    start, end = node.start_mark, node.end_mark
     if isinstance(node, yaml.SequenceNode) and not node.flow_style:
-        return f"[{', '.join(_written(item) for item in node.value)}]"
-    return " ".join(text.split()) or "null" if "\n" not in text else "{…}"
+        return f"[{', '.join(_written(item, lines) for item in node.value)}]"
+    if isinstance(node, yaml.MappingNode) and not node.flow_style:
+        return f"{{{', '.join(f'{key.value}: {_written(value, lines)}' for key, value in node.value)}}}"
+    if start.line != end.line:
+        return node.value if isinstance(node, yaml.ScalarNode) else "…"
+    return lines[start.line][start.column : end.column].strip() or "null" if start.line < len(lines) else "null"
 
 
 def _comment(key_node: yaml.Node, value_node: yaml.Node, lines: Sequence[str]) -> str:
