@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from sigjepa.runtime.command import hydra_job, run_command
+from sigjepa.runtime.foreign_lines import print_lightning_lines_once
 from sigjepa.runtime.instantiate import RUN_KEYS, check_keys, instantiate, plain
 from sigjepa.runtime.processes import is_first_process, launcher
 from sigjepa.runtime.terminal import show
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import lightning
-    from lightning.pytorch.loggers import Logger
 
     from sigjepa.data.datamodule import FunctionDataModule
     from sigjepa.data.training_data import TrainingData
@@ -92,22 +92,16 @@ def fit_and_test(
     """Train from `start`, select on val, test once, and write what the run directory holds; the best `monitor`."""
     import lightning
 
+    from sigjepa.reporting.logged import log_run
     from sigjepa.reporting.runs import read_run
     from sigjepa.reporting.tables import baseline_table, figures_table, results_table
+    from sigjepa.training import run_directory as files
     from sigjepa.training.best_checkpoint import evaluate_best
     from sigjepa.training.callbacks import build_callbacks
     from sigjepa.training.loggers import finished
     from sigjepa.training.module import SigJepaModule
     from sigjepa.training.provenance import provenance, write_file_digests, write_provenance
     from sigjepa.training.resume import ResumeCheckpoint
-    from sigjepa.training.run_directory import (
-        FINISHED,
-        baseline_figures,
-        write_baselines,
-        write_metrics,
-        write_predictions,
-        write_summary,
-    )
     from sigjepa.training.wandb_records import log_tables, statistic_rows
 
     started = time.perf_counter()
@@ -116,6 +110,7 @@ def fit_and_test(
     datamodule: FunctionDataModule = instantiate(config.data, allowed, data=data)
     facts |= datamodule.figures()
     show(figures_table(facts))
+    print_lightning_lines_once()
     # only now: building an artifact may draw random numbers, opening it does not
     lightning.seed_everything(resolved["seed"], workers=True, verbose=False)
     module = SigJepaModule(
@@ -135,33 +130,22 @@ def fit_and_test(
             mined = data.hard_negatives.summary_rows() if data.hard_negatives is not None else None
             origin = (resolved, resolved["seed"], data.hashes(), data.store.data_dir, mined, data.references())
             write_provenance(run_dir, provenance(*origin))
-            write_metrics(run_dir, metrics, resolved["monitor"])
-            write_baselines(run_dir, baselines, metrics)
-            show(baseline_table(baseline_figures(baselines, metrics), metrics, resolved["monitor"]))
+            files.write_metrics(run_dir, metrics, resolved["monitor"])
+            files.write_baselines(run_dir, baselines, metrics)
+            show(baseline_table(files.baseline_figures(baselines, metrics), metrics, resolved["monitor"]))
             log_tables(loggers, {"hard_negatives": statistic_rows(mined or {})})
         trainer.fit(module, datamodule=datamodule, ckpt_path=start.checkpoint, weights_only=True)
         figures = evaluate_best(trainer, module, datamodule)
         earlier_seconds = sum(one.earlier_seconds for one in callbacks if isinstance(one, ResumeCheckpoint))
         facts |= figures | {"wall_seconds": round(earlier_seconds + time.perf_counter() - started, 1)}
         if trainer.is_global_zero:
-            write_predictions(run_dir, module.evaluated)
-            write_summary(run_dir / "summary.json", facts | {"status": FINISHED})
+            files.write_predictions(run_dir, module.evaluated)
+            files.write_summary(run_dir / "summary.json", facts | {"status": files.FINISHED})
             write_file_digests(run_dir)
             run = read_run(run_dir)
             show(results_table([run]), f"run directory: {run_dir}")
-            log_results(loggers, run)
+            log_run(loggers, run)
     return figures[resolved["monitor"]]
-
-
-def log_results(loggers: list[Logger], run: Run) -> None:
-    """Send the result table and the curves to W&B, where that is a logger."""
-    from sigjepa.reporting.plots import plot_curves
-    from sigjepa.training.wandb_records import log_images, log_tables, result_rows
-
-    if loggers:
-        log_tables(loggers, {"results": result_rows({run.experiment: run.summary, **run.baselines})})
-        plot_curves([run], run.folder / "figures" / "curves", run.monitor)
-        log_images(loggers, {"curves": run.folder / "figures" / "curves.png"})
 
 
 def run_experiment(config: DictConfig) -> Run:

@@ -4,7 +4,8 @@ import functools
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn
@@ -48,7 +49,7 @@ def run_command(
     """
     config_name = config_name or name
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise to here instead of printing and exiting inside Hydra
-    try:
+    with mistakes_in_one_line(config_name):
         refuse_credentials(sys.argv[1:])  # before Hydra keeps the command line in its folder
         sys.argv[1:] = [word for given in sys.argv[1:] for word in _hydra_words(given, flags, positional)]
         options, overrides = parse_words(sys.argv[1:], flags)
@@ -61,11 +62,6 @@ def run_command(
             check_overrides(describe_config(options.config_name or config_name, overrides, folders), overrides)
             sys.argv[1:] = for_this_process(sys.argv[1:], os.environ)
             start()
-    except Exception as error:
-        message = message_of(error, config_name, sys.argv[1:])
-        if message is None:
-            raise
-        sys.exit(f"sigjepa: {message}")
 
 
 def hydra_job(config_name: str, work: Callable[[DictConfig], Any]) -> None:
@@ -78,11 +74,14 @@ def hydra_job(config_name: str, work: Callable[[DictConfig], Any]) -> None:
 
         sys.argv = list(words)  # records name what a person typed, not how a launcher started its job
         settings = HydraConfig.get()
-        refuse_composed_credentials(config)
-        drop_keys_of_replaced_targets(config, settings.overrides.task)
-        label = settings.job.override_dirname if os.getpid() != process and settings.mode == RunMode.MULTIRUN else ""
-        with labelled_lines(label), without_foreign_lines(), visible(own_folder(settings)):
-            return work(config)
+        sweeps = settings.mode == RunMode.MULTIRUN
+        label = settings.job.override_dirname if sweeps and os.getpid() != process else ""
+        # of a job that runs alone Hydra would announce the error in a line of its own; a sweep needs it for its record
+        with nullcontext() if sweeps else mistakes_in_one_line(config_name):
+            refuse_composed_credentials(config)
+            drop_keys_of_replaced_targets(config, settings.overrides.task)
+            with labelled_lines(label), without_foreign_lines(), visible(own_folder(settings)):
+                return work(config)
 
     run_hydra(hydra.main(version_base="1.3", config_path=str(config_directory()), config_name=config_name)(job))
 
@@ -124,6 +123,18 @@ def quote_path(word: str) -> str:
 def _quoted(value: str) -> str:
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+@contextmanager
+def mistakes_in_one_line(config_name: str) -> Iterator[None]:
+    """Context manager: end the process with 1 and one line for an error that `MESSAGES` knows."""
+    try:
+        yield
+    except Exception as error:
+        message = message_of(error, config_name, sys.argv[1:])
+        if message is None:
+            raise
+        sys.exit(f"sigjepa: {message}")
 
 
 def message_of(error: Exception, config_name: str, words: Sequence[str]) -> str | None:

@@ -56,6 +56,12 @@ def without_foreign_lines() -> Iterator[None]:
                 logging.getLogger(name).removeFilter(leave_out)
 
 
+def print_lightning_lines_once() -> None:
+    """Remove the handler that Lightning gives its logger: where Hydra has configured logging, its lines stand twice."""
+    if logging.getLogger().handlers:
+        logging.getLogger("lightning").handlers.clear()
+
+
 def _without_printed(text: str) -> str:
     plain = re.sub(r"\x1b\[[\d;]*m", "", text)
     return "" if re.match("|".join(PRINTED), plain) else text

@@ -27,7 +27,7 @@ def lineage(path: Path, data_dir: Path | None = None) -> Link:
     if not path.exists():
         raise SigjepaError(f"{path} does not exist.")
     if data_dir is not None and not data_dir.is_dir():
-        raise SigjepaError(f"--data-dir {data_dir} is no folder.")
+        raise SigjepaError(f"data_dir={data_dir} is no folder.")
     path = path.resolve()
     if path.is_file() and path.suffix == ".ckpt":
         return checkpoint(path, data_dir)

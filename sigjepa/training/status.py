@@ -53,7 +53,8 @@ class TrainingStatus(Callback):
             score = figures[self.monitor]
             if self.best is None or metric.gain(score) > metric.gain(self.best[0]):
                 self.best = (score, trainer.current_epoch)
-        last = f"/{trainer.max_epochs - 1}" if (trainer.max_epochs or 0) > 0 else ""
+        epochs = trainer.max_epochs or -1
+        last = f"/{epochs - 1}" if epochs > 0 else ""
         parts = [f"epoch {trainer.current_epoch}{last}", *epoch_figures(figures, metrics)]
         if self.best is not None and metric is not None:
             parts.append(f"best {metric.label} {metric.format(self.best[0])} in epoch {self.best[1]}")

@@ -161,5 +161,5 @@ def test_what_is_nothing_of_ours_is_one_message(tmp_path):
     (tmp_path / "a.txt").write_text("x")
     with pytest.raises(SigjepaError, match="nothing that sigjepa wrote"):
         lineage(tmp_path / "a.txt")
-    with pytest.raises(SigjepaError, match="--data-dir"):
+    with pytest.raises(SigjepaError, match="data_dir="):
         lineage(tmp_path, tmp_path / "no")
