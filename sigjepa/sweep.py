@@ -54,7 +54,7 @@ def preview(loader: ConfigLoader, sweep: DictConfig, arguments: Sequence[str]) -
         return f"{name} asks for jobs as it goes, {where}; {len(states)} so far" + (f"\n\n{table}" if states else "")
     begun = {job: path for folder in known for job, path in sweeps.find_jobs(folder).items()}
     needs: dict[str, tuple[str, str]] = {}  # jobs with the same data are looked at once
-    rows = []
+    rows: list[list[str]] = []
     for job in progress(grid, "look at jobs", unit="job"):
         key = content_key({"data": job.settings["data"], "epochs": job.settings["trainer"]})
         if key not in needs:

@@ -19,6 +19,7 @@ from sigjepa.runtime.status import FILE_NAME as STATUS_FILE
 from sigjepa.runtime.status import sign_of_life
 from sigjepa.store.files import read_json
 from sigjepa.training.run_directory import FINISHED, METRICS_FILE, QUERIES_FILE
+from sigjepa.training.sweep_jobs import SWEEP_FILE
 
 ROOTS = (Path("multirun"), Path("outputs"))
 """Where runs land."""
@@ -211,14 +212,14 @@ def run_folders(named: str | Path | Sequence[str | Path]) -> list[Path]:
 def latest_folder(roots: Sequence[Path]) -> Path:
     """The sweep or single run below `roots` (such as multirun/ and outputs/) that was written last.
 
-    A sweep is a folder with a `multirun.yaml`; a run of a sweep stands for all of it. Raises SigjepaError when there
+    A sweep is a folder with a `sweep.json`; a run of a sweep stands for all of it. Raises SigjepaError when there
     is none.
     """
     written: dict[Path, float] = {}
     for root in roots:
         for path in root.glob("**/summary.json"):
             sweep = path.parents[1]
-            folder = sweep if (sweep / "multirun.yaml").exists() else path.parent
+            folder = sweep if (sweep / SWEEP_FILE).exists() else path.parent
             written[folder] = max(path.stat().st_mtime, written.get(folder, 0.0))
     if not written:
         below = " or ".join(map(str, roots))

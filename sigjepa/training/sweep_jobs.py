@@ -90,7 +90,8 @@ def sweep_key(sweep: DictConfig, arguments: Sequence[str], grid: Sequence[SweepJ
     if grid is not None:
         return content_key({"jobs": sorted({job.key for job in grid})})
     words = sorted(word for word in arguments if not word.startswith("resume="))
-    return content_key({"sweeper": OmegaConf.to_container(sweep.hydra.sweeper, resolve=False), "arguments": words})
+    sweeper = OmegaConf.to_container(sweep.hydra.sweeper, enum_to_str=True)
+    return content_key({"sweeper": sweeper, "arguments": words})
 
 
 def find_jobs(root: Path) -> dict[str, Path]:
@@ -107,13 +108,23 @@ def find_jobs(root: Path) -> dict[str, Path]:
 def find_sweeps(key: str, root: Path) -> list[Path]:
     """Return the folders below `root` of sweeps with this key, the newest first."""
     records = sorted(root.glob(f"*/{SWEEP_FILE}"), key=lambda path: path.stat().st_mtime, reverse=True)
-    return [path.parent for path in records if read_json(path).get("key") == key]
+    return [path.parent for path in records if _read_record(path).get("key") == key]
 
 
 def recorded_jobs(folder: Path) -> dict[str, list[str]]:
-    """Return the overrides of every job that a sweep has asked for, by the job's folder below `folder`."""
-    path = folder / SWEEP_FILE
-    return dict(read_json(path)["jobs"]) if path.exists() else {}
+    """Return the overrides of every job that a sweep has asked for, by the job's folder below `folder`.
+
+    Raises SigjepaError naming a record that can't be read.
+    """
+    return dict(_read_record(folder / SWEEP_FILE)["jobs"]) if (folder / SWEEP_FILE).exists() else {}
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    record = read_json(path)
+    jobs = record.get("jobs") if isinstance(record, dict) else None
+    if not isinstance(jobs, dict) or not all(name.isprintable() and isinstance(jobs[name], list) for name in jobs):
+        raise SigjepaError(f"{path} is not the record of a sweep; delete it, and its jobs are found by themselves.")
+    return record
 
 
 def is_named(node: DictConfig) -> bool:

@@ -213,7 +213,8 @@ PIN = b"# wheels\nabc==1.0 --hash=sha256:" + b"0" * 64 + b"\n"
 PROMPT = b"# system\nyou judge\n\n# user\nhere: {{functions}}\n\n# repair\nno: {{problem}}\n"
 SHARD = {"file": "shard-00000.safetensors", "first_id": 0, "functions": 1, "bytes": 4, "digest": "xxh3_128:00"}
 SHARDS = {"name": "m", "dim": 4, "functions": 1, "inputs": {"body_states": False, "format": 1}, "shards": [SHARD]}
-TASK = b"hydra:\n  overrides:\n    task:\n    - experiment=a,b\n    - seed=range(0,3)\n  job:\n    config_name: train\n"
+HYDRA = b"hydra:\n  runtime:\n    choices: {hydra: train}\n  job:\n    config_name: train\n"
+SWEEP = b'{"key": "1f", "jobs": {"seed=0": ["seed=0"], "seed=1": ["seed=1"]}}'
 
 
 def seeded_meta() -> bytes:
@@ -305,6 +306,6 @@ PARSERS = (
     ForeignParser(
         "overrides.yaml", in_file(".hydra/overrides.yaml", overrides), (b"- experiment=exp1_4\n- seed=1\n", b"[]\n")
     ),
-    ForeignParser("hydra.yaml", in_file(".hydra/hydra.yaml", hydra_settings), (TASK,)),
-    ForeignParser("multirun.yaml", in_file("sweep/multirun.yaml", lambda path: planned_jobs(path.parent, [])), (TASK,)),
+    ForeignParser("hydra.yaml", in_file(".hydra/hydra.yaml", hydra_settings), (HYDRA,)),
+    ForeignParser("sweep.json", in_file("sweep/sweep.json", lambda path: planned_jobs(path.parent, [])), (SWEEP,)),
 )

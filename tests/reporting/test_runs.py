@@ -162,7 +162,7 @@ def test_the_latest_folder_is_the_sweep_or_the_single_run_written_last(tmp_path)
         (tmp_path / place / "summary.json").write_text("{}")
         os.utime(tmp_path / place / "summary.json", (1000 + age, 1000 + age))
     for sweep in ("one", "two"):
-        (tmp_path / "multirun" / sweep / "multirun.yaml").write_text("{}")
+        (tmp_path / "multirun" / sweep / "sweep.json").write_text("{}")
     roots = [tmp_path / "multirun", tmp_path / "outputs"]
     assert latest_folder(roots) == tmp_path / "outputs" / "exp1_4" / "now"
     assert latest_folder(roots[:1]) == tmp_path / "multirun" / "two"

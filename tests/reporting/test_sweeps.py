@@ -5,19 +5,16 @@ import pytest
 
 from sigjepa.errors import SigjepaError
 from sigjepa.reporting.runs import find_runs
-from sigjepa.reporting.sweeps import overrides_of, planned_jobs, read_yaml
+from sigjepa.reporting.sweeps import is_training, overrides_of, planned_jobs, read_yaml
 
 SCRIPT = """
-import hydra
-from sigjepa.runtime.command import config_directory
-from pathlib import Path
+from sigjepa.runtime.command import hydra_job
 
-@hydra.main(version_base="1.3", config_path=str(config_directory()), config_name="train")
-def main(config):
+def work(config):
     if config.name == "exp2_1":
-        raise SystemExit("stops the sweep before its third job")
+        raise SystemExit("stops the sweep before its fourth job")
 
-main()
+hydra_job("train", work)
 """
 
 
@@ -43,12 +40,32 @@ def test_what_only_prepared_or_evaluated_is_no_run(stopped_sweep, tmp_path):
         folder = tmp_path / name / ".hydra"
         folder.mkdir(parents=True)
         (folder / "overrides.yaml").write_text("[]")
-        (folder / "hydra.yaml").write_text(hydra_yaml.replace("config_name: train", f"config_name: {name}"))
+        (folder / "hydra.yaml").write_text(
+            hydra_yaml.replace("config_name: train", f"config_name: {name}").replace("hydra: train", "hydra: default")
+        )
     assert [run.folder.name for run in find_runs([tmp_path])] == ["train"]
 
 
-def test_a_folder_without_multirun_plans_nothing(tmp_path):
+@pytest.mark.parametrize("record", [None, '{"key": "", "jobs": {}}'])
+def test_a_folder_without_a_sweep_plans_nothing(tmp_path, record):
+    if record is not None:
+        (tmp_path / "sweep.json").write_text(record)
     assert planned_jobs(tmp_path, []) == []
+
+
+@pytest.mark.parametrize("record", ["[]", "{}", '{"jobs": {"a": 3}}', '{"jobs": {"a\\u0000": []}}', "{"])
+def test_a_damaged_record_is_named(tmp_path, record):
+    (tmp_path / "sweep.json").write_text(record)
+    with pytest.raises(SigjepaError, match=r"sweep\.json"):
+        planned_jobs(tmp_path, [])
+
+
+def test_a_config_of_a_users_own_trains(tmp_path):
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra" / "hydra.yaml").write_text(
+        "hydra: {job: {config_name: all}, runtime: {choices: {hydra: train}}}"
+    )
+    assert is_training(tmp_path)
 
 
 def test_overrides_are_read_from_hydra_or_else_from_the_folder_name(tmp_path):
