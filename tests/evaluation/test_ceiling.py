@@ -141,7 +141,7 @@ def test_a_perfect_prediction_leaves_no_residual():
     bodies, predictions = gaussian(5, 8, 0), gaussian(5, 8, 1)
     predictions[2] = 3 * bodies[2]
     assert fit_residuals(predictions, bodies, ids(5)).ids.tolist() == [0, 1, 3, 4]
-    with pytest.raises(SigjepaError, match="There are 0 residuals"):
+    with pytest.raises(SigjepaError, match="0 residuals"):
         measure_curve(bodies, ids(5), fit_residuals(bodies, bodies, ids(5)))
 
 
@@ -181,21 +181,21 @@ def test_bad_options_are_errors(pool, options, message):
 
 
 def test_bad_input_is_an_error(pool):
-    with pytest.raises(SigjepaError, match="pool has 0 bodies"):
+    with pytest.raises(SigjepaError, match="pool.*0"):
         measure_curve(pool[:0], ids(0), Isotropic())
     with pytest.raises(SigjepaError, match="pool is NaN"):
         measure_curve(pool.clone().fill_(float("nan")), ids(200), Isotropic())
-    with pytest.raises(SigjepaError, match="do not belong together"):
+    with pytest.raises(SigjepaError, match="Predictions.*ids"):
         measure_curve(pool, ids(100), Isotropic())
-    with pytest.raises(SigjepaError, match="train split has 0 bodies"):
+    with pytest.raises(SigjepaError, match="train split.*0"):
         measure_curve(pool, ids(200), TowardsBodies(pool[:0]))
-    with pytest.raises(SigjepaError, match="bodies have 12 coordinates, the pool's bodies 24"):
+    with pytest.raises(SigjepaError, match="bodies.*12.*24"):
         measure_curve(pool, ids(200), TowardsBodies(gaussian(20, 12, 0)))
-    with pytest.raises(SigjepaError, match="do not belong together"):
+    with pytest.raises(SigjepaError, match="Predictions.*ids"):
         fit_residuals(pool[:50], pool, ids(200))
-    with pytest.raises(SigjepaError, match="diverged"):
+    with pytest.raises(SigjepaError, match=r"optimizer\.lr"):
         fit_residuals(pool / 0 * pool, pool, ids(200))
-    with pytest.raises(SigjepaError, match="An id stands twice"):
+    with pytest.raises(SigjepaError, match="twice"):
         fit_residuals(pool, pool, ids(200) // 2)
-    with pytest.raises(SigjepaError, match="There are 1 residuals"):
+    with pytest.raises(SigjepaError, match="1 residuals"):
         measure_curve(pool, ids(200), AlongResiduals(ids(1), gaussian(1, 24, 0)))

@@ -268,11 +268,11 @@ def test_test_rows_do_not_reach_the_residuals():
 def test_bad_input_is_an_error():
     bodies, val = spread_out(16)
     predictions, residuals = noisy(bodies, 0.5, 0), fit_residuals(noisy(val, 0.5, 0), val, ids(VAL))
-    with pytest.raises(SigjepaError, match="pool has 0 bodies"):
+    with pytest.raises(SigjepaError, match="pool.*0"):
         explain_plateau(predictions[:0], bodies[:0], ids(0), residuals)
-    with pytest.raises(SigjepaError, match="do not belong together"):
+    with pytest.raises(SigjepaError, match="Predictions.*ids"):
         explain_plateau(predictions[:5], bodies, ids(COUNT), residuals)
-    with pytest.raises(SigjepaError, match="diverged"):
+    with pytest.raises(SigjepaError, match=r"optimizer\.lr"):
         explain_plateau(predictions * float("nan"), bodies, ids(COUNT), residuals)
     with pytest.raises(SigjepaError, match="pool is NaN"):
         explain_plateau(predictions, bodies / 0, ids(COUNT), residuals)
