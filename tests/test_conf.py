@@ -16,6 +16,7 @@ from sigjepa.negatives.index.ramp import Ramp
 from sigjepa.runtime.command import config_directory, explain, quote_path
 from sigjepa.runtime.instantiate import RUN_KEYS, check_keys, instantiate, plain
 from sigjepa.runtime.resolvers import folder_name, run_group
+from sigjepa.runtime.yaml_comments import read_yaml
 
 CONF = config_directory()
 GROUPS = {path.parent.relative_to(CONF).as_posix(): [] for path in CONF.glob("*/**/*.yaml")}
@@ -138,6 +139,18 @@ def test_every_yaml_says_what_it_is_and_the_command_that_uses_it(path):
     assert any(" ".join(line.split()[1:]) for line in head if "@package" not in line)
     if path.name != "base.yaml" and path.parent.name != "hydra":
         assert any("python -m sigjepa." in line for line in head), f"{path} shows no command"
+
+
+EXPLAINED = ("callbacks", "corpus", "data", "executor", "logger", "loss", "model", "optimizer", "paths", "scheduler")
+
+
+@pytest.mark.parametrize("group", [*EXPLAINED, "teacher", "trainer"])
+def test_every_setting_is_explained_where_help_reads_it(group):
+    files = [read_yaml(path) for path in (CONF / group).glob("*.yaml")]
+    keys = [(name, key) for file in files for name, key in file.keys.items()]
+    explained = {name for name, key in keys if key.comment}
+    settings = {name for name, key in keys if key.value is not None and not name.endswith(("_target_", "_partial_"))}
+    assert settings - explained <= {"logger", "scheduler"}  # null as a whole, which the head explains
 
 
 def flat(container, prefix=""):
