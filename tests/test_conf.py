@@ -10,11 +10,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
+from sigjepa.data.datamodule import FunctionDataModule
 from sigjepa.errors import SigjepaError
 from sigjepa.export import EXPORT_KEYS
 from sigjepa.negatives.index.ramp import Ramp
+from sigjepa.pipeline import pipeline_of
 from sigjepa.runtime.command import config_directory, explain, quote_path
-from sigjepa.runtime.instantiate import RUN_KEYS, check_keys, instantiate, plain
+from sigjepa.runtime.instantiate import RUN_KEYS, check_keys, component_class, instantiate, plain
 from sigjepa.runtime.resolvers import folder_name, run_group
 from sigjepa.runtime.yaml_comments import read_yaml
 
@@ -74,13 +76,15 @@ def test_every_option_composes_and_instantiates(compose, tmp_path, group, option
     config = compose(*overrides)
     resolved = plain(config)
     check_keys(resolved, RUN_KEYS)
-    for name in ("loss", "optimizer", "scheduler", "callbacks", "data", "logger"):
+    for name in ("loss", "optimizer", "scheduler", "callbacks", "metrics", "logger"):
         node = config[name]
         if name == "logger" and node is not None and "wandb" in node:
             node.wandb.mode = "disabled"
         built = instantiate(node)
         assert (built is None) == (node is None)
     assert instantiate(config.model, teacher_dim=8) is not None
+    assert component_class(config.data, [], ["data"]) is FunctionDataModule
+    assert pipeline_of(config).corpus is not None
 
 
 @pytest.mark.parametrize("config_name", ["train", "prepare", "evaluate"])
@@ -114,9 +118,9 @@ def test_export_config_has_the_keys_of_a_run_and_its_own(compose):
 @pytest.mark.parametrize("option", ["pairs_file", "index_file"])
 def test_an_experiment_that_mines_takes_a_file_instead(compose, experiment, option):
     config = compose(f"experiment={experiment}", f"negatives={option}", "negatives.path=a.json", "logger=none")
-    recipe = instantiate(config.data).negatives_recipe
-    assert recipe.path == "a.json"
-    assert (recipe.tiers, recipe.filter.max_score_c) == ((["phase0"], 1) if experiment == "exp2_1" else (None, 0))
+    source = pipeline_of(config).negatives
+    assert source.path == "a.json"
+    assert (source.tiers, source.filter.max_score_c) == ((["phase0"], 1) if experiment == "exp2_1" else (None, 0))
 
 
 def test_judge_agreement_has_a_judge_and_a_reference_of_the_same_group(compose):

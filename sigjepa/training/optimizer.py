@@ -145,6 +145,8 @@ def build_scheduler(
     settings: dict[str, Any] = {name: total_steps for name in (*TOTAL_STEPS, "T_max") if name in missing}
     if "max_lr" in missing:
         settings["max_lr"] = [group["lr"] for group in optimizer.param_groups]
+    if "cycle_momentum" in missing and not {"momentum", "betas"} & set(optimizer.defaults):
+        settings["cycle_momentum"] = False  # there is none that it could set
     if is_plateau and "mode" in missing:
         settings["mode"] = mode
     try:

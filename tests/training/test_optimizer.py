@@ -231,8 +231,9 @@ def test_muon_computes_the_loss_of_a_closure_with_gradients():
 
 
 def test_muon_trains_a_student(fit):
-    rates = fit(functools.partial(MuonAdamW, lr=1e-2), warmup_cosine)[2].rates
-    assert len(set(rates)) == EPOCHS * STEPS
+    for scheduler in (warmup_cosine, lr_scheduler.OneCycleLR):
+        rates = fit(functools.partial(MuonAdamW, lr=1e-2), scheduler)[2].rates
+        assert len(set(rates)) == EPOCHS * STEPS
 
 
 def averaging_optimizers():
