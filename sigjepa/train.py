@@ -37,23 +37,15 @@ def train(config: DictConfig) -> float:
     from sigjepa.evaluation.metrics import build_metrics
     from sigjepa.pipeline import check, pipeline_of
     from sigjepa.reporting.runs import read_run
+    from sigjepa.training import job as jobs
     from sigjepa.training.callbacks import monitoring
-    from sigjepa.training.job import (
-        begin_job,
-        check_resume,
-        earlier_job,
-        experiment_key,
-        job_settings,
-        run_lock,
-        start_of,
-    )
     from sigjepa.training.process_check import check_processes, lost_process_named
     from sigjepa.training.run_directory import recorded_status
 
     resolved = plain(config)
     check_keys(resolved, RUN_KEYS)
     check(config)
-    check_resume(resolved["resume"])
+    jobs.check_resume(resolved["resume"])
     check_processes(resolved["trainer"], launcher(os.environ))
     metrics = build_metrics(resolved["metrics"], resolved["monitor"], resolved["allowed_targets"])
     monitoring(resolved["callbacks"], metrics, resolved["allowed_targets"])
@@ -61,17 +53,15 @@ def train(config: DictConfig) -> float:
     summary = run_dir / "summary.json"
     facts: dict[str, Any] = {"experiment": resolved["name"], "seed": resolved["seed"]}
     first = is_first_process()
-    with run_lock(run_dir) if first else nullcontext():
-        settings = job_settings(config)
-        earlier = earlier_job(run_dir, settings, resolved["resume"])
+    with jobs.run_lock(run_dir) if first else nullcontext():
+        settings = jobs.job_settings(config)
+        earlier = jobs.earlier_job(run_dir, settings, resolved["resume"])
         # what an earlier job has recorded stays until it is known whether this one goes on with it
         with recorded_status(summary, facts) if first and earlier is None else nullcontext():
             pipeline = pipeline_of(config)
             data = pipeline.get()
-        if first:
-            start = begin_job(run_dir, settings, data.hashes(), earlier, experiment_key(config))
-        else:
-            start = start_of(run_dir, earlier)
+        job = (settings, data.hashes(), earlier, jobs.experiment_key(config))
+        start = jobs.begin_job(run_dir, *job) if first else jobs.start_of(run_dir, earlier)
         if start.finished:
             log.info("%s is finished: nothing to do. resume=never trains it anew.", run_dir)
             return read_run(run_dir).figure(resolved["monitor"])
@@ -99,7 +89,7 @@ def fit_and_test(
     from sigjepa.training.best_checkpoint import evaluate_best
     from sigjepa.training.callbacks import build_callbacks
     from sigjepa.training.loggers import finished
-    from sigjepa.training.module import SigJepaModule
+    from sigjepa.training.module import build_module
     from sigjepa.training.provenance import provenance, write_file_digests, write_provenance
     from sigjepa.training.resume import ResumeCheckpoint
     from sigjepa.training.wandb_records import log_tables, statistic_rows
@@ -113,15 +103,7 @@ def fit_and_test(
     print_lightning_lines_once()
     # only now: building an artifact may draw random numbers, opening it does not
     lightning.seed_everything(resolved["seed"], workers=True, verbose=False)
-    module = SigJepaModule(
-        model=instantiate(config.model, allowed, teacher_dim=data.shards.dim),
-        losses=instantiate(config.loss, allowed),
-        optimizer=instantiate(config.optimizer, allowed),
-        scheduler=instantiate(config.scheduler, allowed),
-        hyperparameters=resolved,
-        metrics=metrics,
-        monitor=resolved["monitor"],
-    )
+    module = build_module(resolved, data.shards.dim, metrics)
     facts["parameters"] = sum(parameter.numel() for parameter in module.model.parameters())
     callbacks = build_callbacks(resolved["callbacks"], metrics, allowed)
     with finished(list((instantiate(config.logger, allowed) or {}).values())) as loggers:

@@ -74,6 +74,7 @@ class Status:
         self._facts |= stage.facts
         now = self.clock()
         if now - stage.began >= WORTH_A_LINE:
+            self._logged = now
             log.info("ended: %s", stage.line(now), extra=SHOWN_BY_A_BAR)
         self.write()
 

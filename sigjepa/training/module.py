@@ -17,6 +17,7 @@ from sigjepa.evaluation.ranks import pool_ranks
 from sigjepa.losses.distributed import gather_rows, sum_over_processes, world_size
 from sigjepa.losses.loss import Loss, Progress
 from sigjepa.models.prediction import Prediction
+from sigjepa.runtime.instantiate import instantiate
 from sigjepa.training.loggers import RunLogger
 from sigjepa.training.mean_metrics import MeanMetrics
 from sigjepa.training.optimizer import build_optimizer, build_scheduler, eval_mode, train_mode
@@ -202,3 +203,17 @@ def check_each_once(ids: Tensor, split: str) -> None:
             f"{len(twice)} functions of the {split} split were evaluated more than once, the first with id "
             f"{int(twice[0])}: processes must share the split out. Keep trainer.use_distributed_sampler=false."
         )
+
+
+def build_module(resolved: Mapping[str, Any], teacher_dim: int, metrics: Metrics) -> SigJepaModule:
+    """Return the module that a run's resolved config describes; teacher_dim: of the states that the student sees."""
+    allowed = resolved["allowed_targets"]
+    return SigJepaModule(
+        model=instantiate(resolved["model"], allowed, teacher_dim=teacher_dim),
+        losses=instantiate(resolved["loss"], allowed),
+        optimizer=instantiate(resolved["optimizer"], allowed),
+        scheduler=instantiate(resolved["scheduler"], allowed),
+        hyperparameters=dict(resolved),
+        metrics=metrics,
+        monitor=resolved["monitor"],
+    )

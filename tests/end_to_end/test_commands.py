@@ -100,13 +100,6 @@ def test_two_processes_train_and_leave_one_run_directory(run, tmp_path):
     assert [folder.name for folder in (tmp_path / "run" / "negatives").iterdir()] == ["epoch_1"]
 
 
-def test_help_lists_the_groups(run, tmp_path):
-    done = run("train", "--help", cwd=tmp_path)
-    assert "experiment: exp1_4, exp2_1, exp2_2, hardneg_coverage, hardneg_curriculum," in done.stdout
-    for group in ("sweep: factorial, remedies", "draw: annealed", "judge: causal_lm, openai,"):
-        assert group in done.stdout
-
-
 def test_importing_sigjepa_is_cheap():
     heavy = {"torch", "lightning", "transformers", "wandb", "faiss", "hydra"}
     code = "import sigjepa, sys; print(*sys.modules)"
