@@ -58,7 +58,7 @@ supply-chain: ## what is installed has no version of known_bad.txt, is complete,
 	@! sed '/^torch==/d' constraints.txt | $(DRY_RUN) --require-hashes -r /dev/stdin 2>&1 | $(AS_IT_SHOULD_BE)
 
 docs: setup ## build the documentation site strictly, offline, into site/
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # constraints.txt is the lock. `uv lock` would write the address of the index into every line of its file, and which
 # index that is is the user's affair; what uv compiles here has versions and hashes alone.
