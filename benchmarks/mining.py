@@ -30,10 +30,12 @@ import numpy as np
 import torch
 
 from sigjepa.negatives.mining.approximate import HNSW, IVF
-from sigjepa.negatives.mining.mined import Mining
 from sigjepa.negatives.mining.search import Search
+from sigjepa.negatives.mining.stage import MinedPairsStage
 from sigjepa.reporting.tables import markdown_table
 from sigjepa.store.files import write_json
+from sigjepa.store.manifest import Manifest
+from sigjepa.store.store import Store
 from sigjepa.teacher.shards import TeacherShards
 
 SEARCHES = {
@@ -66,13 +68,15 @@ def memory_kib(field: str) -> int:
 
 
 def mine(search: Search, bodies: np.ndarray, folder: Path, neighbors: int, min_cosim: float) -> dict[str, Any]:
-    """Mine as `sigjepa.prepare` does; returns the artifact's manifest."""
+    """Mine as `sigjepa.prepare` does; returns how it was searched."""
     ids = np.arange(len(bodies))
-    corpus = SimpleNamespace(folder=folder, hash="bench", ids=lambda split, tiers: ids)
-    shards = SimpleNamespace(folder=folder, ids=ids, body_pooled=torch.from_numpy(bodies))
-    Mining(neighbors, min_cosim, search=search).prepare(corpus, shards, folder)  # type: ignore[arg-type]
-    (manifest,) = folder.glob("mined/*/manifest.json")
-    return json.loads(manifest.read_text(encoding="utf-8"))["search"]
+    manifest = Manifest(folder, "bench", "bench", {}, "bench", {}, {})
+    common = {"folder": folder, "manifest": manifest, "reference": manifest.reference}
+    corpus = SimpleNamespace(**common, hash="bench", ids=lambda split, tiers: ids)
+    shards = SimpleNamespace(**common, ids=ids, body_pooled=torch.from_numpy(bodies))
+    pairs = Store(folder).get(MinedPairsStage(corpus, shards, neighbors, min_cosim, search=search))  # type: ignore[arg-type]
+    assert pairs.manifest is not None
+    return dict(pairs.manifest.facts["search"])
 
 
 def flat_search(bodies: np.ndarray, neighbors: int) -> dict[str, Any]:

@@ -31,13 +31,13 @@ def export(config: DictConfig) -> None:
     files = export_negatives(
         data.hard_negatives,
         data.corpus,
-        data.store.data_dir,
         Path(resolved["output"]),
         ids=resolved["ids"],
         fields=resolved["fields"],
         overwrite=resolved["overwrite"],
     )
-    show(data.hard_negatives.summary_table())
+    size = next(file.stat().st_size for file in files if file.name == "hard_negatives.json")
+    show(data.hard_negatives.summary_table(size))
     print("\n".join(f"{file} ({file.stat().st_size / 1e6:.1f} MB)" for file in files))
 
 

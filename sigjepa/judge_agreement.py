@@ -33,7 +33,7 @@ def judge_agreement(config: DictConfig) -> None:
     else:
         other: Judge = instantiate(config.reference, resolved["allowed_targets"])
         check_different(judge, other)
-        requests = chosen(mined_requests(config, resolved), resolved["pairs"])
+        requests = chosen(mined_requests(config), resolved["pairs"])
         expected = scores(other, requests, data_dir)
         reference = described(other)
     given = scores(judge, requests, data_dir)
@@ -60,22 +60,18 @@ def judge_node(config: DictConfig) -> Any:
     return judge
 
 
-def mined_requests(config: DictConfig, resolved: dict[str, Any]) -> list[JudgeRequest]:
-    """Return the pairs that the experiment mines; raises SigjepaError for one that mines nothing."""
+def mined_requests(config: DictConfig) -> list[JudgeRequest]:
+    """Return the pairs that the experiment mines."""
     from sigjepa.negatives.judging.runner import questions
-    from sigjepa.negatives.recipe import NegativesRecipe
+    from sigjepa.negatives.sources import MinedNegatives
     from sigjepa.pipeline import pipeline_of
 
     pipeline = pipeline_of(config)
-    recipe = pipeline.negatives
-    if not isinstance(recipe, NegativesRecipe):
-        raise SigjepaError(
-            f"{resolved['name']} mines no pairs to judge; choose another experiment, such as experiment=exp2_1, or add "
-            "negatives=knn, or give labels=<JSONL file>."
-        )
+    source = pipeline.negatives
+    assert isinstance(source, MinedNegatives), "only these have a judge"
     corpus = pipeline.store.get(pipeline.corpus)
     shards = pipeline.store.get(pipeline.shard_stage(corpus))
-    requests, _ = questions(recipe.pairs(corpus, shards, pipeline.store.data_dir), corpus)
+    requests, _ = questions(source.mined(corpus, shards, pipeline.store.get), corpus)
     return requests
 
 

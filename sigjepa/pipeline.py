@@ -15,9 +15,8 @@ from sigjepa.data.training_data import TrainingData
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.baseline_stage import baseline_stages
 from sigjepa.evaluation.baselines import Baseline, baseline_names
-from sigjepa.negatives.base import HardNegativesSource
+from sigjepa.negatives.sources import HardNegativesSource
 from sigjepa.runtime.instantiate import component_class, instantiate
-from sigjepa.store.artifacts import NotBuiltError, building_refused
 from sigjepa.store.progress import progress
 from sigjepa.store.progress import stage as progress_stage
 from sigjepa.store.stage import Stage
@@ -28,6 +27,11 @@ from sigjepa.teacher.stage import ShardStage
 log = logging.getLogger(__name__)
 
 Artifact = TypeVar("Artifact")
+
+
+class NotBuiltError(Exception):
+    """An artifact is missing, and nothing is to be built."""
+
 
 MIN_POOL = 11
 """Rank@10 of a pool of ten or fewer is 100 % whatever the prediction."""
@@ -94,12 +98,11 @@ class Pipeline:
             return self.store.get(stage)
 
         done = 0
-        with building_refused():
-            try:
-                for _ in self._walk(opened):
-                    done += 1
-            except NotBuiltError:
-                return self.kinds[done:]
+        try:
+            for _ in self._walk(opened):
+                done += 1
+        except NotBuiltError:
+            return self.kinds[done:]
         return []
 
     def shard_stage(self, corpus: Corpus) -> ShardStage:
@@ -128,7 +131,7 @@ class Pipeline:
         yield shards
         if self.negatives is not None:
             with progress_stage("hard negatives"):
-                yield self.negatives.prepare(corpus, shards, self.store.data_dir)
+                yield self.negatives.prepare(corpus, shards, get, self.store.data_dir)
 
 
 def check_pools(corpus: Corpus) -> None:

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from sigjepa.corpus.corpus import Corpus
 from sigjepa.data.dataset import share_identical_bodies
-from sigjepa.negatives.base import HardNegativesSource
 from sigjepa.negatives.index.hard_negatives import HardNegatives
+from sigjepa.negatives.sources import HardNegativesSource
 from sigjepa.store.manifest import Reference
 from sigjepa.store.store import Store
 from sigjepa.teacher.shards import TeacherShards

@@ -1,4 +1,4 @@
-"""Mining again with the student's own predictions: the negatives that it confuses now, judged and filtered alike."""
+"""Mine again with the student's own predictions: the negatives that it confuses now, judged and filtered alike."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sigjepa.negatives.exchange.metadata import origin
 from sigjepa.negatives.index.hard_negatives import HardNegatives
 from sigjepa.negatives.index.pair_filter import similarities_for
 from sigjepa.negatives.judging.runner import judge_pairs
-from sigjepa.negatives.mining.mined import mined_ids
+from sigjepa.negatives.mining.knn import nearest_pairs
+from sigjepa.negatives.mining.stage import mined_ids, pair_metadata
 
 if TYPE_CHECKING:
     from sigjepa.corpus.corpus import Corpus
-    from sigjepa.negatives.recipe import NegativesRecipe
+    from sigjepa.negatives.sources import MinedNegatives
     from sigjepa.teacher.shards import TeacherShards
 
 Ids = npt.NDArray[np.int64]
@@ -24,7 +24,7 @@ Floats = npt.NDArray[np.floating]
 
 
 def refreshed(
-    recipe: "NegativesRecipe",
+    source: "MinedNegatives",
     predictions: Floats,
     ids: Ids,
     targets: Floats,
@@ -35,9 +35,9 @@ def refreshed(
     data_dir: Path,
     provenance: Mapping[str, Any],
 ) -> HardNegatives:
-    """The bodies nearest to each prediction, as hard negatives (ANCE, https://arxiv.org/abs/2007.00808).
+    """Return the bodies nearest to each prediction, as hard negatives (ANCE, https://arxiv.org/abs/2007.00808).
 
-    Mined among the same functions, asked of the same judge and filtered as `recipe` says, but for the bounds on
+    Mined among the same functions, asked of the same judge and filtered as `source` says, but for the bounds on
     cosines: those here are the student's, not the teacher's. What was judged related stays so, whatever is mined anew.
 
     Args:
@@ -47,24 +47,22 @@ def refreshed(
 
     Raises SigjepaError as mining and judging do.
     """
-    from sigjepa.negatives.mining.knn import nearest_pairs  # noqa: PLC0415 - faiss is imported where it is used
-
-    mined = mined_ids(corpus, recipe.tiers)
+    mined = mined_ids(corpus, source.tiers)
     pairs = nearest_pairs(
         targets[mined],
         mined,
-        top_k=recipe.top_k,
+        top_k=source.top_k,
         min_cosim=-1.0,
         queries=predictions[np.searchsorted(ids, mined)],
         query_ids=mined,
     )
-    judged = judge_pairs(pairs, recipe.judge, corpus, data_dir).judged
-    pair_filter = replace(recipe.filter, min_cosim=-1.0, max_cosim=1.0)
+    judged, _ = judge_pairs(pairs, source.judge, corpus, data_dir)
+    pair_filter = replace(source.filter, min_cosim=-1.0, max_cosim=1.0)
     index = HardNegatives.from_judged(
         judged,
         train_ids=corpus.ids("train"),
         pair_filter=pair_filter,
         similarities=similarities_for(pair_filter, judged, shards),
-        provenance={**origin(corpus, shards), "judged_pairs": len(judged), **provenance},
+        provenance={**pair_metadata(corpus, shards), "judged_pairs": len(judged), **provenance},
     )
     return index.masking(earlier)

@@ -1,16 +1,18 @@
 """Checks of fields by pydantic: arguments of components, and lines of files that others may have written."""
 
 import functools
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import field
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
 import pydantic
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sigjepa.errors import SigjepaError, nearest_name
+from sigjepa.errors import SigjepaError
 
 Class = TypeVar("Class")
+Model = TypeVar("Model", bound=BaseModel)
 
 Cosine = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
@@ -47,18 +49,41 @@ def component(key: str) -> Callable[[type[Class]], type[Class]]:
     return decorate
 
 
-def problem(error: ValidationError) -> str:
+class LineError(ValueError):
+    """A line that does not hold what it must; the message says why, for the caller to name file and number."""
+
+
+def parse_line(model: type[Model], text: bytes) -> Model:
+    """Return the JSON object on a line as a `model`; raises LineError for another line."""
+    return validate(model, json_object(text))
+
+
+def json_object(text: bytes) -> dict[str, Any]:
+    """Return the JSON object on a line; raises LineError for another line."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, a number of thousands of digits, deep nesting
+        raise LineError(f"not valid JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise LineError("not a JSON object")
+    return value
+
+
+def validate(model: type[Model], value: Any, names: Mapping[str, str] | None = None) -> Model:
+    """Return `value` as a `model`; raises LineError naming the first field that is wrong, as `names` call it."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise LineError(problem(error, names)) from None
+
+
+def problem(error: ValidationError, names: Mapping[str, str] | None = None) -> str:
     """Return what is wrong with the first field that is, such as `score_c=7: input should be less than …`."""
     first = error.errors(include_url=False)[0]
     place = ".".join(str(part) for part in first["loc"] if not str(part).endswith("]"))
+    place = (names or {}).get(place, place)
     message = first["msg"][:1].lower() + first["msg"][1:]
     return f"{place}: {message}" if first["type"] == "missing" else f"{place}={_shown(first['input'])}: {message}"
-
-
-def choice(key: str, value: str, known: tuple[str, ...]) -> None:
-    """Raise SigjepaError naming the nearest of the `known` values when `value` is none of them."""
-    if value not in known:
-        raise SigjepaError(f"{key}={value} is not one of {', '.join(known)}.{nearest_name(value, known)}")
 
 
 def _shown(value: Any) -> str:

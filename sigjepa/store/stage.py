@@ -1,7 +1,7 @@
 """A stage: one artifact, what it depends on, and its work in independent parts."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -85,3 +85,7 @@ class Stage(ABC, Generic[Artifact]):
     def caches(self) -> Sequence[Path]:
         """Return folders that outlive the artifact and that building may write, such as paid answers of a judge."""
         return ()
+
+
+Get = Callable[[Stage[Any]], Any]
+"""What gives the artifact of a stage, as `Store.get` does."""

@@ -25,7 +25,7 @@ PACKAGES = (
     *("faiss-cpu", "safetensors", "numpy", "scipy", "bm25s"),
 )
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUBLAS_WORKSPACE_CONFIG", "PYTHONHASHSEED", "CUDA_VISIBLE_DEVICES")
-WHAT_RUNS_LEAVE = ("*.csv", "*.npz", "*.json", "*.diff", "baselines/*.npz", "checkpoints/*.ckpt", "negatives/**/*.json")
+WHAT_RUNS_LEAVE = ("*.csv", "*.npz", "*.json", "*.diff", "baselines/*.npz", "checkpoints/*.ckpt", "negatives/*/*")
 
 
 def provenance(

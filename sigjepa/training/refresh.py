@@ -13,8 +13,8 @@ from sigjepa.data.datamodule import FunctionDataModule
 from sigjepa.errors import SigjepaError
 from sigjepa.losses.distributed import gather_rows
 from sigjepa.negatives.index.hard_negatives import HardNegatives
-from sigjepa.negatives.recipe import NegativesRecipe
 from sigjepa.negatives.refresh import refreshed
+from sigjepa.negatives.sources import MinedNegatives
 from sigjepa.store.progress import progress
 
 log = logging.getLogger(__name__)
@@ -45,22 +45,21 @@ class RefreshNegatives(Callback):
         """Take up the refreshed negatives of the run that is continued."""
         datamodule, _ = _parts(trainer)
         if self.refreshed_epoch is not None:
-            size = len(datamodule.data.corpus)
-            datamodule.use_negatives(HardNegatives.load(self._epoch_folder(self.refreshed_epoch), size))
+            datamodule.use_negatives(HardNegatives.load(self._epoch_folder(self.refreshed_epoch)))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refresh when the epochs done are a multiple of the period, and some are still to come."""
         done = trainer.current_epoch + 1
         if done % self.every_n_epochs or done >= (trainer.max_epochs or 0):
             return
-        datamodule, recipe = _parts(trainer)
+        datamodule, source = _parts(trainer)
         data = datamodule.data
         earlier = cast(HardNegatives, data.hard_negatives)
         ids, predictions = predict_train(trainer, pl_module, datamodule)
         folder = self._epoch_folder(done)
         if trainer.is_global_zero:
             refreshed(
-                recipe,
+                source,
                 predictions,
                 ids,
                 data.targets.float().numpy(),
@@ -71,7 +70,7 @@ class RefreshNegatives(Callback):
                 provenance={"source": f"the student's predictions after {done} epochs"},
             ).save(folder)
         trainer.strategy.barrier("refreshed negatives")
-        negatives = HardNegatives.load(folder, len(data.corpus))
+        negatives = HardNegatives.load(folder)
         log.info(
             "Hard negatives refreshed after %d epochs: %d pairs for %.1f %% of train anchors, %.1f %% of them new",
             *(done, len(negatives), 100 * negatives.coverage(ids), 100 * (1 - shared_pairs(negatives, earlier))),
@@ -94,7 +93,8 @@ class RefreshNegatives(Callback):
 def predict_train(
     trainer: Trainer, module: LightningModule, datamodule: FunctionDataModule
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Ids `[n]`, ascending, and predictions `[n, D]` of the train split, without dropout and without a gradient."""
+    """Return ids `[n]`, ascending, and predictions `[n, D]` of the train split, without dropout and without a "
+    "gradient."""
     was_training = module.training
     module.eval()
     ids, predictions = [], []
@@ -109,24 +109,24 @@ def predict_train(
     return all_ids[order], all_predictions[order]
 
 
-def shared_pairs(one: HardNegatives, other: HardNegatives) -> float:
-    """Share of the pairs of `one` that `other` has as well."""
-    if not len(one):
+def shared_pairs(index: HardNegatives, earlier: HardNegatives) -> float:
+    """Return the share of the pairs of `index` that `earlier` has as well."""
+    if not len(index):
         return 0.0
     keys = [
-        np.stack([index.negatives.pair_keys(), index.negatives.values], axis=1).view("i8,i8").ravel()
-        for index in (one, other)
+        np.stack([each.negatives.pair_keys(), each.negatives.values], axis=1).view("i8,i8").ravel()
+        for each in (index, earlier)
     ]
     return float(np.isin(keys[0], keys[1]).mean())
 
 
-def _parts(trainer: Trainer) -> tuple[FunctionDataModule, NegativesRecipe]:
-    """The datamodule and the recipe that mines for it; raises SigjepaError where nothing is mined."""
+def _parts(trainer: Trainer) -> tuple[FunctionDataModule, MinedNegatives]:
+    """Return the datamodule and the source that mines for it; raises SigjepaError where nothing is mined."""
     datamodule: FunctionDataModule = trainer.datamodule  # type: ignore[attr-defined]
-    recipe = datamodule.data.source
-    if not isinstance(recipe, NegativesRecipe):
+    source = datamodule.data.source
+    if not isinstance(source, MinedNegatives):
         raise SigjepaError(
             "callbacks=refresh mines hard negatives anew, but this run mines none: use negatives=knn, or leave "
             "callbacks=refresh out."
         )
-    return datamodule, recipe
+    return datamodule, source

@@ -8,10 +8,11 @@ import pytest
 
 from sigjepa.errors import SigjepaError
 from sigjepa.export import export
-from sigjepa.negatives.exchange.imported_index import IndexFile
-from sigjepa.negatives.exchange.imported_pairs import PairsFile
+from sigjepa.negatives.exchange.imported_index import ImportedIndex
+from sigjepa.negatives.exchange.imported_pairs import ImportedPairs
 from sigjepa.negatives.index.pair_filter import PairFilter
 from sigjepa.runtime.command import config_directory
+from sigjepa.store.store import Store
 
 FIELDS = "fields={anchor_id: anchor, neighbor_id: neighbor, score_c: judgement.score_c}"
 MINED = ("experiment=exp2_1", "negatives.tiers=null", "data=tiny")
@@ -45,10 +46,10 @@ def test_an_export_gives_the_mined_index_again(exported, tiny_datamodule, tmp_pa
     mined = data.hard_negatives
     floor = mined.metadata["filter"]["min_cosim"]
     for recipe in (
-        PairsFile(exported / name / "knn_results.jsonl", PairFilter(min_cosim=floor)),
-        IndexFile(exported / name / "hard_negatives.json"),
+        ImportedPairs(exported / name / "knn_results.jsonl", PairFilter(min_cosim=floor)),
+        ImportedIndex(exported / name / "hard_negatives.json"),
     ):
-        index = recipe.prepare(data.corpus, data.shards, tmp_path)
+        index = recipe.prepare(data.corpus, data.shards, Store(tmp_path).get, tmp_path)
         assert len(index) == len(mined) > 0
         for ours, theirs in ((index.negatives, mined.negatives), (index.related, mined.related)):
             for column in ("keys", "offsets", "values"):

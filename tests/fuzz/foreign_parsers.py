@@ -26,18 +26,17 @@ from sigjepa.evaluation.rank_files import read_ranks
 from sigjepa.negatives.exchange.field_map import FieldMap
 from sigjepa.negatives.exchange.function_ids import FunctionIds
 from sigjepa.negatives.exchange.index_file import Document, read_index
-from sigjepa.negatives.exchange.metadata import read_sidecar
+from sigjepa.negatives.exchange.metadata import read_metadata
 from sigjepa.negatives.exchange.pairs_reader import PairsReader
-from sigjepa.negatives.judging.judged_pairs import JudgedPairs
 from sigjepa.negatives.judging.judges.parsing import UnusableAnswerError, read_answer
 from sigjepa.negatives.judging.judges.prompt import load_prompt
 from sigjepa.negatives.judging.labels import read_labels
-from sigjepa.negatives.judging.response_cache import _read as read_ledger
-from sigjepa.negatives.mining.pair_file import unfinished
+from sigjepa.negatives.judging.response_cache import _read as read_responses
 from sigjepa.reporting.run_files import read_rows
 from sigjepa.reporting.runs import read_run
 from sigjepa.reporting.sweeps import is_training, overrides_of, planned_jobs
 from sigjepa.store.files import file_digest, read_json
+from sigjepa.store.manifest import CHECKSUM, checksum_of
 from sigjepa.teacher.shards import TeacherShards
 
 N_FUNCTIONS = 40
@@ -111,10 +110,10 @@ def answer(content: bytes) -> object:
         return None
 
 
-def ledger(content: bytes) -> object:
-    """The ledger of a judge, its torn last line cut off."""
+def responses(content: bytes) -> object:
+    """The response cache of a judge, its torn last line cut off."""
     try:
-        return read_ledger(Path("ledger.jsonl"), io.BytesIO(content))
+        return read_responses(Path("responses.jsonl"), io.BytesIO(content))
     except SigjepaError:
         return None
 
@@ -136,7 +135,7 @@ def index_meta(path: Path) -> object:
 def sidecar(path: Path) -> object:
     """The notes beside a file of pairs."""
     (path.parent / "pairs.jsonl").write_bytes(b"")
-    return read_sidecar(path.parent / "pairs.jsonl")
+    return read_metadata(path.parent / "pairs.jsonl")
 
 
 def run_summary(path: Path) -> object:
@@ -204,6 +203,13 @@ COOKIE = b"# -*- coding: latin-1 -*-\r\ndef f(x):\r\n\tif x:\r\n\t\treturn '\xe9
 INDEX = b'{\n "0": [\n  2,\n  4\n ],\n "6": [\n  8\n ]\n}\n'
 KEY_INDEX = json.dumps({KEYS[0]: [KEYS[2]]}).encode()
 PAIR = {"anchor_id": 0, "neighbor_id": 2, "cosim": 0.9, "score_c": 1, "judge": "j", "reason": "r"}
+
+
+def checked(entry: dict[str, object]) -> dict[str, object]:
+    """A line of the response cache."""
+    return entry | {CHECKSUM: checksum_of(entry)}
+
+
 ENTRY = {"pair": [KEYS[0], KEYS[1]], "judge": "j", "score_c": 2, "reason": "r", "details": {"a": 1}}
 LABEL = {"label": 1} | {f"{one}_{half}": "x" for one in ("anchor", "neighbor") for half in ("signature", "body")}
 META = {"digest": "", "scores": {"0": [0, 1], "6": [1]}, "cosims": {"0": [0.9, 0.8], "6": [0.7]}, "related": {"0": [6]}}
@@ -246,11 +252,6 @@ PARSERS = (
     ),
     ForeignParser("list of wheels", in_file("wheels.txt", read_pins), (PIN,)),
     ForeignParser(
-        "judged pairs",
-        in_file("knn_results.jsonl", lambda path: JudgedPairs.read(path, "j")),
-        (lines(PAIR), lines(PAIR, PAIR | {"neighbor_id": 4})),
-    ),
-    ForeignParser(
         "imported pairs by position",
         in_file("positions.jsonl", pairs(FieldMap(), POSITIONS, skip_outside=True)),
         (lines(PAIR, PAIR | {"neighbor_id": 4, "score_c": None}),),
@@ -274,14 +275,13 @@ PARSERS = (
     ForeignParser("sidecar", in_file("pairs.meta.json", sidecar), (b'{"digest": "xxh3_128:0", "corpus": "c"}',)),
     ForeignParser("JSON document", in_file("any.json", lambda path: Document(path, "mend it").read()), (INDEX,)),
     ForeignParser("judge's answer", answer, (b'{"reason": "r", "score_c": 1}', b'a ```json\n{"score_c": 3}``` b')),
-    ForeignParser("judge's ledger", ledger, (lines(ENTRY), lines(ENTRY, ENTRY | {"score_c": None})[:-9])),
+    ForeignParser(
+        "response cache",
+        responses,
+        (lines(checked(ENTRY)), lines(checked(ENTRY), checked(ENTRY | {"score_c": None}))[:-9]),
+    ),
     ForeignParser("hand labels", in_file("labels.jsonl", read_labels), (lines(LABEL),)),
     ForeignParser("judge's prompt", in_file("prompt.md", lambda path: load_prompt(str(path))), (PROMPT,)),
-    ForeignParser(
-        "notes of mined pairs",
-        in_file("pairs.jsonl.notes.json", lambda path: unfinished(path.with_name("pairs.jsonl"))),
-        (b'{"anchors": 0, "pairs": 0, "highest_cosim": null, "bytes": 0, "digest": "0", "seal": ""}',),
-    ),
     ForeignParser("manifest", in_file("manifest.json", read_json), (b'{"digest": "a"}', b"[1, null]")),
     ForeignParser(
         "corpus manifest",

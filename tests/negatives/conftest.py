@@ -1,50 +1,27 @@
 """A corpus and shards of a few made-up functions, for tests of what reads and writes pairs."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
-from made_up import judge_all
+from made_up import MadeUpCorpus, at, judge_all, made_up_shards
 
-from sigjepa.negatives.exchange.exported import export
-from sigjepa.negatives.exchange.imported_pairs import PairsFile
+from sigjepa.negatives.exchange.exported import export, write_judged
+from sigjepa.negatives.exchange.field_map import FieldMap
+from sigjepa.negatives.exchange.function_ids import FunctionIds
+from sigjepa.negatives.exchange.imported_pairs import ImportedPairs
 from sigjepa.negatives.index.hard_negatives import HardNegatives
 from sigjepa.negatives.index.pair_filter import PairFilter
 
 
-class SmallCorpus:
-    """60 functions: ids 0-39 train (even ids phase0, odd ones heads), 40-49 val, 50-59 test."""
-
-    def __init__(self, name="small", first_key=0, n=60):
-        self.folder, self.hash = Path("corpus") / name, f"xxh3_128:{name}"
-        self.splits = np.array(["train"] * (n - 20) + ["val"] * 10 + ["test"] * 10)
-        self.tiers = np.array(["phase0", "heads"] * (n // 2))
-        self.keys = [f"key{first_key + i:04}" for i in range(n)]
-
-    def __len__(self):
-        return len(self.splits)
-
-    def ids(self, split=None, tiers=None):
-        chosen = self.splits == split
-        if tiers is not None:
-            chosen &= np.isin(self.tiers, tiers)
-        return np.flatnonzero(chosen)
-
-    def column(self, name):
-        assert name == "key"
-        return self.keys
-
-
 @pytest.fixture
 def corpus():
-    return SmallCorpus()
+    return MadeUpCorpus()
 
 
 @pytest.fixture
 def make_corpus():
-    return SmallCorpus
+    return MadeUpCorpus
 
 
 @pytest.fixture
@@ -54,12 +31,7 @@ def make_shards():
     def make(n=60, seed=0, name="teacher"):
         rng = np.random.default_rng(seed)
         bodies = rng.normal(size=(6, 16))[rng.integers(0, 6, n)] + 0.8 * rng.normal(size=(n, 16))
-        return SimpleNamespace(
-            folder=Path("teacher") / f"{name}-{seed}",
-            manifest={"name": name, "inputs": {"teacher": {"path": name, "layer": seed}}},
-            ids=np.arange(n),
-            body_pooled=torch.from_numpy(bodies.astype(np.float32)),
-        )
+        return made_up_shards(bodies, name, seed)
 
     return make
 
@@ -78,7 +50,7 @@ def judged(shards):
 def file(tmp_path, judged):
     path = tmp_path / "brought" / "phase0_2_knn_results_full.jsonl"
     path.parent.mkdir()
-    judged.write(path)
+    write_judged(path, judged, FunctionIds(60), FieldMap())
     return path
 
 
@@ -92,10 +64,10 @@ def expected(judged, corpus):
 @pytest.fixture
 def exported(file, corpus, shards, tmp_path):
     """An index, and the function that exports it to a folder."""
-    index = PairsFile(file, PairFilter(min_cosim=0.3)).prepare(corpus, shards, tmp_path)
+    index = ImportedPairs(file, PairFilter(min_cosim=0.3)).prepare(corpus, shards, *at(tmp_path))
 
     def write(name="published", **options):
-        export(index, corpus, tmp_path, tmp_path / name, **options)
+        export(index, corpus, tmp_path / name, **options)
         return tmp_path / name
 
     return SimpleNamespace(index=index, write=write)

@@ -1,9 +1,15 @@
 """Judged pairs of made-up functions, and whether two indices are the same."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
+import torch
 
 from sigjepa.negatives.exchange.validate import pair_cosines
 from sigjepa.negatives.judging.judged_pairs import JudgedPairs
+from sigjepa.store.manifest import Manifest
+from sigjepa.store.store import Store
 
 
 def equal(one, other):
@@ -28,3 +34,49 @@ def judge_all(shards, ids, seed=0, neighbors=6):
     scores = ((anchors + others) % 4).astype(np.int8)
     columns = (column[order] for column in (anchors, others, cosims, scores))
     return JudgedPairs(*columns, "an LLM", [f"reason {place}" for place in range(len(order))])
+
+
+def at(data_dir):
+    """What a source of negatives is given of a data directory."""
+    return Store(data_dir).get, data_dir
+
+
+def made_up_shards(bodies, name="teacher", seed=0):
+    """Shards of a teacher, that hold what mining, filters and imports read of them; equal seeds are equal teachers."""
+    folder = Path("teacher") / f"{name}-{seed}"
+    manifest = Manifest(
+        folder, "teacher", "made up", {"teacher": {"path": name, "layer": seed}}, "content", {"name": name}, {}
+    )
+    return SimpleNamespace(
+        folder=folder,
+        manifest=manifest,
+        reference=manifest.reference,
+        ids=np.arange(len(bodies)),
+        body_pooled=torch.from_numpy(np.asarray(bodies, dtype=np.float32)),
+    )
+
+
+class MadeUpCorpus:
+    """`n` functions: all but the last 20 train (even ids phase0, odd ones heads), then 10 val and 10 test."""
+
+    def __init__(self, name="small", first_key=0, n=60):
+        self.folder, self.hash = Path("corpus") / name, f"xxh3_128:{name}"
+        self.splits = np.array(["train"] * (n - 20) + ["val"] * 10 + ["test"] * 10)
+        self.tiers = np.array(["phase0", "heads"] * (n // 2))
+        self.first_key = first_key
+
+    @property
+    def reference(self):
+        return Manifest(self.folder, "corpus", "made up", {}, self.hash, {}, {}).reference
+
+    def __len__(self):
+        return len(self.splits)
+
+    def ids(self, split=None, tiers=None):
+        chosen = self.splits == split
+        if tiers is not None:
+            chosen &= np.isin(self.tiers, tiers)
+        return np.flatnonzero(chosen)
+
+    def column(self, name):
+        return [f"{name}{self.first_key + i:04}" for i in range(len(self))]

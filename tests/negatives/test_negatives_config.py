@@ -7,8 +7,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from sigjepa.negatives.exchange.imported_index import IndexFile
-from sigjepa.negatives.exchange.imported_pairs import PairsFile
+from sigjepa.negatives.exchange.imported_index import ImportedIndex
+from sigjepa.negatives.exchange.imported_pairs import ImportedPairs
 from sigjepa.negatives.index.pair_filter import PairFilter
 from sigjepa.negatives.index.sampling import NegativeSampler
 from sigjepa.negatives.judging.judges.causal_lm import CausalLmJudge
@@ -16,7 +16,7 @@ from sigjepa.negatives.judging.judges.openai_judge import OpenAIJudge
 from sigjepa.negatives.judging.judges.structural import StructuralJudge
 from sigjepa.negatives.mining.approximate import HNSW, IVF
 from sigjepa.negatives.mining.search import Search
-from sigjepa.negatives.recipe import NegativesRecipe
+from sigjepa.negatives.sources import MinedNegatives
 from sigjepa.runtime.instantiate import instantiate
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -35,13 +35,13 @@ def compose_with(tmp_path):
 
 
 def test_defaults_are_those_of_the_classes(compose_with):
-    assert instantiate(compose_with().negatives) == NegativesRecipe(StructuralJudge())
+    assert instantiate(compose_with().negatives) == MinedNegatives(StructuralJudge())
 
 
 def test_overrides_reach_every_part(compose_with):
     words = ("filter.max_score_c=0", "tiers=[phase0]", "judge.related_from=0.4", "sampler.number=3", "top_k=4")
     source = instantiate(compose_with(*(f"negatives.{word}" for word in words)).negatives)
-    assert source == NegativesRecipe(
+    assert source == MinedNegatives(
         StructuralJudge(related_from=0.4), PairFilter(0.8, max_score_c=0), NegativeSampler(3), 4, ["phase0"]
     )
 
@@ -60,9 +60,9 @@ def test_none_is_no_negatives_at_all(compose_with):
         ("judge/causal_lm", CausalLmJudge),
         ("filter/base", PairFilter),
         ("sampler/base", NegativeSampler),
-        ("knn", NegativesRecipe),
-        ("pairs_file", PairsFile),
-        ("index_file", IndexFile),
+        ("knn", MinedNegatives),
+        ("pairs_file", ImportedPairs),
+        ("index_file", ImportedIndex),
     ],
 )
 def test_configs_hold_the_defaults_of_their_target(name, target):

@@ -47,7 +47,7 @@ ALIASES = [
     *("torch.nn.modules.module.functools.partial", "torch.optim.lr_scheduler.types.FunctionType"),
     *("lightning.pytorch.callbacks.model_checkpoint.os.system", "lightning.pytorch.loggers.csv_logs.os.remove"),
     *("sigjepa.training.provenance.os.system", "sigjepa.corpus.sources.git.subprocess.run"),
-    *("sigjepa.negatives.recipe.write_manifest", "sigjepa.training.run_directory.write_arrays"),
+    *("sigjepa.negatives.index.stage.write_index", "sigjepa.training.run_directory.write_arrays"),
     *("sigjepa.corpus.corpus.Corpus.open", "sigjepa.training.module.SigJepaModule.load_from_checkpoint"),
     *(
         "sigjepa.store.files.write_json",

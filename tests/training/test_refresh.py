@@ -69,7 +69,7 @@ def test_negatives_are_the_bodies_that_the_student_confuses(train, tiny_datamodu
     train_ids = set(tiny_datamodule.data.corpus.ids("train").tolist())
     _, _, served, refresh = train(4)
     assert refresh.refreshed_epoch == 2
-    mined = HardNegatives.load(tmp_path / "negatives" / "epoch_2", len(tiny_datamodule.data.corpus))
+    mined = HardNegatives.load(tmp_path / "negatives" / "epoch_2")
     assert served.by_epoch[0] | served.by_epoch[1] <= index_pairs(original)
     assert served.by_epoch[2] | served.by_epoch[3] <= index_pairs(mined)
     assert not served.by_epoch[2] <= index_pairs(original)

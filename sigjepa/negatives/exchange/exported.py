@@ -3,29 +3,31 @@
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sigjepa.errors import SigjepaError
-from sigjepa.negatives.exchange.field_map import FieldMap
+from sigjepa.negatives.exchange.field_map import KEYS, FieldMap
 from sigjepa.negatives.exchange.function_ids import FunctionIds
-from sigjepa.negatives.exchange.metadata import sidecar_path
+from sigjepa.negatives.exchange.index_file import write_index
+from sigjepa.negatives.exchange.metadata import metadata_path
 from sigjepa.negatives.index.hard_negatives import HardNegatives
-from sigjepa.negatives.judging.judged_pairs import FILE_NAME, KEYS, JudgedPairs
-from sigjepa.store.artifacts import file_digest, write_json
+from sigjepa.negatives.judging.judged_pairs import JudgedPairs
+from sigjepa.negatives.judging.stage import FILE_NAME as JUDGED_FILE
+from sigjepa.store.files import file_digest, write_json
+from sigjepa.store.manifest import Manifest
 from sigjepa.store.progress import progress
 
 if TYPE_CHECKING:
     from sigjepa.corpus.corpus import Corpus
 
+FILE_NAME = "knn_results.jsonl"
 ORIGIN = ("model", "corpus", "teacher")
 
 
 def export(
     index: HardNegatives,
     corpus: "Corpus",
-    data_dir: Path,
     output: Path,
     *,
     ids: str = "position",
@@ -34,27 +36,37 @@ def export(
 ) -> list[Path]:
     """Write `hard_negatives.json`, `knn_results.jsonl` where pairs were judged, and a meta file beside each.
 
-    All files are complete before any of them appears. data_dir: where the judged pairs of the index lie. ids: what
-    functions are called, 'position' or content 'key'. fields: what the fields of a judged pair are called, by our name.
-    Returns the files. Raises SigjepaError when one is there with another content, unless `overwrite`.
+    All files are complete before any of them appears. ids: what functions are called, 'position' or content 'key'.
+    fields: what the fields of a judged pair are called, by our name. Returns the files. Raises SigjepaError when one is
+    there with another content, unless `overwrite`.
     """
     names, field_map = FunctionIds.of(corpus, ids), FieldMap(fields)
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output, prefix=".export-") as temporary:
         folder = Path(temporary)
-        replace(index, metadata={**index.metadata, "ids": ids}).save(folder, names)
-        if judged_file := index.metadata.get("judged_file"):
-            judged = JudgedPairs.read(data_dir / judged_file, index.metadata["judge"])
-            write_judged(folder / FILE_NAME, judged, names, field_map)
-            notes = {name: index.metadata.get(name) for name in ORIGIN}
-            notes |= {"ids": ids, "fields": field_map.given, "judge": judged.judge, "pairs": len(judged)}
-            write_json(sidecar_path(folder / FILE_NAME), {"digest": file_digest(folder / FILE_NAME), **notes})
+        write_index(index, folder, names)
+        if (judged := judged_pairs_of(index)) is not None:
+            path = folder / FILE_NAME
+            write_judged(path, judged, names, field_map)
+            facts = {name: index.metadata.get(name) for name in ORIGIN}
+            facts |= {"ids": ids, "fields": field_map.given, "judge": judged.judge, "pairs": len(judged)}
+            write_json(metadata_path(path), {"digest": file_digest(path), **facts})
         files = sorted(folder.iterdir())
         if not overwrite:
             _refuse_others(files, output)
         for file in files:
             file.replace(output / file.name)
     return [output / file.name for file in files]
+
+
+def judged_pairs_of(index: HardNegatives) -> JudgedPairs | None:
+    """Return the judged pairs that an index was filtered from; None for one that came as it is."""
+    if index.manifest is None or "judged" not in index.manifest.upstream:
+        return None
+    judged = index.manifest.upstream["judged"]
+    manifest = Manifest.read(index.manifest.folder.parents[1] / judged.kind / judged.folder)
+    manifest.verify()
+    return JudgedPairs.read(manifest.folder / JUDGED_FILE, manifest.facts["metadata"]["judge"], manifest)
 
 
 def write_judged(path: Path, judged: JudgedPairs, ids: FunctionIds, fields: FieldMap) -> None:
@@ -69,7 +81,7 @@ def write_judged(path: Path, judged: JudgedPairs, ids: FunctionIds, fields: Fiel
     )
     with path.open("w", encoding="utf-8") as stream:
         lines = zip(*columns, strict=True)
-        for values in progress(lines, "Writing judged pairs", total=len(judged), unit="pair"):
+        for values in progress(lines, "write judged pairs", total=len(judged), unit="pair"):
             line = fields.line(dict(zip(KEYS, values, strict=True)))
             stream.write(json.dumps(line, ensure_ascii=False) + "\n")
 

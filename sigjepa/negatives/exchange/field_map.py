@@ -4,7 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sigjepa.errors import SigjepaError, nearest_name
-from sigjepa.negatives.judging.judged_pairs import KEYS
+
+KEYS = ("anchor_id", "neighbor_id", "cosim", "score_c", "judge", "reason")
+"""What a line holds."""
 
 MISSING = object()
 """Stands for a field that a line does not have, as opposed to one that is null."""
@@ -42,7 +44,7 @@ class FieldMap:
             placed.append((name, path))
 
     def get(self, line: Mapping[str, Any], name: str) -> Any:
-        """The value of our field `name` on a line, or `MISSING`; what is inside of null is null."""
+        """Return the value of our field `name` on a line, or `MISSING`; what is inside of null is null."""
         value: Any = line
         for part in self._paths[name]:
             if value is None:
@@ -53,7 +55,7 @@ class FieldMap:
         return value
 
     def line(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """`values` by our names as the object that the file holds."""
+        """Return `values` by our names as the object that the file holds."""
         line: dict[str, Any] = {}
         for name, value in values.items():
             *outer, last = self._paths[name]
@@ -64,7 +66,7 @@ class FieldMap:
         return line
 
     def absence(self, line: Mapping[str, Any], name: str) -> str:
-        """The message for a line that lacks our field `name`: the nearest that it has, and how to map it."""
+        """Return the message for a line that lacks our field `name`: the nearest that it has, and how to map it."""
         theirs, keys = self.names[name], list(_dotted(line))
         nearest = nearest_name(theirs, keys) or nearest_name(name, keys)
         return (

@@ -14,12 +14,12 @@ KINDS = ("position", "key")
 UNKNOWN = -1
 """The position of a function that the corpus does not have."""
 
-_LARGEST = 2**63 - 1
+MAX_ID = 2**63 - 1
 
 
 def is_integer(value: Any) -> bool:
     """Whether a JSON value is an integer that fits 64 bits; `true` is not."""
-    return isinstance(value, int) and not isinstance(value, bool) and -_LARGEST <= value <= _LARGEST
+    return isinstance(value, int) and not isinstance(value, bool) and -MAX_ID <= value <= MAX_ID
 
 
 def check_kind(kind: str) -> None:

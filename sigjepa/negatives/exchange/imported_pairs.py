@@ -4,62 +4,58 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
-from sigjepa.negatives.dependencies import data_upstream
 from sigjepa.negatives.exchange.field_map import FieldMap
 from sigjepa.negatives.exchange.function_ids import FunctionIds
 from sigjepa.negatives.exchange.imports import (
-    MANIFEST,
-    check_arguments,
+    Ids,
+    Outside,
+    Tolerance,
     import_inputs,
-    imported_folder,
-    imported_origin,
-    open_imported,
+    imported_metadata,
+    with_source,
 )
-from sigjepa.negatives.exchange.index_file import FILE_NAME as INDEX_FILE
-from sigjepa.negatives.exchange.index_file import META_NAME
-from sigjepa.negatives.exchange.metadata import check_origin, origin, read_sidecar
+from sigjepa.negatives.exchange.metadata import check_metadata, read_metadata
 from sigjepa.negatives.exchange.pairs_reader import PairsReader
 from sigjepa.negatives.exchange.validate import check_cosines
-from sigjepa.negatives.index.csr import Ids
 from sigjepa.negatives.index.hard_negatives import HardNegatives
-from sigjepa.negatives.index.pair_filter import PairFilter, similarities_for
+from sigjepa.negatives.index.pair_filter import PairFilter
 from sigjepa.negatives.index.sampling import NegativeSampler
-from sigjepa.negatives.judging.judged_pairs import FILE_NAME, JudgedPairs
-from sigjepa.store.artifacts import damaged, file_digest, read_manifest
-from sigjepa.store.origin import MADE, made, upstream_of
+from sigjepa.negatives.index.stage import HardNegativesStage
+from sigjepa.negatives.judging.judged_pairs import JudgedPairs
+from sigjepa.negatives.judging.stage import FILE_NAME
+from sigjepa.runtime.fields import Tiers, component
+from sigjepa.store.manifest import Manifest, Reference
+from sigjepa.store.stage import Get, Part, Stage
 
 if TYPE_CHECKING:
     from sigjepa.corpus.corpus import Corpus
     from sigjepa.teacher.shards import TeacherShards
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class PairsFile:
+@component("negatives")
+class ImportedPairs:
     """Judged pairs from a JSONL file, one pair a line, filtered as mined ones are.
 
-    The pairs land in `judged/imported-…`, keyed by what the file holds and how it is read, the index in
-    `negatives/imported-…`, keyed by that and the filter: another filter reads nothing again, a changed file is read.
-    A pair whose score is null or missing was judged by nobody: it is left out and counted, neither negative nor masked.
+    Another filter reads nothing again, a changed file is read. A pair whose score is null or missing was judged by
+    nobody: it is left out and counted, neither negative nor masked.
 
     Args:
         path: the file. What an export left beside it, `<name>.meta.json`, says which corpus, teacher, ids and fields.
-        tiers: keep pairs within these tiers of the corpus; None is all.
         filter: which of the pairs become negatives.
         sampler: which of its negatives an anchor brings to a step.
-        fields: what the file calls its fields, by our name, dots reaching into nested objects; None is as the sidecar
+        tiers: keep pairs within these tiers of the corpus; None is all.
+        fields: what the file calls its fields, by our name, dots reaching into nested objects; None is as the metadata
             says, or our names.
-        ids: 'position' of functions in this corpus, or content 'key'; None is as the sidecar says, or position.
+        ids: 'position' of functions in this corpus, or content 'key'; None is as the metadata says, or position.
         outside_train: 'refuse' a file with a function outside of the train split, or 'skip' its pairs and count them.
         check_cosim: compare cosines with those of the shards; false takes those of another teacher.
         cosim_tolerance: largest difference of two cosines that are the same.
         judge: who scored, where the file does not say.
-        model: whose cosines they are; None is the shards' teacher, or what the sidecar says when they are not checked.
+        model: whose cosines they are; None is the shards' teacher, or what the metadata says when they are not checked.
 
     Raises SigjepaError for arguments out of range.
     """
@@ -67,119 +63,84 @@ class PairsFile:
     path: str | Path
     filter: PairFilter = field(default_factory=lambda: PairFilter(min_cosim=0.80))
     sampler: NegativeSampler = field(default_factory=NegativeSampler)
-    tiers: Sequence[str] | None = None
+    tiers: Tiers | None = None
     fields: Mapping[str, str] | None = None
-    ids: str | None = None
-    outside_train: str = "refuse"
+    ids: Ids | None = None
+    outside_train: Outside = "refuse"
     check_cosim: bool = True
-    cosim_tolerance: float = 0.02
+    cosim_tolerance: Tolerance = 0.02
     judge: str | None = None
     model: str | None = None
 
     def __post_init__(self) -> None:
-        check_arguments(self.tiers, self.ids, self.outside_train, self.cosim_tolerance)
         FieldMap(self.fields)  # checks its own
 
-    def prepare(self, corpus: "Corpus", shards: "TeacherShards", data_dir: Path) -> HardNegatives:
-        """The hard negatives of the file for a corpus, read or reused.
+    def prepare(self, corpus: "Corpus", shards: "TeacherShards", get: Get, data_dir: Path) -> HardNegatives:
+        """Return the hard negatives of the file for a corpus.
 
         Raises SigjepaError naming file, line and way out for whatever is wrong with the file, and when it was judged
         for another corpus or has the cosines of another teacher.
         """
-        path = Path(self.path)
+        judged = get(ImportedPairsStage(self, corpus, shards))
+        return with_source(get(HardNegativesStage(judged, corpus, shards, self.filter, self.tiers)), Path(self.path))
+
+
+@dataclass(frozen=True)
+class ImportedPairsStage(Stage[JudgedPairs]):
+    """Read and check a judged file, and keep its pairs as judged pairs of the corpus."""
+
+    settings: ImportedPairs
+    corpus: "Corpus"
+    shards: "TeacherShards"
+
+    kind: ClassVar[str] = "judged"
+    packages: ClassVar[Sequence[str]] = ("numpy",)
+    label: ClassVar[str] = "imported"
+
+    def inputs(self) -> dict[str, Any]:
+        """Return what the file holds and how it is read; raises SigjepaError for a file that is not there."""
+        settings = self.settings
         arguments = {
-            "fields": dict(FieldMap(self.fields).given),
-            "ids": self.ids,
-            "outside_train": self.outside_train,
-            "check_cosim": self.check_cosim,
-            "cosim_tolerance": float(self.cosim_tolerance),
-            "judge": self.judge,
+            "fields": dict(FieldMap(settings.fields).given),
+            "cosim_tolerance": float(settings.cosim_tolerance),
+            **{name: getattr(settings, name) for name in ("ids", "outside_train", "check_cosim", "judge", "model")},
         }
-        read_inputs = import_inputs(path, arguments, corpus, shards)
-        tiers = None if self.tiers is None else sorted(set(map(str, self.tiers)))
-        inputs = {"read": read_inputs, "filter": self.filter.settings(), "tiers": tiers, "model": self.model}
+        return import_inputs(Path(settings.path), arguments, self.corpus, self.shards)
 
-        def build(folder: Path) -> dict[str, Any]:
-            judged_folder = imported_folder(data_dir, "judged", read_inputs, lambda f: self._read(f, corpus, shards))
-            return self._filter(folder, judged_folder, corpus, shards)
+    def upstream(self) -> Mapping[str, Reference]:
+        """Return the corpus and the shards."""
+        return {"corpus": self.corpus.reference, "shards": self.shards.reference}
 
-        return open_imported(imported_folder(data_dir, "negatives", inputs, build), corpus, path)
-
-    def _read(self, folder: Path, corpus: "Corpus", shards: "TeacherShards") -> dict[str, Any]:
-        """Read and check the file, and write its pairs as our own."""
-        path = Path(self.path)
-        notes = read_sidecar(path)
-        ids = FunctionIds.of(corpus, self.ids or notes.get("ids") or "position")
-        check_origin(
+    def build(self, part: Part, out: Path) -> Mapping[str, Any]:
+        """Write the scored pairs of the train split; raises SigjepaError for what is wrong with the file."""
+        settings, path = self.settings, Path(self.settings.path)
+        recorded = read_metadata(path)
+        ids = FunctionIds.of(self.corpus, settings.ids or recorded.get("ids") or "position")
+        here = imported_metadata(self.corpus, self.shards, recorded, settings.model, own_cosines=settings.check_cosim)
+        check_metadata(
             path,
-            notes,
-            origin(corpus, shards),
+            recorded,
+            self.corpus,
+            self.shards,
             by_position=ids.kind == "position",
-            check_cosim=self.check_cosim,
+            check_cosim=settings.check_cosim,
         )
-        reader = PairsReader(
-            FieldMap(self.fields if self.fields is not None else notes.get("fields")),
+        judged, counts = PairsReader(
+            FieldMap(settings.fields if settings.fields is not None else recorded.get("fields")),
             ids,
-            corpus.ids("train"),
-            skip_outside=self.outside_train == "skip",
-            judge=self.judge or notes.get("judge") or "unknown",
-        )
-        judged, unscored, outside = reader.read(path)
-        if self.check_cosim:
-            check_cosines(path, judged.anchor_ids, judged.neighbor_ids, judged.cosim, shards, self.cosim_tolerance)
-        counts = {"pairs": len(judged), "unscored_pairs": unscored, "outside_pairs": outside}
-        logger.info(
+            self.corpus.ids("train"),
+            skip_outside=settings.outside_train == "skip",
+            judge=settings.judge or recorded.get("judge") or "unknown",
+        ).read(path)
+        if settings.check_cosim:
+            check_cosines(path, judged, self.shards, settings.cosim_tolerance)
+        log.info(
             "%s: %d scored pairs; left out %d that nobody scored and %d outside of the train split",
-            *(path, *counts.values()),
+            *(path, len(judged), *counts.values()),
         )
-        judged.write(folder / FILE_NAME)
-        return {
-            **counts,
-            "judge": judged.judge,
-            "digest": file_digest(folder / FILE_NAME),
-            "origin": imported_origin(corpus, shards, notes, None, own_cosines=self.check_cosim),
-            MADE: made(("numpy",), data_upstream(corpus, shards)),
-        }
+        judged.write(out / FILE_NAME)
+        return {"pairs": len(judged), "metadata": {"judge": judged.judge, **here, "source": str(path), **counts}}
 
-    def _filter(self, folder: Path, judged_folder: Path, corpus: "Corpus", shards: "TeacherShards") -> dict[str, Any]:
-        """Write the index of the pairs that pass."""
-        manifest = read_manifest(judged_folder / MANIFEST, ("digest", "judge"))
-        file = judged_folder / FILE_NAME
-        if not file.exists() or file_digest(file) != manifest["digest"]:
-            raise damaged(file, f"is missing or was altered after {self.path} was read", judged_folder)
-        judged = JudgedPairs.read(file, manifest["judge"])
-        if self.tiers is not None:
-            judged = among(judged, corpus.ids("train", list(self.tiers)))
-        index = HardNegatives.from_judged(
-            judged,
-            train_ids=corpus.ids("train"),
-            pair_filter=self.filter,
-            similarities=similarities_for(self.filter, judged, shards),
-            provenance={
-                **manifest["origin"],
-                **({"model": self.model} if self.model else {}),
-                "source": str(self.path),
-                "source_digest": manifest["inputs"]["digest"],
-                "judged_file": f"judged/{judged_folder.name}/{FILE_NAME}",
-                "judged_pairs": manifest["pairs"],
-                "unscored_pairs": manifest["unscored_pairs"],
-                "outside_pairs": manifest["outside_pairs"],
-            },
-        )
-        index.save(folder)
-        upstream = {"judged": upstream_of(judged_folder, manifest["digest"]), **data_upstream(corpus, shards)}
-        record = made(("numpy",), upstream, [folder / INDEX_FILE, folder / META_NAME])
-        return {"statistics": index.statistics(), MADE: record}
-
-
-def among(judged: JudgedPairs, ids: Ids) -> JudgedPairs:
-    """The pairs both of whose functions are among `ids`."""
-    kept = np.flatnonzero(np.isin(judged.anchor_ids, ids) & np.isin(judged.neighbor_ids, ids))
-    return JudgedPairs(
-        judged.anchor_ids[kept],
-        judged.neighbor_ids[kept],
-        judged.cosim[kept],
-        judged.score_c[kept],
-        judged.judge,
-        [judged.reasons[place] for place in kept.tolist()],
-    )
+    def open(self, manifest: Manifest) -> JudgedPairs:
+        """Return the judged pairs."""
+        return JudgedPairs.read(manifest.folder / FILE_NAME, manifest.facts["metadata"]["judge"], manifest)

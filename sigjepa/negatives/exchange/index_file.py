@@ -2,39 +2,28 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.exchange.function_ids import UNKNOWN, FunctionIds
-from sigjepa.negatives.index.csr import Ids
-from sigjepa.negatives.judging.judged_pairs import is_cosine, is_score
-from sigjepa.store.artifacts import atomic_path, file_digest
+from sigjepa.negatives.index.csr import CSR, Ids
+from sigjepa.negatives.index.hard_negatives import HardNegatives
+from sigjepa.negatives.judging.judged_pairs import JudgedPairs
+from sigjepa.runtime.fields import Cosine, Score, problem
+from sigjepa.store.files import atomic_path, file_digest
 
 FILE_NAME = "hard_negatives.json"
 META_NAME = "hard_negatives.meta.json"
-LAYOUT = 2  # raise it when the same index gives another file: 2 is one id a line and names the teacher
 COLUMNS = ("scores", "cosims", "related")
 """What the meta file holds by anchor, and `digest` beside it; the rest of it is metadata."""
-
-
-class IndexPairs(NamedTuple):
-    """The pairs of an index file in its order, ids as positions.
-
-    anchors, negatives: `[P]`, `UNKNOWN` where the corpus has no such function. scores, cosims: `[P]`, None without a
-    meta file. related: `[R, 2]`, known functions alone. metadata: the rest of the meta file.
-    """
-
-    anchors: Ids
-    negatives: Ids
-    scores: Sequence[int] | None
-    cosims: Sequence[float] | None
-    related: Ids
-    metadata: Mapping[str, Any]
+ASSUMED_SCORE = 1
+"""What a pair without a score counts as: the index holds it as a negative, and nothing says it is surely unrelated."""
 
 
 def write_lists(path: Path, lists: Mapping[Any, Sequence[Any]]) -> None:
@@ -47,41 +36,61 @@ def write_lists(path: Path, lists: Mapping[Any, Sequence[Any]]) -> None:
         temporary.write_text("{\n" + ",\n".join(blocks) + "\n}\n" if lists else "{}\n", encoding="utf-8")
 
 
-def write_meta(path: Path, meta: Mapping[str, Any]) -> None:
-    """Write a meta file, compactly: its columns are for programs."""
-    with atomic_path(path) as temporary:
+def write_index(index: HardNegatives, folder: Path, ids: FunctionIds) -> Path:
+    """Write `hard_negatives.json` and its meta file, functions under the names of `ids`; returns the former."""
+
+    def named(lists: Mapping[int, Sequence[Any]]) -> dict[Any, Sequence[Any]]:
+        return dict(zip(ids.names(lists), lists.values(), strict=True))
+
+    def of_ids(adjacency: CSR) -> dict[Any, Sequence[Any]]:
+        return named({key: ids.names(values) for key, values in adjacency.to_lists(adjacency.values).items()})
+
+    path = folder / FILE_NAME
+    write_lists(path, of_ids(index.negatives))
+    meta = {
+        **index.metadata,
+        "ids": ids.kind,
+        "statistics": index.statistics(),
+        "digest": file_digest(path),
+        "scores": named(index.negatives.to_lists(index.scores)),
+        "cosims": named(index.negatives.to_lists(index.cosims)),
+        "related": of_ids(index.related),
+    }
+    with atomic_path(folder / META_NAME) as temporary:  # compactly: its columns are for programs
         temporary.write_text(json.dumps(meta, ensure_ascii=False) + "\n", encoding="utf-8")
+    return path
 
 
 def read_index(
     path: Path, meta_path: Path | None, ids: FunctionIds, *, way_out: str, skip_unknown: bool = False
-) -> IndexPairs:
+) -> tuple[JudgedPairs, Ids, Mapping[str, Any]]:
     """Read an index file and, unless it is None, its meta file.
 
     way_out: what a person can do about a file that is wrong. skip_unknown: let pass functions that the corpus does
-    not have. Raises SigjepaError naming the file, the line and the way out when a file is missing, altered or damaged,
-    names unknown functions, pairs a function with itself or twice with another, or has a score or cosine out of range.
+    not have. Returns its pairs in its order, with `UNKNOWN` for such functions, and without a meta file no cosines
+    (NaN) and `ASSUMED_SCORE`; related pairs `[R, 2]` of known functions; and the rest of the meta file. Raises
+    SigjepaError naming the file, the line and the way out when a file is missing, altered or damaged, names unknown
+    functions, pairs a function with itself or twice with another, or has a score or cosine out of range.
     """
     document = Document(path, way_out)
     lists = document.read()
     anchors, negatives = _pairs(lists, document, ids, skip_unknown)
     if meta_path is None:
-        return IndexPairs(anchors, negatives, None, None, np.empty((0, 2), np.int64), {})
+        scores, cosims = np.full(len(anchors), ASSUMED_SCORE, np.int8), np.full(len(anchors), np.nan)
+        reasons = [""] * len(anchors)
+        return JudgedPairs(anchors, negatives, cosims, scores, "unknown", reasons), np.empty((0, 2), np.int64), {}
     notes = Document(meta_path, way_out)
     meta = notes.read()
     if not isinstance(meta, dict) or not {"digest", *COLUMNS} <= meta.keys():
         raise notes.wrong(f"lacks one of digest, {', '.join(COLUMNS)}")
     if (digest := file_digest(path)) != meta["digest"]:
         raise document.wrong(f"was altered: its digest is {digest}, but {meta_path.name} says {meta['digest']}")
+    scores = np.array(_column(meta, "scores", lists, notes, Score), np.int8)
+    cosims = np.array(_column(meta, "cosims", lists, notes, Cosine), np.float64)
+    judged = JudgedPairs(anchors, negatives, cosims, scores, str(meta.get("judge")), [""] * len(anchors))
     related = np.stack(_pairs(meta["related"], notes, ids, skip_unknown), axis=1)
-    return IndexPairs(
-        anchors,
-        negatives,
-        _column(meta, "scores", lists, notes, is_score, "one of 0, 1, 2, 3"),
-        _column(meta, "cosims", lists, notes, is_cosine, "within [-1, 1]"),
-        related[(related != UNKNOWN).all(axis=1)],
-        {key: value for key, value in meta.items() if key not in (*COLUMNS, "statistics")},
-    )
+    rest = {key: value for key, value in meta.items() if key not in (*COLUMNS, "statistics")}
+    return judged, related[(related != UNKNOWN).all(axis=1)], rest
 
 
 @dataclass(frozen=True)
@@ -186,22 +195,13 @@ def _foreign(
 
 
 def _column(
-    meta: Mapping[str, Any],
-    name: str,
-    lists: Mapping[str, Sequence[Any]],
-    document: Document,
-    valid: Callable[[Any], bool],
-    expected: str,
+    meta: Mapping[str, Any], name: str, lists: Mapping[str, Sequence[Any]], document: Document, kind: Any
 ) -> list[Any]:
-    """The values of a column, which must hold a `valid` one for each id of `lists`, in their order."""
-    column = meta[name]
-    if not (
-        isinstance(column, dict)
-        and column.keys() == lists.keys()
-        and all(isinstance(column[key], list) and len(column[key]) == len(values) for key, values in lists.items())
-    ):
+    """Return the values of a column, which must hold one of a `kind` for each id of `lists`, in their order."""
+    try:
+        column = TypeAdapter(dict[str, list[kind]], config=ConfigDict(strict=True)).validate_python(meta[name])
+    except ValidationError as error:
+        raise document.wrong(f"has a wrong value among its {name}, {problem(error)}") from None
+    if {key: len(values) for key, values in column.items()} != {key: len(values) for key, values in lists.items()}:
         raise document.wrong(f"does not have one of its {name} for each pair of {FILE_NAME}")
-    for key, value in _flat(column):
-        if not valid(value):
-            raise document.wrong(f"has {value!r} among the {name} of function {key}, which is not {expected}")
     return [value for key in lists for value in column[key]]

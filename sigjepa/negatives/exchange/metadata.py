@@ -6,33 +6,26 @@ from typing import TYPE_CHECKING, Any
 
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.exchange.index_file import Document
-from sigjepa.store.artifacts import file_digest
+from sigjepa.negatives.mining.stage import pair_metadata
+from sigjepa.store.files import file_digest
+from sigjepa.store.manifest import differences
 
 if TYPE_CHECKING:
     from sigjepa.corpus.corpus import Corpus
     from sigjepa.teacher.shards import TeacherShards
 
 
-def sidecar_path(path: Path) -> Path:
-    """Where the notes on a file lie: `knn_results.meta.json` beside `knn_results.jsonl`."""
+def metadata_path(path: Path) -> Path:
+    """Return where the metadata of a file lies: `knn_results.meta.json` beside `knn_results.jsonl`."""
     return path.with_name(f"{path.stem}.meta.json")
 
 
-def origin(corpus: "Corpus", shards: "TeacherShards") -> dict[str, Any]:
-    """What pairs depend on, for a sidecar: `model` (the teacher's name), `corpus`, `teacher` (its fingerprint)."""
-    return {
-        "model": shards.manifest.facts["name"],
-        "corpus": corpus.hash,
-        "teacher": shards.manifest.inputs["teacher"],
-    }
-
-
-def read_sidecar(path: Path) -> dict[str, Any]:
-    """The notes on a file, empty when it has none; raises SigjepaError for damaged ones, or of another content."""
-    notes = sidecar_path(path)
-    if not notes.exists():
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Return the metadata of a file, empty when it has none; raises SigjepaError for a damaged one, or another's."""
+    recorded = metadata_path(path)
+    if not recorded.exists():
         return {}
-    document = Document(notes, f"export {path.name} again, or delete {notes.name} to read the file without it.")
+    document = Document(recorded, f"export {path.name} again, or delete {recorded.name} to read the file without it.")
     content = document.read()
     if not isinstance(content, dict) or "digest" not in content:
         raise document.wrong("is no meta file: it has no digest")
@@ -41,19 +34,23 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     return content
 
 
-def check_origin(
-    path: Path, notes: Mapping[str, Any], expected: Mapping[str, Any], *, by_position: bool, check_cosim: bool
+def check_metadata(
+    path: Path,
+    recorded: Mapping[str, Any],
+    corpus: "Corpus",
+    shards: "TeacherShards",
+    *,
+    by_position: bool,
+    check_cosim: bool,
 ) -> None:
-    """Raise SigjepaError when a sidecar says that ids or cosines of its file are of another corpus or teacher.
+    """Raise SigjepaError when ids or cosines of a file are recorded to be of another corpus or teacher.
 
-    expected: the `origin` of the corpus and shards in use. Content keys mean the same functions in every corpus.
+    Content keys mean the same functions in every corpus.
     """
-    from sigjepa.store.manifest import differences  # noqa: PLC0415
-
-    corpus, teacher = notes.get("corpus"), notes.get("teacher")
-    if by_position and corpus and corpus != expected["corpus"]:
+    expected, teacher = pair_metadata(corpus, shards), recorded.get("teacher")
+    if by_position and recorded.get("corpus") not in (None, expected["corpus"]):
         raise SigjepaError(
-            f"{path} is of another corpus: {sidecar_path(path).name} says {corpus}, the corpus in use is "
+            f"{path} is of another corpus: {metadata_path(path).name} says {recorded['corpus']}, the corpus in use is "
             f"{expected['corpus']}, so its ids name other functions. Use the corpus that it was exported from, or "
             "export it with ids=key."
         )

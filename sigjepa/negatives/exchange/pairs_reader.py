@@ -3,34 +3,30 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict
 
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.exchange.field_map import MISSING, FieldMap
 from sigjepa.negatives.exchange.function_ids import UNKNOWN, FunctionIds
-from sigjepa.negatives.index.csr import Ids
-from sigjepa.negatives.judging.judged_pairs import JudgedPairs, is_cosine, is_score, parse_object
+from sigjepa.negatives.judging.judged_pairs import JudgedPairs
+from sigjepa.negatives.mining.vectors import Ids
+from sigjepa.runtime.fields import Cosine, LineError, Score, json_object, validate
 from sigjepa.store.progress import progress
 
 REQUIRED = ("anchor_id", "neighbor_id", "cosim", "score_c")
+DTYPES = (np.int64, np.int64, np.float64, np.int8)
 
 
-class PairsRead(NamedTuple):
-    """What a file held: the scored pairs of train functions, and how many were left out.
+class Figures(BaseModel):
+    """The figures of a line; a score that is null or missing was given by nobody."""
 
-    unscored: pairs that nobody judged; they can be neither negatives nor masked. outside: pairs with a function that
-    is not in the train split.
-    """
+    model_config = ConfigDict(strict=True)
 
-    judged: JudgedPairs
-    unscored: int
-    outside: int
-
-
-class _WrongLineError(Exception):
-    """What is wrong with the line that is being read."""
+    cosim: Cosine
+    score_c: Score | None = None
 
 
 class PairsReader:
@@ -52,75 +48,69 @@ class PairsReader:
         in_train[train_ids] = True
         self._in_train: list[bool] = in_train.tolist()
 
-    def read(self, path: Path) -> PairsRead:
-        """All lines of `path`, ordered as `JudgedPairs` are.
+    def read(self, path: Path) -> tuple[JudgedPairs, dict[str, int]]:
+        """Return the scored pairs of train functions in `path`, ordered as `JudgedPairs` are, and what was left out.
 
-        Raises SigjepaError naming file, line and way out for one that is not JSON, lacks a field, names a function
-        outside of corpus or train split, pairs one with itself or twice with another, or has a score or cosine out of
-        range; and for a file in which no pair has a score, or none lies in the train split.
+        `unscored_pairs` were judged by nobody, `outside_pairs` have a function outside of the train split. Raises
+        SigjepaError naming file, line and way out for one that is not JSON, lacks a field, names a function outside of
+        corpus or train split, pairs one with itself or twice with another, or has a score or cosine out of range; and
+        for a file in which no pair has a score, or none lies in the train split.
         """
         seen: dict[tuple[Any, Any], int] = {}
         judges: dict[str, None] = {}
         found: set[str] = set()
-        columns: tuple[list[Any], ...] = ([], [], [], [], [])
+        rows: list[tuple[Any, ...]] = []
         first: Mapping[str, Any] = {}
         number = unscored = outside = 0
         try:
             with path.open("rb") as stream:
-                for number, text in enumerate(progress(stream, f"Reading {path.name}", unit="line"), start=1):
-                    line, problem = parse_object(text)
-                    if problem:
-                        raise _WrongLineError(problem)
+                for number, text in enumerate(progress(stream, f"read {path.name}", unit="line"), start=1):
+                    line = json_object(text)
                     first = first or line
-                    anchor, neighbor, cosim, score = self._pair(line, number, seen)
+                    anchor, neighbor = self._pair(line, number, seen)
+                    figures = self._figures(line)
                     judge, reason = self.fields.get(line, "judge"), self.fields.get(line, "reason")
-                    present = (("score_c", score), ("judge", judge), ("reason", reason))
+                    present = (("judge", judge), ("reason", reason), ("score_c", self.fields.get(line, "score_c")))
                     found.update(name for name, value in present if value is not MISSING)
                     if not (self._in_train[anchor] and self._in_train[neighbor]):
                         outside += 1
-                    elif score is None or score is MISSING:
+                    elif figures.score_c is None:
                         unscored += 1
                     else:
-                        for column, value in zip(columns, (anchor, neighbor, cosim, score, _text(reason)), strict=True):
-                            column.append(value)
+                        rows.append((anchor, neighbor, figures.cosim, figures.score_c, _text(reason)))
                         judges[_text(judge) or self.judge] = None
-        except _WrongLineError as error:
+        except LineError as error:
             raise SigjepaError(f"{path}:{number}: {error}. Repair the line, or take it out.") from None
         except OSError as error:
             raise SigjepaError(f"{path} cannot be read ({error.strerror}); give negatives.path=<file>.") from None
         if number:
-            self._check_whole(path, first, found, len(columns[0]), unscored, outside)
-        return PairsRead(_ordered(columns, " + ".join(judges) or self.judge), unscored, outside)
+            self._check_whole(path, first, found, len(rows), unscored, outside)
+        judged = _ordered(rows, " + ".join(judges) or self.judge)
+        return judged, {"unscored_pairs": unscored, "outside_pairs": outside}
 
-    def _pair(
-        self, line: Mapping[str, Any], number: int, seen: dict[tuple[Any, Any], int]
-    ) -> tuple[int, int, float, Any]:
-        """Positions of anchor and neighbor, cosine, and score, None or `MISSING` for a pair that nobody judged."""
-        one, other, cosim, score = (self.fields.get(line, name) for name in REQUIRED)
-        for name, value in zip(REQUIRED[:3], (one, other, cosim), strict=True):
+    def _pair(self, line: Mapping[str, Any], number: int, seen: dict[tuple[Any, Any], int]) -> tuple[int, int]:
+        """Return the positions of anchor and neighbor."""
+        names = tuple(self.fields.get(line, name) for name in REQUIRED[:3])
+        for name, value in zip(REQUIRED[:3], names, strict=True):
             if value is MISSING:
-                raise _WrongLineError(self.fields.absence(line, name))
-        anchor, neighbor = self._position("anchor_id", one), self._position("neighbor_id", other)
-        if one == other:
-            raise _WrongLineError(f"function {one} is paired with itself")
-        if (earlier := seen.setdefault((one, other), number)) != number:
-            raise _WrongLineError(f"the pair ({one}, {other}) is already on line {earlier}")
-        if not is_cosine(cosim):
-            raise _WrongLineError(
-                f"{self.fields.names['cosim']} {cosim!r} is not a number within [-1, 1]; round one that is only just "
-                "beyond"
-            )
-        if score is not None and score is not MISSING and not is_score(score):
-            raise _WrongLineError(
-                f"{self.fields.names['score_c']} {score!r} is not one of 0, 1, 2, 3, nor null for a pair that nobody "
-                "judged"
-            )
-        return anchor, neighbor, cosim, score
+                raise LineError(self.fields.absence(line, name))
+        anchor, neighbor = self._position("anchor_id", names[0]), self._position("neighbor_id", names[1])
+        if names[0] == names[1]:
+            raise LineError(f"function {names[0]} is paired with itself")
+        if (earlier := seen.setdefault(names[:2], number)) != number:
+            raise LineError(f"the pair ({names[0]}, {names[1]}) is already on line {earlier}")
+        return anchor, neighbor
+
+    def _figures(self, line: Mapping[str, Any]) -> Figures:
+        values = {name: self.fields.get(line, name) for name in REQUIRED[2:]}
+        return validate(
+            Figures, {name: value for name, value in values.items() if value is not MISSING}, self.fields.names
+        )
 
     def _position(self, name: str, value: Any) -> int:
         if not self.ids.is_id(value):
             by_position = self.ids.kind == "position"
-            raise _WrongLineError(
+            raise LineError(
                 f"{self.fields.names[name]} {value!r} is not {'an integer, a position' if by_position else 'a key'} of "
                 f"the corpus; negatives.ids={'key' if by_position else 'position'} reads "
                 f"{'content keys' if by_position else 'positions'}"
@@ -129,13 +119,13 @@ class PairsReader:
         if self._in_train[position]:
             return position
         if position == UNKNOWN and not (self.skip_outside and self.ids.kind == "key"):
-            raise _WrongLineError(
+            raise LineError(
                 f"{self.fields.names[name]} {value!r} is not in the corpus of {self.ids.n_functions:,} functions, so "
                 "the file was judged for another corpus: use the one it was judged for"
                 + (", or leave out such pairs with negatives.outside_train=skip" if self.ids.kind == "key" else "")
             )
         if not self.skip_outside:
-            raise _WrongLineError(
+            raise LineError(
                 f"{self.fields.names[name]} {value!r} is not in the train split, whose functions alone may become "
                 "negatives: leave out such pairs with negatives.outside_train=skip, or use the corpus that the file "
                 "was judged for"
@@ -164,14 +154,14 @@ class PairsReader:
 def _text(value: Any) -> str:
     if value is None or value is MISSING:
         return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text.encode(errors="replace").decode()  # half a surrogate pair can be written in JSON, but to no file
 
 
-def _ordered(columns: tuple[list[Any], ...], judge: str) -> JudgedPairs:
-    kinds = (np.int64, np.int64, np.float64, np.int8)
+def _ordered(rows: list[tuple[Any, ...]], judge: str) -> JudgedPairs:
+    columns = [list(column) for column in zip(*rows, strict=True)] or [[]] * 5
     anchors, neighbors, cosims, scores = (
-        np.array(column, kind) for column, kind in zip(columns[:4], kinds, strict=True)
+        np.array(column, dtype) for column, dtype in zip(columns[:4], DTYPES, strict=True)
     )
-    order = np.lexsort((neighbors, -cosims, anchors))
-    reasons = [columns[4][place] for place in order.tolist()]
-    return JudgedPairs(anchors[order], neighbors[order], cosims[order], scores[order], judge, reasons)
+    judged = JudgedPairs(anchors, neighbors, cosims, scores, judge, columns[4])
+    return judged.take(np.lexsort((neighbors, -cosims, anchors)))

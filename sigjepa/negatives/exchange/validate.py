@@ -4,50 +4,45 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from sigjepa.errors import SigjepaError
-from sigjepa.negatives.index.csr import Ids
+from sigjepa.negatives.judging.judged_pairs import JudgedPairs
+from sigjepa.negatives.mining.vectors import COSIM_DECIMALS, Floats, Ids
 
 if TYPE_CHECKING:
     from sigjepa.teacher.shards import TeacherShards
 
-Floats = npt.NDArray[np.float64]
-
 SAMPLE = 1000
 """Pairs that are compared; of another corpus, nearly all of them differ."""
 
-MOST_OFF = 0.01
+MAX_OFF = 0.01
 """Share of the sample that may be off: a few functions may have been embedded otherwise."""
 
-FEWEST = 30
+MIN_PAIRS = 30
 """Fewer pairs than this say nothing of how near pairs are."""
-
-DECIMALS = 6  # what float32 embeddings can carry, as in mined pairs
 
 
 def pair_cosines(shards: "TeacherShards", anchors: Ids, neighbors: Ids, block_size: int = 4096) -> Floats:
-    """Cosines `[P]` of pairs of bodies; a vector without a direction has cosine 0 with everything."""
+    """Return the cosines `[P]` of pairs of bodies; a vector without a direction has cosine 0 with everything."""
     bodies = shards.body_pooled
     cosines = np.empty(len(anchors))
     for start in range(0, len(anchors), block_size):
         block = slice(start, start + block_size)
-        one, other = bodies[anchors[block]].double().numpy(), bodies[neighbors[block]].double().numpy()
-        lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
-        products = np.einsum("pd,pd->p", one, other)
+        left, right = bodies[anchors[block]].double().numpy(), bodies[neighbors[block]].double().numpy()
+        lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
+        products = np.einsum("pd,pd->p", left, right)
         cosines[block] = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
-    return np.clip(np.round(cosines, DECIMALS), -1.0, 1.0)
+    return np.clip(np.round(cosines, COSIM_DECIMALS), -1.0, 1.0)
 
 
-def check_cosines(
-    path: Path, anchors: Ids, neighbors: Ids, cosim: Floats, shards: "TeacherShards", tolerance: float
-) -> None:
+def check_cosines(path: Path, judged: JudgedPairs, shards: "TeacherShards", tolerance: float) -> None:
     """Raise SigjepaError when cosines of a file are not those of the shards, so of another corpus or teacher."""
+    anchors, neighbors, cosim = judged.anchor_ids, judged.neighbor_ids, judged.cosim
     sample = np.unique(np.linspace(0, len(anchors) - 1, SAMPLE).astype(np.int64)) if len(anchors) else np.arange(0)
     own = pair_cosines(shards, anchors[sample], neighbors[sample])
     distances = np.abs(own - cosim[sample])
     off = int((distances > tolerance).sum())
-    if off > MOST_OFF * len(sample):
+    if off > MAX_OFF * len(sample):
         worst = int(np.argmax(distances))
         raise SigjepaError(
             f"{path} is of another corpus or teacher: {off} of {len(sample)} sampled cosines differ by more than "
@@ -63,10 +58,10 @@ def check_nearness(path: Path, cosines: Floats, shards: "TeacherShards", train_i
 
     It is all that an index without a meta file shows of its corpus: `cosines [P]` are those of its pairs.
     """
-    if len(cosines) < FEWEST or len(train_ids) < FEWEST:
+    if len(cosines) < MIN_PAIRS or len(train_ids) < MIN_PAIRS:
         return
-    one, other = np.random.default_rng(0).choice(train_ids, (2, SAMPLE))
-    random = pair_cosines(shards, one[one != other], other[one != other])
+    left, right = np.random.default_rng(0).choice(train_ids, (2, SAMPLE))
+    random = pair_cosines(shards, left[left != right], right[left != right])
     error = np.sqrt(cosines.var() / len(cosines) + random.var() / len(random))
     if cosines.mean() <= random.mean() + 3 * error:
         raise SigjepaError(

@@ -1,6 +1,6 @@
-"""Hard negatives by anchor: what training looks up, and the published file format it is kept in."""
+"""Hard negatives by anchor: what training looks up."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,17 +9,20 @@ import numpy as np
 import numpy.typing as npt
 
 from sigjepa.errors import SigjepaError
-from sigjepa.negatives.exchange.function_ids import FunctionIds
-from sigjepa.negatives.exchange.index_file import FILE_NAME, META_NAME, read_index, write_lists, write_meta
 from sigjepa.negatives.index.csr import CSR, Ids
 from sigjepa.negatives.index.pair_filter import PairFilter
 from sigjepa.negatives.index.summary import further_rows, markdown_table, published_rows
 from sigjepa.negatives.judging.judged_pairs import JudgedPairs
 from sigjepa.store.files import file_digest
-from sigjepa.store.manifest import Reference
+from sigjepa.store.manifest import Manifest, Reference, damaged, read_record, write_record
 
 RELATED_FROM = 2
 """Lowest `score_c` of a false negative: such a body may be a right answer and must not be pushed away."""
+
+FILE_NAME = "hard_negatives.npz"
+METADATA_FILE = "metadata.json"
+
+CSR_ARRAYS = ("keys", "offsets", "values")
 
 
 class AnchorNegatives(NamedTuple):
@@ -30,7 +33,7 @@ class AnchorNegatives(NamedTuple):
     cosims: npt.NDArray[np.float64]
 
     def at(self, positions: slice | Ids) -> "AnchorNegatives":
-        """Some of them."""
+        """Return some of them."""
         return AnchorNegatives(self.ids[positions], self.scores[positions], self.cosims[positions])
 
 
@@ -39,7 +42,8 @@ class HardNegatives:
     """Negatives of each anchor, and the pairs that are too related to be negatives.
 
     negatives: negative ids by anchor, by descending cosine. scores, cosims: `[P]`, parallel to its values.
-    related: ids judged `score_c >= 2`, symmetric. metadata: where it all came from. folder: where it was loaded from.
+    related: ids judged `score_c >= 2`, symmetric. metadata: where it all came from. manifest: of the artifact that they
+    were opened from.
     """
 
     negatives: CSR
@@ -47,7 +51,7 @@ class HardNegatives:
     cosims: npt.NDArray[np.float64]
     related: CSR
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    folder: Path | None = None
+    manifest: Manifest | None = None
 
     @classmethod
     def from_judged(
@@ -70,8 +74,7 @@ class HardNegatives:
         if len(foreign):
             raise SigjepaError(
                 f"{len(np.unique(foreign))} judged functions are not in the train split, the first is {foreign[0]}; "
-                "validation and test bodies must never become negatives. Delete the folder of knn_results.jsonl and "
-                "run `python -m sigjepa.prepare`."
+                "validation and test bodies must never become negatives. Use the corpus that was judged."
             )
         chosen = pair_filter.chosen(judged, similarities)
         related = judged.score_c >= RELATED_FROM
@@ -89,30 +92,29 @@ class HardNegatives:
             metadata,
         )
 
-    @property
-    def reference(self) -> Reference | None:
-        """The artifact as others name it; None for what was not loaded from one."""
-        digest = str(self.metadata.get("digest"))
-        return None if self.folder is None else Reference("negatives", self.folder.name, digest, digest)
-
     def __len__(self) -> int:
         return len(self.negatives.values)
 
+    @property
+    def reference(self) -> Reference | None:
+        """The artifact as others name it; None for what was not opened from the store."""
+        return None if self.manifest is None else self.manifest.reference
+
     def negatives_of(self, anchor: int) -> AnchorNegatives:
-        """The negatives of `anchor`, nearest first; empty when it has none."""
+        """Return the negatives of `anchor`, nearest first; empty when it has none."""
         span = self.negatives.span(anchor)
         return AnchorNegatives(self.negatives.values[span], self.scores[span], self.cosims[span])
 
     def related_to(self, anchor: int) -> Ids:
-        """Ids judged related or equivalent to `anchor`, ascending: false negatives, to be masked out."""
+        """Return ids judged related or equivalent to `anchor`, ascending: false negatives, to be masked out."""
         return self.related.values[self.related.span(anchor)]
 
     def coverage(self, anchor_ids: Ids) -> float:
-        """Share of `anchor_ids` that have at least one hard negative; 0 of no anchors is 0."""
+        """Return the share of `anchor_ids` that have at least one hard negative; 0 of no anchors is 0."""
         return float(np.isin(anchor_ids, self.negatives.keys).mean()) if len(anchor_ids) else 0.0
 
     def statistics(self) -> dict[str, int | float]:
-        """The figures of the published summary table, by flat names."""
+        """Return the figures of the published summary table, by flat names."""
         anchors, train = len(self.negatives.keys), int(self.metadata.get("train_functions", 0))
         return {
             "pairs": len(self),
@@ -125,95 +127,59 @@ class HardNegatives:
             "average_per_anchor": len(self) / anchors if anchors else 0.0,
         }
 
-    def restricted(self, ids: Ids, max_score_c: int = RELATED_FROM - 1) -> "HardNegatives":
-        """The pairs both of whose functions are among `ids`, scored at most `max_score_c`."""
-        anchors = self.negatives.pair_keys()
-        kept = np.isin(anchors, ids) & np.isin(self.negatives.values, ids) & (self.scores <= max_score_c)
-        one, other = self.related.pair_keys(), self.related.values
-        related = np.isin(one, ids) & np.isin(other, ids)
-        return replace(
-            self,
-            negatives=CSR.from_sorted(anchors[kept], self.negatives.values[kept]),
-            scores=self.scores[kept],
-            cosims=self.cosims[kept],
-            related=CSR.from_sorted(one[related], other[related]),
-            folder=None,
-        )
-
     def masking(self, other: "HardNegatives") -> "HardNegatives":
-        """With the related pairs of `other` masked, too."""
-        one = np.concatenate([self.related.pair_keys(), other.related.pair_keys()])
-        return replace(self, related=CSR.symmetric(one, np.concatenate([self.related.values, other.related.values])))
+        """Return them with the related pairs of `other` masked, too."""
+        return self.with_related(other.related.pair_keys(), other.related.values)
+
+    def with_related(self, first: Ids, second: Ids) -> "HardNegatives":
+        """Return them with the pairs `[R]` masked, too."""
+        keys = np.concatenate([self.related.pair_keys(), first])
+        return replace(self, related=CSR.symmetric(keys, np.concatenate([self.related.values, second])))
 
     def summary_rows(self) -> dict[str, str]:
-        """Value by statistic, as printed: the rows of the published table first, then what is known beyond it."""
+        """Return value by statistic, as printed: the published table's rows first, then what is known beyond it."""
         figures = self.statistics()
-        return published_rows(figures, self.metadata, self.folder) | further_rows(figures, self.metadata)
+        return published_rows(figures, self.metadata, None) | further_rows(figures, self.metadata)
 
-    def summary_table(self) -> str:
-        """The published summary table as Markdown, and a second one of what it does not say."""
+    def summary_table(self, file_bytes: int | None = None) -> str:
+        """Return the published summary table as Markdown, and a second one of what it does not say.
+
+        file_bytes: size of the exported `hard_negatives.json`, where there is one.
+        """
         figures = self.statistics()
-        published = markdown_table("Statistic", published_rows(figures, self.metadata, self.folder))
+        published = markdown_table("Statistic", published_rows(figures, self.metadata, file_bytes))
         return f"{published}\n\n{markdown_table('Beyond the published table', further_rows(figures, self.metadata))}"
 
-    def save(self, folder: Path, ids: FunctionIds | None = None) -> None:
-        """Write `hard_negatives.json` in the published format and, beside it, `hard_negatives.meta.json`.
+    def write(self, path: Path) -> None:
+        """Write the arrays; the metadata is not among them."""
+        np.savez_compressed(
+            path,
+            scores=self.scores,
+            cosims=self.cosims,
+            **{f"negatives_{name}": getattr(self.negatives, name) for name in CSR_ARRAYS},
+            **{f"related_{name}": getattr(self.related, name) for name in CSR_ARRAYS},
+        )
 
-        ids: how the files name functions; None is by position, which is what `load` reads.
-        """
+    @classmethod
+    def read(cls, path: Path, metadata: Mapping[str, Any], manifest: Manifest | None = None) -> "HardNegatives":
+        """Return what `write` wrote, whose file was verified."""
+        with np.load(path, allow_pickle=False) as arrays:
+            negatives, related = (
+                CSR(*(arrays[f"{prefix}_{name}"] for name in CSR_ARRAYS)) for prefix in ("negatives", "related")
+            )
+            return cls(negatives, arrays["scores"], arrays["cosims"], related, metadata, manifest)
 
-        def named(adjacency: CSR, column: npt.NDArray[Any], *, of_ids: bool = False) -> dict[Any, Sequence[Any]]:
-            lists: Mapping[Any, Sequence[Any]] = adjacency.to_lists(column)
-            if ids is None:
-                return dict(lists)
-            values = [ids.names(row) if of_ids else row for row in lists.values()]
-            return dict(zip(ids.names(lists), values, strict=True))
+    def save(self, folder: Path) -> None:
+        """Write arrays and metadata to a folder outside of the store, for `load`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.write(folder / FILE_NAME)
+        write_record(folder / METADATA_FILE, {**self.metadata, "digest": file_digest(folder / FILE_NAME)})
 
+    @classmethod
+    def load(cls, folder: Path) -> "HardNegatives":
+        """Return what `save` wrote; raises SigjepaError where it is missing, and DamagedError where it was altered."""
+        metadata = read_record(folder / METADATA_FILE)
         path = folder / FILE_NAME
-        write_lists(path, named(self.negatives, self.negatives.values, of_ids=True))
-        meta = {
-            **self.metadata,
-            "statistics": self.statistics(),
-            "digest": file_digest(path),
-            "scores": named(self.negatives, self.scores),
-            "cosims": named(self.negatives, self.cosims),
-            "related": named(self.related, self.related.values, of_ids=True),
-        }
-        write_meta(folder / META_NAME, meta)
-
-    @classmethod
-    def load(cls, folder: Path, n_functions: int) -> "HardNegatives":
-        """Read what `save` wrote, for a corpus of `n_functions`.
-
-        Raises SigjepaError naming the file when one is missing, altered or damaged, holds ids outside the corpus,
-        a score or cosine out of range, an anchor among its own negatives, or a pair twice.
-        """
-        way_out = f"delete {folder} and run `python -m sigjepa.prepare`."
-        pairs = read_index(folder / FILE_NAME, folder / META_NAME, FunctionIds(n_functions), way_out=way_out)
-        assert pairs.scores is not None, "read with its meta file"
-        assert pairs.cosims is not None, "read with its meta file"
-        return cls.from_columns(
-            pairs.anchors, pairs.negatives, pairs.scores, pairs.cosims, pairs.related, pairs.metadata, folder
-        )
-
-    @classmethod
-    def from_columns(
-        cls,
-        anchors: Ids,
-        negatives: Ids,
-        scores: Sequence[int],
-        cosims: Sequence[float],
-        related: Ids,
-        metadata: Mapping[str, Any],
-        folder: Path | None = None,
-    ) -> "HardNegatives":
-        """From parallel columns `[P]` in any order of anchors, each one's negatives in theirs, and `related [R, 2]`."""
-        order = np.argsort(anchors, kind="stable")
-        return cls(
-            CSR.from_sorted(anchors[order], negatives[order]),
-            np.asarray(scores, np.int8)[order],
-            np.asarray(cosims, np.float64)[order],
-            CSR.symmetric(related[:, 0], related[:, 1]),
-            metadata,
-            folder,
-        )
+        if not path.is_file() or file_digest(path) != metadata.pop("digest", None):
+            raise damaged(path, "is missing or was altered after it was written", folder)
+        return cls.read(path, metadata)

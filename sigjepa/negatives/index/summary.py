@@ -1,17 +1,15 @@
 """What a hard-negative index says of itself: the published summary table, and what is known beyond it."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from sigjepa.negatives.exchange.index_file import FILE_NAME
 from sigjepa.negatives.index.pair_filter import PairFilter
 
 Figures = Mapping[str, int | float]
 
 
-def published_rows(statistics: Figures, metadata: Mapping[str, Any], folder: Path | None) -> dict[str, str]:
-    """Value by statistic in the order and wording of the published table."""
+def published_rows(statistics: Figures, metadata: Mapping[str, Any], file_bytes: int | None) -> dict[str, str]:
+    """Return value by statistic in the order and wording of the published table; file_bytes: of an exported file."""
     pairs, anchors = int(statistics["pairs"]), int(statistics["anchors"])
     return {
         "Source": f"`{metadata.get('source', 'unknown')}`",
@@ -23,12 +21,12 @@ def published_rows(statistics: Figures, metadata: Mapping[str, Any], folder: Pat
         "score_c=1 pairs": _scored(statistics["score_c_1"], metadata),
         # The published table cuts after the first decimal: 85,125 pairs of 17,540 anchors are 4.853, printed as 4.8.
         "Avg hard negs per anchor": f"{(10 * pairs // anchors if anchors else 0) / 10:.1f}",
-        "File": f"`{FILE_NAME}`" + (f" ({(folder / FILE_NAME).stat().st_size / 1e6:.1f} MB)" if folder else ""),
+        "File": "`hard_negatives.json`" + ("" if file_bytes is None else f" ({file_bytes / 1e6:.1f} MB)"),
     }
 
 
 def further_rows(statistics: Figures, metadata: Mapping[str, Any]) -> dict[str, str]:
-    """What the published table does not say: the judge, false negatives, and what an import left out."""
+    """Return what the published table does not say: the judge, false negatives, and what an import left out."""
     rows = {
         "Judge": str(metadata.get("judge") or "unknown"),
         "score_c≥2 pairs, masked as related": f"{statistics['related_pairs']:,}",
@@ -45,7 +43,7 @@ def further_rows(statistics: Figures, metadata: Mapping[str, Any]) -> dict[str, 
 
 
 def markdown_table(header: str, rows: Mapping[str, str]) -> str:
-    """Two columns as Markdown, `header` over the first."""
+    """Return two columns as Markdown, `header` over the first."""
     return "\n".join([f"| {header} | Value |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])
 
 

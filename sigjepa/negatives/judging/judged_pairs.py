@@ -1,23 +1,18 @@
-"""Judged pairs: `knn_results.jsonl`, one line per directed pair, the record from which every filter starts."""
+"""Judged pairs: mined pairs with a score each, the record from which every filter starts."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from sigjepa.errors import SigjepaError
-from sigjepa.negatives.exchange.function_ids import is_integer
-from sigjepa.negatives.judging.judges.judge import SCORES
-from sigjepa.store.artifacts import atomic_path
-from sigjepa.store.progress import progress
+from sigjepa.negatives.mining.vectors import Floats, Ids
+from sigjepa.store.manifest import Manifest
 
-FILE_NAME = "knn_results.jsonl"
-KEYS = ("anchor_id", "neighbor_id", "cosim", "score_c", "judge", "reason")
-"""What a line holds."""
+COLUMNS = ("anchor_id", "neighbor_id", "cosim", "score_c", "reason")
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,92 +20,44 @@ class JudgedPairs:
     """Directed pairs with their scores, ordered by anchor, then descending cosine, then neighbor.
 
     anchor_ids, neighbor_ids: `[P]` int64. cosim: `[P]` float64. score_c: `[P]` int8, see `SCORES`. judge: who scored
-    them. reasons: `P` strings.
+    them. reasons: `P` strings. manifest: of the artifact that they were opened from.
     """
 
-    anchor_ids: npt.NDArray[np.int64]
-    neighbor_ids: npt.NDArray[np.int64]
-    cosim: npt.NDArray[np.float64]
+    anchor_ids: Ids
+    neighbor_ids: Ids
+    cosim: Floats
     score_c: npt.NDArray[np.int8]
     judge: str
     reasons: Sequence[str]
+    manifest: Manifest | None = None
 
     def __len__(self) -> int:
         return len(self.anchor_ids)
 
-    def write(self, path: Path) -> None:
-        """Write one JSON object a line, atomically."""
-        columns = (self.anchor_ids, self.neighbor_ids, self.cosim, self.score_c)
-        with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
-            for *values, reason in zip(*(column.tolist() for column in columns), self.reasons, strict=True):
-                pair = dict(zip(KEYS, values, strict=False))
-                stream.write(json.dumps(pair | {"judge": self.judge, "reason": reason}, ensure_ascii=False) + "\n")
-
-    @classmethod
-    def read(cls, path: Path, judge: str) -> "JudgedPairs":
-        """Read the pairs that `judge` scored.
-
-        Raises SigjepaError naming file and line for one that is not JSON, lacks a key, holds a score or cosine out of
-        range, pairs a function with itself, repeats a pair, or comes from another judge.
-        """
-        anchors, neighbors, cosims, scores, reasons = [], [], [], [], []
-        seen: set[tuple[int, int]] = set()
-        with path.open("rb") as stream:
-            for number, line in enumerate(progress(stream, "Reading judged pairs", unit="pair"), start=1):
-                pair, problem = parse_object(line)
-                missing = [key for key in KEYS if key not in pair]
-                problem = problem or (f"no {', '.join(missing)}" if missing else _problem(pair, judge))
-                if not problem and (pair["anchor_id"], pair["neighbor_id"]) in seen:
-                    problem = f"pair ({pair['anchor_id']}, {pair['neighbor_id']}) appears twice"
-                if problem:
-                    raise SigjepaError(
-                        f"{path}:{number}: {problem}. Repair the line, or delete {path.parent} to judge again."
-                    )
-                seen.add((pair["anchor_id"], pair["neighbor_id"]))
-                anchors.append(pair["anchor_id"])
-                neighbors.append(pair["neighbor_id"])
-                cosims.append(pair["cosim"])
-                scores.append(pair["score_c"])
-                reasons.append(pair["reason"])
-        return cls(
-            np.array(anchors, dtype=np.int64),
-            np.array(neighbors, dtype=np.int64),
-            np.array(cosims, dtype=np.float64),
-            np.array(scores, dtype=np.int8),
-            judge,
-            reasons,
+    def take(self, rows: Ids) -> "JudgedPairs":
+        """Return the pairs in `rows`, in their order."""
+        return JudgedPairs(
+            self.anchor_ids[rows],
+            self.neighbor_ids[rows],
+            self.cosim[rows],
+            self.score_c[rows],
+            self.judge,
+            [self.reasons[row] for row in rows.tolist()],
+            self.manifest,
         )
 
+    def among(self, ids: Ids) -> "JudgedPairs":
+        """Return the pairs both of whose functions are among `ids`."""
+        return self.take(np.flatnonzero(np.isin(self.anchor_ids, ids) & np.isin(self.neighbor_ids, ids)))
 
-def is_cosine(value: Any) -> bool:
-    """Whether a JSON value is a number in [-1, 1]; NaN and `true` are not."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and -1 <= value <= 1
+    def write(self, path: Path) -> None:
+        """Write all columns as parquet; the judge is not among them."""
+        columns = (self.anchor_ids, self.neighbor_ids, self.cosim, self.score_c, pa.array(self.reasons, pa.string()))
+        pq.write_table(pa.table(dict(zip(COLUMNS, columns, strict=True))), path, compression="zstd")
 
-
-def is_score(value: Any) -> bool:
-    """Whether a JSON value is a `score_c`."""
-    return is_integer(value) and value in SCORES
-
-
-def parse_object(line: bytes) -> tuple[dict[str, Any], str]:
-    """The object on a line and what is wrong with the line, which is empty when nothing is."""
-    try:
-        pair = json.loads(line)
-    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, a number of thousands of digits, deep nesting
-        return {}, f"not valid JSON ({error})"
-    return (pair, "") if isinstance(pair, dict) else ({}, "not a JSON object")
-
-
-def _problem(pair: dict[str, Any], judge: str) -> str:
-    anchor, neighbor = pair["anchor_id"], pair["neighbor_id"]
-    if not (is_integer(anchor) and is_integer(neighbor) and min(anchor, neighbor) >= 0):
-        return f"anchor_id {anchor!r} and neighbor_id {neighbor!r} must be integers of at least 0"
-    if not is_score(pair["score_c"]):
-        return f"score_c {pair['score_c']!r} is not one of 0, 1, 2, 3"
-    if not is_cosine(pair["cosim"]):
-        return f"cosim {pair['cosim']!r} is not within [-1, 1]"
-    if anchor == neighbor:
-        return f"function {anchor} is paired with itself"
-    if pair["judge"] != judge:
-        return f"judged by {pair['judge']!r}, not by {judge!r}"
-    return ""
+    @classmethod
+    def read(cls, path: Path, judge: str, manifest: Manifest | None = None) -> "JudgedPairs":
+        """Return the pairs that `judge` scored."""
+        *numbers, reasons = pq.read_table(path, columns=list(COLUMNS)).columns
+        anchors, neighbors, cosim, scores = (column.to_numpy() for column in numbers)
+        return cls(anchors, neighbors, cosim, scores, judge, reasons.to_pylist(), manifest)

@@ -1,4 +1,4 @@
-"""The ledger of a judge: every answer it ever gave, one line a pair, appended as it comes and never asked for twice.
+"""The response cache of a judge: every answer it ever gave, one line a pair, appended as it comes, never asked twice.
 
 It outlives corpora, thresholds and limits, because it names functions by their content and a language model's answers
 cost money. A process may be killed anywhere: a line is written at once and whole, and half of one is cut off again.
@@ -12,38 +12,57 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from sigjepa.errors import DamagedError
-from sigjepa.negatives.judging.judges.judge import SCORES, Judge, Judgement, Pair
-from sigjepa.store.artifacts import SEAL, artifact_lock, atomic_path, content_key, seal_of, write_json
+from sigjepa.negatives.judging.judges.judge import Judge, Judgement, Pair
+from sigjepa.runtime.fields import LineError, Score, json_object, validate
+from sigjepa.store.files import atomic_path, write_json
+from sigjepa.store.manifest import CHECKSUM, checksum_of, content_key
+from sigjepa.store.store import artifact_lock
 
-LONGEST_SLUG = 60  # a model's name may be a path
+MAX_SLUG = 60  # a model's name may be a path
 SYNC_SECONDS = 1.0  # at most this much work is lost when the machine, not the process, dies
 
+Answers = dict[Pair, tuple[Judgement, ...]]
 
-def ledger_path(data_dir: Path, judge: Judge) -> Path:
-    """Where the answers of `judge` are kept: one file for all that is judged under one fingerprint."""
-    return Path(data_dir) / "judgements" / f"{slug(judge.name)}-{content_key(judge.fingerprint())}.jsonl"
+
+class Line(BaseModel):
+    """What a line must hold; who judged, and the checksum, stand beside it."""
+
+    model_config = ConfigDict(strict=True)
+
+    pair: Annotated[list[str], Field(min_length=2, max_length=2)]
+    score_c: Score | None
+    reason: str
+    details: dict[str, Any]
+
+
+def responses_folder(data_dir: Path) -> Path:
+    """Return where the answers of all judges are kept."""
+    return Path(data_dir) / "responses"
+
+
+def responses_path(data_dir: Path, judge: Judge) -> Path:
+    """Return where the answers of `judge` are kept: one file for all that is judged under one fingerprint."""
+    return responses_folder(data_dir) / f"{slug(judge.name)}-{content_key(judge.fingerprint())}.jsonl"
 
 
 def slug(name: str) -> str:
-    """A judge's name as part of a file's."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower())[:LONGEST_SLUG].strip("-")
+    """Return a judge's name as part of a file's."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower())[:MAX_SLUG].strip("-")
 
 
-class Ledger:
-    """Answers of one judge under one fingerprint; made by `open_ledger`, which holds its lock."""
+class ResponseCache:
+    """Answers of one judge under one fingerprint; opened by `open_responses`, which holds its lock."""
 
     def __init__(self, path: Path, stream: BinaryIO, judge: Judge) -> None:
         fingerprint = judge.fingerprint()
         self.path = path
         self._stream = stream
-        self._head = {
-            "judge": judge.name,
-            "model": fingerprint.get("model"),
-            "prompt_version": fingerprint.get("prompt_version"),
-        }
+        self._head = {"judge": judge.name, **{key: fingerprint.get(key) for key in ("model", "prompt_version")}}
         self._synced = time.monotonic()
         self._answers = _read(path, stream)
 
@@ -51,7 +70,7 @@ class Ledger:
         return len(self._answers)
 
     def find(self, pair: Pair, retries: int = 0) -> Judgement | None:
-        """The answer to `pair`, or None when it is to be asked.
+        """Return the answer to `pair`, or None when it is to be asked.
 
         The first answer with a score counts; one without counts when it was given more than `retries` times.
         """
@@ -63,15 +82,10 @@ class Ledger:
 
     def append(self, pair: Pair, judgement: Judgement) -> None:
         """Record one answer: it survives whatever happens to this process from here on."""
-        line = {
-            "pair": pair,
-            **self._head,
-            "score_c": judgement.score_c,
-            "reason": judgement.reason,
-            "details": dict(judgement.details),
-        }
-        sealed = line | {SEAL: seal_of(line)}
-        self._stream.write(json.dumps(sealed).encode() + b"\n")  # unbuffered: one write
+        answer = {"score_c": judgement.score_c, "reason": judgement.reason, "details": dict(judgement.details)}
+        line = {"pair": list(pair), **self._head, **answer}
+        text = json.dumps(line | {CHECKSUM: checksum_of(line)})
+        self._stream.write(text.encode() + b"\n")  # unbuffered: one write
         self._answers[pair] = (*self._answers.get(pair, ()), judgement)
         if time.monotonic() - self._synced >= SYNC_SECONDS:
             self.sync()
@@ -83,72 +97,67 @@ class Ledger:
 
 
 @contextmanager
-def open_ledger(data_dir: Path, judge: Judge) -> Iterator[Ledger]:
-    """The ledger of `judge`, held by this process alone: another one waits, and then finds the answers.
+def open_responses(data_dir: Path, judge: Judge) -> Iterator[ResponseCache]:
+    """Hold the response cache of `judge` for this process alone: another one waits, and then finds the answers.
 
     Raises SigjepaError naming file and line for one that is broken; half a line at the end is cut off.
     """
-    path = ledger_path(data_dir, judge)
+    path = responses_path(data_dir, judge)
     with artifact_lock(path):
         write_json(path.with_suffix(".fingerprint.json"), judge.fingerprint())
         with path.open("ab+", buffering=0) as stream:
-            ledger = Ledger(path, stream, judge)
+            cache = ResponseCache(path, stream, judge)
             try:
-                yield ledger
+                yield cache
             finally:
-                ledger.sync()
+                cache.sync()
 
 
-def _read(path: Path, stream: Any) -> dict[Pair, tuple[Judgement, ...]]:
-    """All answers; leaves the file ending in a whole line."""
+def _read(path: Path, stream: Any) -> Answers:
+    """Return all answers; leaves the file ending in a whole line."""
     stream.seek(0)
     *lines, torn = stream.read().split(b"\n")
-    answers: dict[Pair, tuple[Judgement, ...]] = {}
+    answers: Answers = {}
     for number, line in enumerate(lines, start=1):
-        pair, judgement, problem = _parse(line)
-        if problem:
+        try:
+            _add(line, answers)
+        except LineError as error:
             raise DamagedError(
-                f"{path}:{number}: {problem}. Repair or remove that line, or have `python -m sigjepa.prepare "
+                f"{path}:{number}: {error}. Repair or remove that line, or have `python -m sigjepa.prepare "
                 "repair=true` set it aside; the others stay judged, and a pair without a line is judged again.",
                 partial(keep_sound_lines, path),
-            )
-        answers[pair] = (*answers.get(pair, ()), judgement)
+            ) from None
     if torn:
-        pair, judgement, problem = _parse(torn)
-        if problem:
+        try:
+            _add(torn, answers)
+        except LineError:
             stream.truncate(sum(len(line) + 1 for line in lines))
         else:  # only the end of the line is missing
             stream.write(b"\n")
-            answers[pair] = (*answers.get(pair, ()), judgement)
     return answers
 
 
+def _add(text: bytes, answers: Answers) -> None:
+    """Add the answer on a line; raises LineError for a line that is not as it was written."""
+    content = json_object(text)
+    line = validate(Line, content)
+    if content.get(CHECKSUM) != checksum_of(content):
+        raise LineError("altered after it was written: its checksum differs")
+    pair = (line.pair[0], line.pair[1])
+    answers[pair] = (*answers.get(pair, ()), Judgement(line.score_c, line.reason, line.details))
+
+
 def keep_sound_lines(path: Path) -> None:
-    """Move the broken lines of a ledger to `<name>.damaged`, which may hold answers that were paid for."""
-    lines = path.read_bytes().split(b"\n")
-    broken = [line for line in lines if line and _parse(line)[2]]
+    """Move the broken lines of a response cache to `<name>.damaged`, which may hold answers that were paid for."""
+    sound: list[bytes] = []
+    broken: list[bytes] = []
+    for line in filter(None, path.read_bytes().split(b"\n")):
+        try:
+            _add(line, {})
+            sound.append(line)
+        except LineError:
+            broken.append(line)
     with path.with_name(f"{path.name}.damaged").open("ab") as stream:
         stream.write(b"".join(line + b"\n" for line in broken))
     with atomic_path(path) as temporary:
-        temporary.write_bytes(b"".join(line + b"\n" for line in lines if line and line not in broken))
-
-
-def _parse(line: bytes) -> tuple[Pair, Judgement, str]:
-    """Pair and answer on a line, and what is wrong with it, which is empty when nothing is."""
-    nothing = ("", ""), Judgement(None, "")
-    try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        return *nothing, f"not valid JSON ({error})"
-    if not isinstance(entry, dict) or not {"pair", "score_c", "reason", "details"} <= entry.keys():
-        return *nothing, "not an object with pair, score_c, reason and details"
-    pair, score, reason, details = (entry[key] for key in ("pair", "score_c", "reason", "details"))
-    if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(key, str) for key in pair)):
-        return *nothing, f"pair {pair!r} is not two content keys"
-    if score is not None and (type(score) is not int or score not in SCORES):
-        return *nothing, f"score_c {score!r} is not one of 0, 1, 2, 3 or null"
-    if not isinstance(reason, str) or not isinstance(details, dict):
-        return *nothing, "reason must be a text and details an object"
-    altered = SEAL in entry and entry[SEAL] != seal_of(entry)  # lines of before seals have none
-    problem = "altered after it was written: its seal is broken" if altered else ""
-    return (pair[0], pair[1]), Judgement(score, reason, details), problem
+        temporary.write_bytes(b"".join(line + b"\n" for line in sound))

@@ -3,7 +3,6 @@
 import logging
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence, Set
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,32 +11,25 @@ import numpy.typing as npt
 import xxhash
 
 from sigjepa.errors import SigjepaError
-from sigjepa.negatives.judging.judged_pairs import JudgedPairs, is_score
+from sigjepa.negatives.judging.judged_pairs import JudgedPairs
 from sigjepa.negatives.judging.judges.judge import SCORES, Judge, Judgement, JudgeRequest, Pair
-from sigjepa.negatives.judging.response_cache import Ledger, open_ledger
+from sigjepa.negatives.judging.response_cache import ResponseCache, open_responses
 from sigjepa.store.progress import progress
 
 if TYPE_CHECKING:
     from sigjepa.corpus.corpus import Corpus
-    from sigjepa.negatives.mining.knn import Pairs
+    from sigjepa.negatives.mining.pairs import Pairs
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Judging:
-    """What came of the mined pairs: those with a score, and how many unordered pairs have none and why."""
+def judge_pairs(pairs: "Pairs", judge: Judge, corpus: "Corpus", data_dir: Path) -> tuple[JudgedPairs, dict[str, int]]:
+    """Return `pairs` with the scores of `judge`, and how many unordered pairs have none and why.
 
-    judged: JudgedPairs
-    parse_errors: int
-    not_asked: int
-
-
-def judge_pairs(pairs: "Pairs", judge: Judge, corpus: "Corpus", data_dir: Path) -> Judging:
-    """`pairs` with the scores of `judge`, asked for or found in its ledger below `data_dir`.
+    Scores are asked for, or found in its response cache below `data_dir`.
 
     A pair without a score, be it a parse error or beyond `negatives.judge.limit`, is left out. Raises SigjepaError for
-    a judge that breaks its contract or can't go on, and for a damaged ledger.
+    a judge that breaks its contract or can't go on, and for a damaged response cache.
     """
     requests, question_of = questions(pairs, corpus)
     answers = ask(judge, requests, data_dir)
@@ -61,30 +53,30 @@ def judge_pairs(pairs: "Pairs", judge: Judge, corpus: "Corpus", data_dir: Path) 
         judge.name,
         [answer.reason if (answer := given[question]) else "" for question in question_of[kept].tolist()],
     )
-    return Judging(judged, parse_errors, sum(answer is None for answer in given))
+    return judged, {"parse_errors": parse_errors, "not_asked": sum(answer is None for answer in given)}
 
 
 def questions(pairs: "Pairs", corpus: "Corpus") -> tuple[list[JudgeRequest], npt.NDArray[np.int64]]:
-    """One request for each unordered pair, and `[P]`: which of them each directed pair is."""
+    """Return one request for each unordered pair, and `[P]`: which of them each directed pair is."""
     unordered = np.stack(
         [np.minimum(pairs.anchor_ids, pairs.neighbor_ids), np.maximum(pairs.anchor_ids, pairs.neighbor_ids)], axis=1
     )
-    ids, first, question_of = np.unique(unordered, axis=0, return_index=True, return_inverse=True)
+    ids, places, question_of = np.unique(unordered, axis=0, return_index=True, return_inverse=True)
     keys, signatures, bodies = (corpus.column(name) for name in ("key", "signature", "body"))
     requests = []
-    for pair, cosim in zip(ids.tolist(), pairs.cosim[first].tolist(), strict=True):
-        one, other = sorted(pair, key=lambda function: (keys[function], function))
+    for pair, cosim in zip(ids.tolist(), pairs.cosim[places].tolist(), strict=True):
+        first, second = sorted(pair, key=lambda function: (keys[function], function))
         requests.append(
             JudgeRequest(
-                *(one, other, keys[one], keys[other], cosim),
-                *(signatures[one], bodies[one], signatures[other], bodies[other]),
+                *(first, second, keys[first], keys[second], cosim),
+                *(signatures[first], bodies[first], signatures[second], bodies[second]),
             )
         )
     return requests, question_of.reshape(-1)  # numpy 2.0 alone gives it a second dimension
 
 
 def chosen(requests: Sequence[JudgeRequest], limit: int | None) -> list[JudgeRequest]:
-    """At most `limit` requests, in their order: those whose pairs hash lowest, so a higher limit keeps all of them.
+    """Return at most `limit` requests, in their order: those whose pairs hash lowest, so a higher limit keeps them.
 
     Raises SigjepaError for a limit below 1.
     """
@@ -98,14 +90,14 @@ def chosen(requests: Sequence[JudgeRequest], limit: int | None) -> list[JudgeReq
 
 
 def ask(judge: Judge, requests: Sequence[JudgeRequest], data_dir: Path) -> Mapping[Pair, Judgement]:
-    """The answers to those of `requests` that are within the limit; only what the ledger does not hold is asked.
+    """Return the answers to those of `requests` within the limit; only what the response cache lacks is asked.
 
-    Raises SigjepaError for a judge that breaks its contract or can't go on, and for a damaged ledger.
+    Raises SigjepaError for a judge that breaks its contract or can't go on, and for a damaged response cache.
     """
     within = {request.pair: request for request in chosen(requests, judge.limit)}
     retries = judge.parse_error_retries
-    with open_ledger(data_dir, judge) as ledger:
-        while to_ask := {pair: request for pair, request in within.items() if ledger.find(pair, retries) is None}:
+    with open_responses(data_dir, judge) as responses:
+        while to_ask := {pair: request for pair, request in within.items() if responses.find(pair, retries) is None}:
             cost = judge.cost(list(to_ask.values()))
             logger.info(
                 "Judging with %s: %s pairs%s, %s already judged, %s to ask%s",
@@ -114,11 +106,11 @@ def ask(judge: Judge, requests: Sequence[JudgeRequest], data_dir: Path) -> Mappi
                 *(f"{len(within) - len(to_ask):,}", f"{len(to_ask):,}"),
                 f"; {cost}" if cost else "",
             )
-            _answered(judge, to_ask, ledger)  # each pair now has one answer more, so this ends
-        return {pair: answer for pair in within if (answer := ledger.find(pair, retries)) is not None}
+            _answered(judge, to_ask, responses)  # each pair now has one answer more, so this ends
+        return {pair: answer for pair in within if (answer := responses.find(pair, retries)) is not None}
 
 
-def _answered(judge: Judge, requests: Mapping[Pair, JudgeRequest], ledger: Ledger) -> None:
+def _answered(judge: Judge, requests: Mapping[Pair, JudgeRequest], responses: ResponseCache) -> None:
     """Put all of `requests` to the judge and record each answer as it comes."""
     answers: set[Pair] = set()
     scores: Counter[int | None] = Counter()
@@ -127,7 +119,7 @@ def _answered(judge: Judge, requests: Mapping[Pair, JudgeRequest], ledger: Ledge
     try:
         for request, judgement in judgements:
             _check(judge, request, judgement, requests, answers)
-            ledger.append(request.pair, judgement)
+            responses.append(request.pair, judgement)
             answers.add(request.pair)
             scores[judgement.score_c] += 1
             if bar.update():  # the bar was drawn
@@ -136,8 +128,8 @@ def _answered(judge: Judge, requests: Mapping[Pair, JudgeRequest], ledger: Ledge
         if not answers:
             raise
         raise SigjepaError(
-            f"{error} The {len(answers)} of {len(requests)} judgements that were given are kept in {ledger.path}; the "
-            "same command continues with the others."
+            f"{error} The {len(answers)} of {len(requests)} judgements that were given are kept in {responses.path}; "
+            "the same command continues with the others."
         ) from error
     finally:
         bar.close()
@@ -151,7 +143,8 @@ def _answered(judge: Judge, requests: Mapping[Pair, JudgeRequest], ledger: Ledge
 
 
 def histogram(scores: Mapping[int | None, int]) -> str:
-    """How many pairs got each score, such as `0:12 1:30 2:4 3:1`, with the parse errors last when there are any."""
+    """Return how many pairs got each score, such as `0:12 1:30 2:4 3:1`, with the parse errors last when there are "
+    "any."""
     errors = scores.get(None, 0)
     return " ".join(f"{score}:{scores.get(score, 0)}" for score in SCORES) + (f" parse_error:{errors}" * bool(errors))
 
@@ -169,7 +162,7 @@ def _check(
             f"The judge '{judge.name}' answered pair {pair}, which it was not asked or had answered before; a judge "
             "must answer every request once."
         )
-    if judgement.score_c is not None and not is_score(judgement.score_c):
+    if judgement.score_c is not None and (type(judgement.score_c) is not int or judgement.score_c not in SCORES):
         raise SigjepaError(
             f"The judge '{judge.name}' gave pair {pair} score_c={judgement.score_c!r}; scores are 0, 1, 2 and 3, and "
             "None for an answer that holds none."

@@ -2,21 +2,25 @@
 
 import logging
 import math
-from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.mining.exact import ExactIndex, NeighborIndex
-from sigjepa.negatives.mining.knn import Pairs, pair_blocks
+from sigjepa.negatives.mining.knn import index_pairs
+from sigjepa.negatives.mining.pairs import Pairs
 from sigjepa.negatives.mining.vectors import Ids, Matrix, UnitVectors
+from sigjepa.runtime.fields import Count, component
 from sigjepa.store.progress import stage
 
 logger = logging.getLogger(__name__)
 
 MAX_EF_SEARCH = 4096
+
+Recall = Annotated[float, Field(ge=0, le=1)]
 
 
 class Approximate(Protocol):
@@ -29,7 +33,7 @@ class Approximate(Protocol):
         """The index over `bodies`, and a record of it with its measured recall."""
 
 
-@dataclass(frozen=True)
+@component("negatives.search.beyond")
 class IVF:
     """faiss IVF: bodies are clustered, and a query is compared with those of its `nprobe` nearest clusters.
 
@@ -40,15 +44,11 @@ class IVF:
     range.
     """
 
-    nlist: int | None = None
-    nprobe: int = 8
-    min_recall: float = 0.95
-    recall_queries: int = 500
+    nlist: Count | None = None
+    nprobe: Count = 8
+    min_recall: Recall = 0.95
+    recall_queries: Count = 500
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        _check_positive(nlist=self.nlist, nprobe=self.nprobe)
-        _check_recall(self.min_recall, self.recall_queries)
 
     def inputs(self) -> dict[str, Any]:
         """As Approximate says."""
@@ -71,7 +71,7 @@ class IVF:
         return found, {"method": "ivf", "nlist": nlist, "nprobe": found.effort, **recall}
 
 
-@dataclass(frozen=True)
+@component("negatives.search.beyond")
 class HNSW:
     """faiss HNSW: bodies are linked to near ones, and a query follows the links; slow to build, fast to search.
 
@@ -81,16 +81,12 @@ class HNSW:
     second copy of the vectors and the links. Raises SigjepaError for arguments out of range.
     """
 
-    M: int = 16
-    efConstruction: int = 80  # noqa: N815 - as faiss and its papers call it
-    efSearch: int = 64  # noqa: N815
-    min_recall: float = 0.95
-    recall_queries: int = 500
+    M: Count = 16
+    efConstruction: Count = 80  # noqa: N815 - as faiss and its papers call it
+    efSearch: Count = 64  # noqa: N815
+    min_recall: Recall = 0.95
+    recall_queries: Count = 500
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        _check_positive(M=self.M, efConstruction=self.efConstruction, efSearch=self.efSearch)
-        _check_recall(self.min_recall, self.recall_queries)
 
     def inputs(self) -> dict[str, Any]:
         """As Approximate says."""
@@ -163,7 +159,7 @@ def _raised(
     sample = bodies.take(np.sort(rng.choice(len(bodies), min(search.recall_queries, len(bodies)), replace=False)))
 
     def pairs(searched: NeighborIndex, lowest: float) -> Pairs:
-        return Pairs.joined(list(pair_blocks(sample, bodies, searched, top_k=top_k, min_cosim=lowest)))
+        return index_pairs(sample, bodies, searched, top_k, lowest)
 
     exact_index = ExactIndex(bodies.matrix)
     exact = pairs(exact_index, min_cosim)
@@ -189,15 +185,3 @@ def _raised(
 
 def _recall_inputs(search: IVF | HNSW) -> dict[str, Any]:
     return {"min_recall": float(search.min_recall), "recall_queries": search.recall_queries, "seed": search.seed}
-
-
-def _check_positive(**values: int | None) -> None:
-    for name, value in values.items():
-        if value is not None and value < 1:
-            raise SigjepaError(f"negatives.search.beyond.{name} must be at least 1, got {value}.")
-
-
-def _check_recall(min_recall: float, recall_queries: int) -> None:
-    if not 0 <= min_recall <= 1:
-        raise SigjepaError(f"negatives.search.beyond.min_recall must lie within [0, 1], got {min_recall}.")
-    _check_positive(recall_queries=recall_queries)

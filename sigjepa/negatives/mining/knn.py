@@ -1,14 +1,12 @@
 """Nearest neighbors in the teacher's space, block by block: the pairs from which hard negatives are judged."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.mining.exact import ExactIndex, NeighborIndex
-from sigjepa.negatives.mining.vectors import Floats, Ids, Matrix, Rows, UnitVectors, cosines, parts
+from sigjepa.negatives.mining.pairs import Pairs
+from sigjepa.negatives.mining.vectors import Ids, Matrix, Rows, UnitVectors, cosines, parts
 from sigjepa.store.progress import progress
 
 BLOCK_SIZE = 4096
@@ -16,33 +14,6 @@ BLOCK_SIZE = 4096
 
 _SPARE = 4  # hits beyond those asked for, so that ties at the last place are usually seen whole
 _ERROR = 1e-5  # generous bound on what float32 search may be off the exact cosine of unit vectors
-
-
-@dataclass(frozen=True, slots=True)
-class Pairs:
-    """Directed pairs, ordered by anchor, then descending cosine, then neighbor.
-
-    anchor_ids, neighbor_ids: `[P]` int64. cosim: `[P]` float64. highest_cosim: of any two functions, also when it is
-    below the threshold; None when there were no two functions.
-    """
-
-    anchor_ids: Ids
-    neighbor_ids: Ids
-    cosim: Floats
-    highest_cosim: float | None = None
-
-    def __len__(self) -> int:
-        return len(self.anchor_ids)
-
-    @classmethod
-    def joined(cls, blocks: "list[Pairs]") -> "Pairs":
-        """The pairs of all blocks, in their order."""
-        return cls(
-            np.concatenate([np.empty(0, np.int64), *(block.anchor_ids for block in blocks)]),
-            np.concatenate([np.empty(0, np.int64), *(block.neighbor_ids for block in blocks)]),
-            np.concatenate([np.empty(0), *(block.cosim for block in blocks)]),
-            max((block.highest_cosim for block in blocks if block.highest_cosim is not None), default=None),
-        )
 
 
 def nearest_pairs(
@@ -55,33 +26,7 @@ def nearest_pairs(
     query_ids: Ids | None = None,
     block_size: int = BLOCK_SIZE,
 ) -> Pairs:
-    """All of `nearest_pair_blocks` at once; the same arguments and errors."""
-    return Pairs.joined(
-        list(
-            nearest_pair_blocks(
-                embeddings,
-                ids,
-                top_k=top_k,
-                min_cosim=min_cosim,
-                queries=queries,
-                query_ids=query_ids,
-                block_size=block_size,
-            )
-        )
-    )
-
-
-def nearest_pair_blocks(
-    embeddings: npt.NDArray[np.floating] | Rows,
-    ids: Ids,
-    *,
-    top_k: int,
-    min_cosim: float,
-    queries: npt.NDArray[np.floating] | Rows | None = None,
-    query_ids: Ids | None = None,
-    block_size: int = BLOCK_SIZE,
-) -> Iterator[Pairs]:
-    """For each function, up to `top_k` nearest others whose cosine is at least `min_cosim`; exact, not approximate.
+    """Return for each function up to `top_k` nearest others whose cosine is at least `min_cosim`; exact.
 
     A function is told from its neighbors by id, never by its place in the result: a byte-identical body ties with
     it, and is a neighbor like any other. Memory holds one float32 copy of `embeddings` (and of `queries`), the pairs
@@ -96,8 +41,7 @@ def nearest_pair_blocks(
         query_ids: `[m]` the anchors' function ids, unique; given when `queries` are.
         block_size: anchors in a block.
 
-    Returns an iterator over blocks of anchors, in ascending order of their ids. Raises SigjepaError, before the first
-    block, for arguments out of range, and for NaN, infinite or all-zero vectors, naming the functions.
+    Raises SigjepaError for arguments out of range, and for NaN, infinite or all-zero vectors, naming the functions.
     """
     check_limits(top_k, min_cosim)
     if (queries is None) != (query_ids is None):
@@ -112,10 +56,8 @@ def nearest_pair_blocks(
                 f"{bodies.matrix.shape[1]}."
             )
     if not len(bodies):
-        return iter(())
-    return pair_blocks(
-        anchors, bodies, ExactIndex(bodies.matrix), top_k=top_k, min_cosim=min_cosim, block_size=block_size
-    )
+        return Pairs.joined([])
+    return index_pairs(anchors, bodies, ExactIndex(bodies.matrix), top_k, min_cosim, block_size)
 
 
 def check_limits(top_k: int, min_cosim: float) -> None:
@@ -126,31 +68,29 @@ def check_limits(top_k: int, min_cosim: float) -> None:
         raise SigjepaError(f"negatives.filter.min_cosim must lie within [-1, 1], got {min_cosim}.")
 
 
-def pair_blocks(
+def index_pairs(
     anchors: UnitVectors,
     bodies: UnitVectors,
     index: NeighborIndex,
-    *,
     top_k: int,
     min_cosim: float,
     block_size: int = BLOCK_SIZE,
-    first_anchor: int = 0,
-) -> Iterator[Pairs]:
-    """Pairs of each block of `anchors` with `bodies`, n >= 1, which `index` holds; cosines and order are exact.
-
-    `first_anchor` is the row of the first anchor searched, to continue what was interrupted.
-    """
-    with progress(None, "Nearest neighbors", total=len(anchors), unit="fn") as bar:
-        bar.update(first_anchor)
-        for start in range(first_anchor, len(anchors), block_size):
+) -> Pairs:
+    """Return the pairs of all `anchors` with `bodies`, n >= 1, which `index` holds, found in blocks."""
+    blocks = []
+    with progress(None, "nearest neighbors", total=len(anchors), unit="function") as bar:
+        for start in range(0, len(anchors), block_size):
             block = np.arange(start, min(start + block_size, len(anchors)))
-            yield _pairs_of(block, anchors, bodies, index, top_k, min_cosim)
+            blocks.append(block_pairs(block, anchors, bodies, index, top_k, min_cosim))
             bar.update(len(block))
+    return Pairs.joined(blocks)
 
 
-def _pairs_of(
+def block_pairs(
     block: Ids, anchors: UnitVectors, bodies: UnitVectors, index: NeighborIndex, top_k: int, min_cosim: float
 ) -> Pairs:
+    """Return the pairs of the anchors in rows `block` with `bodies`, which `index` holds; cosines and order are "
+    "exact."""
     wanted = min(top_k + 1 + _SPARE, len(bodies))
     scores, hits = index.search(anchors.matrix[block], wanted)
     rows, columns, rough = np.repeat(block, wanted), hits.ravel(), scores.ravel()

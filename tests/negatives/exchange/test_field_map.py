@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sigjepa.errors import SigjepaError
-from sigjepa.negatives.exchange.field_map import MISSING, FieldMap
-from sigjepa.negatives.judging.judged_pairs import KEYS
+from sigjepa.negatives.exchange.field_map import KEYS, MISSING, FieldMap
 
 PAIR = {"anchor_id": 1, "neighbor_id": 2, "cosim": 0.9, "score_c": 1, "judge": "someone", "reason": "because"}
 OTHERS = {

@@ -6,20 +6,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_up import equal
+from made_up import at, equal
 
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.exchange.exported import export
-from sigjepa.negatives.exchange.imported_index import IndexFile
+from sigjepa.negatives.exchange.imported_index import ImportedIndex
 from sigjepa.negatives.index.pair_filter import PairFilter
 
 
 def test_an_index_without_meta_has_no_scores(exported, corpus, shards, tmp_path, caplog):
     folder = exported.write()
     (folder / "hard_negatives.meta.json").unlink()
-    recipe = IndexFile(folder / "hard_negatives.json")
+    recipe = ImportedIndex(folder / "hard_negatives.json")
     with caplog.at_level(logging.WARNING):
-        index = recipe.prepare(corpus, shards, tmp_path / "again")
+        index = recipe.prepare(corpus, shards, *at(tmp_path / "again"))
     assert "its scores are unknown, every pair counts as score_c=1" in caplog.text
     assert np.array_equal(index.negatives.values, exported.index.negatives.values)
     np.testing.assert_allclose(index.cosims, exported.index.cosims, atol=1e-6)
@@ -29,22 +29,22 @@ def test_an_index_without_meta_has_no_scores(exported, corpus, shards, tmp_path,
     assert rows["score_c=0 pairs"] == rows["score_c=1 pairs"] == rows["Model"] == rows["Judge"] == "unknown"
     assert rows["Filter"] == "both IDs in training corpus"
     with pytest.raises(SigjepaError, match=r"has no scores, so negatives.filter.max_score_c=0 would leave nothing"):
-        replace(recipe, filter=PairFilter(max_score_c=0)).prepare(corpus, shards, tmp_path / "again")
-    export(index, corpus, tmp_path / "again", tmp_path / "third")
+        replace(recipe, filter=PairFilter(max_score_c=0)).prepare(corpus, shards, *at(tmp_path / "again"))
+    export(index, corpus, tmp_path / "third")
     assert sorted(path.name for path in (tmp_path / "third").iterdir()) == [
         *("hard_negatives.json", "hard_negatives.meta.json")
     ]
-    third = IndexFile(tmp_path / "third" / "hard_negatives.json").prepare(corpus, shards, tmp_path / "again")
+    third = ImportedIndex(tmp_path / "third" / "hard_negatives.json").prepare(corpus, shards, *at(tmp_path / "again"))
     assert third.summary_rows()["score_c=1 pairs"] == "unknown"
 
 
 def test_an_index_without_meta_is_told_from_random_pairs(exported, corpus, shards, make_shards, tmp_path):
     folder = exported.write()
     (folder / "hard_negatives.meta.json").unlink()
-    recipe = IndexFile(folder / "hard_negatives.json")
+    recipe = ImportedIndex(folder / "hard_negatives.json")
     with pytest.raises(SigjepaError, match="no nearer in .* than random ones.*check_cosim=false"):
-        recipe.prepare(corpus, make_shards(seed=1), tmp_path / "again")
-    assert len(replace(recipe, check_cosim=False).prepare(corpus, make_shards(seed=1), tmp_path / "again"))
+        recipe.prepare(corpus, make_shards(seed=1), *at(tmp_path / "again"))
+    assert len(replace(recipe, check_cosim=False).prepare(corpus, make_shards(seed=1), *at(tmp_path / "again")))
 
 
 def test_an_index_with_functions_outside_of_train(exported, corpus, shards, tmp_path):
@@ -57,22 +57,22 @@ def test_an_index_with_functions_outside_of_train(exported, corpus, shards, tmp_
     path.write_text(json.dumps(lists, indent=1))
     line = 2 + len(lists[first])
     with pytest.raises(SigjepaError, match=rf"json:{line}: pairs {first} with 45, which are not both in .*skip"):
-        IndexFile(path).prepare(corpus, shards, tmp_path / "again")
-    index = IndexFile(path, outside_train="skip").prepare(corpus, shards, tmp_path / "again")
+        ImportedIndex(path).prepare(corpus, shards, *at(tmp_path / "again"))
+    index = ImportedIndex(path, outside_train="skip").prepare(corpus, shards, *at(tmp_path / "again"))
     assert len(index) == len(exported.index)
     assert "| Pairs outside of the train split, left out | 1 |" in index.summary_table()
     path.write_text(json.dumps({"50": [51]}))
     with pytest.raises(SigjepaError, match="none of its 1 pairs lies in the train split"):
-        IndexFile(path, outside_train="skip").prepare(corpus, shards, tmp_path / "again")
+        ImportedIndex(path, outside_train="skip").prepare(corpus, shards, *at(tmp_path / "again"))
 
 
 def test_an_index_is_restricted_by_score_and_tier(exported, corpus, shards, tmp_path):
     folder = exported.write()
-    recipe = IndexFile(folder / "hard_negatives.json", filter=PairFilter(max_score_c=0), tiers=["phase0"])
-    index = recipe.prepare(corpus, shards, tmp_path / "again")
+    recipe = ImportedIndex(folder / "hard_negatives.json", filter=PairFilter(max_score_c=0), tiers=["phase0"])
+    index = recipe.prepare(corpus, shards, *at(tmp_path / "again"))
     assert set(index.scores.tolist()) == {0}
     assert not np.any(np.concatenate([index.negatives.pair_keys(), index.negatives.values]) % 2)
     assert "score_c ≤ 0" in index.summary_rows()["Filter"]
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "again").rglob("*.json")}
-    assert equal(recipe.prepare(corpus, shards, tmp_path / "again"), index)
+    assert equal(recipe.prepare(corpus, shards, *at(tmp_path / "again")), index)
     assert files == {path: path.stat().st_mtime_ns for path in (tmp_path / "again").rglob("*.json")}

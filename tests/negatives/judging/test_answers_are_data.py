@@ -7,14 +7,18 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
+from sigjepa.negatives.exchange.exported import FILE_NAME, write_judged
+from sigjepa.negatives.exchange.field_map import FieldMap
+from sigjepa.negatives.exchange.function_ids import FunctionIds
+from sigjepa.negatives.exchange.index_file import write_index
 from sigjepa.negatives.index.hard_negatives import HardNegatives
 from sigjepa.negatives.index.pair_filter import PairFilter
-from sigjepa.negatives.judging.judged_pairs import FILE_NAME, JudgedPairs
+from sigjepa.negatives.judging.judged_pairs import JudgedPairs
 from sigjepa.negatives.judging.judges.judge import Judge, Judgement
 from sigjepa.negatives.judging.judges.parsing import UnusableAnswerError, read_answer
-from sigjepa.negatives.judging.response_cache import ledger_path
+from sigjepa.negatives.judging.response_cache import responses_path
 from sigjepa.negatives.judging.runner import judge_pairs
-from sigjepa.negatives.mining.knn import Pairs
+from sigjepa.negatives.mining.pairs import Pairs
 
 ANSWERS = [
     "{{7*7}} {% for x in y %}",
@@ -61,42 +65,44 @@ FUNCTIONS = len(ANSWERS) + 2
 
 
 @pytest.fixture
-def judging(tmp_path):
-    """The outcome of pairs (0, 1), (0, 2), … put to the judge twice: the second time the ledger answers."""
+def judged(tmp_path):
+    """The outcome of pairs (0, 1), (0, 2), … put to the judge twice: the second time the response cache answers."""
     columns = {"key": [f"k{i}" for i in range(FUNCTIONS)]}
     columns |= {name: ["{{functions}} ${x}"] * FUNCTIONS for name in ("signature", "body")}
     corpus = SimpleNamespace(column=columns.__getitem__)
     others = np.arange(1, FUNCTIONS)
     pairs = Pairs(np.zeros_like(others), others, np.full(len(others), 0.9))
-    first = judge_pairs(pairs, Answering(), corpus, tmp_path)
+    first, _ = judge_pairs(pairs, Answering(), corpus, tmp_path)
     silent = Answering()
     silent.judge = lambda requests: pytest.fail("asked again")
-    again = judge_pairs(pairs, silent, corpus, tmp_path)
-    assert again.judged.reasons == first.judged.reasons
+    again, _ = judge_pairs(pairs, silent, corpus, tmp_path)
+    assert again.reasons == first.reasons
     return first
 
 
-def test_ledger_and_pairs_hold_answers_as_they_came_one_line_each(judging, tmp_path):
-    lines = ledger_path(tmp_path, Answering()).read_bytes().split(b"\n")[:-1]
+def test_ledger_and_pairs_hold_answers_as_they_came_one_line_each(judged, tmp_path):
+    lines = responses_path(tmp_path, Answering()).read_bytes().split(b"\n")[:-1]
     assert len(lines) == FUNCTIONS - 1
     assert all(line.isascii() and b"\x1b" not in line for line in lines)  # a terminal that shows it obeys nothing
     assert {json.loads(line)["reason"] for line in lines} == set(ANSWERS)
-    judging.judged.write(tmp_path / FILE_NAME)
+    write_judged(tmp_path / FILE_NAME, judged, FunctionIds(FUNCTIONS), FieldMap())
     written = (tmp_path / FILE_NAME).read_bytes()
-    assert written.count(b"\n") == len(judging.judged)
+    assert written.count(b"\n") == len(judged)
     assert b"\x1b" not in written
-    assert JudgedPairs.read(tmp_path / FILE_NAME, "answering").reasons == judging.judged.reasons
-    assert set(judging.judged.reasons) == set(ANSWERS)
+    judged.write(tmp_path / "judged_pairs.parquet")
+    assert JudgedPairs.read(tmp_path / "judged_pairs.parquet", "answering").reasons == judged.reasons
+    assert set(judged.reasons) == set(ANSWERS)
 
 
-def test_statistics_and_the_published_table_count_answers_and_show_none_of_them(judging, tmp_path):
+def test_statistics_and_the_published_table_count_answers_and_show_none_of_them(judged, tmp_path):
     index = HardNegatives.from_judged(
-        judging.judged, train_ids=np.arange(FUNCTIONS), pair_filter=PairFilter(min_cosim=0.1, max_score_c=1)
+        judged, train_ids=np.arange(FUNCTIONS), pair_filter=PairFilter(min_cosim=0.1, max_score_c=1)
     )
     index.save(tmp_path)
-    table = HardNegatives.load(tmp_path, FUNCTIONS).summary_table()
-    assert f"| Total pairs | {len(judging.judged)} |" in table
-    shown = table + "".join(path.read_text() for path in tmp_path.glob("hard_negatives*"))
+    write_index(index, tmp_path, FunctionIds(FUNCTIONS))
+    table = HardNegatives.load(tmp_path).summary_table()
+    assert f"| Total pairs | {len(judged)} |" in table
+    shown = table + "".join(path.read_text() for path in tmp_path.glob("*.json"))
     for answer in ANSWERS:
         assert answer.strip() not in shown
     assert OmegaConf.to_container(OmegaConf.create({"rows": index.summary_rows()}), resolve=True)["rows"]

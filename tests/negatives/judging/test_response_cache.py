@@ -1,4 +1,4 @@
-"""The ledger: whatever byte a process is killed at, nothing whole is lost, and nothing broken is believed."""
+"""The response cache: whatever byte a process is killed at, nothing whole is lost, and nothing broken is believed."""
 
 import json
 import multiprocessing
@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from sigjepa.errors import DamagedError, SigjepaError
 from sigjepa.negatives.judging.judges.judge import SCORES, Judge, Judgement
-from sigjepa.negatives.judging.response_cache import ledger_path, open_ledger, slug
-from sigjepa.store.artifacts import seal_of
+from sigjepa.negatives.judging.response_cache import open_responses, responses_path, slug
 from sigjepa.store.files import read_json
+from sigjepa.store.manifest import checksum_of
 
 
 class NamedJudge(Judge):
@@ -40,10 +40,10 @@ entries = st.lists(st.tuples(st.tuples(st.text(max_size=6), st.text(max_size=6))
 
 
 def recorded(data_dir, entries, judge=JUDGE):
-    with open_ledger(data_dir, judge) as ledger:
+    with open_responses(data_dir, judge) as responses:
         for pair, answer in entries:
-            ledger.append(pair, answer)
-    return ledger_path(data_dir, judge)
+            responses.append(pair, answer)
+    return responses_path(data_dir, judge)
 
 
 def one_pair(score=1):
@@ -53,7 +53,7 @@ def one_pair(score=1):
 def test_a_line_says_who_judged_what_and_how(tmp_path):
     path = recorded(tmp_path, [one_pair()])
     line = json.loads(path.read_text())
-    assert line.pop("seal") == seal_of(line)
+    assert line.pop("checksum") == checksum_of(line)
     assert line == {
         "pair": ["a", "b"],
         "judge": "named: tiny",
@@ -63,7 +63,7 @@ def test_a_line_says_who_judged_what_and_how(tmp_path):
         "reason": "because",
         "details": {"p": [0.5]},
     }
-    assert path.parent == tmp_path / "judgements"
+    assert path.parent == tmp_path / "responses"
     assert path.name.startswith("named-tiny-")
     assert read_json(path.with_suffix(".fingerprint.json")) == JUDGE.fingerprint()
 
@@ -73,7 +73,7 @@ def test_another_score_in_a_line_is_noticed(tmp_path):
     path.write_text(path.read_text().replace('"score_c": 1', '"score_c": 3'))
     with (
         pytest.raises(DamagedError, match=r":1: altered after it was written.*repair=true"),
-        open_ledger(tmp_path, JUDGE),
+        open_responses(tmp_path, JUDGE),
     ):
         pass
 
@@ -83,11 +83,11 @@ def test_another_score_in_a_line_is_noticed(tmp_path):
 def test_what_is_appended_is_found_by_the_next_process(tmp_path_factory, entries):
     data_dir = tmp_path_factory.mktemp("data")
     recorded(data_dir, entries)
-    with open_ledger(data_dir, JUDGE) as ledger:
+    with open_responses(data_dir, JUDGE) as responses:
         for pair, _ in entries:
             given_to_pair = [answer for other, answer in entries if other == pair]
-            assert ledger.find(pair) == given_to_pair[0]
-        assert len(ledger) == len({pair for pair, _ in entries})
+            assert responses.find(pair) == given_to_pair[0]
+        assert len(responses) == len({pair for pair, _ in entries})
 
 
 @settings(max_examples=150, deadline=None)
@@ -102,11 +102,11 @@ def test_cut_at_any_byte_keeps_every_whole_line(tmp_path_factory, entries, data)
     # a line counts when its object is whole, with or without the end of the line
     ends = [index for index, byte in enumerate(whole) if byte == ord("\n")]
     kept = sum(end <= cut for end in ends)
-    with open_ledger(data_dir, JUDGE) as ledger:
+    with open_responses(data_dir, JUDGE) as responses:
         for position, (pair, answer) in enumerate(entries):
-            assert ledger.find(pair) == (answer if position < kept else None)
+            assert responses.find(pair) == (answer if position < kept else None)
             if position >= kept:
-                ledger.append(pair, answer)
+                responses.append(pair, answer)
     assert path.read_bytes() == whole
 
 
@@ -117,40 +117,40 @@ def test_cut_at_any_byte_keeps_every_whole_line(tmp_path_factory, entries, data)
         (b"", "not valid JSON"),
         (b"\xff", "not valid JSON"),
         (b"[" * 100_000, "not valid JSON"),
-        (b"[1]", "not an object with pair"),
-        (b'{"pair": ["a", "b"], "score_c": 1}', "not an object with pair"),
-        (b'{"pair": ["a"], "score_c": 1, "reason": "", "details": {}}', r"pair \['a'\] is not two content keys"),
-        (b'{"pair": ["a", "b"], "score_c": 4, "reason": "", "details": {}}', "score_c 4 is not one of"),
-        (b'{"pair": ["a", "b"], "score_c": true, "reason": "", "details": {}}', "score_c True is not one of"),
-        (b'{"pair": ["a", "b"], "score_c": [1], "reason": "", "details": {}}', r"score_c \[1\] is not one of"),
-        (b'{"pair": ["a", "b"], "score_c": 1, "reason": null, "details": {}}', "reason must be a text"),
+        (b"[1]", "not a JSON object"),
+        (b'{"pair": ["a", "b"], "score_c": 1}', "reason: field required"),
+        (b'{"pair": ["a"], "score_c": 1, "reason": "", "details": {}}', r"pair=\['a'\]"),
+        (b'{"pair": ["a", "b"], "score_c": 4, "reason": "", "details": {}}', "score_c=4"),
+        (b'{"pair": ["a", "b"], "score_c": true, "reason": "", "details": {}}', "score_c=True"),
+        (b'{"pair": ["a", "b"], "score_c": [1], "reason": "", "details": {}}', r"score_c=\[1\]"),
+        (b'{"pair": ["a", "b"], "score_c": 1, "reason": null, "details": {}}', "reason=None"),
     ],
 )
 def test_a_broken_line_before_the_end_is_named(tmp_path, line, message):
     path = recorded(tmp_path, [one_pair()])
     broken = path.read_bytes() + line + b"\n" + path.read_bytes()
     path.write_bytes(broken)
-    with pytest.raises(SigjepaError, match=rf"{path.name}:2: {message}"), open_ledger(tmp_path, JUDGE):
+    with pytest.raises(SigjepaError, match=rf"{path.name}:2: {message}"), open_responses(tmp_path, JUDGE):
         pass
     assert path.read_bytes() == broken
 
 
-def test_other_models_have_other_ledgers(tmp_path):
+def test_other_models_have_other_caches(tmp_path):
     recorded(tmp_path, [one_pair()])
-    with open_ledger(tmp_path, NamedJudge("other")) as ledger:
-        assert ledger.find(("a", "b")) is None
+    with open_responses(tmp_path, NamedJudge("other")) as responses:
+        assert responses.find(("a", "b")) is None
 
 
 def test_a_parse_error_counts_until_it_is_to_be_asked_again(tmp_path):
     pair, error = one_pair(None)
-    with open_ledger(tmp_path, JUDGE) as ledger:
-        assert ledger.find(pair) is None
-        ledger.append(pair, error)
-        assert ledger.find(pair) == error
-        assert ledger.find(pair, retries=1) is None
-        ledger.append(pair, Judgement(2, "second"))
-        assert ledger.find(pair) == error  # what was made with fewer retries stays as it was
-        assert ledger.find(pair, retries=1).score_c == 2
+    with open_responses(tmp_path, JUDGE) as responses:
+        assert responses.find(pair) is None
+        responses.append(pair, error)
+        assert responses.find(pair) == error
+        assert responses.find(pair, retries=1) is None
+        responses.append(pair, Judgement(2, "second"))
+        assert responses.find(pair) == error  # what was made with fewer retries stays as it was
+        assert responses.find(pair, retries=1).score_c == 2
 
 
 def test_names_are_safe_as_file_names():
@@ -159,11 +159,11 @@ def test_names_are_safe_as_file_names():
 
 
 def _append_slowly(data_dir: Path, ready, number: int) -> None:
-    with open_ledger(data_dir, JUDGE) as ledger:
+    with open_responses(data_dir, JUDGE) as responses:
         ready.set()
         for step in range(5):
-            if ledger.find((f"{step}", "x")) is None:
-                ledger.append((f"{step}", "x"), Judgement(number, "process"))
+            if responses.find((f"{step}", "x")) is None:
+                responses.append((f"{step}", "x"), Judgement(number, "process"))
             time.sleep(0.02)
 
 
@@ -179,5 +179,5 @@ def test_a_second_process_waits_and_finds_what_the_first_wrote(tmp_path):
     for process in processes:
         process.join(30)
         assert process.exitcode == 0
-    lines = [json.loads(line) for line in ledger_path(tmp_path, JUDGE).read_text().splitlines()]
+    lines = [json.loads(line) for line in responses_path(tmp_path, JUDGE).read_text().splitlines()]
     assert [line["score_c"] for line in lines] == [0] * 5

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.judging.judges.judge import Judge, Judgement, JudgeRequest
-from sigjepa.negatives.judging.response_cache import ledger_path
+from sigjepa.negatives.judging.response_cache import responses_path
 from sigjepa.negatives.judging.runner import ask, chosen, histogram, judge_pairs, questions
-from sigjepa.negatives.mining.knn import Pairs
+from sigjepa.negatives.mining.pairs import Pairs
 
 
 @dataclass
@@ -85,9 +85,9 @@ def test_a_function_pair_is_put_in_one_order_whatever_its_numbering():
 def test_another_corpus_asks_nothing_again(tmp_path):
     first, second = CountingJudge(), CountingJudge()
     judge_pairs(directed((0, 1), (1, 2)), first, Corpus(4), tmp_path)
-    judging = judge_pairs(directed((1, 2), (3, 2), (3, 0)), second, Corpus(4, shift=1), tmp_path)
+    judged, _ = judge_pairs(directed((1, 2), (3, 2), (3, 0)), second, Corpus(4, shift=1), tmp_path)
     assert len(second.asked) == 1
-    assert len(judging.judged) == 3
+    assert len(judged) == 3
 
 
 @settings(max_examples=50, deadline=None)
@@ -114,19 +114,17 @@ def test_a_higher_limit_asks_only_the_difference(tmp_path):
 
 def test_pairs_beyond_the_limit_are_counted(tmp_path):
     pairs = directed((0, 1), (1, 0), (1, 2), (2, 3))
-    judging = judge_pairs(pairs, CountingJudge(limit=2), Corpus(4), tmp_path)
-    assert (judging.parse_errors, judging.not_asked) == (0, 1)
-    assert (
-        len({frozenset(pair) for pair in zip(judging.judged.anchor_ids, judging.judged.neighbor_ids, strict=True)}) == 2
-    )
+    judged, counts = judge_pairs(pairs, CountingJudge(limit=2), Corpus(4), tmp_path)
+    assert counts == {"parse_errors": 0, "not_asked": 1}
+    assert len({frozenset(pair) for pair in zip(judged.anchor_ids, judged.neighbor_ids, strict=True)}) == 2
 
 
 def test_parse_errors_are_recorded_left_out_and_told_once(tmp_path, caplog):
     pairs = directed((0, 1), (1, 0), (1, 2), (2, 3))
     judge = CountingJudge(unanswerable=frozenset({"98"}))
-    judging = judge_pairs(pairs, judge, Corpus(4), tmp_path)
-    assert judging.parse_errors == 1
-    assert judging.judged.anchor_ids.tolist() == [1, 2]
+    judged, counts = judge_pairs(pairs, judge, Corpus(4), tmp_path)
+    assert counts["parse_errors"] == 1
+    assert judged.anchor_ids.tolist() == [1, 2]
     (warning,) = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert "1 of 3 pairs have no score" in warning.getMessage()
     asked = len(judge.asked)
@@ -155,7 +153,7 @@ def test_a_failure_half_way_keeps_what_was_given_and_says_so(tmp_path):
     requests = make_requests(10)
     with pytest.raises(SigjepaError, match=r"The endpoint is gone\. The 4 of 10 judgements .* are kept in .*continues"):
         ask(CountingJudge(fails_after=4), requests, tmp_path)
-    assert ledger_path(tmp_path, CountingJudge()).read_text().count("\n") == 4
+    assert responses_path(tmp_path, CountingJudge()).read_text().count("\n") == 4
     again = CountingJudge()
     assert len(ask(again, requests, tmp_path)) == 10
     assert len(again.asked) == 6

@@ -9,13 +9,14 @@ import pytest
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.mining.approximate import HNSW, IVF, recall_of
 from sigjepa.negatives.mining.exact import ExactIndex
-from sigjepa.negatives.mining.knn import Pairs, pair_blocks
+from sigjepa.negatives.mining.knn import index_pairs
+from sigjepa.negatives.mining.pairs import Pairs
 from sigjepa.negatives.mining.search import Search
 from sigjepa.negatives.mining.vectors import UnitVectors
 
 SEARCHES = [IVF(nprobe=4), HNSW(M=8, efConstruction=20, efSearch=16)]
 names = pytest.mark.parametrize("search", SEARCHES, ids=lambda search: search.inputs()["method"])
-LIMITS = {"neighbors": 5, "min_cosim": 0.2}
+LIMITS = {"top_k": 5, "min_cosim": 0.2}
 
 
 def bodies_of(n=1500, dim=16, seed=0, spread=1.0):
@@ -30,7 +31,7 @@ def as_tuples(pairs):
 
 
 def pairs_by(index, bodies, **limits):
-    return Pairs.joined(list(pair_blocks(bodies, bodies, index, **{**LIMITS, **limits})))
+    return index_pairs(bodies, bodies, index, **{**LIMITS, **limits})
 
 
 @names
@@ -43,7 +44,7 @@ def test_found_pairs_have_exact_cosines_and_order(search):
     assert all(table[anchor, neighbor] == cosim for anchor, neighbor, cosim in as_tuples(found))
     keys = [(anchor, -cosim, neighbor) for anchor, neighbor, cosim in as_tuples(found)]
     assert keys == sorted(keys)
-    assert np.bincount(found.anchor_ids).max() == LIMITS["neighbors"]
+    assert np.bincount(found.anchor_ids).max() == LIMITS["top_k"]
     assert (found.anchor_ids != found.neighbor_ids).all()
     # The recall on 500 queries is near that on all 1500, which is counted here by ids and without its code.
     overall = len({pair[:2] for pair in as_tuples(found)} & {pair[:2] for pair in as_tuples(exact)}) / len(exact)
@@ -167,14 +168,20 @@ def test_every_argument_is_among_the_inputs(search):
     ("make", "message"),
     [
         (lambda: Search(exact_up_to=-1), "negatives.search.exact_up_to must be 0, more, or null, got -1"),
-        (lambda: IVF(nlist=0), "negatives.search.beyond.nlist must be at least 1, got 0"),
-        (lambda: IVF(nprobe=0), "negatives.search.beyond.nprobe must be at least 1"),
-        (lambda: IVF(min_recall=1.1), r"beyond.min_recall must lie within \[0, 1\], got 1.1"),
-        (lambda: IVF(min_recall=float("nan")), "min_recall must lie within"),
-        (lambda: IVF(recall_queries=0), "beyond.recall_queries must be at least 1"),
-        (lambda: HNSW(M=0), "beyond.M must be at least 1"),
-        (lambda: HNSW(efConstruction=0), "beyond.efConstruction must be at least 1"),
-        (lambda: HNSW(efSearch=0), "beyond.efSearch must be at least 1"),
+        (lambda: IVF(nlist=0), "negatives.search.beyond.nlist=0"),
+        (lambda: IVF(nprobe=0), "negatives.search.beyond.nprobe=0"),
+        (lambda: IVF(min_recall=1.1), "beyond.min_recall=1.1"),
+        (lambda: IVF(min_recall=float("nan")), "beyond.min_recall=nan"),
+        (
+            lambda: IVF(recall_queries=0),
+            "negatives.search.beyond.recall_queries=0",
+        ),
+        (lambda: HNSW(M=0), "negatives.search.beyond.M=0"),
+        (
+            lambda: HNSW(efConstruction=0),
+            "negatives.search.beyond.efConstruction=0",
+        ),
+        (lambda: HNSW(efSearch=0), "negatives.search.beyond.efSearch=0"),
     ],
 )
 def test_arguments_out_of_range(make, message):

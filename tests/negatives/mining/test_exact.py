@@ -57,7 +57,7 @@ EMBEDDINGS = np.random.default_rng(0).integers(-2, 3, size=(200, 6)).astype(np.f
 
 
 def found(**limits):
-    pairs = nearest_pairs(EMBEDDINGS, np.arange(200), **{"neighbors": 5, "min_cosim": 0.3, "block_size": 64, **limits})
+    pairs = nearest_pairs(EMBEDDINGS, np.arange(200), **{"top_k": 5, "min_cosim": 0.3, "block_size": 64, **limits})
     return pairs.anchor_ids.tolist(), pairs.neighbor_ids.tolist(), pairs.cosim.tolist(), pairs.highest_cosim
 
 

@@ -134,9 +134,9 @@ def test_many_bad_vectors_are_counted():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"neighbors": 0, "min_cosim": 0.8}, "neighbors must be at least 1, got 0"),
-        ({"neighbors": 1, "min_cosim": 1.5}, "min_cosim must lie within"),
-        ({"neighbors": 1, "min_cosim": float("nan")}, "min_cosim must lie within"),
+        ({"top_k": 0, "min_cosim": 0.8}, "top_k must be at least 1, got 0"),
+        ({"top_k": 1, "min_cosim": 1.5}, "min_cosim must lie within"),
+        ({"top_k": 1, "min_cosim": float("nan")}, "min_cosim must lie within"),
     ],
 )
 def test_arguments_out_of_range(arguments, message):

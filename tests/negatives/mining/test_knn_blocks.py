@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from sigjepa.errors import SigjepaError
-from sigjepa.negatives.mining.knn import Pairs, nearest_pair_blocks, nearest_pairs
+from sigjepa.negatives.mining.knn import nearest_pairs
 
 
 def naive(queries, query_ids, embeddings, ids, neighbors, min_cosim):
@@ -80,7 +80,7 @@ def test_a_prediction_never_finds_the_body_of_its_own_function():
 
 def test_queries_that_do_not_fit_are_refused():
     bodies, ids = np.eye(4, dtype=np.float32), np.arange(4)
-    limits = {"neighbors": 1, "min_cosim": 0.0}
+    limits = {"top_k": 1, "min_cosim": 0.0}
     with pytest.raises(SigjepaError, match="queries and query_ids belong together"):
         nearest_pairs(bodies, ids, queries=bodies, **limits)
     with pytest.raises(SigjepaError, match="size 3 cannot be compared with body embeddings of size 4"):
@@ -95,25 +95,16 @@ def test_queries_that_do_not_fit_are_refused():
 @given(matrices(40), st.integers(1, 50), st.integers(1, 4), st.sampled_from([-1.0, 0.5, 0.99]))
 def test_blocks_of_any_size_hold_the_same_pairs(embeddings, block_size, neighbors, min_cosim):
     ids = np.arange(len(embeddings)) * 3
-    limits = {"neighbors": neighbors, "min_cosim": min_cosim}
-    blocks = list(nearest_pair_blocks(embeddings, ids, **limits, block_size=block_size))
+    limits = {"top_k": neighbors, "min_cosim": min_cosim}
+    blocks = nearest_pairs(embeddings, ids, **limits, block_size=block_size)
     whole = nearest_pairs(embeddings, ids, **limits)
-    joined = Pairs.joined(blocks)
-    assert as_tuples(joined) == as_tuples(whole)
-    assert joined.highest_cosim == whole.highest_cosim
-    assert len(blocks) == -(-len(ids) // block_size)
-    for number, block in enumerate(blocks):
-        assert set(block.anchor_ids.tolist()) <= set(ids[number * block_size : (number + 1) * block_size].tolist())
-
-
-def test_arguments_are_checked_before_the_first_block_is_asked_for():
-    with pytest.raises(SigjepaError, match="neighbors must be at least 1"):
-        nearest_pair_blocks(np.eye(3, dtype=np.float32), np.arange(3), top_k=0, min_cosim=0.5)
+    assert as_tuples(blocks) == as_tuples(whole)
+    assert blocks.highest_cosim == whole.highest_cosim
 
 
 def test_half_precision_rows_are_those_of_float32():
     half = torch.from_numpy(np.random.default_rng(0).normal(size=(80, 16))).half()
-    limits = {"ids": np.arange(80), "neighbors": 4, "min_cosim": 0.0}
+    limits = {"ids": np.arange(80), "top_k": 4, "min_cosim": 0.0}
     assert as_tuples(nearest_pairs(half, **limits)) == as_tuples(nearest_pairs(half.float().numpy(), **limits))
 
 
@@ -136,11 +127,10 @@ class Stored:
 
 
 def peak_of(rows, **limits):
-    """Peak of what numpy allocated while all blocks were found, none of them kept."""
+    """Peak of what numpy allocated while all blocks were found."""
     tracemalloc.start()
     try:
-        for _ in nearest_pair_blocks(rows, np.arange(rows.shape[0]), **limits):
-            pass
+        nearest_pairs(rows, np.arange(rows.shape[0]), **limits)
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -148,7 +138,7 @@ def peak_of(rows, **limits):
 
 def test_memory_is_one_float32_copy_and_a_bounded_rest(tmp_path):
     dim, small, large = 256, 4000, 12000
-    limits = {"neighbors": 8, "min_cosim": 0.2, "block_size": 256}
+    limits = {"top_k": 8, "min_cosim": 0.2, "block_size": 256}
     peaks = {}
     for n in (small, large):
         rows = Stored(tmp_path, n, dim, most=5000)

@@ -13,7 +13,7 @@ from sigjepa.errors import SigjepaError, nearest_name
 from sigjepa.negatives.judging.judges.judge import Judge, Judgement, JudgeRequest
 from sigjepa.negatives.judging.judges.prompt import CHARACTERS_PER_TOKEN, Prompt, estimated_tokens, load_prompt
 from sigjepa.negatives.judging.judges.scoring_model import ScoringModel
-from sigjepa.store.artifacts import file_digest
+from sigjepa.store.files import file_digest
 from sigjepa.teacher.batching import token_budget_batches
 from sigjepa.teacher.pretrained import Checkpoint
 
@@ -80,6 +80,11 @@ class CausalLmJudge(Judge):
     def _identity(self) -> dict[str, str]:
         template = self._checkpoint.folder / "chat_template.jinja"
         return self._checkpoint.identity() | ({"template": file_digest(template)} if template.is_file() else {})
+
+    @property
+    def packages(self) -> Sequence[str]:
+        """What runs the model."""
+        return ("torch", "transformers", "tokenizers")
 
     @property
     def name(self) -> str:

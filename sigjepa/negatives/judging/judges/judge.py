@@ -58,6 +58,11 @@ class Judge(Protocol):
         ...
 
     @property
+    def packages(self) -> Sequence[str]:
+        """Distributions whose version a score may depend on."""
+        return ()
+
+    @property
     def limit(self) -> int | None:
         """Most pairs to be judged, chosen by the hash of the pair; None is all of them."""
         return None

@@ -33,18 +33,14 @@ class OpenAIJudge(Judge):
 
     Args:
         base_url: address of the endpoint, up to and including `/v1`.
-        model: as the endpoint calls it; it names the ledger, so give models names that tell their weights apart.
-        api_key_env: environment variable of the key, which is written nowhere; a local server needs none.
-        prompt: name of a prompt file of this package, or a path ending in `.md`.
-        temperature: None leaves it to the endpoint.
-        max_answer_tokens: longest answer; None leaves it to the endpoint.
-        max_code_characters: most of a signature and of a body that is shown.
-        extra_body: further fields of each request, for what one kind of server alone knows.
-        concurrency: requests in flight.
-        timeout: seconds for one answer.
-        max_retries: how often a request is tried again after 429, 5xx or a time-out, waiting longer each time.
-        limit: most pairs to be judged; None is all.
-        parse_error_retries: how many times a pair whose recorded answer held no score is asked again.
+        model: as the endpoint calls it; it names the response cache, so give models names that tell their weights
+        apart. api_key_env: environment variable of the key, which is written nowhere; a local server needs none.
+        prompt: name of a prompt file of this package, or a path ending in `.md`. temperature: None leaves it to the
+        endpoint. max_answer_tokens: longest answer; None leaves it to the endpoint. max_code_characters: most of a
+        signature and of a body that is shown. extra_body: further fields of each request, for what one kind of server
+        alone knows. concurrency: requests in flight. timeout: seconds for one answer. max_retries: how often a request
+        is tried again after 429, 5xx or a time-out, waiting longer each time. limit: most pairs to be judged; None is
+        all. parse_error_retries: how many times a pair whose recorded answer held no score is asked again.
 
     Raises SigjepaError for an argument out of range, an unknown prompt, and an address that is none.
     """
@@ -77,6 +73,11 @@ class OpenAIJudge(Judge):
     @cached_property
     def _prompt(self) -> Prompt:
         return load_prompt(self.prompt)
+
+    @property
+    def packages(self) -> Sequence[str]:
+        """The SDK."""
+        return ("openai",)
 
     @property
     def name(self) -> str:

@@ -13,7 +13,7 @@ from sigjepa.errors import SigjepaError
 from sigjepa.negatives.judging.judges.causal_lm import DTYPES, CausalLmJudge
 from sigjepa.negatives.judging.judges.prompt import load_prompt
 from sigjepa.negatives.judging.judges.scoring_model import ScoringModel
-from sigjepa.negatives.judging.response_cache import ledger_path
+from sigjepa.negatives.judging.response_cache import responses_path
 from sigjepa.negatives.judging.runner import ask
 from sigjepa.teacher.pretrained import Checkpoint
 
@@ -92,7 +92,7 @@ def test_the_tokenizers_padding_side_does_not_matter(qwen, save_qwen):
 def test_the_distribution_is_recorded(qwen, tmp_path):
     judge = CausalLmJudge(str(qwen))
     ask(judge, REQUESTS, tmp_path)
-    for line in map(json.loads, ledger_path(tmp_path, judge).read_text().splitlines()):
+    for line in map(json.loads, responses_path(tmp_path, judge).read_text().splitlines()):
         probabilities = line["details"]["probabilities"]
         assert len(probabilities) == 4
         assert sum(probabilities) == pytest.approx(1, abs=1e-5)

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from chat_server import make_request
 
-from sigjepa.negatives.judging.response_cache import ledger_path
+from sigjepa.negatives.judging.response_cache import responses_path
 from sigjepa.negatives.judging.runner import ask
 
 JUDGE_PROCESS = [sys.executable, str(Path(__file__).parent / "judge_process.py")]
 
 
 def lines(judge, data_dir):
-    return [json.loads(line) for line in ledger_path(data_dir, judge).read_text().splitlines()]
+    return [json.loads(line) for line in responses_path(data_dir, judge).read_text().splitlines()]
 
 
 def test_nothing_is_judged_twice_or_lost_when_the_process_is_killed(server, judge, tmp_path):
@@ -25,7 +25,7 @@ def test_nothing_is_judged_twice_or_lost_when_the_process_is_killed(server, judg
     server.delay = 0.03
     pairs, concurrency, kills = 160, 4, 3
     requests = [make_request(number) for number in range(pairs)]
-    path = ledger_path(tmp_path, judge())
+    path = responses_path(tmp_path, judge())
     command = [*JUDGE_PROCESS, server.url, str(tmp_path), str(pairs)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     for kill in range(kills):
@@ -51,7 +51,7 @@ def test_nothing_is_judged_twice_or_lost_when_the_process_is_killed(server, judg
 
 def test_interrupting_keeps_what_was_judged(server, tmp_path, judge):
     server.delay = 0.05
-    path = ledger_path(tmp_path, judge())
+    path = responses_path(tmp_path, judge())
     process = subprocess.Popen(
         [*JUDGE_PROCESS, server.url, str(tmp_path), "200", "4"],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},

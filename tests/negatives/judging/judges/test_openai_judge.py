@@ -10,7 +10,7 @@ from chat_server import ANSWER, FAULTS, MODEL, chat_server, make_request, score_
 
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.judging.judges.openai_judge import OpenAIJudge
-from sigjepa.negatives.judging.response_cache import ledger_path
+from sigjepa.negatives.judging.response_cache import responses_path
 from sigjepa.negatives.judging.runner import ask
 
 PAIRS = 8
@@ -138,7 +138,7 @@ def test_an_endpoint_that_is_down_from_the_start(tmp_path):
     ):
         ask(judge, [make_request(0)], tmp_path)
     assert time.perf_counter() - started < 15
-    assert ledger_path(tmp_path, judge).read_text() == ""
+    assert responses_path(tmp_path, judge).read_text() == ""
 
 
 def test_an_endpoint_that_says_nothing_from_the_start(server, judge, monkeypatch):
@@ -172,7 +172,7 @@ def test_an_endpoint_that_fails_half_way_keeps_progress_and_is_continued(server,
     impatient = judge(max_retries=1, timeout=0.5)
     with pytest.raises(SigjepaError, match=r"gives no answers .* (10|9|8|7) of 20 judgements that were given are kept"):
         ask(impatient, requests, tmp_path)
-    lines = ledger_path(tmp_path, impatient).read_text().splitlines()
+    lines = responses_path(tmp_path, impatient).read_text().splitlines()
     kept = {tuple(json.loads(line)["pair"]) for line in lines}
     assert 7 <= len(kept) <= healthy
     with chat_server() as other:
@@ -207,7 +207,7 @@ def test_an_address_that_speaks_something_else_records_nothing(server, judge, tm
     server.behaviour = lambda number, attempt: "no json"
     with pytest.raises(SigjepaError, match="answers, but not as a chat-completions endpoint"):
         ask(judge(), [make_request(number) for number in range(PAIRS)], tmp_path)
-    assert ledger_path(tmp_path, judge()).read_text() == ""
+    assert responses_path(tmp_path, judge()).read_text() == ""
     assert sum(server.asked.values()) == 2
 
 
