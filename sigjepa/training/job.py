@@ -22,19 +22,8 @@ JOB_FILE = "job.json"
 LAST_CHECKPOINT = Path("checkpoints") / "last.ckpt"
 RESUME = ("auto", "never")
 OUTPUTS = (
-    *("checkpoints", "metrics.csv", "summary.json", "provenance.json", "wandb_id"),
-    *(
-        "baselines",
-        "baselines.json",
-        "metrics.json",
-        "ranks.npz",
-        "queries.npz",
-        "predictions.npz",
-        "negatives",
-        "figures",
-        "files.json",
-        JOB_FILE,
-    ),
+    *("checkpoints", "metrics.csv", "summary.json", "provenance.json", "wandb_id", "baselines", "baselines.json"),
+    *("metrics.json", "ranks.npz", "queries.npz", "predictions.npz", "negatives", "figures", "files.json", JOB_FILE),
 )
 """What a run writes into its directory, and a run that begins anew there removes."""
 

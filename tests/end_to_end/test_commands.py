@@ -116,7 +116,8 @@ def test_a_wheel_installed_elsewhere_runs_from_any_folder(tmp_path):
     subprocess.run([*pip, "install", "--no-deps", "--no-index", "--target", site, wheel], check=True)
     code = (
         f"import sys; sys.path.insert(0, {str(site)!r}); sys.argv = ['train', '--cfg', 'job', 'experiment=exp2_2'];"
-        "import sigjepa.train as t; assert t.__file__.startswith(sys.path[0]), t.__file__; t.main()"
+        "import sigjepa.train as t; assert t.__file__.startswith(sys.path[0]), t.__file__; t.main();"
+        "import hydra_plugins.sigjepa_sweeper as p; assert p.__file__.startswith(sys.path[0]), p.__file__"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=elsewhere, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
