@@ -50,17 +50,8 @@ def configuration_differences(runs: Sequence[Run]) -> dict[str, dict[str, str]]:
         }
         if len(set(values.values())) > 1 or any(" / " in value for value in values.values()):
             differences[key] = values
-    return _without_copies(differences)
+    return differences
 
 
 def _shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _without_copies(differences: Mapping[str, dict[str, str]]) -> dict[str, dict[str, str]]:
-    """Drop `data.negatives` where it repeats `negatives`: config groups are interpolated into one another."""
-    return {
-        key: values
-        for key, values in differences.items()
-        if differences.get(key.partition(".")[2]) != values or not key.startswith("data.")
-    }

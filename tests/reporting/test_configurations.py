@@ -39,13 +39,3 @@ def test_another_corpus_or_commit_is_a_difference(make_run):
     assert configuration_differences(runs) == {
         "artifacts.corpus_hash": {"exp1_4": "xxh3_128:a", "exp2_1": "xxh3_128:b"}
     }
-
-
-def test_a_group_that_data_repeats_is_shown_once(make_run):
-    runs = [
-        make_run("a", config={"negatives": {"max": 1}, "data": {"negatives": {"max": 1}, "batch_size": 8}}),
-        make_run(
-            "b", experiment="x", config={"negatives": {"max": 2}, "data": {"negatives": {"max": 2}, "batch_size": 9}}
-        ),
-    ]
-    assert set(configuration_differences(runs)) == {"negatives.max", "data.batch_size"}

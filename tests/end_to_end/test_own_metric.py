@@ -1,0 +1,136 @@
+"""A metric from an outside package is one entry, and then stands in curves, W&B, tables and tests."""
+
+import csv
+import json
+import os
+
+import numpy as np
+import pytest
+from wandb_reader import definitions, read_records, transaction_log
+
+PACKAGE = '''
+import numpy as np
+
+from sigjepa.evaluation.metrics import RankMetric
+
+
+def expected(ranks):
+    return (ranks.optimistic + ranks.pessimistic) / 2
+
+
+def gain(ranks, base):
+    """The gain of the true body, discounted by the logarithm of its place."""
+    return np.log(base) / np.log(1 + expected(ranks))
+
+
+class Place(RankMetric):
+    """The mean place of the true body: lower is better."""
+
+    def __init__(self):
+        super().__init__("mean place", expected, direction="min", digits=1)
+'''
+METRICS = """
+defaults:
+  - default
+
+gain:
+  _target_: sigjepa.evaluation.metrics.RankMetric
+  label: discounted gain
+  direction: max
+  percent: true
+  values:
+    _target_: my_metrics.gain
+    _partial_: true
+    base: 2
+place:
+  _target_: my_metrics.Place
+"""
+
+
+@pytest.fixture(scope="module")
+def runs(run, tmp_path_factory):
+    """Two finished runs that were measured by metrics of a package of one's own, and selected by one of them."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "site").mkdir()
+    (folder / "site" / "my_metrics.py").write_text(PACKAGE)
+    (folder / "my_conf" / "metrics").mkdir(parents=True)
+    (folder / "my_conf" / "metrics" / "mine.yaml").write_text(METRICS)
+    path = os.pathsep.join(filter(None, (str(folder / "site"), os.environ.get("PYTHONPATH"))))
+    for name, rate in (("slow", 1e-5), ("fast", 1e-3)):
+        run(
+            "train",
+            *("data=tiny", f"hydra.searchpath=[file://{folder / 'my_conf'}]", "metrics=mine", "monitor=val/place"),
+            *("allowed_targets=[my_metrics.]", f"name={name}", f"optimizer.lr={rate}", "trainer.max_epochs=2"),
+            f"hydra.run.dir=runs/{name}",
+            cwd=folder,
+            PYTHONPATH=path,
+        )
+    return folder / "runs"
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+def test_it_is_in_the_curves_the_summary_and_the_baselines(runs):
+    with (runs / "fast" / "metrics.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    summary = read(runs / "fast" / "summary.json")
+    with np.load(runs / "fast" / "ranks.npz") as ranks:
+        places = {
+            split: (ranks[f"{split}_optimistic"] + ranks[f"{split}_pessimistic"]) / 2 for split in ("val", "test")
+        }
+    for split, place in places.items():
+        assert summary[f"{split}/place"] == pytest.approx(place.mean(), rel=1e-6)
+        assert summary[f"{split}/gain"] == pytest.approx((1 / np.log2(1 + place)).mean(), rel=1e-6)
+    assert 0 < read(runs / "fast" / "baselines.json")["bm25"]["test/gain"] <= 1
+    best = min(range(len(rows)), key=lambda epoch: float(rows[epoch]["val/place"]))  # lower is better
+    assert summary["best_epoch"] == best
+    assert summary["val/place"] == pytest.approx(float(rows[best]["val/place"]), rel=1e-6)
+
+
+def test_its_curve_is_summed_up_in_wandb_by_its_best_value(runs):
+    defined = definitions(read_records(transaction_log(runs / "fast")))
+    assert defined["val/place"]["summary"] == {"min": True}
+    assert defined["val/gain"]["summary"] == {"max": True}
+
+
+def test_a_report_tables_and_tests_it_without_the_package(runs, run, tmp_path):
+    run("report", f"runs={runs}", "baseline=slow", "explorer_queries=0", cwd=tmp_path)
+    markdown = (tmp_path / "report" / "report.md").read_text()
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in markdown.splitlines() if line[:1] == "|"]
+    header = next(line for line in lines if line[0] == "on test")
+    fast = dict(zip(header, next(line for line in lines if line[0] == "fast"), strict=True))
+    summary = read(runs / "fast" / "summary.json")
+    assert fast["val mean place"] == f"{summary['val/place']:.1f}"
+    assert fast["discounted gain"] == f"{100 * summary['test/gain']:.2f}"
+    tested = {line[2]: line for line in lines if line[:2] == ["fast", "slow"] and len(line) == 9}
+    assert {"mean place", "discounted gain", "Rank@10"} <= tested.keys()
+    slower = read(runs / "slow" / "summary.json")
+    assert float(tested["mean place"][4]) == pytest.approx(summary["test/place"] - slower["test/place"], abs=0.051)
+    verdict = tested["mean place"][-1]
+    assert verdict.startswith(("better", "within noise")) == (summary["test/place"] < slower["test/place"]) or (
+        verdict == "within noise"
+    )
+    assert "On test mean place, fast is" in markdown
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["monitor=val/rank11"], ["monitor=val/rank11", "Did you mean 'val/rank1"]),
+        (["monitor=val/effective_rank"], ["monitor=val/effective_rank", "val/mrr"]),
+        (["callbacks.early_stopping.monitor=val/rnk10"], ["val/rnk10", "'val/rank10'"]),
+        (["metrics.prediction_std.gauge=variance"], ["variance", "standard deviation"]),
+        (["+metrics.mine={_target_: my_metrics.Place}"], ["my_metrics.Place", "allowed_targets"]),
+        (["+metrics.mine={label: mine}"], ["metrics.mine", "_target_"]),
+    ],
+)
+def test_a_wrong_metric_or_monitor_is_one_error_before_anything_is_built(run, tmp_path, overrides, said):
+    data = tmp_path / "data"
+    done = run("train", "data=tiny", "logger=none", *overrides, cwd=tmp_path, check=False, SIGJEPA_DATA_DIR=str(data))
+    assert done.returncode == 1
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("sigjepa: ")]
+    assert all(word in line for word in said)
+    assert "Traceback" not in done.stderr
+    assert not data.exists() or not any(path.is_file() for path in data.rglob("*"))
