@@ -20,7 +20,7 @@ def flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def origin(run: Run) -> dict[str, Any]:
-    """The configuration of a run, with the code, versions and artifacts behind it, by dotted key."""
+    """Return the configuration of a run, with the code, versions and artifacts behind it, by dotted key."""
     provenance = run.provenance
     own_folder = str(run.config.get("paths", {}).get("run_dir", run.folder))
     return {

@@ -23,7 +23,7 @@ class Evidence:
 
 
 def open_evidence(run: Run, data_dir: Path | None = None) -> Evidence:
-    """The evidence of a run, below `data_dir` or, if None, where the run found it.
+    """Return the evidence of a run, below `data_dir` or, if None, where the run found it.
 
     Raises SigjepaError when the artifacts are not there or not those that the run was trained on.
     """
@@ -47,5 +47,5 @@ def open_evidence(run: Run, data_dir: Path | None = None) -> Evidence:
 
 
 def same_teacher(run: Run, runs: Sequence[Run]) -> list[Run]:
-    """Those of `runs` that one opening of `run`'s evidence serves: the same pools and the same teacher."""
+    """Return those of `runs` that one opening of `run`'s evidence serves: the same pools and the same teacher."""
     return [one for one in runs if one.pool() == run.pool() and one.config["teacher"] == run.config["teacher"]]

@@ -22,7 +22,7 @@ ESCAPES = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 
 @dataclass(frozen=True)
 class FunctionText:
-    """What a reader sees of one function."""
+    """Hold what a reader sees of one function."""
 
     signature: str
     body: str
@@ -33,7 +33,7 @@ class FunctionText:
 
 @dataclass(frozen=True)
 class Retrieval:
-    """What one run predicts for each query of a pool, and where the true body ranks.
+    """Hold what one run predicts for each query of a pool, and where the true body ranks.
 
     ids: `[N]`. predictions: `[N, D]`. ranks: of the same N queries, in the same order.
     """
@@ -55,7 +55,7 @@ class Retrieved:
 
 @dataclass(frozen=True)
 class Answer:
-    """What one run gives for one query: the true body's best and worst rank and cosine, and the first bodies."""
+    """Hold what one run gives for one query: the true body's best and worst rank and cosine, and the first bodies."""
 
     optimistic: int
     pessimistic: int
@@ -78,7 +78,7 @@ class SampledQuery:
 
 @dataclass(frozen=True)
 class ExplorerData:
-    """All that the error explorer shows; `pool` is the number of candidates of every query."""
+    """Hold all that the error explorer shows; `pool` is the number of candidates of every query."""
 
     runs: tuple[str, ...]
     compared: tuple[str, str] | None
@@ -162,7 +162,7 @@ def explore(
 def checked_ids(
     shown: Mapping[str, Retrieval], bodies: Tensor, *, queries: int, compared: tuple[str, str] | None, top: int
 ) -> np.ndarray:
-    """The ids `[N]` that all retrievals share; raises SigjepaError for what `explore` can't work with."""
+    """Return the ids `[N]` that all retrievals share; raises SigjepaError for what `explore` can't work with."""
     if not shown:
         raise SigjepaError("The error explorer has no run to show; give it at least one finished run.")
     for name, value in (("queries", queries), ("top", top)):
@@ -192,7 +192,7 @@ def checked_ids(
 def sample_queries(
     ids: np.ndarray, rank: np.ndarray, cosine: np.ndarray, change: np.ndarray | None, queries: int
 ) -> dict[int, list[str]]:
-    """Rows of the sampled queries with their kinds, from `[N]` mean ranks, mean cosines and changes.
+    """Return the rows of the sampled queries with their kinds, from `[N]` mean ranks, mean cosines and changes.
 
     Among equal ranks a lower cosine is harder and a higher one easier, then the lower id comes first. A query whose
     rank is the same in both runs is no change.
@@ -225,14 +225,14 @@ def check_texts(needed: set[int], functions: Mapping[int, FunctionText]) -> None
 
 
 def match(query: int, retrieved: int, functions: Mapping[int, FunctionText]) -> Literal["true", "copy", ""]:
-    """Whether a retrieved body is the query's own, a copy of it byte for byte, or neither."""
+    """Return whether a retrieved body is the query's own, a copy of it byte for byte, or neither."""
     if retrieved == query:
         return "true"
     return "copy" if functions[retrieved].body == functions[query].body else ""
 
 
 def rounded(value: float) -> float:
-    """A figure as precise as anyone reads it, which keeps the page small."""
+    """Return a figure as precise as anyone reads it, which keeps the page small."""
     return round(float(value), 4)
 
 

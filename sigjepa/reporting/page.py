@@ -37,7 +37,7 @@ def render_page(
     title: str = "sigjepa",
     refresh_seconds: int | None = None,
 ) -> str:
-    """The page of a report's `markdown`, whose images lie in `folder`.
+    """Return the page of a report's `markdown`, whose images lie in `folder`.
 
     Whatever the Markdown holds is shown, never run: HTML in it is escaped, and a content security policy admits this
     page's own script and style sheet alone. refresh_seconds: load the page again that often. Raises SigjepaError for
@@ -72,7 +72,7 @@ def render_page(
 
 
 def policy_hash(content: str) -> str:
-    """How a content security policy names the one inline script or style sheet that it admits."""
+    """Return how a content security policy names the one inline script or style sheet that it admits."""
     return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"
 
 
@@ -141,7 +141,7 @@ def _html(content: str) -> Token:
 
 
 def figure(caption: str, path: Path) -> str:
-    """An image as a `<figure>`: the SVG beside `path` inline, or else the PNG itself as data."""
+    """Return an image as a `<figure>`: the SVG beside `path` inline, or else the PNG itself as data."""
     drawing = path.with_suffix(".svg")
     if drawing.is_file():
         content = inline_svg(drawing.read_text(encoding="utf-8"), path.stem, caption)
@@ -155,7 +155,7 @@ def figure(caption: str, path: Path) -> str:
 
 
 def inline_svg(svg: str, name: str, caption: str) -> str:
-    """An SVG file as an element of a page: ids of its own, the page's font and its colour for text and lines."""
+    """Return an SVG file as an element of a page: ids of its own, the page's font and its colour for text and lines."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)  # the page's own style sheet has what it says

@@ -55,7 +55,7 @@ def report_markdown(
     published: bool,
     evidence: Evidence | SigjepaError,
 ) -> str:
-    """The whole report as Markdown; its figures are drawn into `figures`.
+    """Return the whole report as Markdown; its figures are drawn into `figures`.
 
     Before any run is finished it has their list and their curves. metric: whose curves are shown, None is what the
     first run is selected by. evidence: of the first finished run, or why it could not be opened. Raises SigjepaError
@@ -91,7 +91,7 @@ def report_markdown(
 
 
 def title_of(runs: Sequence[Run]) -> str:
-    """What the report is called: its experiments."""
+    """Return what the report is called: its experiments."""
     return f"sigjepa: {', '.join(by_experiment(runs))}"
 
 
@@ -119,7 +119,7 @@ def draw_figures(
 
 @stage("Measuring the ceiling")
 def ceiling_section(finished: Sequence[Run], split: str, evidence: Evidence | SigjepaError, figures: Path) -> str:
-    """The teacher's ceiling and why runs miss, or what is missing to tell."""
+    """Return the teacher's ceiling and why runs miss, or what is missing to tell."""
     if isinstance(evidence, SigjepaError):
         return sections.section("The teacher's ceiling", f"Not measured: {evidence}")
     served = same_teacher(finished[0], finished)
@@ -158,7 +158,7 @@ def write_report(
 
 
 def evidence_or_reason(finished: Sequence[Run], data_dir: Path | None) -> Evidence | SigjepaError:
-    """The evidence of the first finished run; without it a report has neither ceiling nor explorer, and says why."""
+    """Return the evidence of the first finished run, or why there is none: then no ceiling and no explorer."""
     try:
         if not finished:
             raise SigjepaError("no run is finished.")
@@ -171,7 +171,7 @@ def evidence_or_reason(finished: Sequence[Run], data_dir: Path | None) -> Eviden
 def explore_runs(
     finished: Sequence[Run], baseline: str | None, split: str, evidence: Evidence | SigjepaError, queries: int
 ) -> ExplorerData | None:
-    """The error explorer of one run of each experiment, the first seed's; None without evidence or queries.
+    """Return the error explorer of one run of each experiment, the first seed's; None without evidence or queries.
 
     Largest changes are between the baseline experiment and the one that differs most from it on the split.
     """

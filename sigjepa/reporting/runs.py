@@ -50,7 +50,7 @@ class Run:
         return self.summary.get("seed")
 
     def figure(self, key: str) -> float:
-        """A figure of `summary.json`; raises SigjepaError naming the file and the key when it is not there."""
+        """Return a figure of `summary.json`; raises SigjepaError naming the file and the key when it is not there."""
         value = self.summary.get(key)
         if not isinstance(value, int | float):
             raise SigjepaError(
@@ -84,7 +84,7 @@ class Run:
         return self.provenance["config"]
 
     def pool(self) -> str:
-        """Identity of the held-out pools: the hash of the corpus and its splits."""
+        """Return the identity of the held-out pools: the hash of the corpus and its splits."""
         if "corpus_hash" not in self.provenance["artifacts"]:
             path = self.folder / "provenance.json"
             raise SigjepaError(f"{path} names no corpus_hash; leave the run out, or train it again.")
@@ -118,7 +118,7 @@ class Run:
         return read_rows(verified(self.folder, "metrics.csv"))
 
     def curve(self, metric: str) -> dict[int, float]:
-        """A metric by epoch; raises SigjepaError naming the file when no epoch has it."""
+        """Return a metric by epoch; raises SigjepaError naming the file when no epoch has it."""
         curve = {int(row["epoch"]): row[metric] for row in self.rows if metric in row}
         if not curve:
             raise SigjepaError(
@@ -128,7 +128,7 @@ class Run:
         return curve
 
     def ranks(self, split: str) -> tuple[np.ndarray, Ranks]:
-        """Ids `[N]` and ranks of the queries of a split, for the best checkpoint."""
+        """Return ids `[N]` and ranks of the queries of a split, for the best checkpoint."""
         return read_ranks(verified(self.folder, "ranks.npz"), split)
 
     def queries(self, split: str) -> QueryValues:
@@ -144,13 +144,13 @@ class Run:
         return read_queries(verified(self.folder, file), split, names)
 
     def predictions(self, split: str) -> tuple[np.ndarray, np.ndarray]:
-        """Ids `[N]` and the best checkpoint's predictions `[N, D]` of a split."""
+        """Return ids `[N]` and the best checkpoint's predictions `[N, D]` of a split."""
         ids, pooled = read_arrays(verified(self.folder, "predictions.npz"), f"{split}_ids", f"{split}_pooled")
         return ids, pooled
 
 
 def read_run(folder: Path) -> Run:
-    """The run in `folder`; one that has no readable `summary.json` says so in its status."""
+    """Return the run in `folder`; one that has no readable `summary.json` says so in its status."""
     path = folder / "summary.json"
     if not path.exists():
         return Run(folder, overrides_of(folder), "missing", "it has no summary.json: it never began, or lost it")
@@ -165,7 +165,7 @@ def read_run(folder: Path) -> Run:
 
 
 def alive(folder: Path) -> str:
-    """Whether a run that has not said that it is over still goes on, as far as its `status.json` tells."""
+    """Return whether a run that has not said that it is over still goes on, as far as its `status.json` tells."""
     try:
         status = read_json(folder / STATUS_FILE)
     except SigjepaError:  # an older run has none, and a damaged one is no reason to do without the report
@@ -174,7 +174,7 @@ def alive(folder: Path) -> str:
 
 
 def find_runs(folders: Sequence[Path]) -> list[Run]:
-    """Every run in or below `folders`, whatever its status, and jobs that a sweep there has not started.
+    """Return every run in or below `folders`, whatever its status, and jobs that a sweep there has not started.
 
     Raises SigjepaError when there is none.
     """
@@ -203,14 +203,14 @@ def read_runs(named: str | Path | Sequence[str | Path]) -> list[Run]:
 
 
 def run_folders(named: str | Path | Sequence[str | Path]) -> list[Path]:
-    """The folders that `runs=` names: one, several, or for `latest` what was written last below `ROOTS`."""
+    """Return the folders that `runs=` names: one, several, or for `latest` what was written last below `ROOTS`."""
     if named == "latest":
         return [latest_folder(ROOTS)]
     return [Path(folder) for folder in ([named] if isinstance(named, str | Path) else named)]
 
 
 def latest_folder(roots: Sequence[Path]) -> Path:
-    """The sweep or single run below `roots` (such as multirun/ and outputs/) that was written last.
+    """Return the sweep or single run below `roots` (such as multirun/ and outputs/) that was written last.
 
     A sweep is a folder with a `sweep.json`; a run of a sweep stands for all of it. Raises SigjepaError when there
     is none.
@@ -228,7 +228,7 @@ def latest_folder(roots: Sequence[Path]) -> Path:
 
 
 def finished_runs(runs: Sequence[Run]) -> list[Run]:
-    """Those that are finished; raises SigjepaError when none is."""
+    """Return those that are finished; raises SigjepaError when none is."""
     finished = [run for run in runs if run.status == FINISHED]
     if not finished:
         statuses = ", ".join(f"{run.folder.name}: {run.status}" for run in runs[:5]) + ", …" * (len(runs) > 5)
@@ -240,7 +240,7 @@ def finished_runs(runs: Sequence[Run]) -> list[Run]:
 
 
 def by_experiment(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """The runs of each experiment, in the order given; what differs between them is the seed."""
+    """Return the runs of each experiment, in the order given; what differs between them is the seed."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(run.experiment, []).append(run)
@@ -248,7 +248,7 @@ def by_experiment(runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 
 def repeated_seeds(runs: Sequence[Run]) -> list[int | None]:
-    """Seeds that more than one of an experiment's runs has."""
+    """Return the seeds that more than one of an experiment's runs has."""
     return [seed for seed, count in Counter(run.seed for run in runs).items() if count > 1]
 
 

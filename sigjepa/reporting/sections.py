@@ -25,23 +25,23 @@ from sigjepa.reporting.tables import (
 
 
 def section(title: str, *paragraphs: str) -> str:
-    """A section of the report; empty paragraphs are left out."""
+    """Return a section of the report; empty paragraphs are left out."""
     return "\n\n".join([f"## {title}", *(paragraph for paragraph in paragraphs if paragraph)]) + "\n"
 
 
 def image(caption: str, name: str) -> str:
-    """A figure of the report's folder."""
+    """Return a figure of the report's folder."""
     return f"![{caption}](figures/{name}.png)"
 
 
 def conclusions_section(comparison: Comparison) -> str:
-    """What the figures support, by the tests alone."""
+    """Return what the figures support, by the tests alone."""
     sentences = "\n".join(f"- {sentence}" for sentence in conclusions(comparison))
     return section("What the figures support", sentences, f"How a verdict is reached: {RULE}")
 
 
 def runs_section(runs: Sequence[Run]) -> str:
-    """Every run by status; those that are not finished by name, with the reason."""
+    """Return every run by status; those that are not finished by name, with the reason."""
     unfinished = [run for run in runs if run.status != FINISHED]
     rows = [
         [run.experiment, "" if run.seed is None else str(run.seed), run.status, run.folder.name, run.reason]
@@ -54,7 +54,7 @@ def runs_section(runs: Sequence[Run]) -> str:
 
 
 def results_section(finished: Sequence[Run], comparison: Comparison, published: bool) -> str:
-    """The results table, the differences from the baseline experiment, and the published figures beside."""
+    """Return the results table, the differences from the baseline experiment, and the published figures beside."""
     several = any(len(members) > 1 for members in by_experiment(finished).values())
     other_pool = any(run.pool() != finished[0].pool() for run in finished)
     single = any(len(members) == 1 for members in by_experiment(finished).values())
@@ -160,7 +160,7 @@ def curves_section(runs: Sequence[Run], key: str, epochs: Sequence[int], publish
 
 
 def hard_negatives_section(finished: Sequence[Run]) -> str:
-    """The summary of each experiment's hard-negative index, and the figures of the four failure modes."""
+    """Return the summary of each experiment's hard-negative index, and the figures of the four failure modes."""
     indices = {name: runs[0].provenance["hard_negatives"] for name, runs in by_experiment(finished).items()}
     mined = {name: index for name, index in indices.items() if index}
     statistics = list(dict.fromkeys(key for index in mined.values() for key in index))
@@ -183,7 +183,7 @@ def hard_negatives_section(finished: Sequence[Run]) -> str:
 
 
 def health_section(finished: Sequence[Run]) -> str:
-    """The collapse gauges of the best checkpoint and their curves."""
+    """Return the collapse gauges of the best checkpoint and their curves."""
     header, rows = health_table(finished)
     return section(
         "Health",
@@ -195,7 +195,7 @@ def health_section(finished: Sequence[Run]) -> str:
 
 
 def configuration_section(finished: Sequence[Run]) -> str:
-    """What differs between the experiments' configurations, code and artifacts."""
+    """Return what differs between the experiments' configurations, code and artifacts."""
     differences = configuration_differences(finished)
     names = list(by_experiment(finished))
     rows = [[f"`{key}`", *(f"`{values[name]}`" for name in names)] for key, values in differences.items()]
@@ -208,7 +208,7 @@ def configuration_section(finished: Sequence[Run]) -> str:
 
 
 def origin_section(finished: Sequence[Run], command: str) -> str:
-    """How to make this report again, and from which commits, corpora and machines the runs came."""
+    """Return how to make this report again, and from which commits, corpora and machines the runs came."""
     commits = dict.fromkeys(
         f"{str(run.provenance['git']['sha'])[:12]}{' (dirty)' if run.provenance['git']['dirty'] else ''}"
         for run in finished

@@ -34,7 +34,7 @@ class MetricsTable(Callback):
             write_rows(self.path, self.rows)
 
     def state_dict(self) -> dict[str, list[dict[str, float]]]:
-        """The rows so far, kept in the checkpoint so that a continued run continues its table."""
+        """Return the rows so far, kept in the checkpoint so that a continued run continues its table."""
         return {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, list[dict[str, float]]]) -> None:

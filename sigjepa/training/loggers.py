@@ -23,7 +23,7 @@ ID_FILE = "wandb_id"
 
 
 def wandb_id(run_dir: Path) -> str:
-    """The W&B id of a run directory, drawn once and kept in its file `wandb_id`.
+    """Return the W&B id of a run directory, drawn once and kept in its file `wandb_id`.
 
     Kept, not derived from the path: a directory that was moved, or is mounted elsewhere when it is resumed, still
     continues its curve, and two machines that use the same path in one project do not share one. Raises SigjepaError
@@ -125,7 +125,7 @@ def wandb_logger(
     init_timeout: float = 10.0,
     finish_timeout: float = 60.0,
 ) -> RunLogger:
-    """A W&B run for the run directory `save_dir`, which is continued when the directory is.
+    """Return a W&B run for the run directory `save_dir`, which is continued when the directory is.
 
     tags: choices by key, e.g. `{"experiment": "exp1_4"}`. mode: `online`, `offline` or `disabled`; None is `offline`
     unless WANDB_API_KEY is set. log_checkpoints: upload the best and last checkpoint as a model artifact.

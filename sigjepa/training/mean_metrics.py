@@ -24,7 +24,7 @@ class MeanMetrics:
             self.sums[name] = (total + float(value) * weight, weights + weight)
 
     def take(self) -> dict[str, float]:
-        """The means, over all processes, which all must call this; begins anew."""
+        """Return the means, over all processes, which all must call this; begins anew."""
         parts: list[dict[str, tuple[float, float]]] = [self.sums]
         if world_size() > 1:
             parts = [{} for _ in range(world_size())]

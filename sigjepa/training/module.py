@@ -66,7 +66,7 @@ class SigJepaModule(LightningModule):
         self._collected: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def forward(self, batch: Batch) -> Prediction:
-        """The student's prediction; of the body, only how many positions to predict is read, and never in eval."""
+        """Return the student's prediction; of the body it reads how many positions to predict, and in eval nothing."""
         body_positions = batch.body_states.shape[1] if self.training and batch.body_states is not None else 0
         return self.model(batch.signature_states, batch.signature_mask, body_positions)
 
@@ -93,7 +93,7 @@ class SigJepaModule(LightningModule):
         train_mode(self.trainer.optimizers)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """The weighted sum of the loss terms; raises SigjepaError with the step and the term when one is not finite."""
+        """Return the weighted sum of the loss terms; raises SigjepaError with step and term when one is not finite."""
         prediction = self(batch)
         done = batch_index / self.trainer.num_training_batches
         progress = Progress(epoch=self.current_epoch + done, step=self.global_step)

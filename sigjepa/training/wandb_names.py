@@ -14,6 +14,6 @@ def shortened(text: str, limit: int) -> str:
 
 
 def wandb_tags(choices: Mapping[str, str | Sequence[str]]) -> list[str]:
-    """One tag a choice, written as the override that makes it: `experiment=exp1_4`, `loss=infonce`."""
+    """Return one tag a choice, written as the override that makes it: `experiment=exp1_4`, `loss=infonce`."""
     listed = {key: [value] if isinstance(value, str) else value for key, value in choices.items()}
     return [shortened(f"{key}={value}", TAG_LENGTH) for key, values in listed.items() for value in values]

@@ -16,12 +16,12 @@ Row = Mapping[str, Any]
 
 
 def statistic_rows(statistics: Mapping[str, Any]) -> list[Row]:
-    """A table of figures by name, as the hard-negative index sums itself up."""
+    """Return a table of figures by name, as the hard-negative index sums itself up."""
     return [{"statistic": name, "value": value} for name, value in statistics.items()]
 
 
 def result_rows(results: Mapping[str, Row]) -> list[Row]:
-    """The `val/…` and `test/…` figures of a run and of the baselines on its pools, by name."""
+    """Return the `val/…` and `test/…` figures of a run and of the baselines on its pools, by name."""
     columns = list(
         dict.fromkeys(name for row in results.values() for name in row if name.startswith(("val/", "test/")))
     )
@@ -29,7 +29,7 @@ def result_rows(results: Mapping[str, Row]) -> list[Row]:
 
 
 def table_of(rows: Sequence[Row]) -> tuple[list[str], list[list[Any]]]:
-    """Columns in the order in which they first appear, and rows; a column that mixes kinds is written as text."""
+    """Return columns in the order in which they first appear, and rows; one that mixes kinds is written as text."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     mixed = {name for name in columns if len({_kind(row[name]) for row in rows if row.get(name) is not None}) > 1}
     return columns, [
