@@ -4,6 +4,7 @@ import functools
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -75,7 +76,7 @@ def hydra_job(config_name: str, work: Callable[[DictConfig], Any]) -> None:
         sys.argv = list(words)  # records name what a person typed, not how a launcher started its job
         settings = HydraConfig.get()
         sweeps = settings.mode == RunMode.MULTIRUN
-        label = settings.job.override_dirname if sweeps and os.getpid() != process else ""
+        label = job_label(settings.job.num, config) if sweeps and os.getpid() != process else ""
         # of a job that runs alone Hydra would announce the error in a line of its own; a sweep needs it for its record
         with nullcontext() if sweeps else mistakes_in_one_line(config_name):
             refuse_composed_credentials(config)
@@ -84,6 +85,12 @@ def hydra_job(config_name: str, work: Callable[[DictConfig], Any]) -> None:
                 return work(config)
 
     run_hydra(hydra.main(version_base="1.3", config_path=str(config_directory()), config_name=config_name)(job))
+
+
+def job_label(number: int, config: DictConfig) -> str:
+    """Return what the lines of a job that runs beside others begin with: its number in the sweep, its name, its seed."""
+    name = textwrap.shorten(str(config.get("name", "")), 40, placeholder="…")
+    return " ".join(filter(None, [f"#{number}", name, f"seed {config.seed}" if "seed" in config else ""]))
 
 
 def parse_words(words: Sequence[str], flags: Mapping[str, str] = FLAGS) -> tuple[Any, list[str]]:

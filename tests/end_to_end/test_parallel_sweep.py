@@ -16,7 +16,9 @@ def test_jobs_on_a_cold_cache_build_it_once_and_end_as_one_after_the_other(run, 
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     words = ("-m", "experiment=exp2_1,hardneg_per_anchor", "negatives.tiers=null", *SMALL)
     cache = {"SIGJEPA_DATA_DIR": str(tmp_path / "data"), "OMP_NUM_THREADS": "1"}
-    run("train", *words, "hydra/launcher=parallel", "hydra.sweep.dir=parallel", cwd=tmp_path, **cache)
+    done = run("train", *words, "hydra/launcher=parallel", "hydra.sweep.dir=parallel", cwd=tmp_path, **cache)
+    for label in ("[#0 exp2_1 seed 0] ", "[#1 hardneg_per_anchor seed 0] "):
+        assert f"{label}| train functions " in done.stdout
     logs = "".join(path.read_text() for path in (tmp_path / "parallel").glob("*/train.log"))
     for line in ("Mined ", "Judging with ", "Hard negatives in "):
         assert logs.count(line) == 1

@@ -6,11 +6,12 @@ import sys
 
 import pytest
 from hydra.errors import MissingConfigException
+from omegaconf import OmegaConf
 
 import sigjepa
 from sigjepa.__main__ import COMMANDS
 from sigjepa.errors import SigjepaError, StorageError
-from sigjepa.runtime.command import message_of, parse_words, quote_path
+from sigjepa.runtime.command import job_label, message_of, parse_words, quote_path
 
 HEAVY = {"torch", "lightning", "transformers", "wandb", "faiss", "matplotlib", "numpy", "pyarrow", "scipy"}
 OF_A_RUN = ("train", "prepare", "evaluate", "export", "sweep", "judge_agreement")
@@ -103,6 +104,12 @@ def test_words_are_hydras_or_refused_with_the_nearest():
         parse_words(["--multi-run"])
     with pytest.raises(SigjepaError, match="cfg"):
         parse_words(["--cfg", "jbo"])
+
+
+def test_jobs_side_by_side_are_told_apart_in_few_letters():
+    assert job_label(3, OmegaConf.create({"name": "exp1_4", "seed": 2})) == "#3 exp1_4 seed 2"
+    assert len(job_label(3, OmegaConf.create({"name": "a long name " * 9, "seed": 2}))) < 60
+    assert job_label(0, OmegaConf.create({})) == "#0"
 
 
 def test_paths_that_exist_are_quoted(tmp_path, monkeypatch):
