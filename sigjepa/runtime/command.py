@@ -88,7 +88,7 @@ def hydra_job(config_name: str, work: Callable[[DictConfig], Any]) -> None:
 
 
 def job_label(number: int, config: DictConfig) -> str:
-    """Return what the lines of a job that runs beside others begin with: its number in the sweep, its name, its seed."""
+    """Return what begins the lines of a job that runs beside others: its number in the sweep, its name and its seed."""
     name = textwrap.shorten(str(config.get("name", "")), 40, placeholder="…")
     return " ".join(filter(None, [f"#{number}", name, f"seed {config.seed}" if "seed" in config else ""]))
 
