@@ -139,6 +139,17 @@ def test_code_parses_and_targets_exist(path):
         assert re.search(rf"^{indented or inline}:", makefile, re.MULTILINE)
 
 
+def test_contributing_names_files_that_exist():
+    text = (CHECKOUT / "CONTRIBUTING.md").read_text()
+    named = re.findall(r"`((?:[\w.-]+/)*[\w-]+\.(?:py|pyi|md|txt|yaml))`", text)
+    files = [
+        path.as_posix() for folder in ("sigjepa", "conf", "tests", "docs") for path in (CHECKOUT / folder).rglob("*.*")
+    ]
+    files += [path.as_posix() for path in CHECKOUT.glob("*.*")]
+    assert len(named) > 60
+    assert not [name for name in named if not any(file.endswith(f"/{name}") for file in files)]
+
+
 def is_public_name(node):
     return isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "sigjepa"
 
