@@ -21,7 +21,6 @@ from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf
 
 from sigjepa.runtime.command import hydra_job, run_command
-from sigjepa.store.manifest import content_key, differences
 
 if TYPE_CHECKING:
     from sigjepa.training.sweep_jobs import SweepJob
@@ -32,6 +31,7 @@ HEADER = ("job", "differs from the first in", "steps", "to build first", "state"
 def preview(loader: ConfigLoader, sweep: DictConfig, arguments: Sequence[str]) -> str:
     """Return the table of the jobs that a sweep of these arguments starts, and where."""
     from sigjepa.reporting.tables import markdown_table
+    from sigjepa.store.manifest import content_key
     from sigjepa.store.progress import progress
     from sigjepa.training import sweep_jobs as sweeps
 
@@ -66,6 +66,8 @@ def preview(loader: ConfigLoader, sweep: DictConfig, arguments: Sequence[str]) -
 
 def difference(first: SweepJob, job: SweepJob) -> str:
     """Return where a job's config, as written, differs from the first one's."""
+    from sigjepa.store.manifest import differences
+
     raw = [cast(Mapping[str, Any], OmegaConf.to_container(side.config, resolve=False)) for side in (first, job)]
     changes = differences(*raw)
     shown = [change.partition(":")[0] + "=" + change.rpartition(", want ")[2] for change in changes]
