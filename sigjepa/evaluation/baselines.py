@@ -123,7 +123,8 @@ def fusion(pools: Pools) -> Baseline:
             words, vectors = _standardized(lexical(rows)), _standardized(semantic(rows))
             return (weight * words + (1 - weight) * vectors for weight in weights)
 
-        return dict(zip(weights, block_ranks(fused, torch.arange(len(pools[split].ids))), strict=True))
+        places = block_ranks(fused, torch.arange(len(pools[split].ids)), scorings=len(weights))
+        return dict(zip(weights, places, strict=True))
 
     def quality(ranks: Ranks) -> tuple[float, float]:
         return float(ranks.recall_at(10).mean()), float(ranks.reciprocal().mean())

@@ -158,7 +158,7 @@ def simulated_ranks(towards_body: Tensor, towards_error: Tensor, cosines: Sequen
             column = cosine[rows, None].float()
             yield column * body + _sine(column) * error
 
-    return block_ranks(simulated, torch.arange(len(towards_body)), block=_BLOCK)
+    return block_ranks(simulated, torch.arange(len(towards_body)), scorings=len(cosines), block=_BLOCK)
 
 
 @dataclass(frozen=True)

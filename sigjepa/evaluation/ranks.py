@@ -50,18 +50,25 @@ def rank_by_score(scores: Tensor, targets: Tensor, counts: Tensor | None = None)
 
 
 def block_ranks(
-    score: Callable[[Tensor], Iterable[Tensor]], targets: Tensor, counts: Tensor | None = None, block: int = BLOCK
+    score: Callable[[Tensor], Iterable[Tensor]],
+    targets: Tensor,
+    counts: Tensor | None = None,
+    *,
+    scorings: int = 1,
+    block: int = BLOCK,
 ) -> list[Ranks]:
-    """Return the ranks of column `targets[i]` for query i, by each of the scorings of `score`, a block at a time.
+    """Return the ranks of column `targets[i]` for query i by each of `scorings` scorings, a block of queries at a time.
 
     score: yields the scores `[Q, C]` of queries `rows` `[Q]` by each scoring in turn; they are ranked one by one, so
     memory is linear in the pool. counts: as in `rank_by_score`. block: most queries in a block; all blocks are about as
     long, since a product of very few rows is rounded in another way than the same rows of a longer one.
     """
-    rows = torch.arange(len(targets), device=targets.device).tensor_split(max(1, -(-len(targets) // block)))
-    parts = [[rank_by_score(scores, targets[of], counts) for scores in score(of)] for of in rows]
-    joined = [[torch.cat(side).cpu().numpy() for side in zip(*part, strict=True)] for part in zip(*parts, strict=True)]
-    return [Ranks(optimistic, pessimistic) for optimistic, pessimistic in joined]
+    # one allocation: small results kept from between large temporaries would leave holes that no other one fits into
+    places = torch.empty(scorings, 2, len(targets), dtype=torch.int64, device=targets.device)
+    for rows in torch.arange(len(targets), device=targets.device).tensor_split(max(1, -(-len(targets) // block))):
+        for place, scores in zip(places, score(rows), strict=True):
+            place[0, rows], place[1, rows] = rank_by_score(scores, targets[rows], counts)
+    return [Ranks(optimistic, pessimistic) for optimistic, pessimistic in places.cpu().numpy()]
 
 
 def pool_ranks(predictions: Tensor, bodies: Tensor, block: int = BLOCK) -> Ranks:
@@ -74,7 +81,7 @@ def pool_ranks(predictions: Tensor, bodies: Tensor, block: int = BLOCK) -> Ranks
     unique, columns, counts = torch.unique(bodies.float(), dim=0, return_inverse=True, return_counts=True)
     candidates = F.normalize(unique, dim=-1)
     (ranks,) = block_ranks(
-        lambda rows: [F.normalize(predictions[rows].float(), dim=-1) @ candidates.T], columns, counts, block
+        lambda rows: [F.normalize(predictions[rows].float(), dim=-1) @ candidates.T], columns, counts, block=block
     )
     return ranks
 

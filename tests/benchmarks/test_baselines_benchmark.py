@@ -29,3 +29,11 @@ def test_a_row_a_baseline_with_time_and_memory(tmp_path):
     assert {name: list(sizes) for name, sizes in measured.items()} == {"fusion": ["40", "80"], "bm25": ["40", "80"]}
     assert all(seconds > 0 and mib >= 0 for sizes in measured.values() for seconds, mib in sizes.values())
     assert "fusion" in printed
+
+
+def test_the_process_grows_by_less_than_the_pool_squared():
+    """A block at a time can fill the memory, too: with holes between what is kept of each."""
+    check = "from baselines import measure; print(measure('fusion', [2500], 1)[2500][1])"
+    command = [sys.executable, "-c", check]
+    printed = subprocess.run(command, cwd=ROOT / "benchmarks", check=True, capture_output=True, text=True).stdout
+    assert float(printed) < 6 * 2500**2 * 4 / 2**20
