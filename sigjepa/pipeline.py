@@ -68,7 +68,7 @@ class Pipeline:
 
     def get(self) -> TrainingData:
         """Return the data, built where it is missing; raises SigjepaError when val or test is too small to rank."""
-        return self._collect(self.store.get)
+        return self.collect(self.store.get)
 
     def repair(self) -> tuple[TrainingData, list[str]]:
         """Return the data, and what of it was damaged: it was set aside and built again."""
@@ -79,7 +79,7 @@ class Pipeline:
             problems.extend(found)
             return artifact
 
-        data = self._collect(repaired)
+        data = self.collect(repaired)
         for stage in baseline_stages(self.baselines, data):
             repaired(stage)
         return data, problems
@@ -111,7 +111,8 @@ class Pipeline:
         richer = ShardStage(corpus, self.teacher, body_states=True)
         return richer if self.store.missing(needed) and not self.store.missing(richer) else needed
 
-    def _collect(self, get: Callable[[Stage[Any]], Any]) -> TrainingData:
+    def collect(self, get: Callable[[Stage[Any]], Any]) -> TrainingData:
+        """Return the data, each artifact of the chain as `get` gives it for its stage."""
         artifacts: list[Any] = []
         started = time.perf_counter()
         for kind, artifact in zip(self.kinds, self._walk(get), strict=True):

@@ -10,6 +10,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, Qwen2Config, Qwen2Model
 
+from sigjepa.store.manifest import Reference
 from sigjepa.teacher.encoder import FrozenTeacher
 
 DIM = 32
@@ -77,11 +78,15 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass
 class FakeCorpus:
-    """What `embed_corpus` needs of a corpus."""
+    """What `ShardStage` needs of a corpus."""
 
     signatures: list[str]
     bodies: list[str]
     hash: str = "corpus-1"
+
+    @property
+    def reference(self) -> Reference:
+        return Reference("corpus", "fake-1", self.hash, self.hash)
 
     def __len__(self) -> int:
         return len(self.signatures)
