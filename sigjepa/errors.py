@@ -23,7 +23,9 @@ class DamagedError(SigjepaError):
         self.mend = mend
 
     def __reduce__(self) -> tuple[type[Self], tuple[str, Callable[[], None]]]:
-        """Both arguments: jobs of a sweep that run side by side send their errors to the process that started them."""
+        """Return both arguments: jobs of a sweep that run side by side send their errors to the process that started
+        them.
+        """
         return type(self), (str(self), self.mend)
 
 
@@ -32,6 +34,6 @@ class StorageError(SigjepaError, OSError):
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str:
-    """The hint ` Did you mean 'x'?` for a misspelt name, or an empty string when nothing known is near."""
+    """Return the hint ` Did you mean 'x'?` for a misspelt name, or an empty string when nothing known is near."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" Did you mean '{matches[0]}'?" if matches else ""

@@ -61,7 +61,7 @@ def evaluate(config: DictConfig) -> None:
 
 
 def finished_run(folder: Path) -> Run:
-    """The run in `folder`; raises SigjepaError when it is not finished."""
+    """Return the run in `folder`; raises SigjepaError when it is not finished."""
     from sigjepa.reporting.runs import FINISHED, read_run
 
     run = read_run(folder)

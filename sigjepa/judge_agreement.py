@@ -76,7 +76,7 @@ def mined_requests(config: DictConfig) -> list[JudgeRequest]:
 
 
 def scores(judge: Judge, requests: list[JudgeRequest], data_dir: Path) -> dict[Pair, int]:
-    """The score of each pair that got one."""
+    """Return the score of each pair that got one."""
     from sigjepa.negatives.judging.runner import ask
 
     answers = ask(judge, requests, data_dir)
@@ -84,7 +84,7 @@ def scores(judge: Judge, requests: list[JudgeRequest], data_dir: Path) -> dict[P
 
 
 def described(judge: Judge) -> dict[str, Any]:
-    """Who judged, as JSON."""
+    """Return who judged, as JSON."""
     return {"name": judge.name, "fingerprint": judge.fingerprint()}
 
 

@@ -47,7 +47,7 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Pipeline:
-    """How the data of a run is come by, from source code to hard negatives.
+    """The chain that gives the data of a run, from source code to hard negatives.
 
     corpus: builds the corpus. teacher: embeds it; body_states: whether token states of bodies are kept. negatives:
     mines or imports hard negatives; None is without. store: where all of it is kept. baselines: names of those that

@@ -1,4 +1,4 @@
-"""What a sweep would do, before it is started: `python -m sigjepa.sweep experiment=exp1_4,exp2_1 seed=0,1,2`.
+"""Preview of a sweep, before it is started: `python -m sigjepa.sweep experiment=exp1_4,exp2_1 seed=0,1,2`.
 
 Give the same words as `python -m sigjepa.train -m`. Nothing is built, trained or written: the jobs are listed, with
 how each differs from the first, how many optimizer steps it takes, which artifacts it would have to build first, and

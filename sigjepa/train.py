@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 def train(config: DictConfig) -> float:
-    """One run from a composed config; fills its run directory and returns the best value of `monitor`."""
+    """Train and test from a composed config, fill the run directory, and return the best value of `monitor`."""
     from sigjepa.evaluation.metrics import build_metrics
     from sigjepa.pipeline import check, pipeline_of
     from sigjepa.reporting.runs import read_run

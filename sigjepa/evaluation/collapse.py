@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 
 def standard_deviation(rows: Tensor) -> float:
-    """Standard deviation of a coordinate over L2-normalised rows `[N, D]`, mean over coordinates, times √D.
+    """Return the standard deviation of a coordinate over L2-normalised rows `[N, D]`, mean over coordinates, times √D.
 
     0 when all rows point the same way and 1 when they spread over the sphere (SimSiam, https://arxiv.org/abs/2011.10566).
     """
@@ -15,7 +15,8 @@ def standard_deviation(rows: Tensor) -> float:
 
 
 def effective_rank(rows: Tensor) -> float:
-    """Exponential of the entropy of the normalised singular values of L2-normalised rows `[N, D]`, not centred.
+    """Return the exponential of the entropy of the normalised singular values of L2-normalised rows `[N, D]`, not
+    centred.
 
     Between 1, a single direction, and min(N, D) (Roy & Vetterli 2007; RankMe, https://arxiv.org/abs/2210.02885).
     """
@@ -27,7 +28,7 @@ def effective_rank(rows: Tensor) -> float:
 
 
 def mean_pairwise_cosine(rows: Tensor) -> float:
-    """Mean cosine over all pairs of different rows `[N, D]`; 1 when all point the same way (anisotropy)."""
+    """Return the mean cosine over all pairs of different rows `[N, D]`; 1 when all point the same way (anisotropy)."""
     unit = F.normalize(rows.double(), dim=-1)
     n = len(unit)
     return float((unit.sum(dim=0).square().sum() - unit.square().sum()) / max(n * (n - 1), 1))

@@ -1,4 +1,4 @@
-"""Whether a difference is more than noise: over the seeds of an experiment, and over the queries of a pool."""
+"""Tests of whether a difference is more than noise: over the seeds of an experiment, and over the queries of a pool."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -44,7 +44,7 @@ class SeedInterval:
 
     @property
     def half_width(self) -> float | None:
-        """How far the interval reaches from the mean: the smallest mean that it would tell from 0."""
+        """The reach of the interval from the mean: the smallest mean that it would tell from 0."""
         return None if self.high is None else self.high - self.mean
 
 
@@ -92,7 +92,7 @@ class Effect:
 
 
 def seed_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> SeedInterval:
-    """Mean of one value a seed, with the Student-t interval when there are at least two.
+    """Return the mean of one value a seed, with the Student-t interval when there are at least two.
 
     Assumes that the seeds' values are about normal. Raises SigjepaError when there is no value or one is not finite.
     """
@@ -207,7 +207,8 @@ def bootstrap_interval(
     seed: int = SEED,
     batch: int = BATCH,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile bootstrap interval `[M]`, `[M]` of the mean of each column of `differences [N, M]`, N at least 2.
+    """Return the percentile bootstrap interval `[M]`, `[M]` of the mean of each column of `differences [N, M]`, N at
+    least 2.
 
     Percentile, because the statistic is a plain mean over hundreds of queries, nearly unbiased and symmetric; because
     swapping the two runs mirrors it exactly; and because it is defined (as a point) when all differences are equal,
@@ -239,7 +240,7 @@ def bootstrap_interval(
 def permutation_p_value(
     differences: np.ndarray, resamples: int = RESAMPLES, seed: int = SEED, batch: int = BATCH
 ) -> np.ndarray:
-    """Two-sided p-value `[M]` of the mean of each column of `differences [N, M]`; never 0.
+    """Return the two-sided p-value `[M]` of the mean of each column of `differences [N, M]`; never 0.
 
     Were the two runs alike, each query's pair could be swapped, which flips the sign of its difference. So signs are
     permuted, once for all columns; exactly, by listing all of them, where there are no more than `resamples`.
@@ -262,7 +263,7 @@ def permutation_p_value(
 
 
 def mcnemar_p_value(differences: np.ndarray) -> float:
-    """Exact McNemar test of Rank@1 in one seed; differences: `[N]`, the Rank@1 column of `paired_differences`.
+    """Return the exact McNemar p-value of Rank@1 in a seed; differences: `[N]`, a column of `paired_differences`.
 
     A query counts for the run that is more likely to place its true body first, so a tie that the other run breaks
     counts whole, like a miss; without ties this is McNemar's test. Two-sided; 1 when no query tells the runs apart.

@@ -1,4 +1,4 @@
-"""Where hard negatives come from: the protocol of a source, and the one that mines, judges and filters."""
+"""Sources of hard negatives: the protocol of a source, and the one that mines, judges and filters."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ class HardNegativesSource(Protocol):
 
     @property
     def sampler(self) -> NegativeSampler:
-        """Which of its negatives an anchor brings to a step."""
+        """The sampler of the negatives that an anchor brings to a step."""
         ...
 
     def prepare(self, corpus: "Corpus", shards: "TeacherShards", get: Get, data_dir: Path) -> HardNegatives:

@@ -1,4 +1,4 @@
-"""What a set of runs supports: every experiment tested against a baseline experiment and the trivial baselines."""
+"""Comparison of runs: every experiment tested against a baseline experiment and the trivial baselines."""
 
 import math
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""What differs between the configurations, the code and the artifacts of runs."""
+"""Differences between the configurations, the code and the artifacts of runs."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ NOT_COMPARED = ("seed", "name", "paths", "logger", "data.seed", "data.data_dir")
 
 
 def flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted key and value of every leaf; an empty mapping or list is a leaf."""
+    """Yield the dotted key and value of every leaf; an empty mapping or list is a leaf."""
     if isinstance(node, Mapping) and node:
         for key, value in node.items():
             yield from flatten(value, f"{prefix}.{key}" if prefix else str(key))
@@ -34,7 +34,7 @@ def origin(run: Run) -> dict[str, Any]:
 
 
 def configuration_differences(runs: Sequence[Run]) -> dict[str, dict[str, str]]:
-    """`{key: {experiment: value}}` for every key whose value is not the same in all runs.
+    """Return `{key: {experiment: value}}` for every key whose value is not the same in all runs.
 
     Several values within one experiment are joined by ` / `; a key that a run lacks is `-`.
     """

@@ -1,4 +1,4 @@
-"""Which of the four diagnosed reasons of Exp 2.1's failure a set of runs supports: each reason's remedy, tested."""
+"""The four diagnosed reasons of Exp 2.1's failure, and which of them runs support: each reason's remedy, tested."""
 
 from collections.abc import Sequence
 

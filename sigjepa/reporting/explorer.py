@@ -87,7 +87,9 @@ class ExplorerData:
     functions: Mapping[int, FunctionText]
 
     def json(self) -> str:
-        """JSON that may stand in a `<script>` element as it is; code is there once an id, as highlighted tokens."""
+        """Return the JSON that may stand in a `<script>` element as it is; code is there once an id, as highlighted
+        tokens.
+        """
         functions = {
             str(key): asdict(text) | {"signature": highlight(text.signature), "body": highlight(text.body)}
             for key, text in sorted(self.functions.items())
@@ -237,7 +239,9 @@ def rounded(value: float) -> float:
 
 
 def highlight(code: str) -> list[tuple[str, str]]:
-    """Python code as `(class, text)` tokens of one letter a class; texts joined are the code, line ends as newlines."""
+    """Return Python code as `(class, text)` tokens of one letter a class; texts joined are the code, line ends as
+    newlines.
+    """
     from pygments.lexers import PythonLexer  # noqa: PLC0415 - only the page needs it
     from pygments.token import (  # noqa: PLC0415 - as above
         Comment,
@@ -268,5 +272,5 @@ def highlight(code: str) -> list[tuple[str, str]]:
 
 
 def script_json(value: Mapping[str, Any] | Sequence[Any] | str) -> str:
-    """Compact JSON without a sign that HTML or a script could read as its own."""
+    """Return the compact JSON without a sign that HTML or a script could read as its own."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).translate(ESCAPES)

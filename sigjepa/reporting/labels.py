@@ -1,4 +1,4 @@
-"""What people read in place of the names that runs log and that baselines go by."""
+"""Labels in place of the names that runs log and that baselines go by."""
 
 from sigjepa.evaluation.metrics import Metrics
 

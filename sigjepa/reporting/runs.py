@@ -41,7 +41,7 @@ class Run:
 
     @property
     def experiment(self) -> str:
-        """What tables call the run."""
+        """The name of the run in tables."""
         return str(self.summary.get("experiment", self.folder.name))
 
     @property

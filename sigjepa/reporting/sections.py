@@ -84,7 +84,7 @@ def in_percent(metrics: Metrics) -> str:
 
 
 def diagnoses_section(comparison: Comparison) -> str:
-    """Each diagnosed reason of Exp 2.1's failure, by what taking it away does."""
+    """Return each diagnosed reason of Exp 2.1's failure, by what taking it away does."""
     sentences = "\n".join(f"- {sentence}" for sentence in diagnosis_sentences(comparison))
     return section(
         "The four diagnoses",

@@ -1,1 +1,1 @@
-"""What makes a command a command: composition, errors, components, status, processes."""
+"""The runtime of a command: composition, errors, components, status, processes."""

@@ -1,4 +1,4 @@
-"""What makes a command a command: its words, `--help` and `--version`, and mistakes that are answered in one line."""
+"""The start of a command: its words, `--help` and `--version`, and mistakes that are answered in one line."""
 
 import functools
 import os
@@ -111,7 +111,7 @@ def parse_words(words: Sequence[str], flags: Mapping[str, str] = FLAGS) -> tuple
 
 
 def _hydra_words(word: str, flags: Mapping[str, str], positional: str | None) -> list[str]:
-    """A word of the command line as Hydra takes it; none for a flag that means nothing to it."""
+    """Return a word of the command line as Hydra takes it; none for a flag that means nothing to it."""
     if word in flags:
         return [flags[word]] if flags[word] else []
     if positional is not None and not word.startswith("-") and ("=" not in word or Path(word).exists()):

@@ -1,4 +1,4 @@
-"""What a command can be told: the keys and groups of its config, read from the YAML files that it is composed of.
+"""The description of a command's config: its keys and groups, read from the YAML files that it is composed of.
 
 Nothing is composed: this costs a fraction of a composition, so that `--help` and a misspelled word answer at once.
 """
@@ -37,7 +37,7 @@ class Group:
 
 @dataclass
 class ConfigDescription:
-    """What a command can be told.
+    """The keys, groups and options that a command can be given.
 
     folders: where its files are, the first counts. root: its root config. keys: by dotted name, in the order of
     composition. groups: by the word that overrides them. complete: every file was found, so no other key exists.
@@ -163,11 +163,11 @@ def _add_file(description: ConfigDescription, path: str, package: str) -> dict[s
 
 
 def _options(folders: Sequence[Path], group: str) -> list[str]:
-    """The options of a group that are complete: `base` is what others build on."""
+    """Return the options of a group that are complete: `base` is what others build on."""
     return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")} - {"base"})
 
 
 def _search_path(override: Override) -> Iterator[str]:
-    """The folders that `hydra.searchpath` adds; a package there makes the description incomplete by its files."""
+    """Yield the folders that `hydra.searchpath` adds; a package there makes the description incomplete by its files."""
     if override.key_or_group == "hydra.searchpath" and isinstance(paths := override.value(), list):
         yield from (str(path).removeprefix("file://") for path in paths if not str(path).startswith("pkg://"))

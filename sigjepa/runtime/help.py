@@ -41,7 +41,7 @@ def _group_rows(description: ConfigDescription) -> Iterator[tuple[str, str]]:
 
 
 def _key_rows(description: ConfigDescription) -> Iterator[tuple[str, str]]:
-    """The root's keys first, then those of each node together, in the order of composition."""
+    """Yield the root's keys first, then those of each node together, in the order of composition."""
     sections = dict.fromkeys(name.partition(".")[0] for name in description.keys)
     roots = [name for name in sections if description.keys.get(name) and description.keys[name].value is not None]
     for section in [*roots, *(name for name in sections if name not in roots)]:
@@ -55,7 +55,7 @@ def _key_rows(description: ConfigDescription) -> Iterator[tuple[str, str]]:
 
 
 def _section(title: str, rows: list[tuple[str, str]]) -> str:
-    """A title and a row for each of `rows`: what to type, and beside or below it what that is."""
+    """Return a title and a row for each of `rows`: what to type, and beside or below it what that is."""
     lines = [title]
     for word, comment in rows:
         wrapped = textwrap.wrap(comment, WIDTH - COLUMN) or [""]

@@ -35,7 +35,9 @@ RUN_KEYS = (
 
 
 def plain(node: Any) -> Any:
-    """A config node as resolved plain dicts, lists and scalars; raises SigjepaError for a value that is not given."""
+    """Return a config node as resolved plain dicts, lists and scalars; raises SigjepaError for a value that is not
+    given.
+    """
     if not isinstance(node, DictConfig | ListConfig):
         return node
     try:

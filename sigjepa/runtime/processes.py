@@ -1,4 +1,4 @@
-"""Which process of a run this is, and who started it: nobody else, Lightning, torchrun or SLURM."""
+"""Processes of a run: which of them this is, and who started it: nobody else, Lightning, torchrun or SLURM."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -11,12 +11,12 @@ SHELLS = ("bash", "interactive")
 
 
 def is_first_process(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether this is the only process of a run, or the one that writes its files."""
+    """Return whether this is the only process of a run, or the one that writes its files."""
     return all(environment.get(name, "0") == "0" for name in NUMBERS)
 
 
 def launcher(environment: Mapping[str, str]) -> tuple[str, int] | None:
-    """What has started this command in several processes, and in how many; None when it was started once."""
+    """Return what has started this command in several processes, and in how many; None when it was started once."""
     if "TORCHELASTIC_RUN_ID" in environment:
         name, processes = "torchrun", int(environment.get("WORLD_SIZE", "1"))
     elif "SLURM_PROCID" in environment and environment.get("SLURM_JOB_NAME") not in SHELLS:
@@ -27,7 +27,7 @@ def launcher(environment: Mapping[str, str]) -> tuple[str, int] | None:
 
 
 def for_this_process(arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-    """The arguments with which this process of a run leaves Hydra's files to the first one.
+    """Return the arguments with which this process of a run leaves Hydra's files to the first one.
 
     Raises SigjepaError when each process would choose a folder of its own by the time.
     """

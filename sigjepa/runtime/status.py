@@ -1,4 +1,4 @@
-"""Where a command is: `status.json` in its folder, a line a minute in its log, and another on SIGUSR1."""
+"""The status of a command: `status.json` in its folder, a line a minute in its log, and another on SIGUSR1."""
 
 import datetime
 import logging
@@ -36,7 +36,7 @@ TELLERS = (__file__, progress.__file__)
 
 
 class Status:
-    """What a command is doing; an `Observer` that tells it in lines of the log and, where given, in a file.
+    """The work of a command; an `Observer` that tells it in lines of the log and, where given, in a file.
 
     Args:
         path: file that is kept up to date, None for none.
@@ -112,7 +112,7 @@ class Status:
             self.write()
 
     def as_dict(self) -> dict[str, Any]:
-        """What the file holds; `stage` is the innermost, `eta_seconds` of it."""
+        """Return what the file holds; `stage` is the innermost, `eta_seconds` of it."""
         now, stages = self.clock(), list(self._stages)
         facts = dict(self._facts)
         for one in stages:
@@ -148,7 +148,7 @@ class Status:
 
 
 def place_of(thread: threading.Thread) -> str:
-    """`<file>:<line> in <function>` that a thread is at: the innermost in this package, else the innermost."""
+    """Return `<file>:<line> in <function>` that a thread is at: the innermost in this package, else the innermost."""
     innermost = frame = sys._current_frames().get(thread.ident or 0)
     while frame is not None and not is_work(frame.f_code.co_filename):
         frame = frame.f_back
@@ -159,7 +159,7 @@ def place_of(thread: threading.Thread) -> str:
 
 
 def is_work(file: str) -> bool:
-    """Whether code in `file` is this package's and does what the command is for."""
+    """Return whether code in `file` is this package's and does what the command is for."""
     return file.startswith(PACKAGE) and file not in TELLERS
 
 
@@ -237,7 +237,7 @@ def beside_bars() -> Iterator[None]:
 
 
 def sign_of_life(status: dict[str, Any]) -> str:
-    """What the status file of a run that is said to be running shows: it is still running, or it was killed."""
+    """Return what the status file of a run that is said to be running shows: it is still running, or it was killed."""
     pid, host, updated = status.get("pid"), status.get("host"), status.get("updated")
     if not isinstance(pid, int) or pid <= 0:
         return "still running, or was killed"

@@ -1,4 +1,4 @@
-"""What a person sees of a command: tables that fit, and lines of jobs that run side by side told apart."""
+"""Terminal output: tables that fit, and lines of jobs that run side by side told apart."""
 
 import itertools
 import logging
@@ -26,7 +26,7 @@ def fit_tables(text: str, width: int = WIDTH) -> str:
 
 
 def _cells(line: str) -> list[str]:
-    """The cells of a line of a Markdown table; none of another line."""
+    """Return the cells of a line of a Markdown table; none of another line."""
     return [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip())[1:-1]] if line.startswith("|") else []
 
 
@@ -50,7 +50,9 @@ def _fit_table(table: Sequence[str], width: int) -> list[str]:
 
 
 def _narrowed(widths: list[int], columns: Sequence[Sequence[str]], room: int) -> list[int]:
-    """Widths that fit into `room`: first headers over narrow columns are wrapped, then the widest, words kept whole."""
+    """Return the widths that fit into `room`: first headers over narrow columns are wrapped, then the widest, words
+    kept whole.
+    """
     words = [max(len(word.rstrip()) for cell in column for word in _words(cell)) for column in columns]
     bodies = [max(map(len, column[1:]), default=0) for column in columns]
     for least in ([max(pair) for pair in zip(words, bodies, strict=True)], words, [1] * len(words)):
@@ -63,7 +65,7 @@ def _narrowed(widths: list[int], columns: Sequence[Sequence[str]], room: int) ->
 
 
 def _words(text: str) -> list[str]:
-    """Where a cell may be broken: after spaces, slashes and commas."""
+    """Return where a cell may be broken: after spaces, slashes and commas."""
     return re.findall(r"[^ /,]*[ /,]?", text)
 
 

@@ -24,7 +24,7 @@ class Key:
 
 @dataclass
 class YamlFile:
-    """What a file says. head: lines on top. keys: by dotted name. groups: comments of its defaults list, by group."""
+    """The comments of a file. head: on top. keys: by dotted name. groups: of its defaults list, by group."""
 
     head: list[str] = field(default_factory=list)
     keys: dict[str, Key] = field(default_factory=dict)
@@ -79,7 +79,7 @@ def _add_groups(file: YamlFile, node: yaml.Node, lines: Sequence[str]) -> None:
 
 
 def _written(node: yaml.Node, lines: Sequence[str]) -> str:
-    """The value in one line."""
+    """Return the value in one line."""
     start, end = node.start_mark, node.end_mark
     if isinstance(node, yaml.SequenceNode) and not node.flow_style:
         return f"[{', '.join(_written(item, lines) for item in node.value)}]"
@@ -91,7 +91,9 @@ def _written(node: yaml.Node, lines: Sequence[str]) -> str:
 
 
 def _comment(key_node: yaml.Node, value_node: yaml.Node, lines: Sequence[str]) -> str:
-    """What stands behind a value or, for a block, behind its key; else the comment lines directly above the key."""
+    """Return what stands behind a value or, for a block, behind its key; else the comment lines directly above the
+    key.
+    """
     block = isinstance(value_node, yaml.CollectionNode) and not value_node.flow_style
     mark = key_node.end_mark if block else value_node.end_mark
     behind = lines[mark.line][mark.column :].partition("#")[2].strip() if mark.line < len(lines) else ""

@@ -1,4 +1,4 @@
-"""What Lightning calls while a run goes on."""
+"""Callbacks of a run."""
 
 import csv
 import inspect

@@ -26,12 +26,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def load_checkpoint(
         self, path: str | Path, map_location: Callable | None = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """What is at `path`: tensors and plain values alone, whatever `weights_only` says."""
+        """Return what is at `path`: tensors and plain values alone, whatever `weights_only` says."""
         return read_checkpoint(Path(path))
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint's tensors and plain values, on the CPU; raises SigjepaError naming a file that holds anything else.
+    """Return a checkpoint's tensors and plain values, on the CPU; raises SigjepaError naming a file that holds
+    anything else.
 
     Nothing is unpickled but weights: a checkpoint may come from anywhere.
     """

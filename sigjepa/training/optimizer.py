@@ -1,4 +1,4 @@
-"""What is optimized and how fast: parameter groups, Muon beside AdamW, averaged weights, and the learning rate."""
+"""Optimizers and schedulers: parameter groups, Muon beside AdamW, averaged weights, and the learning rate."""
 
 import inspect
 from collections.abc import Callable, Iterable

@@ -36,7 +36,7 @@ def provenance(
     hard_negatives: dict[str, str] | None = None,
     upstream: Mapping[str, Reference] | None = None,
 ) -> dict[str, Any]:
-    """The content of `provenance.json`.
+    """Return the content of `provenance.json`.
 
     config: resolved. artifacts: hash of the corpus, folder names of corpus, shards and negatives below `data_dir`.
     hard_negatives: the summary table of their index. upstream: those artifacts by folder and digest.
@@ -59,7 +59,9 @@ def provenance(
 
 
 def environment() -> dict[str, Any]:
-    """What decides a result beside code and versions: threads, flags of determinism, precision, and the device."""
+    """Return what decides a result beside code and versions: threads, flags of determinism, precision, and the
+    device.
+    """
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
     return {
         "device": device,
@@ -96,7 +98,7 @@ def write_provenance(run_dir: Path, facts: Mapping[str, Any]) -> None:
 
 
 def code_of(git: Mapping[str, Any]) -> tuple[Any, Any]:
-    """What two starts by the same code have in common: commit, and digest of the diff."""
+    """Return what two starts by the same code have in common: commit, and digest of the diff."""
     return git.get("sha"), (git.get("diff") or {}).get("digest")
 
 

@@ -79,7 +79,7 @@ class RefreshNegatives(Callback):
         self.refreshed_epoch = done
 
     def state_dict(self) -> dict[str, Any]:
-        """Which refresh is in use."""
+        """Return which refresh is in use."""
         return {"refreshed_epoch": self.refreshed_epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -98,7 +98,9 @@ class ResumeCheckpoint(Checkpoint):
         self._restore_handlers()
 
     def state_dict(self) -> dict[str, Any]:
-        """Random states by process, the seconds so far and the place in the epoch; every process must call this."""
+        """Return the random states by process, the seconds so far and the place in the epoch; every process must call
+        this.
+        """
         states = [random_states()]
         if world_size() > 1:
             states = [{} for _ in range(world_size())]
@@ -122,7 +124,7 @@ class ResumeCheckpoint(Checkpoint):
             before(number, frame)  # which tells where the run is
 
     def _is_due(self, trainer: Trainer) -> bool:
-        """Whether any process wants to save; then all of them know which signal was received."""
+        """Return whether any process wants to save; then all of them know which signal was received."""
         minutes = (time.monotonic() - self._saved) / 60
         due = (
             self.received is not None

@@ -86,7 +86,7 @@ def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
 
 
 def read_status(run_dir: Path) -> str | None:
-    """`finished`, `running`, `interrupted` or `failed`; None without a summary."""
+    """Return `finished`, `running`, `interrupted` or `failed`; None without a summary."""
     path = run_dir / "summary.json"
     return str(read_json(path).get("status")) if path.exists() else None
 

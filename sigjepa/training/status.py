@@ -1,4 +1,4 @@
-"""Where training is: a line an epoch, and its epoch, step, score and last checkpoint in the status of the command."""
+"""The status of training: a line an epoch, and epoch, step, score and last checkpoint in the command's status."""
 
 import datetime
 import logging

@@ -151,7 +151,7 @@ def resume_run(config: DictConfig) -> None:
 
 @dataclass
 class SweepContext(HydraContext):
-    """What the launcher of a sweep is told beside Hydra's own context.
+    """The context of a sweep that its launcher needs beside Hydra's own.
 
     launcher: the node of the chosen one. sweep: the sweep's config. folder, key: its folder and identity. jobs: the
     overrides of its jobs, by folder. taken: the same of all jobs that were ever asked for in that folder. held: the

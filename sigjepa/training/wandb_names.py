@@ -1,4 +1,4 @@
-"""What W&B calls things: the axis of curves, and tags and names within its limits."""
+"""Names in W&B: the axis of curves, and tags and names within its limits."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,9 @@ TAG_LENGTH = 64
 
 
 def shortened(text: str, limit: int) -> str:
-    """`text`, its end replaced by a hash where it is longer than `limit`, so that different ones stay different."""
+    """Return `text`, its end replaced by a hash where it is longer than `limit`, so that different ones stay
+    different.
+    """
     return text if len(text) <= limit else f"{text[: limit - 9]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 

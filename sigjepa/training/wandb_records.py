@@ -1,4 +1,4 @@
-"""What W&B is sent beside metrics: tables, figures, and a run of its own for a report."""
+"""Records for W&B beside metrics: tables, figures, and a run of its own for a report."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a file calls the fields of a judged pair: our name to its name, dots reaching into nested objects."""
+"""Field maps: how a file names the fields of a judged pair, with dots into nested objects."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

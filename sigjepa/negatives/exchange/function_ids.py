@@ -1,4 +1,4 @@
-"""How a file names the functions of a corpus: by position, or by content key."""
+"""Function ids, by which a file names the functions of a corpus: by position, or by content key."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ MAX_ID = 2**63 - 1
 
 
 def is_integer(value: Any) -> bool:
-    """Whether a JSON value is an integer that fits 64 bits; `true` is not."""
+    """Return whether a JSON value is an integer that fits 64 bits; `true` is not."""
     return isinstance(value, int) and not isinstance(value, bool) and -MAX_ID <= value <= MAX_ID
 
 
@@ -40,13 +40,13 @@ class FunctionIds:
 
     @classmethod
     def of(cls, corpus: "Corpus", kind: str) -> "FunctionIds":
-        """Ids of a `kind`, 'position' or 'key'; raises SigjepaError for another."""
+        """Return the ids of a `kind`, 'position' or 'key'; raises SigjepaError for another."""
         check_kind(kind)
         return cls(len(corpus), corpus.column("key") if kind == "key" else None)
 
     @property
     def kind(self) -> str:
-        """Which of `KINDS` the ids are."""
+        """The kind of the ids, of `KINDS`."""
         return "position" if self.keys is None else "key"
 
     @cached_property
@@ -54,21 +54,21 @@ class FunctionIds:
         return {key: position for position, key in enumerate(self.keys or ())}
 
     def is_id(self, value: Any) -> bool:
-        """Whether a JSON value has the form of an id, known or not."""
+        """Return whether a JSON value has the form of an id, known or not."""
         return isinstance(value, str) if self.keys is not None else is_integer(value)
 
     def find(self, value: Any) -> int:
-        """The position of the function with this id, or `UNKNOWN`."""
+        """Return the position of the function with this id, or `UNKNOWN`."""
         if self.keys is not None:
             return self._positions.get(value, UNKNOWN)
         return value if 0 <= value < self.n_functions else UNKNOWN
 
     def from_json_key(self, text: str) -> Any:
-        """The id that a key of a JSON object stands for, or None when it is none."""
+        """Return the id that a key of a JSON object stands for, or None when it is none."""
         if self.keys is not None:
             return text
         return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 and str(int(text)) == text else None
 
     def names(self, positions: Iterable[int]) -> list[Any]:
-        """What a file calls the functions at `positions`."""
+        """Return what a file calls the functions at `positions`."""
         return list(positions) if self.keys is None else [self.keys[position] for position in positions]

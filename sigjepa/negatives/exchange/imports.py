@@ -1,4 +1,4 @@
-"""What importing any file of pairs shares: its key, and what is said of where its pairs are from."""
+"""Parts that all imports of pairs share: its key, and what is said of where its pairs are from."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -101,7 +101,7 @@ class Document:
     way_out: str
 
     def read(self) -> Any:
-        """Its content; raises SigjepaError when it is missing, no JSON, or has a key twice."""
+        """Return its content; raises SigjepaError when it is missing, no JSON, or has a key twice."""
         try:
             return json.loads(self.path.read_bytes(), object_pairs_hook=self._unique)
         except FileNotFoundError:
@@ -122,7 +122,9 @@ class Document:
         return mapping
 
     def wrong(self, problem: str, key: Any = None, value: Any = None, line: int | None = None) -> SigjepaError:
-        """The error to raise; `line`, or the line of a `key` and a `value` in its list, is named where it is known."""
+        """Return the error to raise; `line`, or the line of a `key` and a `value` in its list, is named where it is
+        known.
+        """
         if key is not None:
             line = self._line(str(key), value)
         return SigjepaError(f"{self.path}{f':{line}:' if line else ''} {problem}; {self.way_out}")

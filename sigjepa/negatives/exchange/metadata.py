@@ -1,4 +1,4 @@
-"""What lies beside a file of pairs or negatives, `<name>.meta.json`: of which corpus and teacher it is."""
+"""The metadata beside a file of pairs or negatives, `<name>.meta.json`: of which corpus and teacher it is."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Whether the pairs of a file fit the shards in use: by their cosines, or by how near they are."""
+"""Checks that the pairs of a file fit the shards in use: by their cosines, or by how near they are."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

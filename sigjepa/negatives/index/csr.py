@@ -19,29 +19,29 @@ class CSR:
 
     @classmethod
     def from_sorted(cls, keys: Ids, values: Ids) -> "CSR":
-        """From one key per value `[P]`, ascending."""
+        """Build from one key per value `[P]`, ascending."""
         unique, starts = np.unique(keys, return_index=True)
         return cls(unique, np.append(starts, len(keys)).astype(np.int64), values)
 
     @classmethod
     def symmetric(cls, one: Ids, other: Ids) -> "CSR":
-        """The pairs `[P]` in both directions, whichever of them was given."""
+        """Return the pairs `[P]` in both directions, whichever of them was given."""
         both = np.unique(np.stack([np.concatenate([one, other]), np.concatenate([other, one])], axis=1), axis=0)
         return cls.from_sorted(both[:, 0], both[:, 1])
 
     def pair_keys(self) -> Ids:
-        """The key of each value `[P]`."""
+        """Return the key of each value `[P]`."""
         return np.repeat(self.keys, np.diff(self.offsets))
 
     def span(self, key: int) -> slice:
-        """Where the values of `key` lie; empty for an unknown key."""
+        """Return where the values of `key` lie; empty for an unknown key."""
         position = int(np.searchsorted(self.keys, key))
         if position == len(self.keys) or self.keys[position] != key:
             return slice(0, 0)
         return slice(int(self.offsets[position]), int(self.offsets[position + 1]))
 
     def to_lists(self, column: npt.NDArray[Any]) -> dict[int, list[Any]]:
-        """`column [P]`, parallel to the values, as lists by key."""
+        """Return `column [P]`, parallel to the values, as lists by key."""
         bounds = self.offsets.tolist()
         flat = column.tolist()
         return {key: flat[start:stop] for key, start, stop in zip(self.keys.tolist(), bounds, bounds[1:], strict=False)}

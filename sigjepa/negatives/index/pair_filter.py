@@ -1,4 +1,4 @@
-"""Which judged pairs may be hard negatives, before any training: by score, cosine, rank, and beside the positive."""
+"""The filter of judged pairs that may be hard negatives: by score, cosine, rank, and beside the positive."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any

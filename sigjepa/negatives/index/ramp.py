@@ -1,4 +1,4 @@
-"""How a number changes over training: the weight, the number and the difficulty of hard negatives by epoch."""
+"""Ramps of a number over training: the weight, the number and the difficulty of hard negatives by epoch."""
 
 import math
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""Which of its hard negatives an anchor brings to a step: how many, how hard, and how much by chance."""
+"""The sampler of the hard negatives that an anchor brings to a step: how many, how hard, and how much by chance."""
 
 import math
 from typing import Annotated

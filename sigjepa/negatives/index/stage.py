@@ -45,7 +45,7 @@ class HardNegativesStage(Stage[HardNegatives]):
 
     @property
     def label(self) -> str:
-        """What the judged pairs are called."""
+        """The name of the judged pairs."""
         return self._judged.folder.name.rpartition("-")[0]
 
     def inputs(self) -> dict[str, Any]:

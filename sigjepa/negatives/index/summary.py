@@ -1,4 +1,4 @@
-"""What a hard-negative index says of itself: the published summary table, and what is known beyond it."""
+"""The summary of a hard-negative index: the published summary table, and what is known beyond it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -57,7 +57,7 @@ def _filter(limits: Mapping[str, Any]) -> str:
 
 
 def _further_bounds(limits: Mapping[str, Any]) -> str:
-    """Bounds of the filter that the published one does not have, where they are not at their defaults."""
+    """Return the bounds of the filter that the published one does not have, where they are not at their defaults."""
     defaults = PairFilter().settings()
     return ", ".join(
         f"{name}={value}"

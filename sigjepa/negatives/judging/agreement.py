@@ -1,4 +1,4 @@
-"""How far two judges agree on the same pairs: confusion, raw agreement and Cohen's κ with their intervals."""
+"""Agreement of two judges on the same pairs: confusion, raw agreement and Cohen's κ with their intervals."""
 
 import math
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Estimate:
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
-    """What two judges made of `pairs` pairs that both gave a score.
+    """The agreement of two judges on `pairs` pairs that both gave a score.
 
     confusion: `[4, 4]`, rows by the reference's score, columns by the judge's. observed: share of equal scores. kappa:
     of the four scores. weighted_kappa: with quadratic weights, so that 0 against 3 counts nine times 0 against 1.
@@ -52,7 +52,7 @@ class Agreement:
 
 
 def agreement(reference: Sequence[int], judge: Sequence[int]) -> Agreement:
-    """The agreement of two lists of scores of the same pairs."""
+    """Return the agreement of two lists of scores of the same pairs."""
     scores = confusion(reference, judge, len(SCORES))
     one, other = ([int(score > HIGHEST_NEGATIVE) for score in side] for side in (reference, judge))
     negatives = confusion(one, other, 2)
@@ -69,7 +69,7 @@ def agreement(reference: Sequence[int], judge: Sequence[int]) -> Agreement:
 
 
 def confusion(reference: Sequence[int], judge: Sequence[int], categories: int) -> Table:
-    """How many pairs got each combination of categories `[C, C]`, rows by the reference."""
+    """Return how many pairs got each combination of categories `[C, C]`, rows by the reference."""
     table = np.zeros((categories, categories), dtype=np.int64)
     np.add.at(table, (np.asarray(reference, dtype=np.int64), np.asarray(judge, dtype=np.int64)), 1)
     return table
@@ -109,7 +109,7 @@ def kappa(table: Table, *, quadratic: bool = False) -> Estimate:
 
 
 def agreement_text(result: Agreement, reference: str, judge: str) -> str:
-    """The confusion and the figures as two Markdown tables."""
+    """Return the confusion and the figures as two Markdown tables."""
     reference, judge = (name.replace("|", "/") for name in (reference, judge))
     columns = list(SCORES)
     rows = [

@@ -11,7 +11,7 @@ from sigjepa.runtime.fields import LineError, Score, parse_line
 
 
 class LabelledPair(BaseModel):
-    """What a line must hold; what else it holds is not read."""
+    """The fields that a line must hold; others are not read."""
 
     model_config = ConfigDict(strict=True)
 

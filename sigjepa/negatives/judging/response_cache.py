@@ -30,7 +30,7 @@ Answers = dict[Pair, tuple[Judgement, ...]]
 
 
 class Line(BaseModel):
-    """What a line must hold; who judged, and the checksum, stand beside it."""
+    """The fields that a line must hold; who judged, and the checksum, stand beside them."""
 
     model_config = ConfigDict(strict=True)
 

@@ -42,7 +42,7 @@ class JudgedPairsStage(Stage[JudgedPairs]):
 
     @property
     def packages(self) -> Sequence[str]:  # type: ignore[override]
-        """What the judge's scores may depend on."""
+        """The packages that the judge's scores may depend on."""
         return self.judge.packages
 
     @property

@@ -27,10 +27,10 @@ class Approximate(Protocol):
     """An approximate search, as `negatives.search.beyond` names it."""
 
     def inputs(self) -> dict[str, Any]:
-        """All that the found pairs depend on, beside the vectors, `top_k` and `min_cosim`."""
+        """Return all that the found pairs depend on, beside the vectors, `top_k` and `min_cosim`."""
 
     def build(self, bodies: UnitVectors, top_k: int, min_cosim: float) -> tuple[NeighborIndex, dict[str, Any]]:
-        """The index over `bodies`, and a record of it with its measured recall."""
+        """Return the index over `bodies`, and a record of it with its measured recall."""
 
 
 @component("negatives.search.beyond")

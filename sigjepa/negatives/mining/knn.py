@@ -115,7 +115,7 @@ def block_pairs(
 
 
 def _all_near(queries: Matrix, vectors: Matrix, tied: Ids, lowest: npt.NDArray[np.float32]) -> tuple[Ids, Ids]:
-    """Row and column of every cosine of the `tied` queries that is at least its `lowest`."""
+    """Return the row and column of every cosine of the `tied` queries that is at least its `lowest`."""
     rows, columns = np.nonzero(queries[tied] @ vectors.T >= lowest[:, None])
     return tied[rows], columns
 
@@ -123,7 +123,7 @@ def _all_near(queries: Matrix, vectors: Matrix, tied: Ids, lowest: npt.NDArray[n
 def _nearest_of(
     anchors: UnitVectors, bodies: UnitVectors, rows: Ids, columns: Ids, top_k: int, min_cosim: float
 ) -> Pairs:
-    """The `top_k` best of each row's candidates, scored exactly; columns ascend with ids."""
+    """Return the `top_k` best of each row's candidates, scored exactly; columns ascend with ids."""
     cosim = cosines(anchors, bodies, rows, columns)
     order = np.lexsort((columns, -cosim, rows))
     ordered = rows[order]

@@ -1,4 +1,4 @@
-"""Which search finds the neighbors: exact while that takes minutes, approximate with measured recall beyond."""
+"""The search that finds the neighbors: exact while that takes minutes, approximate with measured recall beyond."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,11 +24,14 @@ class Search:
             raise SigjepaError(f"negatives.search.exact_up_to must be 0, more, or null, got {self.exact_up_to}.")
 
     def inputs(self, functions: int) -> dict[str, Any]:
-        """All that the pairs of so many functions depend on: nothing of an approximate search that is not used."""
+        """Return all that the pairs of so many functions depend on: nothing of an approximate search that is not
+        used.
+        """
         return {"method": "exact"} if self._is_exact(functions) else self.beyond.inputs()
 
     def build(self, bodies: UnitVectors, top_k: int, min_cosim: float) -> tuple[NeighborIndex, dict[str, Any]]:
-        """The index over `bodies`, n >= 1, and a record of it for the manifest, with the recall of an approximate one.
+        """Return the index over `bodies`, n >= 1, and a record of it for the manifest, with the recall of an
+        approximate one.
 
         Raises SigjepaError when an approximate search does not reach its lowest recall.
         """

@@ -28,7 +28,7 @@ class Rows(Protocol):
         """`(n, D)`."""
 
     def __getitem__(self, rows: Ids, /) -> npt.ArrayLike:
-        """The vectors `[r, D]` of rows `[r]`, in any floating precision."""
+        """Return the vectors `[r, D]` of rows `[r]`, in any floating precision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,8 @@ class UnitVectors:
 
     @classmethod
     def of(cls, vectors: "npt.NDArray[np.floating] | Rows", ids: Ids, noun: str = "body embeddings") -> "UnitVectors":
-        """Unit vectors of `vectors` `[n, D]` of any length but 0, for the unique function ids `[n]`, in any order.
+        """Return the unit vectors of `vectors` `[n, D]` of any length but 0, for the unique function ids `[n]`, in any
+        order.
 
         `vectors` is read a part at a time, so beside the result memory holds no copy of it. noun: names the vectors in
         errors. Raises SigjepaError for shapes that do not fit, repeated ids, and NaN, infinite or all-zero vectors,
@@ -85,19 +86,19 @@ class UnitVectors:
         return cls(ids, matrix, lengths)
 
     def take(self, rows: Ids) -> "UnitVectors":
-        """The vectors of ascending `rows` `[r]`."""
+        """Return the vectors of ascending `rows` `[r]`."""
         return UnitVectors(self.ids[rows], self.matrix[rows], self.lengths[rows])
 
 
 def parts(count: int, width: int) -> Iterator[slice]:
-    """Slices that cover `count` rows, each of about a million numbers at `width` numbers a row."""
+    """Yield the slices that cover `count` rows, each of about a million numbers at `width` numbers a row."""
     size = max(1, _CELLS // max(1, width))
     for start in range(0, count, size):
         yield slice(start, min(start + size, count))
 
 
 def cosines(one: UnitVectors, other: UnitVectors, rows: Ids, columns: Ids) -> Floats:
-    """Cosine `[P]` of each row `[P]` of `one` with its column `[P]` of `other`, in float64, rounded.
+    """Return the cosine `[P]` of each row `[P]` of `one` with its column `[P]` of `other`, in float64, rounded.
 
     It is the same in both directions and within [-1, 1].
     """

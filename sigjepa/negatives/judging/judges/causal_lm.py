@@ -83,7 +83,7 @@ class CausalLmJudge(Judge):
 
     @property
     def packages(self) -> Sequence[str]:
-        """What runs the model."""
+        """The runner of the model."""
         return ("torch", "transformers", "tokenizers")
 
     @property
@@ -92,7 +92,8 @@ class CausalLmJudge(Judge):
         return f"causal_lm: {Path(self.path).name}"
 
     def fingerprint(self) -> dict[str, Any]:
-        """The content of model and prompt, and all else that a probability depends on; not the device or batch size.
+        """Return the content of model and prompt, and all else that a probability depends on; not the device or batch
+        size.
 
         Raises SigjepaError when there is no model at `path`.
         """
@@ -109,7 +110,7 @@ class CausalLmJudge(Judge):
         }
 
     def cost(self, requests: Sequence[JudgeRequest]) -> str:
-        """Estimated tokens and the size of a batch."""
+        """Return the estimated tokens and the size of a batch."""
         prompts = estimated_tokens(self._prompt.messages(request, self.max_code_characters) for request in requests)
         return (
             f"about {prompts:,} prompt tokens (estimated at {CHARACTERS_PER_TOKEN} characters each) and no completion "
@@ -117,7 +118,7 @@ class CausalLmJudge(Judge):
         )
 
     def judge(self, requests: Iterable[JudgeRequest]) -> Iterator[tuple[JudgeRequest, Judgement]]:
-        """One judgement per request, those of like length together.
+        """Yield one judgement per request, those of like length together.
 
         Raises SigjepaError for a model that can't be used, see `ScoringModel`.
         """

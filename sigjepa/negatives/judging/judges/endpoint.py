@@ -31,7 +31,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Completion:
-    """What a model said, and what the endpoint says about it."""
+    """A model's text, and what the endpoint says about it."""
 
     text: str
     model: str | None
@@ -98,7 +98,7 @@ class Endpoint:
             logger.debug("%s lists no models: %s", self.address, error)
 
     async def complete(self, messages: Messages) -> Completion:
-        """The answer to `messages`.
+        """Return the answer to `messages`.
 
         Raises RefusedError when the endpoint refuses this question though it answered others, and SigjepaError when it
         can't be asked any more.
@@ -186,7 +186,7 @@ class Endpoint:
 
 
 def checked_address(base_url: str) -> str:
-    """`base_url` as it may be shown; raises SigjepaError when it is no address or holds credentials."""
+    """Return `base_url` as it may be shown; raises SigjepaError when it is no address or holds credentials."""
     try:
         parts = urlsplit(base_url)
     except ValueError:
@@ -214,7 +214,7 @@ def _sdk() -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong in one short printable line, without what a server may have echoed of a key."""
+    """Return what went wrong in one short printable line, without what a server may have echoed of a key."""
     cause = error.__cause__ if error.__cause__ is not None else error
     status = getattr(error, "status_code", None)
     said = str(error if status else cause) or type(cause).__name__

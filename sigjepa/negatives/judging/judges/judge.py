@@ -1,4 +1,4 @@
-"""What every judge of a mined pair takes and gives, whether it reads the code itself or asks a language model."""
+"""The protocol of a judge of mined pairs, whether it reads the code itself or asks a language model."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -54,7 +54,7 @@ class Judge(Protocol):
 
     @property
     def name(self) -> str:
-        """How the judge is called wherever its scores appear."""
+        """The name of the judge wherever its scores appear."""
         ...
 
     @property
@@ -69,19 +69,19 @@ class Judge(Protocol):
 
     @property
     def parse_error_retries(self) -> int:
-        """How many times a pair whose recorded answer held no score is asked again."""
+        """The number of times that a pair whose recorded answer held no score is asked again."""
         return 0
 
     def fingerprint(self) -> dict[str, Any]:
-        """Everything that a score depends on, as JSON; a changed fingerprint judges again."""
+        """Return everything that a score depends on, as JSON; a changed fingerprint judges again."""
         ...
 
     def cost(self, requests: Sequence[JudgeRequest]) -> str:
-        """What judging `requests` will take, in words and before it is begun; empty when it is cheap."""
+        """Return what judging `requests` will take, in words and before it is begun; empty when it is cheap."""
         return ""
 
     def judge(self, requests: Iterable[JudgeRequest]) -> Iterator[tuple[JudgeRequest, Judgement]]:
-        """Each request once with its judgement, in any order, so that a slow answer holds back no other.
+        """Yield each request once with its judgement, in any order, so that a slow answer holds back no other.
 
         Raises SigjepaError when it can't go on; what it has yielded by then is kept.
         """

@@ -85,7 +85,7 @@ class OpenAIJudge(Judge):
         return f"openai: {self.model}"
 
     def fingerprint(self) -> dict[str, Any]:
-        """Model, prompt and all that an answer depends on; not where, how fast and how many are asked."""
+        """Return the model, prompt and all that an answer depends on; not where, how fast and how many are asked."""
         return {
             "judge": "openai",
             "version": VERSION,
@@ -99,7 +99,7 @@ class OpenAIJudge(Judge):
         }
 
     def cost(self, requests: Sequence[JudgeRequest]) -> str:
-        """Estimated tokens, and how many requests are in flight."""
+        """Return the estimated tokens, and how many requests are in flight."""
         prompts = estimated_tokens(self._messages(request) for request in requests)
         answers = "as many completion tokens as the endpoint allows"
         if (most := self.max_answer_tokens) is not None:
@@ -192,7 +192,9 @@ class OpenAIJudge(Judge):
 async def _first(
     tasks: set[asyncio.Task[Answer]], all_within: float | None = None
 ) -> tuple[set[asyncio.Task[Answer]], set[asyncio.Task[Answer]]]:
-    """Tasks that are done, at least one, and those that are not; or all that get done within some seconds."""
+    """Return the tasks that are done, at least one, and those that are not; or all that get done within some
+    seconds.
+    """
     if not tasks:
         return set(), set()
     if all_within is not None:

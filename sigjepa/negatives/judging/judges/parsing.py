@@ -47,7 +47,7 @@ def read_answer(text: str) -> tuple[int, str]:
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """The outermost JSON objects in a text."""
+    """Yield the outermost JSON objects in a text."""
     decoder = json.JSONDecoder()
     start, tried = text.find("{"), 0
     while start >= 0 and tried < _BRACES_TRIED:

@@ -34,13 +34,15 @@ class Prompt:
     repair: tuple[str, str] | None
 
     def messages(self, request: JudgeRequest, max_code_characters: int) -> Messages:
-        """A system and a user message that ask about `request`, at most that much of each body shown."""
+        """Return a system and a user message that ask about `request`, at most that much of each body shown."""
         before, after = self.user
         user = f"{before}{quoted(request, max_code_characters)}{after}"
         return [{"role": "system", "content": self.system}, {"role": "user", "content": user}]
 
     def repair_message(self, problem: str) -> str:
-        """What is said to a model whose answer can't be used; raises SigjepaError for a prompt without that section."""
+        """Return what is said to a model whose answer can't be used; raises SigjepaError for a prompt without that
+        section.
+        """
         if self.repair is None:
             raise SigjepaError(
                 f"negatives.judge.prompt={self.version} has no section '# repair'; give a prompt that has one."
@@ -49,7 +51,7 @@ class Prompt:
 
 
 def load_prompt(name: str) -> Prompt:
-    """A prompt of this package by its name, or a file of the same form by its path ending in `.md`.
+    """Return a prompt of this package by its name, or a file of the same form by its path ending in `.md`.
 
     Raises SigjepaError for one that does not exist or lacks a section or placeholder.
     """
@@ -85,7 +87,9 @@ def load_prompt(name: str) -> Prompt:
 
 
 def quoted(request: JudgeRequest, max_code_characters: int) -> str:
-    """Both functions as one JSON object in one line of ASCII, with nothing in it that could end the quotation."""
+    """Return both functions as one JSON object in one line of ASCII, with nothing in it that could end the
+    quotation.
+    """
     halves = {
         "first": (request.anchor_signature, request.anchor_body),
         "second": (request.neighbor_signature, request.neighbor_body),
@@ -95,7 +99,7 @@ def quoted(request: JudgeRequest, max_code_characters: int) -> str:
 
 
 def estimated_tokens(conversations: Iterable[Messages]) -> int:
-    """About how many tokens these messages are, by their characters."""
+    """Return about how many tokens these messages are, by their characters."""
     characters = sum(len(message["content"]) for messages in conversations for message in messages)
     return round(characters / CHARACTERS_PER_TOKEN)
 

@@ -84,7 +84,7 @@ class ScoringModel:
             )
 
     def tokenize(self, requests: Sequence[JudgeRequest]) -> TokenSequences:
-        """The prompts of `requests` as tokens, each within the limit."""
+        """Return the prompts of `requests` as tokens, each within the limit."""
         tokens = self._encode([self._text(request, self.max_code_characters) for request in requests])
         cut = 0
         for row, request in enumerate(requests):
@@ -102,7 +102,7 @@ class ScoringModel:
         return TokenSequences(flat, np.ones(len(flat), dtype=bool), np.concatenate(([0], np.cumsum(lengths))), cut)
 
     def distributions(self, sequences: TokenSequences, rows: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
-        """Of the prompts `rows` `[B]`, in one pass: the scores' probabilities among themselves `[B, 4]`, and
+        """Return for the prompts `rows` `[B]`, in one pass: the scores' probabilities among themselves `[B, 4]`, and
         how much of the next token's probability the four have together `[B]`.
 
         Raises SigjepaError when the batch does not fit the device's memory or the model gives no numbers.
@@ -126,7 +126,7 @@ class ScoringModel:
 
     @torch.inference_mode()
     def _last_logits(self, batch: PaddedBatch) -> torch.Tensor:
-        """Logits of the token after each prompt `[B, V]`, on the CPU in float64."""
+        """Return the logits of the token after each prompt `[B, V]`, on the CPU in float64."""
         arguments: dict[str, Any] = {"input_ids": batch.tokens, "attention_mask": batch.mask}
         if "position_ids" in self._accepted:
             arguments["position_ids"] = batch.positions
@@ -162,7 +162,7 @@ class ScoringModel:
         )
 
     def _takes_system(self) -> bool:
-        """Whether the chat template, if there is one, has a place for a system message."""
+        """Return whether the chat template, if there is one, has a place for a system message."""
         if self._tokenizer.chat_template is None:
             return True
         try:
@@ -171,7 +171,7 @@ class ScoringModel:
             return False
 
     def _find_digits(self) -> tuple[str, list[int]]:
-        """What to add to a prompt, and the token of each score after it."""
+        """Return what to add to a prompt, and the token of each score after it."""
         for suffix in SUFFIXES:
             text = self._text(EMPTY, 0) + suffix
             plain, *continued = self._encode([text, *(f"{text}{score}" for score in SCORES)])

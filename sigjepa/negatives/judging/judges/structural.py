@@ -58,7 +58,7 @@ Hashes = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Features:
-    """What the judge keeps of one function."""
+    """The features of a function that the judge compares."""
 
     identifiers: Hashes
     calls: Hashes
@@ -68,7 +68,7 @@ class Features:
 
 
 def extract_features(signature: str, body: str) -> Features:
-    """The features of one function; code that does not parse is read as a stream of tokens instead."""
+    """Return the features of one function; code that does not parse is read as a stream of tokens instead."""
     tree = _parse(body)  # `return` outside a function is refused by the compiler, not by the parser: no wrapping
     if tree is None:
         return _features_of_tokens(signature, body)
@@ -86,7 +86,7 @@ def _parse(code: str) -> ast.Module | None:
 
 
 def _read_signature(signature: str) -> tuple[str, list[str]]:
-    """The function's name and its parameters, in order."""
+    """Return the function's name and its parameters, in order."""
     tree = _parse(signature + "\n pass")
     statement = tree.body[0] if tree is not None and tree.body else None
     if not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -139,7 +139,7 @@ def _features_of_tree(tree: ast.Module, name: str, parameters: list[str]) -> Fea
 
 
 def _local_names(tree: ast.Module, parameters: list[str]) -> set[str]:
-    """Parameters and assigned names, which may be renamed freely; `self` and `cls` keep their names."""
+    """Return the parameters and assigned names, which may be renamed freely; `self` and `cls` keep their names."""
     local = set(parameters)
     outer = {"self", "cls"}
     for node in ast.walk(tree):
@@ -151,7 +151,7 @@ def _local_names(tree: ast.Module, parameters: list[str]) -> set[str]:
 
 
 def _plain_fields(node: ast.AST) -> Iterator[str]:
-    """What a node holds besides child nodes: keyword and import names, `global` names, f-string conversions."""
+    """Yield what a node holds besides child nodes: keyword and import names, `global` names, f-string conversions."""
     for _, value in ast.iter_fields(node):
         for item in value if isinstance(value, list) else [value]:
             if isinstance(item, str | int):
@@ -180,7 +180,7 @@ def _features(
 
 
 def _bag(items: Iterable[Hashable]) -> Iterator[Hashable]:
-    """A multiset as a set: the second `x` becomes `(x, 1)`."""
+    """Yield a multiset as a set: the second `x` becomes `(x, 1)`."""
     return ((item, number) for item, count in Counter(items).items() for number in range(count))
 
 
@@ -189,7 +189,7 @@ def _hashes(items: Iterable[Hashable]) -> Hashes:
 
 
 def dice(one: Hashes, other: Hashes) -> float | None:
-    """Dice coefficient of two sets in [0, 1]; None when both are empty, which says nothing either way."""
+    """Return the Dice coefficient of two sets in [0, 1]; None when both are empty, which says nothing either way."""
     size = len(one) + len(other)
     return 2 * len(np.intersect1d(one, other, assume_unique=True)) / size if size else None
 
@@ -243,7 +243,9 @@ class StructuralJudge(Judge):
         return {"judge": self.name, "version": VERSION, **settings}
 
     def judge(self, requests: Iterable[JudgeRequest]) -> Iterator[tuple[JudgeRequest, Judgement]]:
-        """One judgement per request, in order; the features of recent functions are kept for the length of the call."""
+        """Yield one judgement per request, in order; the features of recent functions are kept for the length of the
+        call.
+        """
         features_of = lru_cache(maxsize=self.cached_functions)(extract_features)
         for request in requests:
             if request.anchor_body == request.neighbor_body:
