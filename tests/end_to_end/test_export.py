@@ -94,6 +94,6 @@ def test_what_is_there_is_not_overwritten(run, exported):
     ],
 )
 def test_a_mistake_is_found_before_anything_is_built(compose_export, monkeypatch, overrides, message):
-    monkeypatch.setattr("sigjepa.export.instantiate", None)
+    monkeypatch.setattr("sigjepa.pipeline.pipeline_of", None)
     with pytest.raises(SigjepaError, match=message):
         export(compose_export(*overrides))
