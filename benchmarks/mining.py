@@ -145,7 +145,7 @@ def main() -> None:
     if not Path("/proc/self/clear_refs").exists():
         sys.exit("benchmarks/mining.py reads peak memory from /proc, which this system does not have")
     if options.shards:
-        bodies = TeacherShards.open(options.shards).body_pooled.numpy()
+        bodies = TeacherShards.load(options.shards).body_pooled.numpy()
     else:
         bodies = made_up_bodies(options.functions, options.dim)
 

@@ -171,7 +171,7 @@ def corpus_manifest(path: Path) -> object:
 
 def shards_manifest(path: Path) -> object:
     """The manifest of a teacher's shards."""
-    return TeacherShards.open(path.parent).dim
+    return TeacherShards.load(path.parent).dim
 
 
 def lines(*rows: object) -> bytes:

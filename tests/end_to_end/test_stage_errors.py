@@ -1,0 +1,99 @@
+"""Sources that break what a stage promises, at the command: refused or survived in one line, nothing lost."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+CODE = '''
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+from sigjepa.corpus.stage import CorpusStage
+
+
+@dataclass(frozen=True)
+class Intruder:
+    """A source that writes where other artifacts lie."""
+
+    data_dir: str
+    name: str = "intruder"
+
+    def fingerprint(self):
+        return {"source": self.name}
+
+    def repositories(self):
+        Path(self.data_dir, "teacher").mkdir(parents=True)
+        return []
+
+
+@dataclass(frozen=True)
+class Victim:
+    """A source whose process is killed, as when memory runs out."""
+
+    name: str = "victim"
+
+    def fingerprint(self):
+        return {"source": self.name}
+
+    def repositories(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Namesake(CorpusStage):
+    """Another class of the kind and the inputs of a corpus."""
+'''
+
+
+@pytest.fixture
+def prepare(tmp_path):
+    """Run `python -m sigjepa.prepare` with the package `broken` at hand; returns the finished process."""
+    (tmp_path / "broken.py").write_text(CODE)
+
+    def command(*words):
+        return subprocess.run(
+            [sys.executable, "-m", "sigjepa.prepare", "data=tiny", "allowed_targets=[broken.]", *words],
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                "SIGJEPA_DATA_DIR": str(tmp_path / "data"),
+                "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", ""), *sys.path[:1]]),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return command
+
+
+def refused(done, *names):
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert [name for name in names if name not in done.stderr] == []
+
+
+def test_a_stage_that_writes_elsewhere_is_refused(prepare, tmp_path):
+    done = prepare("corpus.source._target_=broken.Intruder", f"+corpus.source.data_dir={tmp_path / 'data'}")
+    refused(done, "CorpusStage writes", str(tmp_path / "data" / "teacher"), "caches()")
+    assert not (tmp_path / "data" / "teacher").exists()
+
+
+def test_an_executor_that_dies_is_said_to_have_died(prepare):
+    refused(prepare("corpus.source._target_=broken.Victim", "executor=processes"), "executor=in_process", "kept")
+
+
+def test_two_stages_of_one_kind_and_key_are_refused(prepare, tmp_path):
+    shares = "corpus.split_shares={train: 0.34, val: 0.33, test: 0.33}"
+    words = ("corpus=folder", "corpus.source.paths=[a,b,c]", shares)
+    for name in "abc":
+        (tmp_path / name).mkdir()
+        for number in range(14):
+            body = "\n".join(f"    {name}{number}_{line} = x.{name}{number}_{line}_a({line})" for line in range(3))
+            (tmp_path / name / f"m{number}.py").write_text(f"def f{number}(x):\n{body}\n    return x\n")
+    first = prepare(*words)
+    assert first.returncode == 0, first.stderr
+    refused(prepare(*words, "corpus._target_=broken.Namesake"), "CorpusStage", "Namesake", "another kind")
