@@ -101,7 +101,7 @@ def start() -> None:
 def main() -> None:
     """Run the command of `sys.argv`."""
     flags = dict.fromkeys(("--dry-run", "-m", "--multirun"), "")
-    run_command("sweep", start, config_name="train", flags=flags)
+    run_command("sweep", start, config_name="train", flags=flags, about=__doc__)
 
 
 if __name__ == "__main__":

@@ -42,11 +42,13 @@ def run_command(
     config_name: str | None = None,
     flags: Mapping[str, str] = FLAGS,
     positional: str | None = None,
+    about: str | None = None,
 ) -> None:
     """Run `start` with the words of `sys.argv` checked; answer `--help` and `--version`; exit with 1 and a line.
 
     name: as in `python -m sigjepa.<name>`. config_name: whose keys the words are, the command's by default. flags:
     options of this command and the words that they stand for. positional: the key of a word without `=`.
+    about: what the command does, where the head of the config says it of another.
     """
     config_name = config_name or name
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise to here instead of printing and exiting inside Hydra
@@ -58,7 +60,9 @@ def run_command(
         if "--version" in sys.argv:
             print(f"sigjepa {sigjepa.__version__}")
         elif options.help:
-            print(help_text(name, describe_config(options.config_name or config_name, overrides, folders), flags))
+            description = describe_config(options.config_name or config_name, overrides, folders)
+            print(help_text(name, description, flags, about))
+            sys.stdout.flush()  # here, where a reader that has gone away is known
         else:
             check_overrides(describe_config(options.config_name or config_name, overrides, folders), overrides)
             sys.argv[1:] = for_this_process(sys.argv[1:], os.environ)
@@ -137,6 +141,9 @@ def mistakes_in_one_line(config_name: str) -> Iterator[None]:
     """Context manager: end the process with 1 and one line for an error that `MESSAGES` knows."""
     try:
         yield
+    except BrokenPipeError:  # who read our output has seen enough, such as `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at the end
+        sys.exit(1)
     except Exception as error:
         message = message_of(error, config_name, sys.argv[1:])
         if message is None:

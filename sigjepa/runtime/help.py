@@ -15,11 +15,19 @@ FOOTER = """\
 nothing; --config-dir <folder> adds options of your own; --version; --hydra-help lists further ones."""
 
 
-def help_text(name: str, description: ConfigDescription, flags: Mapping[str, str]) -> str:
-    """Return what `sigjepa <name> --help` prints, in lines of at most 100 columns."""
+def help_text(name: str, description: ConfigDescription, flags: Mapping[str, str], about: str | None = None) -> str:
+    """Return what `sigjepa <name> --help` prints, in lines of at most 100 columns.
+
+    about: stands on top; None is the head of the config.
+    """
+    examples = "\n".join(f"  {command}" for command in description.root.commands())
+    head = [textwrap.fill(f"sigjepa {name}: {description.root.summary()}.", WIDTH), examples]
+    if about is not None:
+        head = [
+            textwrap.fill(part, WIDTH) if not part.startswith(" ") else part for part in about.strip().split("\n\n")
+        ]
     blocks = [
-        textwrap.fill(f"sigjepa {name}: {description.root.summary()}.", WIDTH),
-        "\n".join(f"  {command}" for command in description.root.commands()),
+        *head,
         _section("Options", [(flag, word and f"the same as {word}") for flag, word in flags.items() if word]),
         _section("Groups: choose with group=option; * is in use", list(_group_rows(description))),
         _section("Keys: change with key=value", list(_key_rows(description))),

@@ -122,3 +122,18 @@ def test_a_wheel_installed_elsewhere_runs_from_any_folder(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=elsewhere, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "name: exp2_2" in done.stdout
+
+
+def test_help_that_nobody_reads_to_its_end_is_no_error(tmp_path):
+    command = f"{sys.executable} -m sigjepa.train --help | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.stdout.startswith("sigjepa train:")
+    assert done.stderr == ""
+
+
+def test_help_of_a_preview_is_its_own(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "sigjepa.sweep", "--help"], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert done.stdout.startswith("Preview of a sweep")
+    assert max(map(len, done.stdout.splitlines())) <= 100
