@@ -39,6 +39,7 @@ MIN_POOL = 11
 SETTINGS = {
     "body_states": "data.body_states=true",
     "token_predictions": "model=token_predictor_small",
+    "other_bodies": "data.batch_size=2 or more, or negatives=knn",
     "hard_negatives": "negatives=knn",
     "mined_negatives": "negatives=knn",
 }
@@ -178,6 +179,8 @@ def check(config: DictConfig) -> None:
         given.add("body_states")
     if config.negatives is not None:
         given |= {"hard_negatives", *getattr(component_class(config.negatives, allowed), "gives", ())}
+    if config.data.batch_size > 1 or config.negatives is not None or config.trainer.get("devices", 1) != 1:
+        given.add("other_bodies")
     losses: Mapping[str, Any] = instantiate(config.loss, allowed) or {}
     callbacks = {name: component_class(node, allowed) for name, node in (config.callbacks or {}).items() if node}
     needs = {f"loss.{name}": needs_of(loss) for name, loss in losses.items()}
@@ -188,11 +191,6 @@ def check(config: DictConfig) -> None:
         for need in wanted
         if need not in given
     ]
-    if config.data.batch_size == 1 and config.negatives is None:
-        problems.append(
-            "data.batch_size=1 without hard negatives leaves in-batch InfoNCE nothing to tell the body from: "
-            "data.batch_size=2 or more, or negatives=knn"
-        )
     if problems:
         raise SigjepaError("The settings do not fit together. " + "; ".join(problems) + ".")
 

@@ -130,7 +130,7 @@ class InfoNCE(nn.Module):
     @property
     def needs(self) -> Sequence[str]:
         """The data that the term cannot do without."""
-        return () if self.mined_candidates == "none" else ("hard_negatives",)
+        return ("other_bodies",) if self.mined_candidates == "none" else ("other_bodies", "hard_negatives")
 
     @property
     def temperature(self) -> Tensor:

@@ -3,6 +3,8 @@
 import os
 import shutil
 import sys
+import threading
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -12,7 +14,7 @@ from typing import Any
 
 from sigjepa.errors import DamagedError, SigjepaError
 from sigjepa.store.files import file_digest, storage_errors, synchronize
-from sigjepa.store.manifest import FileRecord, read_record, write_record
+from sigjepa.store.manifest import MANIFEST_FILE, FileRecord, read_record, write_record
 from sigjepa.store.stage import Part, Stage
 
 PARTS_FOLDER = "parts"
@@ -20,15 +22,18 @@ PARTS_FOLDER = "parts"
 
 @dataclass(frozen=True)
 class PartRecord:
-    """A finished part: its files by path below the artifact's folder, and what its stage said of it."""
+    """A finished part: its files by path below the artifact's folder, and what its stage said of it.
+
+    It also holds the content of each artifact that the part was built from: of others, it is to be built again.
+    """
 
     part: str
     files: Mapping[str, FileRecord]
     facts: Mapping[str, Any]
 
     @classmethod
-    def read(cls, folder: Path, part: Part) -> "PartRecord | None":
-        """Return the record of a part whose files are all there with their recorded sizes; None when it is to be built.
+    def read(cls, folder: Path, part: Part, stage: Stage[Any]) -> "PartRecord | None":
+        """Return the record of a part whose files are all there; None when the part is to be built.
 
         A record that is not as it was written vouches for nothing.
         """
@@ -40,18 +45,24 @@ class PartRecord:
         except DamagedError:
             return None
         files = {name: FileRecord(**record) for name, record in content["files"].items()}
-        whole = all((folder / name).is_file() for name in files)
+        whole = content["upstream"] == contents_of(stage) and all((folder / name).is_file() for name in files)
         return cls(part.name, files, content["facts"]) if whole else None
+
+
+def contents_of(stage: Stage[Any]) -> dict[str, str]:
+    """Return the content of each artifact that a stage is built from, by name."""
+    return {name: reference.content for name, reference in stage.upstream().items()}
 
 
 def build_part(stage: Stage[Any], part: Part, folder: Path) -> PartRecord:
     """Build a part of a stage below its folder, and record it last: what is killed on the way leaves no part."""
-    out = folder / f".{part.name}.building"
+    out = folder / f".{part.name}.{uuid.uuid4().hex}.building"  # its own, whatever another process is still doing
     with storage_errors(folder / part.name):
-        shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
-        with writes_refused(folder.parents[1], [out, *stage.caches()], stage):
+        with writes_refused(folder, [out, *stage.caches()], stage):
             facts = stage.build(part, out)
+        if not out.is_dir():
+            raise SigjepaError(f"{out} was removed while {name_of(stage)} built in it; give the same command again.")
         names = files_below(out, stage)
         records = {}
         for name in names:
@@ -62,7 +73,8 @@ def build_part(stage: Stage[Any], part: Part, folder: Path) -> PartRecord:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             path.replace(folder / name)
         synchronize(folder)
-        content = {"files": {name: asdict(record) for name, record in records.items()}, "facts": dict(facts)}
+        files = {name: asdict(record) for name, record in records.items()}
+        content = {"files": files, "facts": dict(facts), "upstream": contents_of(stage)}
         write_record(folder / PARTS_FOLDER / f"{part.name}.json", content)
         shutil.rmtree(out)
     return PartRecord(part.name, records, facts)
@@ -88,22 +100,33 @@ def name_of(stage: Stage[Any]) -> str:
     return f"{type(stage).__module__}.{type(stage).__qualname__}"
 
 
-_guarded: list[tuple[Path, Sequence[Path], str]] = []
-"""Data directory, folders that may be written and stage of the part that this process builds; empty between parts."""
+@dataclass(frozen=True)
+class _Guard:
+    """A part that a thread of this process builds: in which folder, where it may write, and for which stage."""
+
+    thread: int
+    folder: Path
+    allowed: Sequence[Path]
+    stage: str
+
+
+_guards: list[_Guard] = []
+"""The parts that are being built now, the innermost last."""
 
 
 @contextmanager
-def writes_refused(data_dir: Path, allowed: Sequence[Path], stage: Stage[Any]) -> Iterator[None]:
-    """Refuse what a stage writes below the data directory but outside `allowed`, where other artifacts lie.
+def writes_refused(folder: Path, allowed: Sequence[Path], stage: Stage[Any]) -> Iterator[None]:
+    """Refuse what a stage writes, while it builds in `folder`, into other artifacts and among those of its own kind.
 
     Python reports every file that it opens, makes, renames or removes; what a library's C code writes it does not.
     """
     _install_audit_hook()
-    _guarded.append((data_dir.absolute(), [path.absolute() for path in allowed], name_of(stage)))
+    places = [path.expanduser().absolute() for path in allowed]
+    _guards.append(_Guard(threading.get_ident(), folder.absolute(), places, name_of(stage)))
     try:
         yield
     finally:
-        _guarded.pop()
+        _guards.pop()
 
 
 @cache
@@ -111,35 +134,41 @@ def _install_audit_hook() -> None:
     sys.addaudithook(_audit)
 
 
-_PATH_ARGUMENTS = {
-    "os.mkdir": (0,),
-    "os.remove": (0,),
-    "os.rmdir": (0,),
-    "os.rename": (0, 1),
-    "os.link": (1,),
-    "os.symlink": (1,),
-    "os.truncate": (0,),
+_WRITES = {
+    "os.mkdir": ((0, 2),),
+    "os.remove": ((0, 1),),
+    "os.rmdir": ((0, 1),),
+    "os.rename": ((0, 2), (1, 3)),
+    "os.link": ((1, 3),),
+    "os.symlink": ((1, 2),),
+    "os.truncate": ((0, None),),
 }
-"""Events of the interpreter that change files, and which of their arguments are paths."""
+"""Events of the interpreter that change files: where each path stands, and the folder that it is relative to."""
 _WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
-    if not _guarded:
+    if not _guards or _guards[-1].thread != threading.get_ident():
         return
     if event == "open":
-        changes = [0] if isinstance(arguments[2], int) and arguments[2] & _WRITE_FLAGS else []
+        writes = isinstance(arguments[2], int) and arguments[2] & _WRITE_FLAGS
+        places: Sequence[tuple[int, int | None]] = ((0, None),) if writes else ()
     else:
-        changes = list(_PATH_ARGUMENTS.get(event, ()))
-    for position in changes:
-        if isinstance(arguments[position], str | bytes | os.PathLike):
-            _refuse_outside(Path(os.fsdecode(arguments[position])).absolute())
+        places = _WRITES.get(event, ())
+    for path, base in places:
+        relative_to_a_folder = base is not None and arguments[base] not in (-1, None)
+        if isinstance(arguments[path], str | bytes | os.PathLike) and not relative_to_a_folder:
+            _refuse_outside(Path(os.fsdecode(arguments[path])).absolute(), _guards[-1])
 
 
-def _refuse_outside(path: Path) -> None:
-    data_dir, allowed, stage = _guarded[-1]
-    if path.is_relative_to(data_dir) and not any(path.is_relative_to(place) for place in allowed):
+def _refuse_outside(path: Path, guard: _Guard) -> None:
+    kind_folder, data_dir = guard.folder.parent, guard.folder.parents[1]
+    if not path.is_relative_to(data_dir) or any(path.is_relative_to(place) for place in guard.allowed):
+        return
+    artifact = data_dir.joinpath(*path.relative_to(data_dir).parts[:2])
+    is_artifact = (artifact / MANIFEST_FILE).is_file() or (artifact / PARTS_FOLDER).is_dir()
+    if is_artifact or path.is_relative_to(kind_folder):
         raise SigjepaError(
-            f"{stage} writes {path}, outside of the folder that build() is given: other artifacts lie there. Write "
-            "below `out`, or name the folder in caches()."
+            f"{guard.stage} writes {path}, outside of the folder that build() is given: other artifacts lie there. "
+            "Write below `out`, or name the folder in caches()."
         )

@@ -1,6 +1,8 @@
 """Executors: where the parts of a stage run. The bytes that they write are the same."""
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -44,7 +46,8 @@ class ProcessPool:
     def run(self, tasks: Sequence[Callable[[], Result]]) -> Iterator[Result]:
         """As Executor says."""
         # "spawn": a fork of a process whose libraries run threads can hang
-        pool = ProcessPoolExecutor(min(self.workers, max(1, len(tasks))), multiprocessing.get_context("spawn"))
+        spawn, workers = multiprocessing.get_context("spawn"), min(self.workers, max(1, len(tasks)))
+        pool = ProcessPoolExecutor(workers, spawn, initializer=end_with_parent)
         try:
             for future in as_completed([pool.submit(task) for task in tasks]):
                 yield future.result()
@@ -55,3 +58,15 @@ class ProcessPool:
             ) from None
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def end_with_parent() -> None:
+    """Have this worker end when the process that started it does: killed, it can't tell its workers to stop."""
+    parent = multiprocessing.parent_process()
+
+    def wait() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()

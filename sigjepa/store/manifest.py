@@ -131,7 +131,7 @@ class Manifest:
         if content.keys() != names:
             raise damaged(path, f"is not the manifest of an artifact: it needs {', '.join(sorted(names))}")
         if content_key(content["inputs"]) != folder.name.rpartition("-")[2]:
-            raise damaged(path, "belongs to another artifact: its inputs do not give the folder's key")
+            raise damaged(path, "belongs to another artifact: its inputs do not give the folder's key", folder)
         content["files"] = {name: FileRecord(**record) for name, record in content["files"].items()}
         content["upstream"] = {name: Reference(**record) for name, record in content["upstream"].items()}
         return cls(folder=folder, **content)

@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from filelock import FileLock
 
 from sigjepa.errors import DamagedError, SigjepaError
-from sigjepa.store.build import PARTS_FOLDER, PartRecord, build_part, name_of
+from sigjepa.store.build import PARTS_FOLDER, PartRecord, build_part, contents_of, name_of
 from sigjepa.store.executor import Executor, InProcess
 from sigjepa.store.files import storage_errors
 from sigjepa.store.manifest import MANIFEST_FILE, FileRecord, Manifest, content_key
@@ -38,9 +38,9 @@ class Store:
     data_dir: Path
     executor: Executor = field(default_factory=InProcess)
 
-    def folder(self, stage: Stage[Any]) -> Path:
-        """Return where a stage's artifact lies, or will."""
-        key = content_key(stage.inputs())
+    def folder(self, stage: Stage[Any], inputs: Mapping[str, Any] | None = None) -> Path:
+        """Return where a stage's artifact lies, or will; inputs: those of the stage, where they are known already."""
+        key = content_key(stage.inputs() if inputs is None else inputs)
         return Path(self.data_dir) / stage.kind / (f"{stage.label}-{key}" if stage.label else key)
 
     def get(self, stage: Stage[Artifact]) -> Artifact:
@@ -49,13 +49,14 @@ class Store:
         Raises DamagedError for a file that is not as it was written, and SigjepaError for another class's stage of the
         same kind and key.
         """
-        folder = self.folder(stage)
+        inputs = stage.inputs()
+        folder = self.folder(stage, inputs)
         manifest = self._finished(stage, folder)
         if manifest is None:
             with artifact_lock(folder):
                 manifest = self._finished(stage, folder)  # another process may have built it meanwhile
                 if manifest is None:
-                    manifest = self._build(stage, folder)
+                    manifest = self._build(stage, folder, inputs)
         manifest.verify()
         return stage.open(manifest)
 
@@ -64,7 +65,7 @@ class Store:
         folder = self.folder(stage)
         if self._finished(stage, folder) is not None:
             return []
-        return [part for part in stage.parts() if PartRecord.read(folder, part) is None]
+        return [part for part in stage.parts() if PartRecord.read(folder, part, stage) is None]
 
     def verify(self, stage: Stage[Any]) -> None:
         """Compare every file of a finished artifact with its digest; raises SigjepaError for what is not so."""
@@ -96,13 +97,15 @@ class Store:
                 f"{folder} was built by {manifest.stage}, and {name_of(stage)} has the same kind '{stage.kind}' and "
                 "the same inputs. Give one of the two another kind."
             )
-        return None if manifest.missing_files() else manifest
+        # what it was built from may have been built again, with another content
+        contents = {name: reference.content for name, reference in manifest.upstream.items()}
+        return None if manifest.missing_files() or contents != contents_of(stage) else manifest
 
-    def _build(self, stage: Stage[Any], folder: Path) -> Manifest:
+    def _build(self, stage: Stage[Any], folder: Path, inputs: Mapping[str, Any]) -> Manifest:
         parts = stage.parts()
         check_parts(parts, stage)
         (folder / MANIFEST_FILE).unlink(missing_ok=True)  # while a part is built again it vouches for too much
-        records = {part.name: record for part in parts if (record := PartRecord.read(folder, part)) is not None}
+        records = {part.name: record for part in parts if (record := PartRecord.read(folder, part, stage)) is not None}
         todo = [part for part in parts if part.name not in records]
         if records and todo:
             log.info("%s is unfinished: %d of %d parts are kept", folder, len(records), len(parts))
@@ -111,6 +114,12 @@ class Store:
         if len(parts) > 1:  # a single part has bars of its own
             results = counted(results, parts, todo, stage)
         records |= {record.part: record for record in results}
+        if stage.inputs() != inputs:
+            shutil.rmtree(folder / PARTS_FOLDER)
+            raise SigjepaError(
+                f"What {folder.name} is built from changed while it was read. Give the same command again when nothing "
+                "writes there any more."
+            )
         ordered = [records[part.name] for part in parts]
         files = files_of(ordered, stage)
         facts = dict(stage.facts([record.facts for record in ordered]))
@@ -118,7 +127,7 @@ class Store:
             folder,
             stage.kind,
             name_of(stage),
-            stage.inputs(),
+            inputs,
             stage.content({name: record.digest for name, record in files.items()}, facts),
             facts,
             files,

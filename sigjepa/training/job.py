@@ -39,11 +39,13 @@ class ResumePoint:
 def job_settings(config: DictConfig, without: Sequence[str] = ()) -> dict[str, Any]:
     """Return what a composed config asks for, resolved: a job's identity.
 
-    All of it but where it lies, which process asks, and `resume`. Values below `paths`, keys in `without`, and what
-    Hydra tells of the running process stand as words for themselves, also where they are interpolated.
+    All of it but where it lies, which process asks, `resume`, and who builds artifacts. Values below `paths`, keys in
+    `without`, and what Hydra tells of the running process stand as words for themselves, also where they are
+    interpolated.
     """
     raw = json.loads(re.sub(r"\$\{hydra:[^}]*\}", "hydra", json.dumps(OmegaConf.to_container(config))))
-    raw.pop("resume", None)
+    for key in ("resume", "executor"):  # neither decides a result
+        raw.pop(key, None)
     raw["paths"] = {key: key for key in raw.get("paths") or {}}
     raw |= {key: key for key in without if key in raw}
     return json.loads(json.dumps(plain(OmegaConf.create(raw))))  # as it is read back

@@ -143,6 +143,8 @@ def build_scheduler(
     every_step = "T_max" in missing or target is CyclicLR
     every_step |= any(name in inspect.signature(target).parameters for name in TOTAL_STEPS)
     settings: dict[str, Any] = {name: total_steps for name in (*TOTAL_STEPS, "T_max") if name in missing}
+    if {"epochs", "steps_per_epoch"} & getattr(make, "keywords", {}).keys():  # OneCycleLR's other way to say it
+        settings.pop("total_steps", None)
     if "max_lr" in missing:
         settings["max_lr"] = [group["lr"] for group in optimizer.param_groups]
     if "cycle_momentum" in missing and not {"momentum", "betas"} & set(optimizer.defaults):
@@ -153,9 +155,8 @@ def build_scheduler(
         scheduler = make(optimizer, **settings)
     except (TypeError, ValueError) as error:
         raise SigjepaError(f"The scheduler can't be built ({error}): check the keys of `scheduler`.") from error
-    if (
-        is_plateau
-    ):  # by step: Lightning steps those by epoch after checkpoints are saved, and a resumed run would miss it
+    if is_plateau:
+        # by step: Lightning steps those by epoch after checkpoints are saved, and a resumed run would miss it
         return {"scheduler": scheduler, "interval": "step", "frequency": steps_per_epoch, "monitor": monitor}
     return {"scheduler": scheduler, "interval": "step" if every_step else "epoch"}
 

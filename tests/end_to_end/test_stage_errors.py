@@ -26,7 +26,7 @@ class Intruder:
         return {"source": self.name}
 
     def repositories(self):
-        Path(self.data_dir, "teacher").mkdir(parents=True)
+        Path(self.data_dir, "corpus", "other").mkdir(parents=True)
         return []
 
 
@@ -78,8 +78,8 @@ def refused(done, *names):
 
 def test_a_stage_that_writes_elsewhere_is_refused(prepare, tmp_path):
     done = prepare("corpus.source._target_=broken.Intruder", f"+corpus.source.data_dir={tmp_path / 'data'}")
-    refused(done, "CorpusStage writes", str(tmp_path / "data" / "teacher"), "caches()")
-    assert not (tmp_path / "data" / "teacher").exists()
+    refused(done, "CorpusStage writes", str(tmp_path / "data" / "corpus" / "other"), "caches()")
+    assert not (tmp_path / "data" / "corpus" / "other").exists()
 
 
 def test_an_executor_that_dies_is_said_to_have_died(prepare):

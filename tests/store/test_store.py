@@ -3,7 +3,9 @@ import multiprocessing
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -316,3 +318,99 @@ def test_records_are_json_that_people_can_read(tmp_path):
     store, stage = Store(tmp_path), Squares()
     store.get(stage)
     assert json.loads((store.folder(stage) / "manifest.json").read_text())["kind"] == "squares"
+
+
+class Reader(Squares):
+    """Reads numbers that may change while it reads."""
+
+    numbers_now: ClassVar[list[int]] = [3]
+
+    def inputs(self):
+        return {"numbers": self.numbers_now[0]}
+
+    def build(self, part, out):
+        self.numbers_now[0] += 1
+        return super().build(part, out)
+
+
+def test_what_changes_while_it_is_read_is_kept_under_no_key(tmp_path):
+    store = Store(tmp_path)
+    with pytest.raises(SigjepaError, match=r"changed while it was read"):
+        store.get(Reader(2))
+    assert not list(tmp_path.glob("squares/*/manifest.json"))
+    assert not list(tmp_path.glob("squares/*/parts/*"))
+
+
+def test_what_was_built_from_another_content_is_built_again(tmp_path):
+    store = Store(tmp_path)
+    old, new = (Reference("squares", "same", content, "d") for content in ("one", "two"))
+
+    class Sum(Total):
+        """Keyed by the folder of its squares, which two contents share."""
+
+        def inputs(self):
+            return {"squares": self.reference.folder}
+
+    assert store.get(Sum([1, 2], old)) == 3
+    assert store.get(Sum([4, 5], new)) == 9
+    assert store.missing(Sum([1, 2], old)) != []
+
+
+def test_a_command_may_lie_below_the_data_directory(tmp_path):
+    """Its own files, a temporary folder and what another thread writes are no artifacts."""
+    (tmp_path / "outputs/run").mkdir(parents=True)
+
+    class Busy(Squares):
+        """Writes into the folder of its command."""
+
+        def build(self, part, out):
+            (tmp_path / "outputs/run/status.json").write_text("{}")
+            thread = threading.Thread(target=(tmp_path / "squares/of_a_thread.txt").write_text, args=("x",))
+            thread.start()
+            thread.join()
+            return super().build(part, out)
+
+    assert Store(tmp_path).get(Busy(2)) == [0, 1]
+    assert (tmp_path / "squares/of_a_thread.txt").exists()
+
+
+def test_workers_end_with_the_process_that_started_them(tmp_path):
+    script = (
+        "import sys; from pathlib import Path; from stages import Squares; from sigjepa.store.store import Store\n"
+        "from sigjepa.store.executor import ProcessPool\n"
+        "if __name__ == '__main__':\n"
+        "    Store(Path(sys.argv[1]), ProcessPool(1)).get(Squares(2, seconds=60, log=sys.argv[2]))\n"
+    )
+    (tmp_path / "script.py").write_text(script)
+    path = [str(Path(__file__).parent), *sys.path]
+    parent = subprocess.Popen(
+        [sys.executable, str(tmp_path / "script.py"), str(tmp_path / "data"), str(tmp_path / "log")],
+        env={"PYTHONPATH": ":".join(path)},
+    )
+    assert wait_for(lambda: list(tmp_path.glob("data/squares/*/.*.building/files/*")))
+    workers = children(parent.pid)
+    assert workers
+    parent.kill()
+    parent.wait()
+    assert wait_for(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
+
+
+def children(parent):
+    """The processes that a process has started."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended meanwhile
+            continue
+        if int(fields[1]) == parent:
+            found.append(int(path.parent.name))
+    return found
+
+
+def wait_for(condition, seconds=60):
+    """What `condition` gives as soon as it is something, or at the end."""
+    end = time.monotonic() + seconds
+    while not (found := condition()) and time.monotonic() < end:
+        time.sleep(0.1)
+    return found

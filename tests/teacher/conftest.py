@@ -1,16 +1,15 @@
 """A tiny random Qwen2 and a tiny random BERT with tokenizers of their own, and a corpus of a few functions."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from fake_corpus import FakeCorpus
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, Qwen2Config, Qwen2Model
 
-from sigjepa.store.manifest import Reference
 from sigjepa.teacher.encoder import FrozenTeacher
 
 DIM = 32
@@ -74,25 +73,6 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     BertModel(config).save_pretrained(folder)
     return folder
-
-
-@dataclass
-class FakeCorpus:
-    """What `ShardStage` needs of a corpus."""
-
-    signatures: list[str]
-    bodies: list[str]
-    hash: str = "corpus-1"
-
-    @property
-    def reference(self) -> Reference:
-        return Reference("corpus", "fake-1", self.hash, self.hash)
-
-    def __len__(self) -> int:
-        return len(self.signatures)
-
-    def column(self, name: str) -> list[str]:
-        return {"signature": self.signatures, "body": self.bodies}[name]
 
 
 @pytest.fixture

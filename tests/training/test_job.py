@@ -46,7 +46,9 @@ def again(folder, resume="auto", settings=SETTINGS, artifacts=ARTIFACTS):
 
 
 def test_settings_tell_what_is_asked_for_not_where_nor_by_which_process(tmp_path):
-    ours = job_settings(compose("seed=3", f"paths.data_dir={tmp_path}", "paths.run_dir=here", "resume=auto"))
+    ours = job_settings(
+        compose("seed=3", f"paths.data_dir={tmp_path}", "paths.run_dir=here", "resume=auto", "executor=processes")
+    )
     theirs = job_settings(compose("paths.run_dir=there", "seed=3"))  # no Hydra is running: nothing is asked of it
     assert ours == theirs
     assert "resume" not in ours

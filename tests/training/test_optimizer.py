@@ -115,6 +115,13 @@ def test_one_cycle_runs_once_over_the_steps_from_the_rate_of_the_optimizer(fit):
     assert max(rates) == pytest.approx(1e-2, rel=0.01)
 
 
+def test_one_cycle_keeps_a_length_that_is_given_as_epochs_and_steps():
+    optimizer = torch.optim.AdamW([nn.Parameter(torch.zeros(1))], lr=1e-2)
+    make = functools.partial(lr_scheduler.OneCycleLR, epochs=3, steps_per_epoch=7)
+    built = build_scheduler(make, optimizer, 1000, 10, "val/rank10", "max")["scheduler"]
+    assert built.total_steps == 21
+
+
 def test_cosine_annealing_spans_the_run_by_step_unless_its_length_is_given_in_epochs(fit):
     rates = fit(scheduler=lr_scheduler.CosineAnnealingLR)[2].rates
     expected = [0.5e-2 * (1 + math.cos(math.pi * step / (EPOCHS * STEPS))) for step in range(EPOCHS * STEPS)]
