@@ -9,7 +9,6 @@ words are as frequent as Zipf's law has it. Memory is the peak beyond what the p
 
 import argparse
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from process_memory import forget_peak, memory_kib
 
 from sigjepa.evaluation.baselines import BASELINES, FUSION_WEIGHTS
 from sigjepa.evaluation.lexical import bm25_scorer
@@ -86,18 +86,13 @@ def measure(name: str, sizes: Sequence[int], threads: int) -> dict[int, tuple[fl
     measured = {}
     for size in sorted(sizes):
         pools = make_pools(size)
-        before = resident()
+        forget_peak()
+        before = memory_kib("VmRSS")
         started = time.perf_counter()
         run(pools)
         seconds = time.perf_counter() - started
-        measured[size] = (seconds, max(0.0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before))
+        measured[size] = (seconds, max(0, memory_kib("VmHWM") - before) / 1024)
     return measured
-
-
-def resident() -> float:
-    """MiB that this process holds now."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * resource.getpagesize() / 2**20
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -28,6 +28,7 @@ from typing import Any
 import faiss
 import numpy as np
 import torch
+from process_memory import memory_kib
 
 from sigjepa.negatives.mining.approximate import HNSW, IVF
 from sigjepa.negatives.mining.search import Search
@@ -59,12 +60,6 @@ def made_up_bodies(functions: int, dim: int, seed: int = 0) -> np.ndarray:
     bodies *= spread.astype(np.float32)
     bodies += centres.astype(np.float32)[family] + rng.normal(size=dim).astype(np.float32)
     return bodies
-
-
-def memory_kib(field: str) -> int:
-    """`VmRSS` or `VmHWM` of this process."""
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    return int(next(line.split()[1] for line in status.splitlines() if line.startswith(f"{field}:")))
 
 
 def mine(search: Search, bodies: np.ndarray, folder: Path, neighbors: int, min_cosim: float) -> dict[str, Any]:
