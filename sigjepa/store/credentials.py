@@ -109,6 +109,7 @@ def variable_for(key: str) -> str:
         return "WANDB_API_KEY"
     if key.startswith("teacher") or "hf_" in key.lower():
         return "HF_TOKEN"
-    if key.startswith("judge"):
-        return "that judge.api_key_env names (OPENAI_API_KEY)"
+    for judge in ("negatives.judge", "reference"):
+        if key.startswith(f"{judge}."):
+            return f"that {judge}.api_key_env names (OPENAI_API_KEY)"
     return "of the service (WANDB_API_KEY, OPENAI_API_KEY, HF_TOKEN)"
