@@ -52,9 +52,10 @@ def test_a_judge_agrees_with_itself(agree):
         agree("experiment=exp2_1", "data=tiny")
 
 
-def test_an_experiment_that_mines_nothing(agree):
-    with pytest.raises(SigjepaError, match="mines no pairs to judge"):
-        agree("data=tiny", "negatives.judge.related_from=0.45")
+@pytest.mark.parametrize("words", [["negatives=none"], ["negatives=index_file", "negatives.path=index.json"]])
+def test_an_experiment_that_mines_nothing(agree, words):
+    with pytest.raises(SigjepaError, match="mines no pairs to judge.*negatives=knn"):
+        agree("data=tiny", *words)
 
 
 def test_keys_that_nothing_reads(agree):
