@@ -87,6 +87,12 @@ def die_before_the_first_record(store, stage):
     store.get(stage)
 
 
+# embedding twice takes most of a minute
+@pytest.mark.parametrize(
+    "stage",
+    [pytest.param(kind, marks=[pytest.mark.slow] if kind == "teacher" else []) for kind in KINDS],
+    indirect=True,
+)
 def test_a_killed_build_is_done_again(stage, tiny_pipeline, tmp_path):
     store = Store(tmp_path)
     child = multiprocessing.get_context("spawn").Process(target=die_before_the_first_record, args=(store, stage))
