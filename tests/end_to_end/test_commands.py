@@ -20,6 +20,7 @@ def test_prepare_reuses_what_is_there_and_prints_both_tables(run, tmp_path):
         assert text in done.stdout
 
 
+@pytest.mark.slow  # test_resume_command.py compares two runs of one seed, too
 def test_the_same_seed_gives_the_same_weights(run, tmp_path):
     def weights(name):
         run("train", *QUICKEST[:-1], f"hydra.run.dir={name}", "seed=1", cwd=tmp_path)
@@ -34,6 +35,7 @@ def test_the_same_seed_gives_the_same_weights(run, tmp_path):
     [
         (["trainer.max_epoch=3"], "Did you mean 'trainer.max_epochs'?"),
         (["corpus=folder"], "no value for 'corpus.source.paths'"),
+        (["model=token_predictor_small", "loss=[infonce,token_smooth_l1]"], "data.body_states=true"),
     ],
 )
 def test_a_mistake_is_one_clear_message(run, tmp_path, overrides, message):
@@ -44,15 +46,21 @@ def test_a_mistake_is_one_clear_message(run, tmp_path, overrides, message):
     assert [line for line in done.stderr.splitlines() if line.startswith("sigjepa:")]
 
 
-def test_a_run_that_fails_on_its_way_says_so_in_its_summary(run, tmp_path):
-    overrides = ("model=token_predictor_small", "loss=[infonce,token_smooth_l1]")
+@pytest.mark.parametrize(
+    ("overrides", "way_out"),
+    [
+        (["size.max_functions=30"], "Take a larger corpus"),  # found while it prepares
+        (["optimizer.lr=1e30", "trainer.max_epochs=2"], "Lower optimizer.lr"),  # found while it trains
+    ],
+)
+def test_a_run_that_fails_on_its_way_says_so_in_its_summary(run, tmp_path, overrides, way_out):
     done = run("train", *QUICKEST, *overrides, cwd=tmp_path, check=False)
     assert done.returncode == 1
-    assert "data.body_states=true" in done.stderr
+    assert way_out in done.stderr
     assert "Traceback" not in done.stderr
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["status"] == "failed"
-    assert "data.body_states=true" in summary["error"]
+    assert way_out in summary["error"]
 
 
 def test_negatives_are_scheduled_drawn_and_refreshed_by_overrides_alone(run, tmp_path):
@@ -79,7 +87,7 @@ def test_negatives_are_scheduled_drawn_and_refreshed_by_overrides_alone(run, tmp
     assert float(rows[1]["train/infonce_positives"]) > 1
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["covered_anchors_per_batch"] > 0
-    refreshed = json.loads((tmp_path / "run" / "negatives" / "epoch_2" / "hard_negatives.meta.json").read_text())
+    refreshed = json.loads((tmp_path / "run" / "negatives" / "epoch_2" / "metadata.json").read_text())
     assert refreshed["source"] == "the student's predictions after 2 epochs"
 
 
