@@ -49,9 +49,20 @@ def make_batch():
 
 
 @pytest.fixture(scope="session")
-def tiny_data_dir(tmp_path_factory):
+def shared_folder(tmp_path_factory):
+    """A folder that the tests of one session share, those in other processes of pytest-xdist too."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_data_dir(shared_folder):
     """An artifact cache that the tests of one session share, so that `data=tiny` is embedded once."""
-    return tmp_path_factory.mktemp("data")
+    folder = shared_folder / "data"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")

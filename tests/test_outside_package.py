@@ -36,7 +36,7 @@ def run(home):
             env={
                 **os.environ,
                 "SIGJEPA_DATA_DIR": str(home / "data"),
-                "OMP_NUM_THREADS": "2",
+                "OMP_NUM_THREADS": "1",
                 "PYTHONPATH": os.pathsep.join([pythonpath, os.environ.get("PYTHONPATH", "")]),
             },
             capture_output=True,
@@ -82,6 +82,7 @@ def test_what_they_built_is_verified_evaluated_and_reported(home, trained, run):
     assert "| outside" in (home / "work" / "report" / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_class_alone_needs_no_config_folder(home, run):
     words = ("model._target_=outside.model.MeanStudent", "allowed_targets=[outside.]", "experiment=exp1_4")
     run("train", *words, *SHORT, "hydra.run.dir=alone", with_configs=False)

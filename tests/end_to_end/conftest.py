@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from filelock import FileLock
 
 
 @pytest.fixture(scope="session")
@@ -13,7 +14,7 @@ def run(tiny_datamodule, tiny_data_dir):
 
     def command(name, *overrides, cwd, check=True, **environment):
         env = {key: value for key, value in os.environ.items() if not key.startswith("WANDB")}
-        env |= {"SIGJEPA_DATA_DIR": str(tiny_data_dir), "OMP_NUM_THREADS": "2", **environment}
+        env |= {"SIGJEPA_DATA_DIR": str(tiny_data_dir), "OMP_NUM_THREADS": "1", **environment}
         done = subprocess.run(
             [sys.executable, "-m", f"sigjepa.{name}", *overrides],
             cwd=cwd,
@@ -30,14 +31,21 @@ def run(tiny_datamodule, tiny_data_dir):
 
 
 @pytest.fixture(scope="session")
-def sweep(run, tmp_path_factory):
-    """The four experiments on `data=tiny`, swept by one command; the folder of their run directories."""
-    folder = tmp_path_factory.mktemp("sweep")
-    run(
-        "train",
-        *("-m", "experiment=exp1_4,exp2_1,exp2_2,hardneg_curriculum", "data=tiny", "trainer.max_epochs=2"),
-        *("loss.infonce.schedule.start_epoch=0", "loss.infonce.schedule.ramp_epochs=0"),
-        cwd=folder,
-    )
+def sweep(run, shared_folder):
+    """The four experiments on `data=tiny`, swept by one command; the folder of their run directories.
+
+    A test that changes it must copy it.
+    """
+    folder, done = shared_folder / "sweep", shared_folder / "sweep.done"
+    with FileLock(shared_folder / "sweep.lock"):
+        if not done.exists():
+            folder.mkdir()
+            run(
+                "train",
+                *("-m", "experiment=exp1_4,exp2_1,exp2_2,hardneg_curriculum", "data=tiny", "trainer.max_epochs=2"),
+                *("loss.infonce.schedule.start_epoch=0", "loss.infonce.schedule.ramp_epochs=0"),
+                cwd=folder,
+            )
+            done.touch()
     (sweep_folder,) = (folder / "multirun").iterdir()
     return sweep_folder

@@ -19,7 +19,7 @@ def python(tiny_datamodule, tiny_data_dir):
     """Run Python in a folder on the shared artifact cache; returns what it printed."""
 
     def run(*arguments, cwd, **environment):
-        env = os.environ | {"SIGJEPA_DATA_DIR": str(tiny_data_dir), "OMP_NUM_THREADS": "2", **environment}
+        env = os.environ | {"SIGJEPA_DATA_DIR": str(tiny_data_dir), "OMP_NUM_THREADS": "1", **environment}
         done = subprocess.run(
             [sys.executable, *arguments], cwd=cwd, env=env, capture_output=True, text=True, timeout=600, check=False
         )
@@ -29,6 +29,7 @@ def python(tiny_datamodule, tiny_data_dir):
     return run
 
 
+@pytest.mark.slow  # components from outside train in test_outside_package.py
 def test_own_loss_trains_by_a_command_of_its_page(python, tmp_path):
     shutil.copytree(EXAMPLES / "own_loss", tmp_path / "own_loss")
     folder = tmp_path / "own_loss"

@@ -48,15 +48,16 @@ place:
 
 
 @pytest.fixture(scope="module")
-def runs(run, tmp_path_factory):
-    """Two finished runs that were measured by metrics of a package of one's own, and selected by one of them."""
+def train(run, tmp_path_factory):
+    """Return a run that is measured by metrics of a package of one's own and selected by one of them, once trained."""
     folder = tmp_path_factory.mktemp("own")
     (folder / "site").mkdir()
     (folder / "site" / "my_metrics.py").write_text(PACKAGE)
     (folder / "my_conf" / "metrics").mkdir(parents=True)
     (folder / "my_conf" / "metrics" / "mine.yaml").write_text(METRICS)
     path = os.pathsep.join(filter(None, (str(folder / "site"), os.environ.get("PYTHONPATH"))))
-    for name, rate in (("slow", 1e-5), ("fast", 1e-3)):
+
+    def command(name, rate):
         run(
             "train",
             *("data=tiny", f"hydra.searchpath=[file://{folder / 'my_conf'}]", "metrics=mine", "monitor=val/place"),
@@ -65,48 +66,61 @@ def runs(run, tmp_path_factory):
             cwd=folder,
             PYTHONPATH=path,
         )
-    return folder / "runs"
+        return folder / "runs" / name
+
+    return command
+
+
+@pytest.fixture(scope="module")
+def fast(train):
+    return train("fast", 1e-3)
+
+
+@pytest.fixture(scope="module")
+def slow(train):
+    return train("slow", 1e-5)
 
 
 def read(path):
     return json.loads(path.read_text())
 
 
-def test_it_is_in_the_curves_the_summary_and_the_baselines(runs):
-    with (runs / "fast" / "metrics.csv").open() as stream:
+def test_it_is_in_the_curves_the_summary_and_the_baselines(fast):
+    with (fast / "metrics.csv").open() as stream:
         rows = list(csv.DictReader(stream))
-    summary = read(runs / "fast" / "summary.json")
-    with np.load(runs / "fast" / "ranks.npz") as ranks:
+    summary = read(fast / "summary.json")
+    with np.load(fast / "ranks.npz") as ranks:
         places = {
             split: (ranks[f"{split}_optimistic"] + ranks[f"{split}_pessimistic"]) / 2 for split in ("val", "test")
         }
     for split, place in places.items():
         assert summary[f"{split}/place"] == pytest.approx(place.mean(), rel=1e-6)
         assert summary[f"{split}/gain"] == pytest.approx((1 / np.log2(1 + place)).mean(), rel=1e-6)
-    assert 0 < read(runs / "fast" / "baselines.json")["bm25"]["test/gain"] <= 1
+    assert 0 < read(fast / "baselines.json")["bm25"]["test/gain"] <= 1
     best = min(range(len(rows)), key=lambda epoch: float(rows[epoch]["val/place"]))  # lower is better
     assert summary["best_epoch"] == best
     assert summary["val/place"] == pytest.approx(float(rows[best]["val/place"]), rel=1e-6)
 
 
-def test_its_curve_is_summed_up_in_wandb_by_its_best_value(runs):
-    defined = definitions(read_records(transaction_log(runs / "fast")))
+def test_its_curve_is_summed_up_in_wandb_by_its_best_value(fast):
+    defined = definitions(read_records(transaction_log(fast)))
     assert defined["val/place"]["summary"] == {"min": True}
     assert defined["val/gain"]["summary"] == {"max": True}
 
 
-def test_a_report_tables_and_tests_it_without_the_package(runs, run, tmp_path):
-    run("report", f"runs={runs}", "baseline=slow", "explorer_queries=0", cwd=tmp_path)
+@pytest.mark.slow
+def test_a_report_tables_and_tests_it_without_the_package(fast, slow, run, tmp_path):
+    run("report", f"runs={fast.parent}", "baseline=slow", "explorer_queries=0", cwd=tmp_path)
     markdown = (tmp_path / "report" / "report.md").read_text()
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in markdown.splitlines() if line[:1] == "|"]
     header = next(line for line in lines if line[0] == "on test")
-    fast = dict(zip(header, next(line for line in lines if line[0] == "fast"), strict=True))
-    summary = read(runs / "fast" / "summary.json")
-    assert fast["val mean place"] == f"{summary['val/place']:.1f}"
-    assert fast["discounted gain"] == f"{100 * summary['test/gain']:.2f}"
+    row = dict(zip(header, next(line for line in lines if line[0] == "fast"), strict=True))
+    summary = read(fast / "summary.json")
+    assert row["val mean place"] == f"{summary['val/place']:.1f}"
+    assert row["discounted gain"] == f"{100 * summary['test/gain']:.2f}"
     tested = {line[2]: line for line in lines if line[:2] == ["fast", "slow"] and len(line) == 9}
     assert {"mean place", "discounted gain", "Rank@10"} <= tested.keys()
-    slower = read(runs / "slow" / "summary.json")
+    slower = read(slow / "summary.json")
     difference = summary["test/place"] - slower["test/place"]
     assert float(tested["mean place"][4]) == pytest.approx(difference, abs=0.051)
     goes = {"better": -1, "worse": 1, "within": 0}[tested["mean place"][-1].split()[0]]  # lower is better

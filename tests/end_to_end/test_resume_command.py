@@ -17,7 +17,7 @@ WORDS = (
 
 def started(data_dir, folder):
     """The command in a process of its own."""
-    environment = {**os.environ, "SIGJEPA_DATA_DIR": str(data_dir), "OMP_NUM_THREADS": "2"}
+    environment = {**os.environ, "SIGJEPA_DATA_DIR": str(data_dir), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "sigjepa.train", *WORDS, "hydra.run.dir=run"]
     return subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
 

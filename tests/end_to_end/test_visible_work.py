@@ -15,7 +15,7 @@ from sigjepa.reporting.runs import read_run
 @pytest.fixture
 def training(tiny_datamodule, tiny_data_dir, tmp_path):
     """A long training run in a process of its own, and its folder; killed at the end of the test."""
-    env = os.environ | {"SIGJEPA_DATA_DIR": str(tiny_data_dir), "OMP_NUM_THREADS": "2"}
+    env = os.environ | {"SIGJEPA_DATA_DIR": str(tiny_data_dir), "OMP_NUM_THREADS": "1"}
     overrides = ("experiment=exp1_4", "data=tiny", "trainer.max_epochs=10000", "logger=none", "baseline=random")
     patience = "callbacks.early_stopping.patience=10000"
     with (tmp_path / "output.txt").open("w") as output:

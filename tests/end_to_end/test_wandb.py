@@ -219,6 +219,8 @@ def test_the_api_key_is_written_nowhere(online):
 
 # ---- outages
 
+SLOW_HANG = pytest.param("hang", marks=pytest.mark.slow)  # waits for the client to give up
+
 
 def closed_port():
     with socket.socket() as probe:
@@ -226,7 +228,7 @@ def closed_port():
         return probe.getsockname()[1]
 
 
-@pytest.mark.parametrize("outage", ["closed", "hang", "error"])
+@pytest.mark.parametrize("outage", ["closed", SLOW_HANG, "error"])
 def test_without_a_server_a_run_trains_to_its_end_offline(tmp_path, server, outage):
     server.behaviour = outage
     target = environment(f"http://127.0.0.1:{closed_port()}") if outage == "closed" else server.environment()
@@ -243,7 +245,7 @@ def test_without_a_server_a_run_trains_to_its_end_offline(tmp_path, server, outa
     assert received.summary["results"]["_type"] == "table-file"
 
 
-@pytest.mark.parametrize("outage", ["hang", "error"])
+@pytest.mark.parametrize("outage", [SLOW_HANG, "error"])
 def test_a_server_that_goes_away_stops_nothing_and_loses_no_metric(tmp_path, server, outage):
     server.outage_after = ("UpsertBucket", outage)
     done = execute(tmp_path, TINY_RUN, tmp_path / "run", 4, "--table", wandb=server.environment())
