@@ -24,7 +24,8 @@ def help_text(name: str, description: ConfigDescription, flags: Mapping[str, str
     head = [textwrap.fill(f"sigjepa {name}: {description.root.summary()}.", WIDTH), examples]
     if about is not None:
         head = [
-            textwrap.fill(part, WIDTH) if not part.startswith(" ") else part for part in about.strip().split("\n\n")
+            textwrap.fill(part, WIDTH) if not part.startswith(" ") else part
+            for part in f"sigjepa {name}: {about.strip()}".split("\n\n")
         ]
     blocks = [
         *head,

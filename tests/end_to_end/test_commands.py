@@ -143,5 +143,5 @@ def test_help_of_a_preview_is_its_own(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "sigjepa.sweep", "--help"], capture_output=True, text=True, cwd=tmp_path, check=True
     )
-    assert done.stdout.startswith("Preview of a sweep")
+    assert done.stdout.startswith("sigjepa sweep: Preview of a sweep")
     assert max(map(len, done.stdout.splitlines())) <= 100
