@@ -96,6 +96,20 @@ def tiny_datamodule(tiny_config, tiny_data):
     return instantiate(tiny_config.data, data=tiny_data)
 
 
+@pytest.fixture(scope="session")
+def small_corpus(tmp_path_factory):
+    """Words that make a corpus of three packages with 14 functions each, which is read and embedded in a second."""
+    folder = tmp_path_factory.mktemp("sources")
+    for name in "abc":
+        (folder / name).mkdir()
+        for number in range(14):
+            body = "\n".join(f"    {name}{number}_{line} = x.{name}{number}_{line}_a({line})" for line in range(3))
+            (folder / name / f"m{number}.py").write_text(f"def f{number}(x):\n{body}\n    return x\n")
+    paths = ",".join(str(folder / name) for name in "abc")
+    shares = "corpus.split_shares={train: 0.34, val: 0.33, test: 0.33}"
+    return ["data=tiny", "corpus=folder", f"corpus.source.paths=[{paths}]", shares]
+
+
 @pytest.fixture(scope="module")
 def browser():
     """Chromium, without a network; tests that need it are skipped where it is not installed."""

@@ -6,6 +6,10 @@ import sys
 
 import pytest
 
+from sigjepa.runtime.compose import compose
+from sigjepa.runtime.instantiate import instantiate
+from sigjepa.store.store import Store
+
 CODE = '''
 import os
 import signal
@@ -55,7 +59,7 @@ def prepare(tmp_path):
 
     def command(*words):
         return subprocess.run(
-            [sys.executable, "-m", "sigjepa.prepare", "data=tiny", "allowed_targets=[broken.]", *words],
+            [sys.executable, "-m", "sigjepa.prepare", "allowed_targets=[broken.]", *words],
             cwd=tmp_path,
             env={
                 **os.environ,
@@ -77,23 +81,17 @@ def refused(done, *names):
 
 
 def test_a_stage_that_writes_elsewhere_is_refused(prepare, tmp_path):
-    done = prepare("corpus.source._target_=broken.Intruder", f"+corpus.source.data_dir={tmp_path / 'data'}")
+    done = prepare("data=tiny", "corpus.source._target_=broken.Intruder", f"+corpus.source.data_dir={tmp_path / 'data'}")
     refused(done, "CorpusStage writes", str(tmp_path / "data" / "corpus" / "other"), "caches()")
     assert not (tmp_path / "data" / "corpus" / "other").exists()
 
 
 def test_an_executor_that_dies_is_said_to_have_died(prepare):
-    refused(prepare("corpus.source._target_=broken.Victim", "executor=processes"), "executor=in_process", "kept")
+    done = prepare("data=tiny", "corpus.source._target_=broken.Victim", "executor=processes")
+    refused(done, "executor=in_process", "kept")
 
 
-def test_two_stages_of_one_kind_and_key_are_refused(prepare, tmp_path):
-    shares = "corpus.split_shares={train: 0.34, val: 0.33, test: 0.33}"
-    words = ("corpus=folder", "corpus.source.paths=[a,b,c]", shares)
-    for name in "abc":
-        (tmp_path / name).mkdir()
-        for number in range(14):
-            body = "\n".join(f"    {name}{number}_{line} = x.{name}{number}_{line}_a({line})" for line in range(3))
-            (tmp_path / name / f"m{number}.py").write_text(f"def f{number}(x):\n{body}\n    return x\n")
-    first = prepare(*words)
-    assert first.returncode == 0, first.stderr
-    refused(prepare(*words, "corpus._target_=broken.Namesake"), "CorpusStage", "Namesake", "another kind")
+def test_two_stages_of_one_kind_and_key_are_refused(prepare, small_corpus, tmp_path):
+    Store(tmp_path / "data").get(instantiate(compose(small_corpus).corpus))
+    done = prepare(*small_corpus, "corpus._target_=broken.Namesake")
+    refused(done, "CorpusStage", "Namesake", "another kind")

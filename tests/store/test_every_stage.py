@@ -9,6 +9,8 @@ import pytest
 
 from sigjepa.errors import DamagedError
 from sigjepa.evaluation.baseline_stage import baseline_stages
+from sigjepa.pipeline import pipeline_of
+from sigjepa.runtime.compose import compose
 from sigjepa.store import build
 from sigjepa.store.manifest import MANIFEST_FILE, Manifest
 from sigjepa.store.store import Store
@@ -17,15 +19,23 @@ KINDS = ["corpus", "teacher", "mined", "judged", "negatives", "baselines"]
 
 
 @pytest.fixture(scope="module")
-def stages(tiny_pipeline):
-    """The stages of `tiny_pipeline` by kind, and one baseline."""
+def store(tmp_path_factory):
+    """Where each stage is built once."""
+    return Store(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def stages(store, small_corpus):
+    """The stages of a whole chain by kind, and one baseline, all built in `store`."""
     recorded = []
 
     def get(stage):
         recorded.append(stage)
-        return tiny_pipeline.store.get(stage)
+        return store.get(stage)
 
-    data = tiny_pipeline.collect(get)
+    words = ["experiment=exp2_1", "data.body_states=true", "negatives.tiers=null", "teacher.hard_negative_min_cosim=0"]
+    paths = [f"paths.data_dir={store.data_dir}", "paths.run_dir=none", "logger=none"]
+    data = pipeline_of(compose([*small_corpus, *words, *paths])).collect(get)
     get(*baseline_stages(["zero_shot"], data))
     return {stage.kind: stage for stage in recorded}
 
@@ -36,11 +46,11 @@ def stage(request, stages):
 
 
 @pytest.fixture
-def copy(stage, tiny_pipeline, tmp_path):
+def copy(stage, store, tmp_path):
     """A store with a copy of the stage's artifact alone, and that artifact's manifest."""
-    store = Store(tmp_path)
-    shutil.copytree(tiny_pipeline.store.folder(stage), store.folder(stage))
-    return store, Manifest.read(store.folder(stage))
+    other = Store(tmp_path)
+    shutil.copytree(store.folder(stage), other.folder(stage))
+    return other, Manifest.read(other.folder(stage))
 
 
 def flip(path):
@@ -58,7 +68,7 @@ def test_damage_of_any_file_is_found_and_mended(stage, copy):
     for name in manifest.files:
         flip(manifest.folder / name)
         with pytest.raises(DamagedError, match=(manifest.folder / name).name):
-            store.get(stage)
+            store.verify(stage)
         assert len(store.repair(stage)[1]) == 1
         again = Manifest.read(manifest.folder)
         assert (again.content, again.facts, again.inputs) == (manifest.content, manifest.facts, manifest.inputs)
@@ -73,12 +83,12 @@ def test_a_damaged_manifest_costs_no_work(stage, copy, monkeypatch):
     assert Manifest.read(manifest.folder).reference == manifest.reference
 
 
-def test_a_manifest_of_another_artifact_is_refused(stage, stages, copy, tiny_pipeline):
-    store, manifest = copy
+def test_a_manifest_of_another_artifact_is_refused(stage, stages, store, copy):
+    copied, manifest = copy
     other = stages[KINDS[KINDS.index(stage.kind) - 1]]
-    shutil.copy(tiny_pipeline.store.folder(other) / MANIFEST_FILE, manifest.folder / MANIFEST_FILE)
+    shutil.copy(store.folder(other) / MANIFEST_FILE, manifest.folder / MANIFEST_FILE)
     with pytest.raises(DamagedError, match=MANIFEST_FILE):
-        store.get(stage)
+        copied.get(stage)
 
 
 def die_before_the_first_record(store, stage):
@@ -87,19 +97,20 @@ def die_before_the_first_record(store, stage):
     store.get(stage)
 
 
-# embedding twice takes most of a minute
-@pytest.mark.parametrize(
-    "stage",
-    [pytest.param(kind, marks=[pytest.mark.slow] if kind == "teacher" else []) for kind in KINDS],
-    indirect=True,
-)
-def test_a_killed_build_is_done_again(stage, tiny_pipeline, tmp_path):
-    store = Store(tmp_path)
-    child = multiprocessing.get_context("spawn").Process(target=die_before_the_first_record, args=(store, stage))
+@pytest.fixture(scope="module")
+def processes():
+    """Processes that have imported already what stages need."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["sigjepa.pipeline", "transformers", "lightning"])
+    return context
+
+
+def test_a_killed_build_is_done_again(stage, store, processes, tmp_path):
+    killed = Store(tmp_path)
+    child = processes.Process(target=die_before_the_first_record, args=(killed, stage))
     child.start()
     child.join()
     assert child.exitcode == -signal.SIGKILL
-    assert not (store.folder(stage) / MANIFEST_FILE).exists()
-    store.get(stage)
-    expected = Manifest.read(tiny_pipeline.store.folder(stage))
-    assert Manifest.read(store.folder(stage)).reference == expected.reference
+    assert not (killed.folder(stage) / MANIFEST_FILE).exists()
+    killed.get(stage)
+    assert Manifest.read(killed.folder(stage)).reference == Manifest.read(store.folder(stage)).reference
