@@ -46,12 +46,12 @@ def test_atomic_write_leaves_all_or_nothing(tmp_path):
 
 def test_json_round_trip_and_errors_that_name_the_file(tmp_path):
     path = tmp_path / "manifest.json"
-    with pytest.raises(SigjepaError, match=r"manifest\.json does not exist"):
+    with pytest.raises(SigjepaError, match=r"manifest\.json"):
         read_json(path)
     write_json(path, {"a": "é"})
     assert read_json(path) == {"a": "é"}
     path.write_text('{"a": ')
-    with pytest.raises(SigjepaError, match=r"manifest\.json is not valid JSON"):
+    with pytest.raises(SigjepaError, match=r"manifest\.json"):
         read_json(path)
 
 

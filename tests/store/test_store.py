@@ -73,7 +73,7 @@ def test_every_executor_writes_the_same_bytes(tmp_path, executor):
 def test_a_process_that_dies_leaves_what_was_finished(tmp_path):
     store = Store(tmp_path / "data", ProcessPool(1))
     log = tmp_path / "log"
-    with pytest.raises(SigjepaError, match="Finished parts are kept"):
+    with pytest.raises(SigjepaError, match="executor"):
         store.get(Squares(6, log=str(log), die_in="part-004"))
     assert built(log) == ["part-000", "part-002"]
     assert store.get(Squares(6, log=str(log))) == [0, 1, 4, 9, 16, 25]
@@ -156,12 +156,12 @@ def test_a_deleted_file_is_built_again_by_itself(tmp_path):
 
 def test_verify_names_what_is_wrong(tmp_path):
     store, stage = Store(tmp_path), Squares()
-    with pytest.raises(SigjepaError, match="not finished"):
+    with pytest.raises(SigjepaError, match=r"sigjepa\.prepare"):
         store.verify(stage)
     store.get(stage)
     store.verify(stage)
     (store.folder(stage) / "files/part-000.txt").write_text("0\n2")
-    with pytest.raises(DamagedError, match=r"part-000\.txt was altered"):
+    with pytest.raises(DamagedError, match=r"part-000\.txt"):
         store.verify(stage)
 
 
@@ -170,7 +170,7 @@ def test_a_manifest_from_elsewhere_is_refused(tmp_path):
     store.get(stage), store.get(other)
     path = store.folder(stage) / "manifest.json"
     path.write_bytes((store.folder(other) / "manifest.json").read_bytes())
-    with pytest.raises(DamagedError, match="belongs to another artifact"):
+    with pytest.raises(DamagedError, match=r"manifest\.json"):
         store.get(stage)
     assert store.repair(stage)[0] == [0, 1, 4, 9]
 
@@ -184,7 +184,7 @@ def test_a_manifest_that_is_none_is_refused(tmp_path, content):
     with pytest.raises(DamagedError, match=r"manifest\.json"):
         store.get(stage)
     write_record(path, {"inputs": {}})  # with a checksum, but no manifest
-    with pytest.raises(DamagedError, match="is not the manifest of an artifact"):
+    with pytest.raises(DamagedError, match=r"manifest\.json.*upstream"):
         store.get(stage)
 
 
@@ -205,7 +205,7 @@ class Twin(Squares):
 def test_two_stages_of_one_kind_and_key_are_refused(tmp_path):
     store = Store(tmp_path)
     store.get(Squares())
-    with pytest.raises(SigjepaError, match=r"stages\.Squares.*Twin.*another kind"):
+    with pytest.raises(SigjepaError, match=r"stages\.Squares.*Twin"):
         store.get(Twin())
 
 
@@ -252,11 +252,11 @@ class SameName(Squares):
 @pytest.mark.parametrize(
     ("stage", "message"),
     [
-        (Neighbor(), r"Neighbor writes .*other\.txt, outside"),
-        (Renamer(), r"Renamer writes .*a\.txt, outside"),
-        (Linker(), r"Linker wrote the link link"),
-        (SameFile(), r"SameFile writes a\.txt"),
-        (SameName(), r"SameName must have parts"),
+        (Neighbor(), r"Neighbor.*other\.txt"),
+        (Renamer(), r"Renamer.*a\.txt"),
+        (Linker(), r"Linker.*link link"),
+        (SameFile(), r"SameFile.*a\.txt"),
+        (SameName(), "SameName"),
     ],
 )
 def test_a_stage_that_breaks_its_contract_is_refused(tmp_path, stage, message):
@@ -306,7 +306,7 @@ def test_a_full_disk_keeps_what_is_finished(tmp_path):
             __qualname__ = "Squares"
             __module__ = "stages"
 
-        with pytest.raises(StorageError, match="give the same command again"):
+        with pytest.raises(StorageError, match="SIGJEPA_DATA_DIR"):
             store.get(Filling(6, log=str(tmp_path / "log")))
         assert store.get(stage) == [0, 1, 4, 9, 16, 25]
         assert built(tmp_path / "log") == ["part-000", "part-002", "part-004"]
@@ -335,7 +335,7 @@ class Reader(Squares):
 
 def test_what_changes_while_it_is_read_is_kept_under_no_key(tmp_path):
     store = Store(tmp_path)
-    with pytest.raises(SigjepaError, match=r"changed while it was read"):
+    with pytest.raises(SigjepaError, match="plain-"):
         store.get(Reader(2))
     assert not list(tmp_path.glob("squares/*/manifest.json"))
     assert not list(tmp_path.glob("squares/*/parts/*"))

@@ -199,10 +199,10 @@ def test_fingerprint_ignores_what_they_do_not_depend_on(qwen: Path, make_teacher
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"dtype": "float23"}, r"teacher.dtype=float23 must be one of .* Did you mean 'float32'\?"),
-        ({"storage_dtype": "int8"}, "teacher.storage_dtype=int8 must be one of"),
-        ({"padding_side": "middle"}, "teacher.padding_side=middle must be left, right or null"),
-        ({"max_body_tokens": 0}, "teacher.max_body_tokens=0 must be at least 1"),
+        ({"dtype": "float23"}, r"teacher\.dtype=float23.*float32"),
+        ({"storage_dtype": "int8"}, "teacher.storage_dtype=int8"),
+        ({"padding_side": "middle"}, "teacher.padding_side=middle"),
+        ({"max_body_tokens": 0}, "teacher.max_body_tokens=0"),
     ],
 )
 def test_bad_argument_is_refused_at_once(make_teacher: Make, changes: dict[str, Any], message: str) -> None:
@@ -213,13 +213,13 @@ def test_bad_argument_is_refused_at_once(make_teacher: Make, changes: dict[str, 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"dim": 48}, "teacher.dim=48, but the model in .* has states of size 32; set teacher.dim=32"),
-        ({"layer": 4}, "teacher.layer=4, but the model has 3 layers"),
-        ({"layer": -5}, "teacher.layer=-5, but the model has 3 layers"),
-        ({"max_body_tokens": 65}, "the model has 64 positions"),
-        ({"device": "cuda:99"}, "teacher.device=cuda:99, but this machine has"),
-        ({"device": "quantum"}, "teacher.device=quantum is not a device"),
-        ({"weights_sha256": "0" * 64}, "but teacher.weights_sha256=0"),
+        ({"dim": 48}, "teacher.dim=48.*teacher.dim=32"),
+        ({"layer": 4}, "teacher.layer=4.* 3 layers"),
+        ({"layer": -5}, "teacher.layer=-5.* 3 layers"),
+        ({"max_body_tokens": 65}, "teacher.max_body_tokens=65.* 64 positions"),
+        ({"device": "cuda:99"}, "teacher.device=cuda:99"),
+        ({"device": "quantum"}, "teacher.device=quantum"),
+        ({"weights_sha256": "0" * 64}, "teacher.weights_sha256=0"),
     ],
 )
 def test_bad_argument_is_refused_when_the_model_is_loaded(
@@ -231,12 +231,12 @@ def test_bad_argument_is_refused_when_the_model_is_loaded(
 
 def test_cuda_is_refused_where_there_is_none(qwen: Path, make_teacher: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(SigjepaError, match=r"teacher.device=cuda, but this machine has 0 CUDA devices"):
+    with pytest.raises(SigjepaError, match="teacher.device=cuda.* 0 CUDA"):
         make_teacher(qwen, device="cuda").encode(TEXTS, 32)
 
 
 def test_limit_without_room_for_a_text(qwen: Path, make_teacher: Make) -> None:
-    with pytest.raises(SigjepaError, match="A limit of 2 tokens leaves no room beside the 2 special tokens"):
+    with pytest.raises(SigjepaError, match="teacher.max_signature_tokens"):
         make_teacher(qwen).encode(TEXTS, 2)
 
 
@@ -244,7 +244,7 @@ def test_damaged_weights_are_one_clear_error(qwen: Path, tmp_path: Path, make_te
     folder = shutil.copytree(qwen, tmp_path / "model")
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
-    with pytest.raises(SigjepaError, match=f"{folder} cannot be loaded by transformers"):
+    with pytest.raises(SigjepaError, match=str(folder)):
         make_teacher(folder).encode(TEXTS, 32)
 
 
@@ -252,7 +252,7 @@ def test_model_that_brings_its_own_code_is_refused(qwen: Path, tmp_path: Path, m
     folder = shutil.copytree(qwen, tmp_path / "model")
     (folder / "config.json").write_text('{"model_type": "custom", "auto_map": {"AutoConfig": "code.Custom"}}')
     (folder / "code.py").write_text("raise RuntimeError('this code was run')")
-    with pytest.raises(SigjepaError, match="cannot be loaded by transformers"):
+    with pytest.raises(SigjepaError, match=str(folder)):
         _ = make_teacher(folder).dim
 
 
@@ -262,11 +262,11 @@ def test_states_beyond_the_storage_are_refused(qwen: Path, tmp_path: Path, make_
     model.norm.weight.data.fill_(1e5)
     model.save_pretrained(folder)
     make_teacher(folder, storage_dtype="bfloat16").encode(TEXTS, 32)
-    with pytest.raises(SigjepaError, match=r"does not fit float16; set teacher.storage_dtype=bfloat16"):
+    with pytest.raises(SigjepaError, match="teacher.storage_dtype=bfloat16"):
         make_teacher(folder, storage_dtype="float16").encode(TEXTS, 32)
     model.norm.weight.data.fill_(torch.nan)
     model.save_pretrained(folder)
-    with pytest.raises(SigjepaError, match="not finite at layer -1 in float32"):
+    with pytest.raises(SigjepaError, match="teacher.dtype=float32"):
         make_teacher(folder).encode(TEXTS, 32)
 
 

