@@ -23,11 +23,13 @@ from sigjepa.corpus.sources.pins import read_pins
 from sigjepa.corpus.text import decode_source, encode_source, indent_source
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.rank_files import read_ranks
-from sigjepa.negatives.exchange.field_map import FieldMap
+from sigjepa.negatives.exchange.document import Document
 from sigjepa.negatives.exchange.function_ids import FunctionIds
-from sigjepa.negatives.exchange.index_file import Document, read_index
+from sigjepa.negatives.exchange.imported_index import ImportedIndex
+from sigjepa.negatives.exchange.imported_pairs import ImportedPairs
+from sigjepa.negatives.exchange.imports import ImportedFile
 from sigjepa.negatives.exchange.metadata import read_metadata
-from sigjepa.negatives.exchange.pairs_reader import PairsReader
+from sigjepa.negatives.exchange.train_pairs import TrainPairs
 from sigjepa.negatives.judging.judges.parsing import UnusableAnswerError, read_answer
 from sigjepa.negatives.judging.judges.prompt import load_prompt
 from sigjepa.negatives.judging.labels import read_labels
@@ -118,10 +120,10 @@ def responses(content: bytes) -> object:
         return None
 
 
-def pairs(fields: FieldMap, ids: FunctionIds, *, skip_outside: bool) -> Callable[[Path], object]:
-    """An import of judged pairs under some names of fields and ids."""
-    reader = PairsReader(fields, ids, np.arange(0, N_FUNCTIONS, 2), skip_outside=skip_outside)
-    return reader.read
+def imported(source: ImportedFile, ids: FunctionIds, *, skip_outside: bool) -> object:
+    """The pairs of a file under some kind of ids, with its meta file when there is one."""
+    pairs = TrainPairs(ids, np.arange(0, N_FUNCTIONS, 2), skip_outside=skip_outside)
+    return source.read(pairs, read_metadata(Path(source.path)))
 
 
 def index_meta(path: Path) -> object:
@@ -129,7 +131,7 @@ def index_meta(path: Path) -> object:
     index = path.parent / "hard_negatives.json"
     if not index.exists():
         index.write_bytes(INDEX)
-    return read_index(index, path, FunctionIds(N_FUNCTIONS), way_out="export it again")
+    return imported(ImportedIndex(index), FunctionIds(N_FUNCTIONS), skip_outside=True)
 
 
 def sidecar(path: Path) -> object:
@@ -231,7 +233,7 @@ def seeded_meta() -> bytes:
 
 
 POSITIONS, BY_KEY = FunctionIds(N_FUNCTIONS), FunctionIds(N_FUNCTIONS, KEYS)
-OTHER_NAMES = FieldMap({"anchor_id": "anchor", "score_c": "judgement.score_c"})
+OTHER_NAMES = {"anchor_id": "anchor", "score_c": "judgement.score_c"}
 FOREIGN_PAIR = {"anchor": KEYS[0], "neighbor_id": KEYS[2], "cosim": 1, "judgement": {"score_c": 0}}
 
 PARSERS = (
@@ -253,22 +255,24 @@ PARSERS = (
     ForeignParser("list of wheels", in_file("wheels.txt", read_pins), (PIN,)),
     ForeignParser(
         "imported pairs by position",
-        in_file("positions.jsonl", pairs(FieldMap(), POSITIONS, skip_outside=True)),
+        in_file("positions.jsonl", lambda path: imported(ImportedPairs(path), POSITIONS, skip_outside=True)),
         (lines(PAIR, PAIR | {"neighbor_id": 4, "score_c": None}),),
     ),
     ForeignParser(
         "imported pairs by key",
-        in_file("keys.jsonl", pairs(OTHER_NAMES, BY_KEY, skip_outside=False)),
+        in_file(
+            "keys.jsonl", lambda path: imported(ImportedPairs(path, fields=OTHER_NAMES), BY_KEY, skip_outside=False)
+        ),
         (lines(FOREIGN_PAIR, FOREIGN_PAIR | {"neighbor_id": KEYS[4], "judge": None}),),
     ),
     ForeignParser(
         "index by position",
-        in_file("positions.json", lambda path: read_index(path, None, POSITIONS, way_out="export it again")),
+        in_file("positions.json", lambda path: imported(ImportedIndex(path), POSITIONS, skip_outside=False)),
         (INDEX,),
     ),
     ForeignParser(
         "index by key",
-        in_file("keys.json", lambda path: read_index(path, None, BY_KEY, way_out="export it", skip_unknown=True)),
+        in_file("keys.json", lambda path: imported(ImportedIndex(path), BY_KEY, skip_outside=True)),
         (KEY_INDEX,),
     ),
     ForeignParser("index meta", in_file("hard_negatives.meta.json", index_meta), (seeded_meta(),)),

@@ -14,6 +14,7 @@ from sigjepa.negatives.exchange.metadata import metadata_path
 from sigjepa.negatives.index.hard_negatives import HardNegatives
 from sigjepa.negatives.judging.judged_pairs import JudgedPairs
 from sigjepa.negatives.judging.stage import FILE_NAME as JUDGED_FILE
+from sigjepa.negatives.judging.stage import JudgedPairsStage
 from sigjepa.store.files import file_digest, write_json
 from sigjepa.store.manifest import Manifest
 from sigjepa.store.progress import progress
@@ -60,10 +61,11 @@ def export(
 
 
 def judged_pairs_of(index: HardNegatives) -> JudgedPairs | None:
-    """Return the judged pairs that an index was filtered from; None for one that came as it is."""
-    if index.manifest is None or "judged" not in index.manifest.upstream:
+    """Return the judged pairs that an index was filtered from; None for one that came filtered."""
+    judged = None if index.manifest is None else index.manifest.upstream.get("judged")
+    if judged is None or judged.kind != JudgedPairsStage.kind:
         return None
-    judged = index.manifest.upstream["judged"]
+    assert index.manifest is not None
     manifest = Manifest.read(index.manifest.folder.parents[1] / judged.kind / judged.folder)
     manifest.verify()
     return JudgedPairs.read(manifest.folder / JUDGED_FILE, manifest.facts["metadata"]["judge"], manifest)

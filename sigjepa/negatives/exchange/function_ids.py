@@ -17,11 +17,6 @@ UNKNOWN = -1
 MAX_ID = 2**63 - 1
 
 
-def is_integer(value: Any) -> bool:
-    """Return whether a JSON value is an integer that fits 64 bits; `true` is not."""
-    return isinstance(value, int) and not isinstance(value, bool) and -MAX_ID <= value <= MAX_ID
-
-
 def check_kind(kind: str) -> None:
     """Raise SigjepaError for a kind of ids that is not one of `KINDS`."""
     if kind not in KINDS:
@@ -55,7 +50,9 @@ class FunctionIds:
 
     def is_id(self, value: Any) -> bool:
         """Return whether a JSON value has the form of an id, known or not."""
-        return isinstance(value, str) if self.keys is not None else is_integer(value)
+        if self.keys is not None:
+            return isinstance(value, str)
+        return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_ID
 
     def find(self, value: Any) -> int:
         """Return the position of the function with this id, or `UNKNOWN`."""
@@ -64,10 +61,9 @@ class FunctionIds:
         return value if 0 <= value < self.n_functions else UNKNOWN
 
     def from_json_key(self, text: str) -> Any:
-        """Return the id that a key of a JSON object stands for, or None when it is none."""
-        if self.keys is not None:
-            return text
-        return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 and str(int(text)) == text else None
+        """Return the id that a key of a JSON object stands for; a key that stands for none comes back as it is."""
+        decimal = self.keys is None and text.isascii() and text.isdecimal() and len(text) < 19
+        return int(text) if decimal and str(int(text)) == text else text
 
     def names(self, positions: Iterable[int]) -> list[Any]:
         """Return what a file calls the functions at `positions`."""

@@ -1,146 +1,115 @@
-"""Hard negatives from a judged file that a person brings, instead of mining and judging: `negatives=pairs_file`."""
+"""Hard negatives from a judged file that a person brings, one pair a line: `negatives=pairs_file`."""
 
-import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from sigjepa.negatives.exchange.field_map import FieldMap
-from sigjepa.negatives.exchange.function_ids import FunctionIds
-from sigjepa.negatives.exchange.imports import (
-    Ids,
-    Outside,
-    Tolerance,
-    import_inputs,
-    imported_metadata,
-    with_source,
-)
-from sigjepa.negatives.exchange.metadata import check_metadata, read_metadata
-from sigjepa.negatives.exchange.pairs_reader import PairsReader
-from sigjepa.negatives.exchange.validate import check_cosines
-from sigjepa.negatives.index.hard_negatives import HardNegatives
+from pydantic import BaseModel, ConfigDict
+
+from sigjepa.errors import SigjepaError
+from sigjepa.negatives.exchange.field_map import MISSING, FieldMap
+from sigjepa.negatives.exchange.imports import ImportedFile
+from sigjepa.negatives.exchange.train_pairs import TrainPairs
 from sigjepa.negatives.index.pair_filter import PairFilter
-from sigjepa.negatives.index.sampling import NegativeSampler
-from sigjepa.negatives.index.stage import HardNegativesStage
 from sigjepa.negatives.judging.judged_pairs import JudgedPairs
-from sigjepa.negatives.judging.stage import FILE_NAME
-from sigjepa.runtime.fields import Tiers, component
-from sigjepa.store.manifest import Manifest, Reference
-from sigjepa.store.stage import Get, Part, Stage
+from sigjepa.runtime.fields import Cosine, LineError, Score, component, json_object, validate
+from sigjepa.store.progress import progress
 
-if TYPE_CHECKING:
-    from sigjepa.corpus.corpus import Corpus
-    from sigjepa.teacher.shards import TeacherShards
+REQUIRED = ("anchor_id", "neighbor_id", "cosim")
+OPTIONAL = ("score_c", "judge", "reason")
 
-log = logging.getLogger(__name__)
+
+class Figures(BaseModel):
+    """The figures of a line; a score that is null or missing was given by nobody."""
+
+    model_config = ConfigDict(strict=True)
+
+    cosim: Cosine
+    score_c: Score | None
 
 
 @component("negatives")
-class ImportedPairs:
-    """Judged pairs from a JSONL file, one pair a line, filtered as mined ones are.
+class ImportedPairs(ImportedFile):
+    """Judged pairs from a JSONL file, one pair a line, filtered as mined ones are: `ImportedFile`.
 
-    Another filter reads nothing again, a changed file is read. A pair whose score is null or missing was judged by
-    nobody: it is left out and counted, neither negative nor masked.
+    A pair whose score is null or missing was judged by nobody: it is left out and counted, neither negative nor masked.
 
     Args:
-        path: the file. What an export left beside it, `<name>.meta.json`, says which corpus, teacher, ids and fields.
-        filter: which of the pairs become negatives.
-        sampler: which of its negatives an anchor brings to a step.
-        tiers: keep pairs within these tiers of the corpus; None is all.
-        fields: what the file calls its fields, by our name, dots reaching into nested objects; None is as the metadata
+        fields: what the file calls its fields, by our name, dots reaching into nested objects; None is as the meta file
             says, or our names.
-        ids: 'position' of functions in this corpus, or content 'key'; None is as the metadata says, or position.
-        outside_train: 'refuse' a file with a function outside of the train split, or 'skip' its pairs and count them.
-        check_cosim: compare cosines with those of the shards; false takes those of another teacher.
-        cosim_tolerance: largest difference of two cosines that are the same.
         judge: who scored, where the file does not say.
-        model: whose cosines they are; None is the shards' teacher, or what the metadata says when they are not checked.
-
-    Raises SigjepaError for arguments out of range.
     """
 
-    path: str | Path
+    kind: ClassVar[str] = "judged"
+
     filter: PairFilter = field(default_factory=lambda: PairFilter(min_cosim=0.80))
-    sampler: NegativeSampler = field(default_factory=NegativeSampler)
-    tiers: Tiers | None = None
     fields: Mapping[str, str] | None = None
-    ids: Ids | None = None
-    outside_train: Outside = "refuse"
-    check_cosim: bool = True
-    cosim_tolerance: Tolerance = 0.02
     judge: str | None = None
-    model: str | None = None
 
     def __post_init__(self) -> None:
         FieldMap(self.fields)  # checks its own
 
-    def prepare(self, corpus: "Corpus", shards: "TeacherShards", get: Get, data_dir: Path) -> HardNegatives:
-        """Return the hard negatives of the file for a corpus.
+    def arguments(self) -> dict[str, Any]:
+        """Return what reading the file depends on."""
+        return super().arguments() | {"fields": FieldMap(self.fields).given, "judge": self.judge}
 
-        Raises SigjepaError naming file, line and way out for whatever is wrong with the file, and when it was judged
-        for another corpus or has the cosines of another teacher.
+    def read(self, pairs: TrainPairs, recorded: Mapping[str, Any]) -> tuple[JudgedPairs, dict[str, Any]]:
+        """Return the scored pairs of train functions, and how many nobody scored.
+
+        Raises SigjepaError naming file, line and way out for one that is not JSON, lacks a field, names a function
+        outside of corpus or train split, pairs one with itself or twice with another, or has a score or cosine out of
+        range; and for a file whose lines all lack a field.
         """
-        judged = get(ImportedPairsStage(self, corpus, shards))
-        return with_source(get(HardNegativesStage(judged, corpus, shards, self.filter, self.tiers)), Path(self.path))
+        path, fields = Path(self.path), FieldMap(self.fields if self.fields is not None else recorded.get("fields"))
+        judge = self.judge or recorded.get("judge") or "unknown"
+        judges: dict[str, None] = {}
+        found: set[str] = set()
+        first: Mapping[str, Any] = {}
+        unscored = 0
+        for number, text in enumerate(_lines(path), start=1):
+            try:
+                line = json_object(text)
+                first = first or line
+                anchor, neighbor, cosim = (_required(fields, line, name) for name in REQUIRED)
+                values = {name: fields.get(line, name) for name in OPTIONAL}
+                present = {name: value for name, value in values.items() if value is not MISSING}
+                found |= present.keys()
+                pair = pairs.inside(anchor, neighbor)
+                figures = validate(Figures, {"cosim": cosim, "score_c": present.get("score_c")}, fields.names)
+            except LineError as error:
+                raise SigjepaError(f"{path}:{number}: {error}. Repair the line, or take it out.") from None
+            if pair is None:
+                continue
+            if figures.score_c is None:
+                unscored += 1
+                continue
+            pairs.add(pair, figures.cosim, figures.score_c, _text(present.get("reason")))
+            judges[_text(present.get("judge")) or judge] = None
+        for name in OPTIONAL:
+            if first and name not in found and (name == "score_c" or name in fields.given):
+                raise SigjepaError(f"{path}:1: {fields.absence(first, name)}. No line of the file has it.")
+        return pairs.judged(" + ".join(judges) or judge), {"unscored_pairs": unscored}
 
 
-@dataclass(frozen=True)
-class ImportedPairsStage(Stage[JudgedPairs]):
-    """Read and check a judged file, and keep its pairs as judged pairs of the corpus."""
+def _lines(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as stream:
+            yield from progress(stream, f"read {path.name}", unit="line")
+    except OSError as error:
+        raise SigjepaError(f"{path} cannot be read ({error.strerror}); give negatives.path=<file>.") from None
 
-    settings: ImportedPairs
-    corpus: "Corpus"
-    shards: "TeacherShards"
 
-    kind: ClassVar[str] = "judged"
-    packages: ClassVar[Sequence[str]] = ("numpy",)
-    label: ClassVar[str] = "imported"
+def _required(fields: FieldMap, line: Mapping[str, Any], name: str) -> Any:
+    value = fields.get(line, name)
+    if value is MISSING:
+        raise LineError(fields.absence(line, name))
+    return value
 
-    def inputs(self) -> dict[str, Any]:
-        """Return what the file holds and how it is read; raises SigjepaError for a file that is not there."""
-        settings = self.settings
-        arguments = {
-            "fields": dict(FieldMap(settings.fields).given),
-            "cosim_tolerance": float(settings.cosim_tolerance),
-            **{name: getattr(settings, name) for name in ("ids", "outside_train", "check_cosim", "judge", "model")},
-        }
-        return import_inputs(Path(settings.path), arguments, self.corpus, self.shards)
 
-    def upstream(self) -> Mapping[str, Reference]:
-        """Return the corpus and the shards."""
-        return {"corpus": self.corpus.reference, "shards": self.shards.reference}
-
-    def build(self, part: Part, out: Path) -> Mapping[str, Any]:
-        """Write the scored pairs of the train split; raises SigjepaError for what is wrong with the file."""
-        settings, path = self.settings, Path(self.settings.path)
-        recorded = read_metadata(path)
-        ids = FunctionIds.of(self.corpus, settings.ids or recorded.get("ids") or "position")
-        here = imported_metadata(self.corpus, self.shards, recorded, settings.model, own_cosines=settings.check_cosim)
-        check_metadata(
-            path,
-            recorded,
-            self.corpus,
-            self.shards,
-            by_position=ids.kind == "position",
-            check_cosim=settings.check_cosim,
-        )
-        judged, counts = PairsReader(
-            FieldMap(settings.fields if settings.fields is not None else recorded.get("fields")),
-            ids,
-            self.corpus.ids("train"),
-            skip_outside=settings.outside_train == "skip",
-            judge=settings.judge or recorded.get("judge") or "unknown",
-        ).read(path)
-        if settings.check_cosim:
-            check_cosines(path, judged, self.shards, settings.cosim_tolerance)
-        log.info(
-            "%s: %d scored pairs; left out %d that nobody scored and %d outside of the train split",
-            *(path, len(judged), *counts.values()),
-        )
-        judged.write(out / FILE_NAME)
-        return {"pairs": len(judged), "metadata": {"judge": judged.judge, **here, "source": str(path), **counts}}
-
-    def open(self, manifest: Manifest) -> JudgedPairs:
-        """Return the judged pairs."""
-        return JudgedPairs.read(manifest.folder / FILE_NAME, manifest.facts["metadata"]["judge"], manifest)
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text.encode(errors="replace").decode()  # half a surrogate pair can be written in JSON, but to no file

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sigjepa.errors import SigjepaError
-from sigjepa.negatives.exchange.index_file import Document
+from sigjepa.negatives.exchange.document import Document
+from sigjepa.negatives.exchange.function_ids import FunctionIds
 from sigjepa.negatives.mining.stage import pair_metadata
 from sigjepa.store.files import file_digest
 from sigjepa.store.manifest import differences
@@ -39,8 +40,8 @@ def check_metadata(
     recorded: Mapping[str, Any],
     corpus: "Corpus",
     shards: "TeacherShards",
+    ids: FunctionIds,
     *,
-    by_position: bool,
     check_cosim: bool,
 ) -> None:
     """Raise SigjepaError when ids or cosines of a file are recorded to be of another corpus or teacher.
@@ -48,7 +49,7 @@ def check_metadata(
     Content keys mean the same functions in every corpus.
     """
     expected, teacher = pair_metadata(corpus, shards), recorded.get("teacher")
-    if by_position and recorded.get("corpus") not in (None, expected["corpus"]):
+    if ids.kind == "position" and recorded.get("corpus") not in (None, expected["corpus"]):
         raise SigjepaError(
             f"{path} is of another corpus: {metadata_path(path).name} says {recorded['corpus']}, the corpus in use is "
             f"{expected['corpus']}, so its ids name other functions. Use the corpus that it was exported from, or "

@@ -64,30 +64,27 @@ class HardNegativesStage(Stage[HardNegatives]):
         judged = self.judged
         if self.tiers is not None:
             judged = judged.among(self.corpus.ids("train", list(self.tiers)))
-        source = f"judged/{self._judged.folder.name}"
+        metadata = dict(self._judged.facts["metadata"])
+        limits = {**self.filter.settings(), "split": "train"}
+        if earlier := metadata.get("filter"):  # of an index that was filtered before
+            limits |= earlier | {
+                "min_cosim": max(self.filter.min_cosim, earlier.get("min_cosim", -1.0)),
+                "max_score_c": min(self.filter.max_score_c, earlier.get("max_score_c", 1)),
+            }
+        source = f"{self._judged.kind}/{self._judged.folder.name}"
         index = HardNegatives.from_judged(
             judged,
             train_ids=self.corpus.ids("train"),
             pair_filter=self.filter,
             similarities=similarities_for(self.filter, judged, self.shards),
-            provenance={"source": source, **self._judged.facts["metadata"], "judged_pairs": len(judged)},
+            provenance={"source": source, **metadata, "filter": limits, "judged_pairs": len(judged)},
         )
-        return write_index(index, out)
+        index.write(out / FILE_NAME)
+        return {"metadata": dict(index.metadata), "statistics": index.statistics()}
 
     def open(self, manifest: Manifest) -> HardNegatives:
         """Return the index."""
-        return open_index(manifest)
-
-
-def write_index(index: HardNegatives, out: Path) -> dict[str, Any]:
-    """Write an index as an artifact's file, and return the facts of it."""
-    index.write(out / FILE_NAME)
-    return {"metadata": dict(index.metadata), "statistics": index.statistics()}
-
-
-def open_index(manifest: Manifest) -> HardNegatives:
-    """Return the index in an artifact's folder, whose files were verified."""
-    return HardNegatives.read(manifest.folder / FILE_NAME, manifest.facts["metadata"], manifest)
+        return HardNegatives.read(manifest.folder / FILE_NAME, manifest.facts["metadata"], manifest)
 
 
 def warn_if_empty(index: HardNegatives) -> None:

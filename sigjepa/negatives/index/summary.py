@@ -14,7 +14,7 @@ def published_rows(statistics: Figures, metadata: Mapping[str, Any], file_bytes:
     return {
         "Source": f"`{metadata.get('source', 'unknown')}`",
         "Model": str(metadata.get("model") or "unknown"),
-        "Filter": _filter(metadata.get("filter") or {}),
+        "Filter": _filter(metadata),
         "Total pairs": f"{pairs:,}",
         "Unique anchors": f"{anchors:,} ({statistics['coverage']:.0%} of train split)",
         "score_c=0 pairs": _scored(statistics["score_c_0"], metadata),
@@ -47,11 +47,11 @@ def markdown_table(header: str, rows: Mapping[str, str]) -> str:
     return "\n".join([f"| {header} | Value |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])
 
 
-def _filter(limits: Mapping[str, Any]) -> str:
-    conditions = []
-    if limits.get("min_cosim") is not None:
+def _filter(metadata: Mapping[str, Any]) -> str:
+    limits, conditions = metadata.get("filter") or {}, []
+    if limits.get("min_cosim", -1.0) > -1.0:
         conditions.append(f"cosim ≥ {limits['min_cosim']:.2f}")
-    if limits.get("max_score_c") is not None:
+    if limits.get("max_score_c") is not None and metadata.get("scores_known") is not False:
         conditions.append(f"score_c ≤ {limits['max_score_c']}")
     return ", ".join([*conditions, "both IDs in training corpus"])
 

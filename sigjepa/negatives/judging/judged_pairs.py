@@ -46,6 +46,10 @@ class JudgedPairs:
             self.manifest,
         )
 
+    def ordered(self) -> "JudgedPairs":
+        """Return the pairs by anchor, then descending cosine, then neighbor."""
+        return self.take(np.lexsort((self.neighbor_ids, -self.cosim, self.anchor_ids)))
+
     def among(self, ids: Ids) -> "JudgedPairs":
         """Return the pairs both of whose functions are among `ids`."""
         return self.take(np.flatnonzero(np.isin(self.anchor_ids, ids) & np.isin(self.neighbor_ids, ids)))

@@ -25,9 +25,9 @@ NESTED = {"anchor_id": "anchor", "score_c": "judgement.score_c", "reason": "judg
 
 @pytest.mark.parametrize("recipe", [ImportedPairs, ImportedIndex])
 def test_a_file_that_is_not_there(recipe, corpus, shards, tmp_path):
-    with pytest.raises(SigjepaError, match="nothing.json does not exist; give negatives.path="):
+    with pytest.raises(SigjepaError, match="nothing.json .*negatives.path="):
         recipe(tmp_path / "nothing.json").prepare(corpus, shards, *at(tmp_path))
-    with pytest.raises(SigjepaError, match="is no file"):
+    with pytest.raises(SigjepaError, match="negatives.path="):
         recipe(tmp_path).prepare(corpus, shards, *at(tmp_path))
 
 
@@ -36,8 +36,8 @@ def test_a_file_that_is_not_there(recipe, corpus, shards, tmp_path):
     [
         ({"tiers": "phase0"}, "negatives.tiers='phase0'"),
         ({"tiers": []}, r"negatives.tiers=\[\]"),
-        ({"ids": "keys"}, "negatives.ids='keys': input should be 'position' or 'key'"),
-        ({"outside_train": "ignore"}, "negatives.outside_train='ignore': input should be 'refuse' or 'skip'"),
+        ({"ids": "keys"}, "negatives.ids='keys'.*'key'"),
+        ({"outside_train": "ignore"}, "negatives.outside_train='ignore'.*'skip'"),
         ({"cosim_tolerance": -0.1}, "negatives.cosim_tolerance=-0.1"),
         ({"cosim_tolerance": float("nan")}, "negatives.cosim_tolerance=nan"),
         ({"check_cosim": "no"}, "negatives.check_cosim='no'"),
@@ -75,21 +75,21 @@ def test_exporting_again_changes_nothing_and_another_content_is_refused(exported
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     exported.write()
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-    with pytest.raises(SigjepaError, match=r"hard_negatives.json is there with another content.*overwrite=true"):
+    with pytest.raises(SigjepaError, match="hard_negatives.json .*overwrite=true"):
         exported.write(ids="key")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     exported.write(ids="key", overwrite=True)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} != before
     (folder / "hard_negatives.json").unlink()
     (folder / "hard_negatives.json").mkdir()
-    with pytest.raises(SigjepaError, match=r"hard_negatives.json is there with another content"):
+    with pytest.raises(SigjepaError, match="hard_negatives.json "):
         exported.write(ids="key")
 
 
 def test_positions_of_another_corpus_are_refused_with_both_hashes(exported, make_corpus, shards, tmp_path):
     folder, other = exported.write(), make_corpus("other")
     for recipe in (ImportedPairs(folder / "knn_results.jsonl"), ImportedIndex(folder / "hard_negatives.json")):
-        with pytest.raises(SigjepaError, match=r"says xxh3_128:small, the corpus in use is xxh3_128:other.*ids=key"):
+        with pytest.raises(SigjepaError, match="xxh3_128:small.*xxh3_128:other.*ids=key"):
             recipe.prepare(other, shards, *at(tmp_path / "again"))
 
 
@@ -102,7 +102,7 @@ def test_content_keys_find_their_functions_in_another_corpus(exported, make_corp
         ImportedPairs(folder / "knn_results.jsonl", PairFilter(min_cosim=0.3)),
         ImportedIndex(folder / "hard_negatives.json"),
     ):
-        with pytest.raises(SigjepaError, match=r"not in the corpus of 60 .*another corpus.*outside_train=skip"):
+        with pytest.raises(SigjepaError, match="corpus of 60 .*outside_train=skip"):
             recipe.prepare(other, moved, *at(tmp_path / "again"))
         index = replace(recipe, outside_train="skip").prepare(other, moved, *at(tmp_path / "again"))
         old = exported.index
@@ -115,7 +115,7 @@ def test_content_keys_find_their_functions_in_another_corpus(exported, make_corp
 def test_another_teacher_is_named_by_what_differs(exported, corpus, make_shards, tmp_path):
     folder, other = exported.write(), make_shards(seed=1)
     for recipe in (ImportedPairs(folder / "knn_results.jsonl"), ImportedIndex(folder / "hard_negatives.json")):
-        with pytest.raises(SigjepaError, match=r"cosines of another teacher: layer: have 0, want 1.*check_cosim=false"):
+        with pytest.raises(SigjepaError, match="layer: have 0, want 1.*check_cosim=false"):
             recipe.prepare(corpus, other, *at(tmp_path / "again"))
         index = replace(recipe, check_cosim=False).prepare(corpus, other, *at(tmp_path / "again"))
         assert index.summary_rows()["Model"] == "teacher"  # as the metadata says
@@ -127,11 +127,11 @@ def test_a_file_that_its_sidecar_does_not_know_is_refused(exported, corpus, shar
     text = (folder / name).read_text()
     (folder / name).write_text(text.replace("1", "2", 1))
     recipe = (ImportedPairs if name.endswith("l") else ImportedIndex)(folder / name)
-    with pytest.raises(SigjepaError, match=rf"meta.json belongs to another {name}: it says xxh3.*export .* again, or"):
+    with pytest.raises(SigjepaError, match=rf"meta.json .*{name}.*xxh3.*export"):
         recipe.prepare(corpus, shards, *at(tmp_path / "again"))
     notes = folder / name.replace(".jsonl", ".json").replace(".json", ".meta.json")
     notes.write_text("[]")
-    with pytest.raises(SigjepaError, match="is no meta file"):
+    with pytest.raises(SigjepaError, match="meta.json .*digest"):
         recipe.prepare(corpus, shards, *at(tmp_path / "again"))
 
 
@@ -142,7 +142,7 @@ pairs = st.lists(
 ).map(lambda rows: [row for row in rows if row[0] != row[1]])
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pairs, st.sampled_from(["position", "key"]), st.sampled_from([None, NESTED]))
 def test_any_pairs_survive_the_round_trip(tmp_path_factory, corpus, shards, rows, ids, fields):
     folder = tmp_path_factory.mktemp("round")

@@ -28,7 +28,7 @@ def test_an_index_without_meta_has_no_scores(exported, corpus, shards, tmp_path,
     rows = index.summary_rows()
     assert rows["score_c=0 pairs"] == rows["score_c=1 pairs"] == rows["Model"] == rows["Judge"] == "unknown"
     assert rows["Filter"] == "both IDs in training corpus"
-    with pytest.raises(SigjepaError, match=r"has no scores, so negatives.filter.max_score_c=0 would leave nothing"):
+    with pytest.raises(SigjepaError, match="max_score_c=0.*pairs_file"):
         replace(recipe, filter=PairFilter(max_score_c=0)).prepare(corpus, shards, *at(tmp_path / "again"))
     export(index, corpus, tmp_path / "third")
     assert sorted(path.name for path in (tmp_path / "third").iterdir()) == [
@@ -42,7 +42,7 @@ def test_an_index_without_meta_is_told_from_random_pairs(exported, corpus, shard
     folder = exported.write()
     (folder / "hard_negatives.meta.json").unlink()
     recipe = ImportedIndex(folder / "hard_negatives.json")
-    with pytest.raises(SigjepaError, match="no nearer in .* than random ones.*check_cosim=false"):
+    with pytest.raises(SigjepaError, match="random .*check_cosim=false"):
         recipe.prepare(corpus, make_shards(seed=1), *at(tmp_path / "again"))
     assert len(replace(recipe, check_cosim=False).prepare(corpus, make_shards(seed=1), *at(tmp_path / "again")))
 
@@ -56,13 +56,13 @@ def test_an_index_with_functions_outside_of_train(exported, corpus, shards, tmp_
     lists[first].append(45)
     path.write_text(json.dumps(lists, indent=1))
     line = 2 + len(lists[first])
-    with pytest.raises(SigjepaError, match=rf"json:{line}: pairs {first} with 45, which are not both in .*skip"):
+    with pytest.raises(SigjepaError, match=rf"json:{line}: .*45 .*skip"):
         ImportedIndex(path).prepare(corpus, shards, *at(tmp_path / "again"))
     index = ImportedIndex(path, outside_train="skip").prepare(corpus, shards, *at(tmp_path / "again"))
     assert len(index) == len(exported.index)
     assert "| Pairs outside of the train split, left out | 1 |" in index.summary_table()
     path.write_text(json.dumps({"50": [51]}))
-    with pytest.raises(SigjepaError, match="none of its 1 pairs lies in the train split"):
+    with pytest.raises(SigjepaError, match="1 pairs .*train"):
         ImportedIndex(path, outside_train="skip").prepare(corpus, shards, *at(tmp_path / "again"))
 
 
