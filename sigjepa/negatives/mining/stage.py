@@ -1,7 +1,9 @@
 """Mining as a stage: the nearest bodies of each train function, in blocks of anchors."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,10 +25,8 @@ if TYPE_CHECKING:
     from sigjepa.corpus.corpus import Corpus
     from sigjepa.teacher.shards import TeacherShards
 
-FORMAT = 3  # raise it when the same inputs give other pairs or other files
-
-_searched: dict[str, tuple[UnitVectors, NeighborIndex, dict[str, Any]]] = {}
-"""Bodies, index and its record of the stage that this process builds: every part searches the same."""
+FORMAT = 4  # raise it when the same inputs give other pairs or other files
+MAX_PARTS = 32  # another process builds the index again for each
 
 
 @dataclass(frozen=True)
@@ -65,19 +65,25 @@ class MinedPairsStage(Stage[Pairs]):
         return {"corpus": self.corpus.reference, "shards": self.shards.reference}
 
     def parts(self) -> Sequence[Part]:
-        """Return a part for each block of anchors."""
+        """Return a part for each block of anchors, or for several blocks of a large corpus."""
         count = len(mined_ids(self.corpus, self.tiers))
-        starts = range(0, count, BLOCK_SIZE)
-        return [Part(f"pairs-{i:05d}", start, min(start + BLOCK_SIZE, count)) for i, start in enumerate(starts)]
+        size = BLOCK_SIZE * math.ceil(count / BLOCK_SIZE / MAX_PARTS)
+        return [
+            Part(f"pairs-{i:05d}", start, min(start + size, count)) for i, start in enumerate(range(0, count, size))
+        ]
 
     def build(self, part: Part, out: Path) -> Mapping[str, Any]:
-        """Write the pairs of a block of anchors.
+        """Write the pairs of the part's anchors.
 
         Raises SigjepaError for shards of another corpus, vectors without a cosine, and an approximate search that does
         not reach its lowest recall.
         """
-        bodies, index, record = self._search()
-        pairs = block_pairs(np.arange(part.start, part.stop), bodies, bodies, index, self.top_k, self.min_cosim)
+        bodies, index, record = self._searched
+        starts = range(part.start, part.stop, BLOCK_SIZE)
+        blocks = (np.arange(start, min(start + BLOCK_SIZE, part.stop)) for start in starts)
+        pairs = Pairs.joined(
+            [block_pairs(block, bodies, bodies, index, self.top_k, self.min_cosim) for block in blocks]
+        )
         pairs.write(out / f"{part.name}.parquet")
         return {"pairs": len(pairs), "highest_cosim": pairs.highest_cosim, "search": record}
 
@@ -94,19 +100,19 @@ class MinedPairsStage(Stage[Pairs]):
 
     def open(self, manifest: Manifest) -> Pairs:
         """Return the pairs of all blocks."""
-        _searched.clear()  # what was built is built: the vectors are memory that training needs
         files = [manifest.folder / f"{part.name}.parquet" for part in self.parts()]
         return Pairs.read(files, manifest.facts["highest_cosim"], manifest)
 
-    def _search(self) -> tuple[UnitVectors, NeighborIndex, dict[str, Any]]:
-        key = str(sorted(self.inputs().items()))
-        if key not in _searched:
-            _searched.clear()
-            ids = mined_ids(self.corpus, self.tiers)
-            rows = rows_of(self.shards, ids, self.corpus)
-            bodies = UnitVectors.of(_BodyRows(self.shards.body_pooled, rows), ids)
-            _searched[key] = (bodies, *self.search.build(bodies, self.top_k, self.min_cosim))
-        return _searched[key]
+    @cached_property
+    def _searched(self) -> tuple[UnitVectors, NeighborIndex, dict[str, Any]]:
+        """Bodies, index and its record: every part that this stage builds searches the same."""
+        ids = mined_ids(self.corpus, self.tiers)
+        bodies = UnitVectors.of(_BodyRows(self.shards.body_pooled, rows_of(self.shards, ids, self.corpus)), ids)
+        return bodies, *self.search.build(bodies, self.top_k, self.min_cosim)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the fields alone: an index can't be sent to another process."""
+        return {name: value for name, value in vars(self).items() if name in self.__dataclass_fields__}
 
 
 class _BodyRows:

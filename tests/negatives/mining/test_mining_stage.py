@@ -1,6 +1,7 @@
 """Mined pairs as a stage: in blocks of anchors, the same whatever the blocks, keyed by what they depend on."""
 
-from dataclasses import replace
+import pickle
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -70,9 +71,20 @@ def test_blocks_change_nothing_and_a_lost_one_is_mined_again(stage, tmp_path, mo
     assert again.manifest.facts["search"]["method"] == name
 
 
-def test_the_vectors_are_let_go_of(stage, tmp_path):
-    Store(tmp_path).get(stage)
-    assert mining._searched == {}
+def test_a_large_corpus_has_parts_of_several_blocks(stage, tmp_path, monkeypatch):
+    whole = Store(tmp_path / "whole").get(stage)
+    monkeypatch.setattr(mining, "BLOCK_SIZE", 8)
+    monkeypatch.setattr(mining, "MAX_PARTS", 7)
+    assert [(part.start, part.stop) for part in stage.parts()][-2:] == [(320, 384), (384, 400)]
+    assert equal(Store(tmp_path / "parts").get(stage), whole)
+
+
+def test_the_index_is_not_sent_to_other_processes(stage, tmp_path):
+    store = Store(tmp_path)
+    store.get(stage)
+    sent = pickle.loads(pickle.dumps(stage))
+    assert vars(sent).keys() == {field.name for field in fields(stage)} < vars(stage).keys()
+    assert store.folder(sent) == store.folder(stage)
 
 
 def test_bfloat16_shards_are_mined(stage, tmp_path):
