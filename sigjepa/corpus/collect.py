@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from sigjepa.corpus.functions import Function, is_test_path
 from sigjepa.corpus.source_files import SourceFile, content_digest
-from sigjepa.corpus.sources.source import Repository, left_out, place_of
+from sigjepa.corpus.sources.source import Repository
 from sigjepa.corpus.split import seeded_hash
 from sigjepa.errors import SigjepaError
 from sigjepa.store.progress import progress
@@ -79,7 +79,7 @@ def collect(
     collected = Collected()
     readings = []
     for repository in progress(repositories, "Listing source files", unit="repository"):
-        collected.skipped.update(left_out(repository))
+        collected.skipped.update(repository.left_out)
         if not include_tests:
             collected.skipped["test_file"] += sum(map(is_test_path, repository.paths))
         kept = [position for position, path in enumerate(repository.paths) if include_tests or not is_test_path(path)]
@@ -132,7 +132,9 @@ def read_round(readings: Sequence[Reading], level: float, extractor: "Extractor"
         reading, path = owners.popleft()
         reading.functions.extend(functions)
         collected.skipped.update(skipped)
-        collected.sources.append(SourceFile(reading.repository.name, path, digest, size, place_of(reading.repository)))
+        collected.sources.append(
+            SourceFile(reading.repository.name, path, digest, size, str(reading.repository.place or ""))
+        )
     return total
 
 

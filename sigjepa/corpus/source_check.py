@@ -3,15 +3,16 @@
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sigjepa.corpus.source_files import SourceFile, content_digest, read_sources
 from sigjepa.corpus.sources.archive import python_members
-from sigjepa.corpus.sources.folder import FilesRepository
-from sigjepa.corpus.sources.git import GitRepository, python_blobs
+from sigjepa.corpus.sources.folder import files_repository
+from sigjepa.corpus.sources.git import git_repository
 from sigjepa.corpus.sources.jsonl import JsonLines
-from sigjepa.corpus.sources.pypi import WheelRepository
+from sigjepa.corpus.sources.pypi import read_wheel
 from sigjepa.corpus.sources.source import Repository
 from sigjepa.errors import SigjepaError
 from sigjepa.store.lineage import Check, Link, State
@@ -84,11 +85,11 @@ def open_repository(name: str, place: Path, paths: Sequence[str], source: Mappin
     """Return the repository that a corpus was read from, at the commit that was read; None where it is gone."""
     kind = source.get("source")
     if kind == "git":
-        files = python_blobs(place, source["repositories"][name])
-        return GitRepository(name, place, [path for path, _ in files], [blob for _, blob in files])
+        return git_repository(name, place, source["repositories"][name])
     if kind == "pypi":
         members = set(python_members(place))
-        return WheelRepository(name, place, [path for path in dict.fromkeys(paths) if path in members], {})
+        present = [path for path in dict.fromkeys(paths) if path in members]
+        return Repository(name, present, partial(read_wheel, place, present))
     if kind == "jsonl":
         return next((each for each in JsonLines(str(place)).repositories() if each.name == name), None)
-    return FilesRepository(name, place, list(dict.fromkeys(paths)))
+    return files_repository(name, place, list(dict.fromkeys(paths)))

@@ -1,6 +1,5 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 
 import pytest
@@ -9,37 +8,34 @@ from hypothesis import strategies as st
 
 from sigjepa.corpus.collect import INLINE_FILES, Collected, collect, level_out
 from sigjepa.corpus.functions import Function, extract_functions
+from sigjepa.corpus.sources.source import Repository
 from sigjepa.errors import SigjepaError
 
 EXTRACT = partial(extract_functions, min_body_statements=2)
 
 
-@dataclass
-class MemoryRepository:
-    name: str
-    files: dict[str, bytes | None]
-    reads: list[str] = field(default_factory=list)
+def memory_repository(name: str, files: dict[str, bytes | None], reads: list[str] | None = None) -> Repository:
+    """A repository of `files`; what is read is added to `reads`."""
+    paths, seen = list(files), [] if reads is None else reads
 
-    @property
-    def paths(self) -> list[str]:
-        return list(self.files)
-
-    def read(self, positions: Sequence[int]) -> Iterator[bytes | None]:
+    def read(positions: Sequence[int]) -> Iterator[bytes | None]:
         for position in positions:
-            self.reads.append(self.paths[position])
-            yield self.files[self.paths[position]]
+            seen.append(paths[position])
+            yield files[paths[position]]
+
+    return Repository(name, paths, read)
 
 
 def source(functions: int, label: str) -> bytes:
     return "".join(f"def f{i}(x):\n    y = '{label}{i}'\n    return y\n" for i in range(functions)).encode()
 
 
-def repository(name: str, files: int, functions: int = 1) -> MemoryRepository:
-    return MemoryRepository(name, {f"m{i}.py": source(functions, f"{name}{i}:") for i in range(files)})
+def repository(name: str, files: int, functions: int = 1, reads: list[str] | None = None) -> Repository:
+    return memory_repository(name, {f"m{i}.py": source(functions, f"{name}{i}:") for i in range(files)}, reads)
 
 
 def collected(
-    repositories: Sequence[MemoryRepository],
+    repositories: Sequence[Repository],
     *,
     total: int | None = None,
     each: int | None = None,
@@ -65,12 +61,13 @@ def test_without_limits_everything_is_read() -> None:
 
 
 def test_with_a_limit_a_repository_is_not_read_to_the_end() -> None:
-    large, small = repository("large", 400), repository("small", 3)
+    reads: list[str] = []
+    large, small = repository("large", 400, reads=reads), repository("small", 3)
     found = collected([large, small], each=10)
     assert 13 <= len(found.functions["large"]) < 50
     assert len(found.functions["small"]) == 3
-    assert len(large.reads) == len(found.functions["large"])
-    assert large.reads != sorted(large.reads)  # drawn at random, not from the top
+    assert len(reads) == len(found.functions["large"])
+    assert reads != sorted(reads)  # drawn at random, not from the top
     assert found.files_listed == 403
 
 
@@ -89,16 +86,16 @@ def test_the_result_is_the_same_for_any_number_of_workers_and_differs_by_seed() 
 
 def test_tests_and_unreadable_files_are_counted() -> None:
     files = {"a.py": source(1, "a"), "tests/b.py": source(1, "b"), "gone.py": None}
-    found = collected([MemoryRepository("r", files)])
+    found = collected([memory_repository("r", files)])
     assert found.skipped == {"test_file": 1, "unreadable_file": 1}
     assert [function.path for function in found.functions["r"]] == ["a.py"]
-    with_tests = collected([MemoryRepository("r", files)], include_tests=True)
+    with_tests = collected([memory_repository("r", files)], include_tests=True)
     assert with_tests.skipped == {"unreadable_file": 1}
     assert {function.path for function in with_tests.functions["r"]} == {"a.py", "tests/b.py"}
 
 
 def test_a_name_that_is_no_text_is_made_one() -> None:
-    found = collected([MemoryRepository("r", {"\udce9.py": source(1, "a")})])
+    found = collected([memory_repository("r", {"\udce9.py": source(1, "a")})])
     assert found.functions["r"][0].path == "\\udce9.py"
 
 

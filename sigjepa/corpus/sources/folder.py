@@ -2,43 +2,37 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import xxhash
 
-from sigjepa.corpus.sources.source import python_files, sequence_of_names, unique_names
+from sigjepa.corpus.sources.source import Repository, python_files, sequence_of_names, unique_names
 from sigjepa.errors import SigjepaError
 
 
-@dataclass(frozen=True)
-class FilesRepository:
-    """Files below one folder of the disk, some or all of them."""
+def files_repository(name: str, folder: Path, paths: Sequence[str]) -> Repository:
+    """Return a repository of files below one folder of the disk, some or all of them."""
+    return Repository(name, paths, partial(read_files, folder, paths), folder)
 
-    name: str
-    folder: Path
-    paths: Sequence[str]
 
-    @property
-    def place(self) -> Path:
-        """The place of the files."""
-        return self.folder
+def read_files(folder: Path, paths: Sequence[str], positions: Sequence[int]) -> Iterator[bytes | None]:
+    """Yield the contents of the files at `positions` of `paths`; None for one that cannot be read."""
+    for position in positions:
+        try:
+            yield (folder / paths[position]).read_bytes()
+        except OSError:  # deleted since it was listed, or not ours to read: counted by the caller
+            yield None
 
-    def read(self, positions: Sequence[int]) -> Iterator[bytes | None]:
-        """Yield the contents of the files at `positions` of `paths`; None for one that cannot be read."""
-        for position in positions:
-            try:
-                yield (self.folder / self.paths[position]).read_bytes()
-            except OSError:  # deleted since it was listed, or not ours to read: counted by the caller
-                yield None
 
-    def digest(self) -> str:
-        """Hash of all paths and contents."""
-        digest = xxhash.xxh3_128()
-        for path, content in zip(self.paths, self.read(range(len(self.paths))), strict=True):
-            digest.update(f"{path}\0{-1 if content is None else len(content)}\0".encode("utf-8", "surrogateescape"))
-            digest.update(content or b"")
-        return digest.hexdigest()
+def repository_digest(repository: Repository) -> str:
+    """Return the hash of all paths and contents."""
+    digest = xxhash.xxh3_128()
+    for path, content in zip(repository.paths, repository.read(range(len(repository.paths))), strict=True):
+        digest.update(f"{path}\0{-1 if content is None else len(content)}\0".encode("utf-8", "surrogateescape"))
+        digest.update(content or b"")
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -57,9 +51,12 @@ class Folder:
 
     def fingerprint(self) -> Mapping[str, Any]:
         """Return the digest of each repository's files."""
-        return {"source": self.name, "repositories": {found.name: found.digest() for found in self.repositories()}}
+        return {
+            "source": self.name,
+            "repositories": {found.name: repository_digest(found) for found in self.repositories()},
+        }
 
-    def repositories(self) -> list[FilesRepository]:
+    def repositories(self) -> list[Repository]:
         """Return the folders; raises SigjepaError for one that does not exist."""
         folders = [Path(path).expanduser().resolve() for path in sequence_of_names(self.paths, "paths")]
         for folder in folders:
@@ -68,17 +65,15 @@ class Folder:
         if len(folders) == 1:
             return sub_folders(folders[0])
         return [
-            FilesRepository(name, folder, python_files(folder))
+            files_repository(name, folder, python_files(folder))
             for name, folder in zip(unique_names(folders), folders, strict=True)
         ]
 
 
-def sub_folders(root: Path) -> list[FilesRepository]:
-    """Return the first-level sub-folders of `root` that hold Python files, and `root` itself for the files directly in
-    it.
-    """
+def sub_folders(root: Path) -> list[Repository]:
+    """Return the sub-folders of `root` that hold Python files, and `root` itself for the files directly in it."""
     by_folder: dict[str, list[str]] = {}
     for path in python_files(root):
         first, slash, rest = path.partition("/")
         by_folder.setdefault(first if slash else "", []).append(rest if slash else first)
-    return [FilesRepository(name or f"{root.name}/", root / name, paths) for name, paths in sorted(by_folder.items())]
+    return [files_repository(name or f"{root.name}/", root / name, paths) for name, paths in sorted(by_folder.items())]

@@ -3,58 +3,16 @@
 import os
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sigjepa.corpus.sources.source import sequence_of_names, unique_names
+from sigjepa.corpus.sources.source import Repository, sequence_of_names, unique_names
 from sigjepa.errors import SigjepaError
 
 REGULAR_FILES = frozenset({"100644", "100755"})  # not 120000 (links) and 160000 (submodules)
 NO_FETCHING = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": ""}  # older releases of git know the second alone
-
-
-@dataclass(frozen=True)
-class GitRepository:
-    """The Python files of one commit; `git_folder` is the bare repository or the `.git` of a working tree."""
-
-    name: str
-    git_folder: Path
-    paths: Sequence[str] = field(repr=False)
-    blobs: Sequence[str] = field(repr=False)
-
-    @property
-    def place(self) -> Path:
-        """The place of the files."""
-        return self.git_folder
-
-    def read(self, positions: Sequence[int]) -> Iterator[bytes | None]:
-        """Yield the contents of the files at `positions` of `paths`, all from one `git cat-file --batch`.
-
-        Raises SigjepaError when the repository lacks one of them.
-        """
-        if not positions:
-            return
-        with subprocess.Popen(
-            git_command(self.git_folder, "cat-file", "--batch"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=git_environment(),
-        ) as process:
-            if process.stdin is None or process.stdout is None:
-                raise AssertionError("Popen was asked for both pipes")
-            for position in positions:
-                # One request at a time: neither side can block on a full pipe.
-                process.stdin.write(f"{self.blobs[position]}\n".encode())
-                process.stdin.flush()
-                header = process.stdout.readline().split()  # <object> blob <size>, or <object> missing
-                if len(header) != 3 or header[1] != b"blob":
-                    raise SigjepaError(
-                        f"The git repository {self.git_folder} lacks the content of {self.paths[position]} (object "
-                        f"{self.blobs[position]}): it is damaged or a partial clone. Run `git fsck` or clone it again."
-                    )
-                yield process.stdout.read(int(header[2]) + 1)[:-1]
 
 
 @dataclass(frozen=True)
@@ -73,13 +31,9 @@ class GitRepositories:
         commits = {name: head_commit(folder) for name, folder in self.git_folders().items()}
         return {"source": self.name, "repositories": commits}
 
-    def repositories(self) -> list[GitRepository]:
+    def repositories(self) -> list[Repository]:
         """Return the repositories with their Python files; raises SigjepaError for what is not one, or has no HEAD."""
-        found = []
-        for name, folder in self.git_folders().items():
-            files = python_blobs(folder, head_commit(folder))
-            found.append(GitRepository(name, folder, [path for path, _ in files], [blob for _, blob in files]))
-        return found
+        return [git_repository(name, folder, head_commit(folder)) for name, folder in self.git_folders().items()]
 
     def git_folders(self) -> dict[str, Path]:
         """Return where each repository's objects are, by name: the folder's, without `.git`."""
@@ -90,6 +44,41 @@ class GitRepositories:
         # An explicit .git keeps git from taking a folder inside of another repository for that repository.
         folders = [path / ".git" if (path / ".git").exists() else path for path in plain]
         return dict(zip(names, folders, strict=True))
+
+
+def git_repository(name: str, git_folder: Path, commit: str) -> Repository:
+    """Return the Python files of one commit; `git_folder` is a bare repository or the `.git` of a working tree."""
+    files = python_blobs(git_folder, commit)
+    return Repository(name, [path for path, _ in files], partial(read_blobs, git_folder, files), git_folder)
+
+
+def read_blobs(git_folder: Path, files: Sequence[tuple[str, str]], positions: Sequence[int]) -> Iterator[bytes]:
+    """Yield the contents of the files at `positions` of `python_blobs`, all from one `git cat-file --batch`.
+
+    Raises SigjepaError when the repository lacks one of them.
+    """
+    if not positions:
+        return
+    with subprocess.Popen(
+        git_command(git_folder, "cat-file", "--batch"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=git_environment(),
+    ) as process:
+        assert process.stdin, "Popen was asked for it"
+        assert process.stdout, "Popen was asked for it"
+        for path, blob in (files[position] for position in positions):
+            # One request at a time: neither side can block on a full pipe.
+            process.stdin.write(f"{blob}\n".encode())
+            process.stdin.flush()
+            header = process.stdout.readline().split()  # <object> blob <size>, or <object> missing
+            if len(header) != 3 or header[1] != b"blob":
+                raise SigjepaError(
+                    f"The git repository {git_folder} lacks the content of {path} (object {blob}): it is damaged or a "
+                    f"partial clone. Run `git fsck` or clone it again."
+                )
+            yield process.stdout.read(int(header[2]) + 1)[:-1]
 
 
 def head_commit(git_folder: Path) -> str:
@@ -133,9 +122,7 @@ def python_blobs(git_folder: Path, commit: str) -> list[tuple[str, str]]:
 
 
 def run_git(git_folder: Path, *arguments: str) -> bytes:
-    """Return the standard output of a git command; raises CalledProcessError, and SigjepaError when git is not
-    installed.
-    """
+    """Return what a git command prints; raises CalledProcessError, and SigjepaError when git is not installed."""
     try:
         return subprocess.run(
             git_command(git_folder, *arguments), capture_output=True, check=True, env=git_environment()

@@ -12,9 +12,9 @@ from typing import Any
 
 import xxhash
 
-from sigjepa.corpus.sources.folder import FilesRepository
+from sigjepa.corpus.sources.folder import files_repository
 from sigjepa.corpus.sources.pins import normalised
-from sigjepa.corpus.sources.source import python_files
+from sigjepa.corpus.sources.source import Repository, python_files
 from sigjepa.errors import SigjepaError, nearest_name
 
 # Not library code: the test suite, two applications, a grammar copy, demonstrations.
@@ -50,11 +50,11 @@ class InstalledPackages:
             },
         }
 
-    def repositories(self) -> list[FilesRepository]:
+    def repositories(self) -> list[Repository]:
         """Return the standard library's modules, then the distributions."""
         modules = standard_library_modules() if self.standard_library else []
         return modules + [
-            FilesRepository(name, Path(str(distribution.locate_file(""))), [path for path, *_ in record(distribution)])
+            files_repository(name, Path(str(distribution.locate_file(""))), [path for path, *_ in record(distribution)])
             for name, distribution in self.distributions().items()
         ]
 
@@ -90,9 +90,7 @@ class InstalledPackages:
 
 
 def record(distribution: importlib.metadata.Distribution) -> list[tuple[str, str, str]]:
-    """Return (path, digest, size) of the Python files that a distribution's RECORD lists, sorted; empty without a
-    RECORD.
-    """
+    """Return (path, digest, size) of the Python files in a distribution's RECORD, sorted; empty without one."""
     lines = [line for line in (distribution.read_text("RECORD") or "").splitlines() if ".py," in line]
     rows = {(row[0], row[1], row[2]) for row in csv.reader(lines) if len(row) == 3 and row[0].endswith(".py")}
     return sorted(
@@ -113,21 +111,23 @@ def standard_library_folder() -> Path:
     return Path(sysconfig.get_path("stdlib"))
 
 
-def standard_library_modules() -> list[FilesRepository]:
+def standard_library_modules() -> list[Repository]:
     """Return each top-level module and package of the standard library that is written in Python."""
     root = standard_library_folder()
     modules = []
     for name in sorted(sys.stdlib_module_names - SKIPPED_MODULES):
         if (root / f"{name}.py").is_file():
-            modules.append(FilesRepository(f"python/{name}", root, [f"{name}.py"]))
+            modules.append(files_repository(f"python/{name}", root, [f"{name}.py"]))
         elif paths := python_files(root / name):
-            modules.append(FilesRepository(f"python/{name}", root, [f"{name}/{path}" for path in paths]))
+            modules.append(files_repository(f"python/{name}", root, [f"{name}/{path}" for path in paths]))
     return modules
 
 
 def standard_library_digest() -> str:
     """Hash of the paths and sizes of the standard library's files."""
     sizes = [
-        (path, (module.folder / path).stat().st_size) for module in standard_library_modules() for path in module.paths
+        (path, (standard_library_folder() / path).stat().st_size)
+        for module in standard_library_modules()
+        for path in module.paths
     ]
     return xxhash.xxh3_64_hexdigest(repr(sizes).encode())

@@ -2,35 +2,15 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sigjepa.corpus.sources.source import Repository
 from sigjepa.corpus.text import encode_source, indent_source
 from sigjepa.errors import SigjepaError
 from sigjepa.store.files import file_digest
-
-
-@dataclass(frozen=True)
-class JsonLinesRepository:
-    """The rows of one repository, found again by their byte offsets."""
-
-    name: str
-    file: Path
-    paths: list[str] = field(default_factory=list, repr=False)
-    offsets: list[int] = field(default_factory=list, repr=False)
-
-    @property
-    def place(self) -> Path:
-        """The place of the files."""
-        return self.file
-
-    def read(self, positions: Sequence[int]) -> Iterator[bytes | None]:
-        """Yield the source of the rows at `positions`."""
-        with self.file.open("rb") as stream:
-            for position in positions:
-                stream.seek(self.offsets[position])
-                yield row_source(json.loads(stream.readline()))
 
 
 @dataclass(frozen=True)
@@ -51,20 +31,20 @@ class JsonLines:
         """Return the digest of the file."""
         return {"source": self.name, "file": file_digest(self.existing_file())}
 
-    def repositories(self) -> list[JsonLinesRepository]:
+    def repositories(self) -> list[Repository]:
         """Return the repositories that the rows name; raises SigjepaError that names the line of a bad row."""
         file = self.existing_file()
-        found: dict[str, JsonLinesRepository] = {}
+        paths: dict[str, list[str]] = {}
+        offsets: dict[str, list[int]] = {}
         offset = 0
         with file.open("rb") as stream:
             for number, line in enumerate(stream, start=1):
                 if line.strip():
                     row = checked_row(line, f"{file}:{number}")
-                    repository = found.setdefault(row["repository"], JsonLinesRepository(row["repository"], file))
-                    repository.paths.append(row["path"])
-                    repository.offsets.append(offset)
+                    paths.setdefault(row["repository"], []).append(row["path"])
+                    offsets.setdefault(row["repository"], []).append(offset)
                 offset += len(line)
-        return [found[name] for name in sorted(found)]
+        return [Repository(name, paths[name], partial(read_rows, file, offsets[name]), file) for name in sorted(paths)]
 
     def existing_file(self) -> Path:
         """Return the file; raises SigjepaError when there is none."""
@@ -72,6 +52,14 @@ class JsonLines:
         if not file.is_file():
             raise SigjepaError(f"{file} does not exist or is not a file; check corpus.source.path.")
         return file
+
+
+def read_rows(file: Path, offsets: Sequence[int], positions: Sequence[int]) -> Iterator[bytes]:
+    """Yield the source of the rows that begin at the `positions` of `offsets`, in bytes."""
+    with file.open("rb") as stream:
+        for position in positions:
+            stream.seek(offsets[position])
+            yield row_source(json.loads(stream.readline()))
 
 
 def checked_row(line: bytes, place: str) -> dict[str, str]:

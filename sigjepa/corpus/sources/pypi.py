@@ -16,15 +16,16 @@ When the list was made, all of its 24,666 files gave the same 214,198 functions,
 slow test of the corpus asserts on whatever Python runs it.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sigjepa.corpus.sources.archive import python_members, read_members
 from sigjepa.corpus.sources.download import pinned_wheels
 from sigjepa.corpus.sources.pins import Pin, read_pins
+from sigjepa.corpus.sources.source import Repository
 
 COMMITTED_LIST = Path(__file__).with_name("pypi_wheels.txt")
 
@@ -51,27 +52,6 @@ VENDORED_PATHS = (
 
 
 @dataclass(frozen=True)
-class WheelRepository:
-    """The Python files of one wheel, vendored copies left out."""
-
-    name: str
-    wheel: Path
-    paths: Sequence[str] = field(repr=False)
-    left_out: Mapping[str, int]
-
-    @property
-    def place(self) -> Path:
-        """The place of the files."""
-        return self.wheel
-
-    def read(self, positions: Sequence[int]) -> Iterator[bytes | None]:
-        """Yield the contents of the files at `positions` of `paths`, from the archive; raises SigjepaError for a bad
-        one.
-        """
-        yield from read_members(self.wheel, [self.paths[position] for position in positions])
-
-
-@dataclass(frozen=True)
 class PinnedWheels:
     """Wheels of a requirements file with hashes, each a repository, downloaded into `cache` and never installed.
 
@@ -91,7 +71,7 @@ class PinnedWheels:
         pins = {pin.project: f"{pin.version} sha256:{pin.sha256}" for pin in self.pins()}
         return {"source": self.name, "rules": RULES_VERSION, "wheels": pins}
 
-    def repositories(self) -> list[WheelRepository]:
+    def repositories(self) -> list[Repository]:
         """Return a repository for each wheel; raises SigjepaError for one that cannot be had, differs or is refused."""
         found = pinned_wheels(self.pins(), Path(self.cache).expanduser())
         return [wheel_repository(project, wheel) for project, wheel in found.items()]
@@ -101,11 +81,17 @@ class PinnedWheels:
         return read_pins(COMMITTED_LIST if self.wheels is None else Path(self.wheels).expanduser())
 
 
-def wheel_repository(project: str, wheel: Path) -> WheelRepository:
+def wheel_repository(project: str, wheel: Path) -> Repository:
     """Return the importable files of a wheel: neither metadata, scripts and data, nor copies of other projects."""
     library = [path for path in python_members(wheel) if not path.partition("/")[0].endswith((".dist-info", ".data"))]
-    own = [path for path in library if not is_vendored(path)]
-    return WheelRepository(project, wheel, own, Counter(vendored_file=len(library) - len(own)))
+    paths = [path for path in library if not is_vendored(path)]
+    left_out = {"vendored_file": len(library) - len(paths)}
+    return Repository(project, paths, partial(read_wheel, wheel, paths), wheel, left_out)
+
+
+def read_wheel(wheel: Path, paths: Sequence[str], positions: Sequence[int]) -> Iterator[bytes]:
+    """Yield the contents of the files at `positions` of `paths` in a wheel; raises SigjepaError for a bad one."""
+    return read_members(wheel, [paths[position] for position in positions])
 
 
 def is_vendored(path: str) -> bool:

@@ -1,7 +1,8 @@
-"""The protocol of a source of Python files."""
+"""Sources of Python files: the protocol, and the repositories that they list."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,25 +11,21 @@ from sigjepa.errors import SigjepaError
 SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "site-packages", "dist-packages"})
 
 
-class Repository(Protocol):
+@dataclass(frozen=True)
+class Repository:
     """The unit that never straddles a split: its Python files, listed at once and read when wanted.
 
-    A repository whose `paths` lie below a folder may name it as `place`: `sigjepa provenance` then hashes the files
-    again.
+    name: without a machine's paths in it. paths: of every file within the repository, with `/`. read: yields the contents
+    of the files at given positions of `paths`, in that order; None for one that cannot be read. place: the folder, git
+    folder, wheel or file that holds them on this machine, for `sigjepa provenance` to hash them again. left_out: the
+    files that are not in `paths`, by reason of `skip_reasons.py`.
     """
 
-    @property
-    def name(self) -> str:
-        """Name of the repository, without a machine's paths in it."""
-
-    @property
-    def paths(self) -> Sequence[str]:
-        """Path of every Python file within the repository, with `/`."""
-
-    def read(self, positions: Sequence[int]) -> Iterator[bytes | None]:
-        """Yield the contents of the files at `positions` of `paths`, in that order; None for one that cannot be
-        read.
-        """
+    name: str
+    paths: Sequence[str] = field(repr=False)
+    read: Callable[[Sequence[int]], Iterator[bytes | None]] = field(repr=False)
+    place: Path | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 class Source(Protocol):
@@ -39,31 +36,14 @@ class Source(Protocol):
         """Short name for the corpus folder."""
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """Return the JSON-serialisable identity of the content, part of the corpus key; quick, and free of machine
-        paths.
-        """
+        """Return the identity of the content as JSON, part of the corpus key; quick, and free of machine paths."""
 
     def repositories(self) -> Sequence[Repository]:
         """Return all repositories, each name once."""
 
 
-def left_out(repository: Repository) -> Mapping[str, int]:
-    """Return the files that the source left out of `paths`, by reason of `reasons.py`; most sources count none."""
-    found: Mapping[str, int] = getattr(repository, "left_out", {})
-    return found
-
-
-def place_of(repository: Repository) -> str:
-    """Return where the files of a repository lie on this machine: a folder, a git folder, a wheel, a JSON Lines
-    file.
-    """
-    return str(getattr(repository, "place", ""))
-
-
 def sequence_of_names(values: Sequence[str], parameter: str) -> list[str]:
-    """Return `values` as a non-empty list; raises SigjepaError for a single string, which would be read letter by
-    letter.
-    """
+    """Return `values` as a list; raises SigjepaError for an empty one, and for a string, whose letters are no paths."""
     if isinstance(values, str) or not values:
         raise SigjepaError(f"{parameter}={values!r} must be a list of at least one path, such as {parameter}=[a,b].")
     return [str(value) for value in values]

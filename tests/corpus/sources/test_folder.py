@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from sigjepa.corpus.sources.folder import FilesRepository, Folder
+from sigjepa.corpus.sources.folder import Folder, files_repository
 from sigjepa.errors import SigjepaError
 
 
@@ -59,7 +59,7 @@ def test_the_fingerprint_is_of_content_and_not_of_the_place(tmp_path: Path) -> N
 
 
 def test_a_file_deleted_after_the_listing_reads_as_none(tmp_path: Path) -> None:
-    assert list(FilesRepository("r", tmp_path, ["gone.py"]).read([0])) == [None]
+    assert list(files_repository("r", tmp_path, ["gone.py"]).read([0])) == [None]
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def test_a_head_that_does_not_exist_is_named(tmp_path: Path, call: str) -> None:
 def test_a_missing_object_is_named(tmp_path: Path) -> None:
     commit(tmp_path / "project", a="x = 1\n")
     (repository,) = GitRepositories([str(tmp_path / "project")]).repositories()
-    (blob,) = repository.blobs
+    blob = git(tmp_path / "project", "rev-parse", "HEAD:a.py")
     (tmp_path / "project/.git/objects" / blob[:2] / blob[2:]).unlink()
     with pytest.raises(SigjepaError, match=r"lacks the content of a\.py.*git fsck"):
         list(repository.read([0]))

@@ -4,31 +4,22 @@ import hashlib
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from sigjepa.corpus.sources.source import Repository
 
-@dataclass(frozen=True)
-class StandardPackage:
-    """One package of the standard library, a repository."""
 
-    name: str
+def package(name: str) -> Repository:
+    """Return one package of the standard library."""
+    place = Path(sysconfig.get_paths()["stdlib"], name)
+    paths = sorted(path.relative_to(place).as_posix() for path in place.rglob("*.py"))
 
-    @property
-    def place(self) -> Path:
-        """Where the files lie."""
-        return Path(sysconfig.get_paths()["stdlib"], self.name)
-
-    @cached_property
-    def paths(self) -> list[str]:
-        """Path of every Python file."""
-        return sorted(path.relative_to(self.place).as_posix() for path in self.place.rglob("*.py"))
-
-    def read(self, positions: Sequence[int]) -> Iterator[bytes | None]:
-        """Yield the contents of the files at `positions`."""
+    def read(positions: Sequence[int]) -> Iterator[bytes]:
         for position in positions:
-            yield (self.place / self.paths[position]).read_bytes()
+            yield (place / paths[position]).read_bytes()
+
+    return Repository(name, paths, read, place)
 
 
 @dataclass(frozen=True)
@@ -52,6 +43,6 @@ class StandardPackages:
             digests[repository.name] = digest.hexdigest()
         return {"source": self.name, "repositories": digests}
 
-    def repositories(self) -> list[StandardPackage]:
+    def repositories(self) -> list[Repository]:
         """Return the packages."""
-        return [StandardPackage(name) for name in self.packages]
+        return [package(name) for name in self.packages]
