@@ -4,7 +4,7 @@ import math
 import multiprocessing
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
@@ -13,17 +13,16 @@ from itertools import islice
 from types import TracebackType
 from typing import TypeAlias
 
-from sigjepa.corpus.functions import Function, is_test_path
+from sigjepa.corpus.functions import Extract, Extracted, Function, is_test_path
 from sigjepa.corpus.source_files import SourceFile, content_digest
 from sigjepa.corpus.sources.source import Repository
 from sigjepa.corpus.split import seeded_hash
+from sigjepa.corpus.text import writable
 from sigjepa.errors import SigjepaError
 from sigjepa.store.progress import progress
 
-Extracted: TypeAlias = tuple[list[Function], Counter[str]]
-File: TypeAlias = tuple[str, str, bytes]
-"""Repository, path within it, content."""
-ExtractFile: TypeAlias = Callable[..., Extracted]
+File: TypeAlias = tuple[Extract, str, str, bytes]
+"""What extracts from it, repository, path within it, content."""
 Read: TypeAlias = tuple[Extracted, str, int]
 """What a file gave, its digest and its size."""
 
@@ -61,8 +60,8 @@ class Reading:
 
 def collect(
     repositories: Sequence[Repository],
-    extract: ExtractFile,
     *,
+    limits: Mapping[str, int],
     max_functions: int | None,
     max_functions_per_repository: int | None,
     include_tests: bool,
@@ -73,8 +72,8 @@ def collect(
     workers.
 
     Each repository is read in a seeded order of its files until it has given its level of functions. The level starts
-    where equal shares would fill the corpus and doubles while small repositories leave it short. `extract` must be
-    picklable: a module's function, or a `functools.partial` of one.
+    where equal shares would fill the corpus and doubles while small repositories leave it short. `limits` are those of
+    `extract_functions`.
     """
     collected = Collected()
     readings = []
@@ -91,7 +90,7 @@ def collect(
     limit = math.inf if max_functions_per_repository is None else OVERCOLLECT * max_functions_per_repository
     level = min(limit, max(8.0, wanted / max(1, len(readings))))
     with (
-        Extractor(extract, workers) as extractor,
+        Extractor(limits, workers) as extractor,
         progress(None, "Reading source files", total=None, unit="file") as bar,
     ):
         while True:
@@ -122,27 +121,25 @@ def read_round(readings: Sequence[Reading], level: float, extractor: "Extractor"
                 if content is None:
                     collected.skipped["unreadable_file"] += 1
                     continue
-                # Names from the disk may hold bytes that are no UTF-8, which no file we write can.
-                path = reading.repository.paths[position].encode("utf-8", "backslashreplace").decode()
+                path = writable(reading.repository.paths[position])
                 owners.append((reading, path))
-                yield reading.repository.name, path, content
+                yield reading.repository.extract, reading.repository.name, path, content
 
     total = sum(len(positions) for _, positions in helpings)
     for (functions, skipped), digest, size in extractor.map(files(), total):
         reading, path = owners.popleft()
         reading.functions.extend(functions)
         collected.skipped.update(skipped)
-        collected.sources.append(
-            SourceFile(reading.repository.name, path, digest, size, str(reading.repository.place or ""))
-        )
+        place = str(reading.repository.place or "")
+        collected.sources.append(SourceFile(reading.repository.name, path, digest, size, place))
     return total
 
 
 class Extractor(AbstractContextManager["Extractor"]):
     """Maps files to their functions in order, in worker processes once there is work enough for them."""
 
-    def __init__(self, extract: ExtractFile, workers: int | None):
-        self.extract = extract
+    def __init__(self, limits: Mapping[str, int], workers: int | None):
+        self.limits = limits
         self.workers = usable_cores() if workers is None else workers
         if self.workers < 1:
             raise SigjepaError(f"corpus.workers={workers} must be at least 1, or null for one per core.")
@@ -151,7 +148,7 @@ class Extractor(AbstractContextManager["Extractor"]):
     def map(self, files: Iterator[File], total: int) -> Iterator[Read]:
         """Yield the functions, skip counts, digest and size of each of `total` files, in their order."""
         if self.workers == 1 or (self.pool is None and total < INLINE_FILES):
-            yield from (extract_file(self.extract, file) for file in files)
+            yield from (extract_file(self.limits, file) for file in files)
             return
         if self.pool is None:
             # "spawn": a fork of a process whose libraries run threads can hang
@@ -159,7 +156,7 @@ class Extractor(AbstractContextManager["Extractor"]):
         running: deque[Future[list[Read]]] = deque()
         try:
             while batch := list(islice(files, BATCH_FILES)):
-                running.append(self.pool.submit(extract_batch, self.extract, batch))
+                running.append(self.pool.submit(extract_batch, self.limits, batch))
                 if len(running) > 4 * self.workers:  # bounds what waits in memory
                     yield from running.popleft().result()
             while running:
@@ -177,15 +174,15 @@ class Extractor(AbstractContextManager["Extractor"]):
             self.pool.shutdown(cancel_futures=True)
 
 
-def extract_batch(extract: ExtractFile, files: Sequence[File]) -> list[Read]:
+def extract_batch(limits: Mapping[str, int], files: Sequence[File]) -> list[Read]:
     """Return what each file of a batch gives, in a worker process."""
-    return [extract_file(extract, file) for file in files]
+    return [extract_file(limits, file) for file in files]
 
 
-def extract_file(extract: ExtractFile, file: File) -> Read:
+def extract_file(limits: Mapping[str, int], file: File) -> Read:
     """Return what one file gives, and the digest of the very bytes that gave it."""
-    name, path, content = file
-    return extract(content, repository=name, path=path), content_digest(content), len(content)
+    extract, name, path, content = file
+    return extract(content, repository=name, path=path, **limits), content_digest(content), len(content)
 
 
 def usable_cores() -> int:

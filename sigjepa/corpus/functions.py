@@ -4,7 +4,7 @@ import ast
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -12,7 +12,7 @@ import xxhash
 
 from sigjepa.corpus.text import SourceText, decode_source
 
-EXTRACTION_VERSION = 1
+EXTRACTION_VERSION = 2
 """Part of every corpus key: raise it when the same bytes give other functions, so that no stale corpus is read."""
 
 FunctionNode: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
@@ -21,10 +21,10 @@ Block: TypeAlias = Sequence[ast.stmt]
 # The markers that code generators leave, in the comments or the docstring a file opens with.
 HEADER_LINES = 20
 GENERATED = re.compile(
-    rb"@generated\b|\bdo not edit\b"
-    rb"|\b(auto-?|automatically )generated\b"
-    rb"|^\s*(#+|\"\"\"|''')\s*(this (file|module|code) (is|was|has been) )?generated (by|from|using|with)\b",
-    re.IGNORECASE | re.MULTILINE,
+    r"@generated\b|\bdo not edit\b"
+    r"|\b(auto-?|automatically )generated\b"
+    r"|^\s*(#+|\"\"\"|''')\s*(this (file|module|code) (is|was|has been) )?generated (by|from|using|with)\b",
+    re.IGNORECASE | re.MULTILINE | re.ASCII,
 )
 TEST_FOLDERS = frozenset({"test", "tests"})
 TEST_FILE = re.compile(r"(test_.*|.*_test|conftest|tests?)\.py")
@@ -54,6 +54,12 @@ class Function:
         return (self.repository, self.path, self.line, self.qualname, self.key)
 
 
+Extracted: TypeAlias = tuple[list[Function], Counter[str]]
+"""The functions of a file, and what was skipped, by reason."""
+Extract: TypeAlias = Callable[..., Extracted]
+"""Takes the bytes of a file and the arguments of `extract_functions`; can be pickled."""
+
+
 def is_test_path(path: str) -> bool:
     """Return whether `path`, relative to its repository, is test code by pytest's and unittest's naming."""
     *folders, name = path.lower().split("/")
@@ -68,36 +74,38 @@ def extract_functions(
     min_body_statements: int = 2,
     max_body_lines: int = 200,
     max_file_bytes: int = 1_000_000,
-) -> tuple[list[Function], Counter[str]]:
+) -> Extracted:
     """Return the functions of one file in source order, nested ones included, and what was skipped, by reason.
 
-    Statements are counted at every depth of the body, without the docstring. A nested function is a record of its
-    own and stays part of the outer body. Nothing is raised for a bad file: it is counted.
+    Nothing is raised for a bad file: it is counted.
     """
-    skipped: Counter[str] = Counter()
     if len(content) > max_file_bytes:
-        skipped["oversized_file"] += 1
-        return [], skipped
-    if is_generated(content):
-        skipped["generated_file"] += 1
-        return [], skipped
+        return [], Counter(oversized_file=1)
     try:
-        text = SourceText(decode_source(content))
+        code = decode_source(content)
     except (UnicodeError, LookupError, SyntaxError):
-        skipped["undecodable_file"] += 1
-        return [], skipped
+        return [], Counter(undecodable_file=1)
+    if is_generated(code):
+        return [], Counter(generated_file=1)
+    return functions_of(code, repository, path, min_body_statements, max_body_lines)
+
+
+def functions_of(code: str, repository: str, path: str, min_body_statements: int, max_body_lines: int) -> Extracted:
+    """Return the functions of decoded code, as `extract_functions` does.
+
+    Statements are counted at every depth of the body, without the docstring. A nested function is a record of its
+    own and stays part of the outer body.
+    """
     try:
         with warnings.catch_warnings():  # invalid escapes in other people's strings
             warnings.simplefilter("ignore")
-            tree = ast.parse(content)
+            tree = ast.parse(code)
     except (SyntaxError, ValueError):
-        skipped["syntax_error"] += 1
-        return [], skipped
+        return [], Counter(syntax_error=1)
     except (RecursionError, MemoryError):
-        skipped["too_deeply_nested"] += 1
-        return [], skipped
+        return [], Counter(too_deeply_nested=1)
 
-    functions = []
+    text, functions, skipped = SourceText(code), [], Counter[str]()
     for node, qualname in definitions(tree):
         documented = ast.get_docstring(node, clean=False) is not None
         statements = node.body[1:] if documented else node.body
@@ -116,9 +124,9 @@ def extract_functions(
     return functions, skipped
 
 
-def is_generated(content: bytes) -> bool:
+def is_generated(code: str) -> bool:
     """Return whether the first lines of a file carry a code generator's marker."""
-    return GENERATED.search(b"\n".join(content.split(b"\n", HEADER_LINES)[:HEADER_LINES])) is not None
+    return GENERATED.search("\n".join(code.split("\n", HEADER_LINES)[:HEADER_LINES])) is not None
 
 
 def definitions(tree: ast.AST) -> Iterator[tuple[FunctionNode, str]]:

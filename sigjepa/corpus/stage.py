@@ -4,7 +4,6 @@ import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,7 +13,7 @@ import pyarrow.parquet as pq
 from sigjepa.corpus.collect import collect
 from sigjepa.corpus.corpus import FUNCTIONS_FILE, Corpus, content_hash, functions_table
 from sigjepa.corpus.dedup import drop_duplicates
-from sigjepa.corpus.functions import EXTRACTION_VERSION, extract_functions
+from sigjepa.corpus.functions import EXTRACTION_VERSION
 from sigjepa.corpus.select import check_tier_sizes, select
 from sigjepa.corpus.source_files import SOURCES_FILE, write_sources
 from sigjepa.corpus.sources.source import Source
@@ -25,6 +24,13 @@ from sigjepa.store.manifest import Manifest
 from sigjepa.store.stage import Part, Stage
 
 SUMMARY_FILE = "summary.txt"
+LIMITS = ("min_body_statements", "max_body_lines", "max_file_bytes")
+"""What `extract_functions` is given."""
+
+PLAIN_INPUTS = (
+    *("max_functions", "max_functions_per_repository", *LIMITS, "include_tests", "near_duplicate_threshold"),
+    *("phase0_share", "split_seed"),
+)
 
 
 @dataclass(frozen=True)
@@ -67,22 +73,13 @@ class CorpusStage(Stage[Corpus]):
                 raise SigjepaError(f"corpus.{name}={value} must be at least 1.")
         check_shares(self.split_shares)
         check_tier_sizes(self.tier_sizes, self.max_functions)
-        tier_sizes = self.tier_sizes and {tier: self.tier_sizes[tier] for tier in TIERS}
         return {
             "extraction": EXTRACTION_VERSION,
             "python": ".".join(platform.python_version_tuple()[:2]),  # its grammar decides what parses
             "source": self.source.fingerprint(),
-            "max_functions": self.max_functions,
-            "max_functions_per_repository": self.max_functions_per_repository,
-            "min_body_statements": self.min_body_statements,
-            "max_body_lines": self.max_body_lines,
-            "max_file_bytes": self.max_file_bytes,
-            "include_tests": self.include_tests,
-            "near_duplicate_threshold": self.near_duplicate_threshold,
+            **{name: getattr(self, name) for name in PLAIN_INPUTS},
             "split_shares": {split: float(self.split_shares[split]) for split in SPLITS},
-            "phase0_share": self.phase0_share,
-            "split_seed": self.split_seed,
-            "tier_sizes": tier_sizes,
+            "tier_sizes": self.tier_sizes and {tier: self.tier_sizes[tier] for tier in TIERS},
         }
 
     def caches(self) -> Sequence[Path]:
@@ -97,12 +94,7 @@ class CorpusStage(Stage[Corpus]):
         """
         collected = collect(
             self.source.repositories(),
-            partial(
-                extract_functions,
-                min_body_statements=self.min_body_statements,
-                max_body_lines=self.max_body_lines,
-                max_file_bytes=self.max_file_bytes,
-            ),
+            limits={name: getattr(self, name) for name in LIMITS},
             max_functions=self.max_functions,
             max_functions_per_repository=self.max_functions_per_repository,
             include_tests=self.include_tests,

@@ -17,20 +17,21 @@ def decode_source(content: bytes) -> str:
 
     Raises UnicodeError, LookupError (the cookie is no text encoding) or SyntaxError (the cookie is unknown).
     """
-    encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
-    text = content.decode(encoding)
-    text.encode("utf-8")  # some codecs (utf-7) let lone surrogates in, which no file we write can hold
+    # Python ends the lines first: the cookie stands in the first two of them, whatever ends them
+    lines = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    encoding, _ = tokenize.detect_encoding(io.BytesIO(lines).readline)
+    return plain_text(lines.decode(encoding))
+
+
+def plain_text(text: str) -> str:
+    r"""Return `text` with every line end as `\n`; raises UnicodeError for half a surrogate, which no file holds."""
+    text.encode("utf-8")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def encode_source(text: str) -> bytes:
-    """Return the inverse of `decode_source`: bytes in the encoding that the text itself declares, UTF-8 by default."""
-    content = text.encode("utf-8", "surrogatepass")
-    try:
-        encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
-        return text.encode(encoding)
-    except (SyntaxError, UnicodeError, LookupError):
-        return content  # `decode_source` will say what is wrong with it
+def writable(name: str) -> str:
+    """Return a name from a disk or a file of rows in letters that UTF-8 can hold; odd bytes are spelt out."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def leading_whitespace(line: str) -> str:

@@ -13,12 +13,13 @@ PACKAGE = Path(__file__).resolve().parents[1]
 UNTRACKED = ("sigjepa", "conf")  # where an untracked file decides what a run does
 SUFFIXES = (".py", ".yaml")
 MAX_DIFF_BYTES = 5_000_000
+GIT = ("git", "--no-replace-objects")  # a commit's id is to name the code that was committed
 
 
 def git(folder: Path, *arguments: str) -> bytes | None:
     """Return what a git command in `folder` printed; None where git, the repository or the object is missing."""
     try:
-        return subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, check=True).stdout
+        return subprocess.run([*GIT, "-C", str(folder), *arguments], capture_output=True, check=True).stdout
     except (FileNotFoundError, subprocess.CalledProcessError):
         return None
 
@@ -93,5 +94,6 @@ def code_diff(folder: Path = PACKAGE, max_bytes: int = MAX_DIFF_BYTES) -> Diff:
 def changes(root: Path, path: str, *, new: bool) -> bytes:
     """Return the diff of one file; git ends with 1 where two files differ, so its status is not asked."""
     compared: Sequence[str] = ("--no-index", "--", "/dev/null", path) if new else ("HEAD", "--", path)
-    command = ["git", "-C", str(root), "diff", "--binary", "--no-renames", "--no-ext-diff", "--no-color", *compared]
+    options = ("--binary", "--no-renames", "--no-ext-diff", "--no-color")
+    command = [*GIT, "-C", str(root), "diff", *options, *compared]
     return subprocess.run(command, capture_output=True, check=False).stdout

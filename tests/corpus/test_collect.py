@@ -1,17 +1,15 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from functools import partial
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sigjepa.corpus.collect import INLINE_FILES, Collected, collect, level_out
-from sigjepa.corpus.functions import Function, extract_functions
+from sigjepa.corpus.functions import Function
 from sigjepa.corpus.sources.source import Repository
 from sigjepa.errors import SigjepaError
-
-EXTRACT = partial(extract_functions, min_body_statements=2)
 
 
 def memory_repository(name: str, files: dict[str, bytes | None], reads: list[str] | None = None) -> Repository:
@@ -45,7 +43,7 @@ def collected(
 ) -> Collected:
     return collect(
         repositories,
-        EXTRACT,
+        limits={},
         max_functions=total,
         max_functions_per_repository=each,
         include_tests=include_tests,
@@ -107,8 +105,8 @@ def test_zero_workers_are_an_error() -> None:
 def test_a_dead_worker_is_one_clear_error() -> None:
     with pytest.raises(SigjepaError, match=r"process.*died.*workers=1"):
         collect(
-            [repository("a", INLINE_FILES)],
-            end_process,
+            [replace(repository("a", INLINE_FILES), extract=end_process)],
+            limits={},
             max_functions=None,
             max_functions_per_repository=None,
             include_tests=False,

@@ -1,4 +1,5 @@
 import sys
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
@@ -23,6 +24,9 @@ def skipped(source: str | bytes, **options: int) -> dict[str, int]:
 def halves(source: str | bytes) -> tuple[str, str]:
     (function,) = extract(source)
     return function.signature, function.body
+
+
+CASES = Path(__file__).parent / "cases"
 
 
 def test_a_method_gives_dedented_halves_without_its_docstring() -> None:
@@ -189,6 +193,7 @@ def test_long_bodies_are_skipped_at_the_line_after_the_limit() -> None:
         (b"def f(:\n", "syntax_error"),
         (b"x = '\0'\n", "syntax_error"),
         (b"print 'two'\n", "syntax_error"),
+        (b"x = 1\r# @generated\r", "generated_file"),
     ],
 )
 def test_files_skipped_by_reason(content: bytes, reason: str) -> None:
@@ -243,3 +248,13 @@ def test_the_key_is_of_both_halves_alone() -> None:
 )
 def test_test_code_is_known_by_its_path(path: str, expected: bool) -> None:
     assert is_test_path(path) is expected
+
+
+def test_what_only_carriage_returns_separate_is_looked_for_in_the_first_lines() -> None:
+    (function,) = extract((CASES / "carriage_returns_only.txt").read_bytes())
+    assert (function.qualname, function.line) == ("read", 4)
+    assert function.body.startswith(
+        "with io.open(path, encoding=encoding) as stream:\n    data = stream.read()\nreturn"
+    )
+    late_marker = b"\r" * 30 + b"# @generated\r" + b"def f(x):\r    y = x\r    return y\r"
+    assert len(extract(late_marker)) == 1

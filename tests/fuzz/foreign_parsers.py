@@ -20,7 +20,7 @@ from sigjepa.corpus.functions import extract_functions
 from sigjepa.corpus.sources.archive import python_members, read_members
 from sigjepa.corpus.sources.jsonl import JsonLines
 from sigjepa.corpus.sources.pins import read_pins
-from sigjepa.corpus.text import decode_source, encode_source, indent_source
+from sigjepa.corpus.text import decode_source, indent_source
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.rank_files import read_ranks
 from sigjepa.negatives.exchange.document import Document
@@ -87,7 +87,7 @@ def text(content: bytes) -> object:
         source = decode_source(content)
     except (UnicodeError, LookupError, SyntaxError):
         return None
-    return encode_source(indent_source(source, "    "))
+    return indent_source(source, "    ")
 
 
 def jsonl_corpus(path: Path) -> object:
@@ -95,7 +95,7 @@ def jsonl_corpus(path: Path) -> object:
     found = []
     for repository in JsonLines(str(path)).repositories():
         for content in repository.read(range(len(repository.paths))):
-            found.append(extract_functions(content or b"", repository=repository.name, path="p.py"))
+            found.append(repository.extract(content, repository=repository.name, path="p.py"))
     return found
 
 

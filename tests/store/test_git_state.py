@@ -30,6 +30,16 @@ def test_a_package_that_git_does_not_track_has_no_sha(tmp_path):
     assert git_state(installed) == {"sha": None, "dirty": None}
 
 
+def test_what_a_clone_put_in_the_place_of_the_commit_is_no_state_of_the_code(tmp_path):
+    package = checkout(tmp_path)
+    first = git_state(package)["sha"]
+    (package / "old.py").write_text("x = 2\n")
+    git(tmp_path, "commit", "-q", "-am", "second")
+    git(tmp_path, "replace", "HEAD", first)
+    assert git_state(package)["dirty"] is False
+    assert code_diff(package).content == b""
+
+
 def test_git_state_of_a_clean_and_a_dirty_checkout(tmp_path):
     package = checkout(tmp_path)
     clean = git_state(package)

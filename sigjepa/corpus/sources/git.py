@@ -13,6 +13,8 @@ from sigjepa.errors import SigjepaError
 
 REGULAR_FILES = frozenset({"100644", "100755"})  # not 120000 (links) and 160000 (submodules)
 NO_FETCHING = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": ""}  # older releases of git know the second alone
+AS_COMMITTED = {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_GRAFT_FILE": os.devnull}
+"""A commit's id names its content, whatever `refs/replace` and grafts of a clone put in its place."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def git_environment() -> dict[str, str]:
     Git fetches what a partial clone lacks, by whatever command the repository's own configuration names: not here.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    return kept | {"LC_ALL": "C"} | NO_FETCHING
+    return kept | {"LC_ALL": "C"} | NO_FETCHING | AS_COMMITTED
 
 
 def error_text(error: subprocess.CalledProcessError) -> str:

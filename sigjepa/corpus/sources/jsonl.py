@@ -1,26 +1,42 @@
 """Functions or files as rows of a JSON Lines file, such as an exported data set."""
 
-import json
+import gzip
+import tempfile
+import textwrap
+import weakref
+import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from sigjepa.corpus.functions import Extracted, Function, functions_of, is_generated
 from sigjepa.corpus.sources.source import Repository
-from sigjepa.corpus.text import encode_source, indent_source
+from sigjepa.corpus.text import indent_source, plain_text, writable
 from sigjepa.errors import SigjepaError
+from sigjepa.runtime.field_map import MISSING, FieldMap
+from sigjepa.runtime.fields import LineError, json_object
 from sigjepa.store.files import file_digest
+
+NAMES = ("repository", "path")
+HALVES = ("signature", "body")
+OPTIONAL = ("qualname", "docstring")
+FIELDS = (*NAMES, "code", *HALVES, *OPTIONAL)
 
 
 @dataclass(frozen=True)
 class JsonLines:
-    """Rows with `repository`, `path`, and either `code` or `signature` and `body`; other fields are ignored.
+    """Rows with `repository`, `path`, and either `code` or `signature` and `body`; `.gz` files are unpacked.
 
-    `code` is any Python source, one function or a whole file. `body` is dedented, as this package writes it.
+    `code` is any Python source: one function, indented or not, or a whole file. Halves of a Python function are put
+    together and read as such; halves in another language are taken as they are, with `qualname` and `docstring`, if the
+    row has them. fields: what the file calls its fields, by our name, dots reaching into nested objects.
     """
 
     path: str
+    fields: Mapping[str, str] | None = None
 
     @property
     def name(self) -> str:
@@ -28,23 +44,36 @@ class JsonLines:
         return "jsonl"
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """Return the digest of the file."""
-        return {"source": self.name, "file": file_digest(self.existing_file())}
+        """Return the digest of the file, and the names of its fields."""
+        return {
+            "source": self.name,
+            "file": file_digest(self.existing_file()),
+            "fields": dict(sorted(self.field_map().given.items())),
+        }
+
+    def field_map(self) -> FieldMap:
+        """Return where a row holds what; raises SigjepaError for an unknown field."""
+        return FieldMap(self.fields, FIELDS, "a row of source code", "corpus.source.fields")
 
     def repositories(self) -> list[Repository]:
         """Return the repositories that the rows name; raises SigjepaError that names the line of a bad row."""
-        file = self.existing_file()
+        file, fields = self.existing_file(), self.field_map()
+        rows = Rows(file)
         paths: dict[str, list[str]] = {}
         offsets: dict[str, list[int]] = {}
-        offset = 0
-        with file.open("rb") as stream:
-            for number, line in enumerate(stream, start=1):
-                if line.strip():
-                    row = checked_row(line, f"{file}:{number}")
-                    paths.setdefault(row["repository"], []).append(row["path"])
-                    offsets.setdefault(row["repository"], []).append(offset)
-                offset += len(line)
-        return [Repository(name, paths[name], partial(read_rows, file, offsets[name]), file) for name in sorted(paths)]
+        for number, offset, line in rows:
+            try:
+                row = row_of(line, fields)
+            except LineError as error:
+                raise SigjepaError(f"{file}:{number}: {error}. Correct or remove the line.") from None
+            repository = writable(row["repository"])
+            paths.setdefault(repository, []).append(writable(row["path"]))
+            offsets.setdefault(repository, []).append(offset)
+        extract = partial(extract_row, fields=fields)
+        return [
+            Repository(name, paths[name], partial(rows.read, offsets[name]), file, extract=extract)
+            for name in sorted(paths)
+        ]
 
     def existing_file(self) -> Path:
         """Return the file; raises SigjepaError when there is none."""
@@ -54,34 +83,101 @@ class JsonLines:
         return file
 
 
-def read_rows(file: Path, offsets: Sequence[int], positions: Sequence[int]) -> Iterator[bytes]:
-    """Yield the source of the rows that begin at the `positions` of `offsets`, in bytes."""
-    with file.open("rb") as stream:
+class Rows:
+    """The lines of a file, and any of them again by its offset; a packed file is unpacked for that, to a nameless one.
+
+    Raises SigjepaError for a file that is called `.gz` and cannot be unpacked.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.stream: IO[bytes] = tempfile.TemporaryFile() if file.suffix == ".gz" else file.open("rb")  # noqa: SIM115
+        weakref.finalize(self, self.stream.close)
+        if file.suffix == ".gz":
+            try:
+                with gzip.open(file) as packed:
+                    while block := packed.read(1 << 20):
+                        self.stream.write(block)
+            except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+                raise SigjepaError(f"{file} cannot be unpacked ({error}); check corpus.source.path.") from None
+
+    def __iter__(self) -> Iterator[tuple[int, int, bytes]]:
+        """Yield the number from 1, the offset and the bytes of each line that is not empty."""
+        offset = 0
+        self.stream.seek(0)
+        for number, line in enumerate(self.stream, start=1):
+            if line.strip():
+                yield number, offset, line
+            offset += len(line)
+
+    def read(self, offsets: Sequence[int], positions: Sequence[int]) -> Iterator[bytes]:
+        """Yield the lines that begin at the `positions` of `offsets`."""
         for position in positions:
-            stream.seek(offsets[position])
-            yield row_source(json.loads(stream.readline()))
+            self.stream.seek(offsets[position])
+            yield self.stream.readline()
 
 
-def checked_row(line: bytes, place: str) -> dict[str, str]:
-    """Return the row of one line; raises SigjepaError that names `place` when it is broken or lacks a field."""
+def row_of(line: bytes, fields: FieldMap) -> dict[str, str]:
+    """Return the row of a line by our names; raises LineError for a broken one, and for a field that is not there."""
+    given = json_object(line)
+    row = {name: value for name in FIELDS if (value := fields.get(given, name)) is not MISSING}
+    for name in (*NAMES, *(("code",) if "code" in row else HALVES)):
+        if name not in row:
+            raise LineError(fields.absence(given, name))
+        if not isinstance(row[name], str):
+            raise LineError(f"'{fields.names[name]}' is not a string")
+    if "code" not in row and not row["signature"].strip():
+        raise LineError(f"'{fields.names['signature']}' is empty")
+    return {name: value for name, value in row.items() if isinstance(value, str)}
+
+
+def extract_row(
+    line: bytes,
+    *,
+    repository: str,
+    path: str,
+    fields: FieldMap,
+    min_body_statements: int = 2,
+    max_body_lines: int = 200,
+    max_file_bytes: int = 1_000_000,
+) -> Extracted:
+    """Return the functions of a row, and what was skipped, by reason, as `extract_functions` does of a file.
+
+    The text is decoded already: an encoding that its first lines may name is not asked for.
+    """
+    row = row_of(line, fields)
+    if sum(len(row.get(name, "")) for name in ("code", *HALVES)) > max_file_bytes:
+        return [], Counter(oversized_file=1)
     try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise SigjepaError(f"{place}: not valid JSON ({error}); correct or remove the line.") from None
-    if not isinstance(row, dict):
-        raise SigjepaError(f"{place}: a row must be a JSON object, not {type(row).__name__}.")
-    source = ["code"] if "code" in row else ["signature", "body"]
-    for name in ["repository", "path", *source]:
-        if not isinstance(row.get(name), str):
-            problem = f"'{name}' is not a string" if name in row else f"'{name}' is missing"
-            raise SigjepaError(
-                f"{place}: {problem}. A row needs 'repository', 'path', and 'code' or both 'signature' and 'body'."
-            )
-    return row
-
-
-def row_source(row: Mapping[str, str]) -> bytes:
-    """Return Python source of a row, its two halves put together where it comes in halves."""
+        row |= {name: plain_text(row[name]) for name in ("code", *HALVES) if name in row}
+    except UnicodeError:
+        return [], Counter(undecodable_file=1)
+    limits = (repository, path, min_body_statements, max_body_lines)
     if "code" in row:
-        return encode_source(row["code"])
-    return encode_source(f"{row['signature'].rstrip()}\n{indent_source(row['body'], '    ')}\n")
+        return ([], Counter(generated_file=1)) if is_generated(row["code"]) else python_functions(row["code"], *limits)
+    whole = f"{textwrap.dedent(row['signature']).rstrip()}\n{indent_source(row['body'], '    ')}\n"
+    functions, skipped = functions_of(whole, *limits)
+    if functions or skipped - Counter(syntax_error=1, too_deeply_nested=1):
+        return functions, skipped
+    return foreign_function(row, *limits)
+
+
+def python_functions(code: str, *limits: Any) -> Extracted:
+    """Return the functions of Python code that may be indented as a whole, as a method in its class is."""
+    code_lines = (line for line in code.split("\n") if line.strip() and not line.lstrip().startswith("#"))
+    if not next(code_lines, "").startswith((" ", "\t")):
+        return functions_of(code, *limits)
+    functions, skipped = functions_of(f"if True:\n{code}", *limits)
+    return [replace(function, line=function.line - 1) for function in functions], skipped
+
+
+def foreign_function(
+    row: Mapping[str, str], repository: str, path: str, min_body_lines: int, max_body_lines: int
+) -> Extracted:
+    """Return the halves of a function in a language that is not parsed: its lines count where statements would."""
+    lines = row["body"].split("\n")
+    written = sum(bool(line.strip()) for line in lines)
+    if written < min_body_lines or len(lines) > max_body_lines:
+        return [], Counter(["stub" if not written else "short_body" if written < min_body_lines else "long_body"])
+    qualname = writable(row.get("qualname", ""))
+    docstring = row.get("docstring", "").encode("utf-8", "replace").decode()
+    return [Function(repository, path, qualname, 1, row["signature"], docstring, row["body"])], Counter()

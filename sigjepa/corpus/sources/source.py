@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from sigjepa.corpus.functions import Extract, extract_functions
 from sigjepa.errors import SigjepaError
 
 SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "site-packages", "dist-packages"})
@@ -15,10 +16,10 @@ SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "site-packages", "di
 class Repository:
     """The unit that never straddles a split: its Python files, listed at once and read when wanted.
 
-    name: without a machine's paths in it. paths: of every file within the repository, with `/`. read: yields the contents
-    of the files at given positions of `paths`, in that order; None for one that cannot be read. place: the folder, git
-    folder, wheel or file that holds them on this machine, for `sigjepa provenance` to hash them again. left_out: the
-    files that are not in `paths`, by reason of `skip_reasons.py`.
+    name: without a machine's paths in it. paths: of every file within the repository, with `/`. read: yields the
+    contents of the files at given positions of `paths`, in that order; None for one that cannot be read. place: what
+    holds them on this machine, for `sigjepa provenance` to hash them again. left_out: the number of files that are not
+    in `paths`, by reason of `skip_reasons.py`. extract: what turns the bytes of a file into functions.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Repository:
     read: Callable[[Sequence[int]], Iterator[bytes | None]] = field(repr=False)
     place: Path | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
+    extract: Extract = extract_functions
 
 
 class Source(Protocol):

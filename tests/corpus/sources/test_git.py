@@ -112,6 +112,19 @@ def test_a_new_commit_changes_the_fingerprint(tmp_path: Path) -> None:
     assert source.fingerprint() != before
 
 
+@pytest.mark.parametrize("replaced", ["HEAD", "HEAD^{tree}", "HEAD:a.py"])
+def test_what_a_clone_put_in_the_place_of_an_object_is_not_read(tmp_path: Path, replaced: str) -> None:
+    folder = tmp_path / "one"
+    commit(folder, a="other\n")
+    other = git(folder, "rev-parse", replaced)
+    sha = commit(folder, a="x = 1\n")
+    git(folder, "replace", git(folder, "rev-parse", replaced), other)
+    assert git(folder, "show", "HEAD:a.py") == "other"  # a plain git reads the replacement
+    source = GitRepositories([str(folder)])
+    assert source.fingerprint()["repositories"] == {"one": sha}
+    assert contents(source) == {"one": {"a.py": b"x = 1\n"}}
+
+
 def test_reading_can_stop_early(tmp_path: Path) -> None:
     commit(tmp_path / "one", a="x\n" * 10**5, b="y\n")
     (repository,) = GitRepositories([str(tmp_path / "one")]).repositories()
