@@ -98,13 +98,14 @@ class Pipeline:
                 raise NotBuiltError(stage.kind)
             return self.store.get(stage)
 
-        done = 0
+        built: list[Any] = []
         try:
-            for _ in self._walk(opened):
-                done += 1
+            for artifact in self._walk(opened):
+                built.append(artifact)  # noqa: PERF402 - kept when the walk stops
         except NotBuiltError:
-            return self.kinds[done:]
-        return []
+            return [*self.kinds[len(built) :], *(["baselines"] if self.baselines else [])]
+        stages = baseline_stages(self.baselines, TrainingData(built[0], built[1], self.store))
+        return ["baselines"] if any(self.store.missing(stage) for stage in stages) else []
 
     def shard_stage(self, corpus: Corpus) -> ShardStage:
         """Return the stage of the shards: with body states where they are needed, or already at hand."""

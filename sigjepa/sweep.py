@@ -25,6 +25,8 @@ from sigjepa.runtime.command import hydra_job, run_command
 if TYPE_CHECKING:
     from sigjepa.training.sweep_jobs import SweepJob
 
+DECIDE_NEEDS = ("corpus", "teacher", "negatives", "baseline", "data", "trainer")
+"""Keys of a job that decide its steps and which artifacts it needs."""
 HEADER = ("job", "differs from the first in", "steps", "to build first", "state")
 
 
@@ -53,10 +55,10 @@ def preview(loader: ConfigLoader, sweep: DictConfig, arguments: Sequence[str]) -
         table = markdown_table(("job", "state"), [[job, state] for job, state in states.items()])
         return f"{name} asks for jobs as it goes, {where}; {len(states)} so far" + (f"\n\n{table}" if states else "")
     begun = {job: path for folder in known for job, path in sweeps.find_jobs(folder).items()}
-    needs: dict[str, tuple[str, str]] = {}  # jobs with the same data are looked at once
+    needs: dict[str, tuple[str, str]] = {}  # jobs with the same artifacts and steps are looked at once
     rows: list[list[str]] = []
     for job in progress(grid, "look at jobs", unit="job"):
-        key = content_key({"data": job.settings["data"], "epochs": job.settings["trainer"]})
+        key = content_key({name: job.settings.get(name) for name in DECIDE_NEEDS})
         if key not in needs:
             needs[key] = steps_and_missing(job)
         state = sweeps.job_states(begun[job.key], ["."])["."] if job.key in begun else sweeps.NOT_STARTED

@@ -21,19 +21,21 @@ def composed(*overrides):
 
 def test_a_second_pipeline_finds_the_artifacts(tiny_config, tiny_pipeline, tiny_data):
     before = {path: path.stat().st_mtime_ns for path in tiny_data.shards.folder.iterdir()}
-    assert tiny_pipeline.missing() == []
+    assert replace(tiny_pipeline, baselines=()).missing() == []
     assert pipeline_of(tiny_config).get().references() == tiny_data.references()
     assert {path: path.stat().st_mtime_ns for path in tiny_data.shards.folder.iterdir()} == before
 
 
 def test_a_changed_config_never_reads_a_stale_artifact(tiny_pipeline, tiny_data):
-    smaller = CorpusStage(InstalledPackages(packages=[]), max_functions=200, max_functions_per_repository=20)
-    other = replace(tiny_pipeline, corpus=smaller, negatives=None, body_states=False)
-    assert other.missing() == ["corpus", "teacher shards"]
+    smaller = CorpusStage(InstalledPackages(packages=[]), max_functions=150, max_functions_per_repository=20)
+    other = replace(tiny_pipeline, corpus=smaller, negatives=None, body_states=False, baselines=["random"])
+    assert other.missing() == ["corpus", "teacher shards", "baselines"]
     data = other.get()
     assert data.corpus.folder != tiny_data.corpus.folder
     assert data.shards.folder != tiny_data.shards.folder
-    assert len(data.shards) == len(data.corpus) <= 200
+    assert len(data.shards) == len(data.corpus) <= 150
+    assert other.missing() == ["baselines"]
+    other.measure_baselines(data)
     assert other.missing() == []
 
 

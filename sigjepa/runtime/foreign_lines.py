@@ -28,6 +28,7 @@ WARNINGS: tuple[tuple[str, type[Warning]], ...] = (
     (r"`isinstance\(treespec, LeafSpec\)` is deprecated", DeprecationWarning),
     (r"The '\w+_dataloader' does not have many workers", UserWarning),  # data in memory needs none
     (r"The number of training batches \(\d+\) is smaller than the logging interval", UserWarning),
+    (r"ReduceLROnPlateau conditioned on metric .* is not available", RuntimeWarning),  # no validation in this epoch
     (r"There is a wandb run already in progress", UserWarning),  # the one that the logger has begun
 )
 """How the messages of warnings begin that are left out, and their category."""

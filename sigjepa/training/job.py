@@ -21,6 +21,8 @@ from sigjepa.training.run_directory import FINISHED, read_status
 JOB_FILE = "job.json"
 LAST_CHECKPOINT = Path("checkpoints") / "last.ckpt"
 RESUME = ("auto", "never")
+NO_RESULT = ("resume", "executor", "logger")
+"""Keys that decide no result: whether a run goes on, who builds artifacts, and who is told of it."""
 OUTPUTS = (
     *("checkpoints", "metrics.csv", "summary.json", "provenance.json", "wandb_id", "baselines", "baselines.json"),
     *("metrics.json", "ranks.npz", "queries.npz", "predictions.npz", "negatives", "figures", "files.json", JOB_FILE),
@@ -39,13 +41,11 @@ class ResumePoint:
 def job_settings(config: DictConfig, without: Sequence[str] = ()) -> dict[str, Any]:
     """Return what a composed config asks for, resolved: a job's identity.
 
-    All of it but where it lies, which process asks, `resume`, and who builds artifacts. Values below `paths`, keys in
-    `without`, and what Hydra tells of the running process stand as words for themselves, also where they are
-    interpolated.
+    All of it but `NO_RESULT` and where it lies. Values below `paths`, keys in `without`, and what Hydra tells of the
+    running process stand as words for themselves, also where they are interpolated.
     """
     raw = json.loads(re.sub(r"\$\{hydra:[^}]*\}", "hydra", json.dumps(OmegaConf.to_container(config))))
-    for key in ("resume", "executor"):  # neither decides a result
-        raw.pop(key, None)
+    raw = {key: value for key, value in raw.items() if key not in NO_RESULT}
     raw["paths"] = {key: key for key in raw.get("paths") or {}}
     raw |= {key: key for key in without if key in raw}
     return json.loads(json.dumps(plain(OmegaConf.create(raw))))  # as it is read back

@@ -88,6 +88,10 @@ class SigJepaModule(LightningModule):
         best = {f"val/{name}": str(metric.direction) for name, metric in of_val if metric.direction}
         return best | {f"train/{name}": "min" for name in ("loss", "step_loss", *terms)}
 
+    def on_train_epoch_start(self) -> None:
+        """Forget the last epoch's figures, which Lightning keeps: an epoch without validation has none of val."""
+        self.trainer.callback_metrics.clear()
+
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Train the weights that gradients are taken at, where the optimizer averages others from them."""
         train_mode(self.trainer.optimizers)

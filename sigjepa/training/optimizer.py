@@ -157,7 +157,8 @@ def build_scheduler(
         raise SigjepaError(f"The scheduler can't be built ({error}): check the keys of `scheduler`.") from error
     if is_plateau:
         # by step: Lightning steps those by epoch after checkpoints are saved, and a resumed run would miss it
-        return {"scheduler": scheduler, "interval": "step", "frequency": steps_per_epoch, "monitor": monitor}
+        schedule = {"scheduler": scheduler, "interval": "step", "frequency": steps_per_epoch, "monitor": monitor}
+        return schedule | {"strict": False}  # an epoch without validation is passed over
     return {"scheduler": scheduler, "interval": "step" if every_step else "epoch"}
 
 

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from sigjepa.errors import SigjepaError
 from sigjepa.runtime.compose import compose
-from sigjepa.training.job import job_settings
+from sigjepa.training.job import experiment_key, job_settings
 
 
 def test_every_value_resolves_though_no_command_runs(tmp_path):
@@ -22,10 +22,14 @@ def test_every_value_resolves_though_no_command_runs(tmp_path):
 
 
 def test_a_run_from_python_is_the_job_of_the_command():
-    overrides = ["experiment=exp2_1", "data=tiny", "trainer.max_epochs=1", "logger=none"]
+    overrides = ["experiment=exp2_1", "data=tiny", "trainer.max_epochs=1"]
     command = [sys.executable, "-m", "sigjepa.train", *overrides, "--cfg", "job"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert job_settings(compose(overrides)) == job_settings(OmegaConf.create(shown))
+
+
+def test_seeds_from_python_are_one_experiment():
+    assert experiment_key(compose(["seed=0"], folder="a")) == experiment_key(compose(["seed=1"], folder="b"))
 
 
 def test_configs_of_a_folder_of_ones_own_are_found(tmp_path):

@@ -47,18 +47,21 @@ def again(folder, resume="auto", settings=SETTINGS, artifacts=ARTIFACTS):
 
 def test_settings_tell_what_is_asked_for_not_where_nor_by_which_process(tmp_path):
     ours = job_settings(
-        compose("seed=3", f"paths.data_dir={tmp_path}", "paths.run_dir=here", "resume=auto", "executor=processes")
+        compose(
+            *("seed=3", f"paths.data_dir={tmp_path}", "paths.run_dir=here", "resume=auto"),
+            *("executor=processes", "logger=csv"),
+        )
     )
     theirs = job_settings(compose("paths.run_dir=there", "seed=3"))  # no Hydra is running: nothing is asked of it
     assert ours == theirs
     assert "resume" not in ours
     assert str(tmp_path) not in json.dumps(ours)
-    assert ours["trainer"]["max_epochs"] == compose("logger=none").trainer.max_epochs  # interpolations are resolved
+    assert ours["trainer"]["max_epochs"] == compose().trainer.max_epochs  # interpolations are resolved
 
 
 @pytest.mark.parametrize(
     "override",
-    ["seed=4", "loss.infonce.temperature=0.08", "trainer.max_epochs=7", "logger=none", "data.num_workers=1", "name=x"],
+    ["seed=4", "loss.infonce.temperature=0.08", "trainer.max_epochs=7", "data.num_workers=1", "name=x"],
 )
 def test_whatever_else_is_changed_is_another_job(override):
     assert job_settings(compose(override)) != job_settings(compose())

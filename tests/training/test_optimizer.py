@@ -1,4 +1,5 @@
 import copy
+import csv
 import functools
 import math
 
@@ -17,8 +18,10 @@ from sigjepa.evaluation.ranks import mean_cosine
 from sigjepa.losses.infonce import InfoNCE
 from sigjepa.models.predictor import SigPredictor
 from sigjepa.models.token_predictor import TokenPredictor
+from sigjepa.training.callbacks import MetricsTable
 from sigjepa.training.module import SigJepaModule
 from sigjepa.training.optimizer import MuonAdamW, build_optimizer, build_scheduler, parameter_groups, warmup_cosine
+from sigjepa.training.status import TrainingStatus
 
 STUDENT = {"teacher_dim": 8, "hidden_dim": 16, "heads": 2, "feedforward_dim": 32, "dropout": 0.0}
 ADAMW = functools.partial(torch.optim.AdamW, lr=1e-2)
@@ -42,7 +45,7 @@ class LearningRates(lightning.Callback):
 def fit(make_batch, tmp_path):
     """Train for EPOCHS of STEPS batches; the trainer, the module and what LearningRates saw."""
 
-    def run(optimizer=ADAMW, scheduler=None, monitor="val/rank10", metrics=DEFAULT_METRICS):
+    def run(optimizer=ADAMW, scheduler=None, monitor="val/rank10", metrics=DEFAULT_METRICS, **trainer_settings):
         lightning.seed_everything(0, verbose=False)
         module = SigJepaModule(
             SigPredictor(**STUDENT), {"infonce": InfoNCE()}, optimizer, scheduler, monitor=monitor, metrics=metrics
@@ -52,13 +55,16 @@ def fit(make_batch, tmp_path):
         seen = LearningRates()
         trainer = lightning.Trainer(
             accelerator="cpu",
-            max_epochs=EPOCHS,
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
-            callbacks=[seen, ModelCheckpoint(tmp_path, "last", enable_version_counter=False)],
+            callbacks=[
+                *(seen, MetricsTable(tmp_path / "metrics.csv"), TrainingStatus(monitor)),
+                ModelCheckpoint(tmp_path, "last", enable_version_counter=False),
+            ],
             default_root_dir=tmp_path,
+            **{"max_epochs": EPOCHS, **trainer_settings},
         )
         trainer.fit(module, loader, loader)
         return trainer, module, seen
@@ -151,6 +157,19 @@ def test_reduce_on_plateau_follows_the_monitored_metric_and_its_direction(fit, m
     assert trainer.lr_scheduler_configs[0].scheduler.best == pytest.approx(
         trainer.callback_metrics["val/cosine"].item(), abs=1 if mode == "min" else 1e-6
     )
+
+
+def test_an_epoch_without_validation_neither_lowers_the_rate_nor_has_figures_of_val(fit, tmp_path):
+    plateau = functools.partial(lr_scheduler.ReduceLROnPlateau, factor=0.5, patience=0)
+    metrics = {"cosine": PoolMetric("cosine", mean_cosine, direction="min")}  # it rises: never better than the first
+    options = {"scheduler": plateau, "monitor": "val/cosine", "metrics": metrics, "check_val_every_n_epoch": 2}
+    _, _, seen = fit(**options, max_epochs=6)
+    assert seen.rates[::STEPS] == pytest.approx([1e-2] * 4 + [0.5e-2] * 2)  # validated after epochs 1, 3 and 5
+    with (tmp_path / "metrics.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [bool(row["val/cosine"]) for row in rows] == [False, True] * 3
+    assert len({row["val/cosine"] for row in rows}) == 4
+    assert all(row["train/loss"] for row in rows)
 
 
 @pytest.mark.parametrize(
