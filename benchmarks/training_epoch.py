@@ -24,7 +24,7 @@ from sigjepa.data.batch import Batch
 from sigjepa.data.datamodule import FunctionDataModule
 from sigjepa.pipeline import pipeline_of
 from sigjepa.reporting.tables import markdown_table
-from sigjepa.runtime.command import config_directory
+from sigjepa.runtime.config_files import config_directory
 from sigjepa.runtime.instantiate import instantiate
 from sigjepa.store.files import write_json
 from sigjepa.training.module import SigJepaModule

@@ -101,7 +101,7 @@ class Pipeline:
         built: list[Any] = []
         try:
             for artifact in self._walk(opened):
-                built.append(artifact)  # noqa: PERF402 - kept when the walk stops
+                built.append(artifact)
         except NotBuiltError:
             return [*self.kinds[len(built) :], *(["baselines"] if self.baselines else [])]
         stages = baseline_stages(self.baselines, TrainingData(built[0], built[1], self.store))

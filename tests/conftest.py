@@ -12,7 +12,7 @@ import torch
 
 from sigjepa.data.batch import Batch, NegativeBatch
 from sigjepa.pipeline import pipeline_of
-from sigjepa.runtime.command import config_directory
+from sigjepa.runtime.config_files import config_directory
 from sigjepa.runtime.instantiate import instantiate
 
 

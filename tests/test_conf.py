@@ -15,9 +15,11 @@ from sigjepa.errors import SigjepaError
 from sigjepa.export import EXPORT_KEYS
 from sigjepa.negatives.index.ramp import Ramp
 from sigjepa.pipeline import pipeline_of
-from sigjepa.runtime.command import config_directory, explain, quote_path
+from sigjepa.runtime.command import explain
+from sigjepa.runtime.config_files import config_directory
 from sigjepa.runtime.instantiate import RUN_KEYS, check_keys, component_class, instantiate, plain
 from sigjepa.runtime.resolvers import folder_name, run_group
+from sigjepa.runtime.words import quote_value
 from sigjepa.runtime.yaml_comments import read_yaml
 
 CONF = config_directory()
@@ -321,8 +323,8 @@ def test_a_path_that_exists_is_quoted_for_hydra(tmp_path, monkeypatch):
     folder.mkdir()
     parser = OverridesParser.create()
     for value in (folder.name, str(folder)):
-        (override,) = parser.parse_overrides([quote_path(f"runs={value}")])
+        (override,) = parser.parse_overrides([quote_value(f"runs={value}")])
         assert (override.key_or_group, override.value()) == ("runs", value)
         assert not override.is_sweep_override()
     for argument in ("experiment=exp1_4,exp2_1", "runs=nowhere,else", "--help", "seed=0", "runs=."):
-        assert quote_path(argument) == argument
+        assert quote_value(argument) == argument

@@ -8,7 +8,7 @@ import pytest
 
 from sigjepa.errors import SigjepaError
 from sigjepa.judge_agreement import judge_agreement
-from sigjepa.runtime.command import config_directory
+from sigjepa.runtime.config_files import config_directory
 
 LABELLED = Path(__file__).parent / "negatives" / "labelled_pairs.jsonl"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent / "outside_package"
+ALLOWED = "allowed_targets=[outside.]"
 SHORT = ("data=tiny", "size.max_functions=200", "trainer.max_epochs=2", "logger=none", "baseline=[random,zero_shot]")
 
 
@@ -53,7 +54,7 @@ def run(home):
 @pytest.fixture(scope="module")
 def trained(home, run):
     """The run directory of an experiment in which every component is the package's."""
-    run("train", "experiment=outside", *SHORT, "hydra.run.dir=run")
+    run("train", "experiment=outside", ALLOWED, *SHORT, "hydra.run.dir=run")
     return home / "work" / "run"
 
 
@@ -77,14 +78,14 @@ def test_what_they_built_is_verified_evaluated_and_reported(home, trained, run):
     done = run("provenance", str(trained), with_configs=False, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "standard" in done.stdout
-    run("evaluate", "experiment=outside", *SHORT, f"run={trained}", "hydra.run.dir=evaluated")
+    run("evaluate", "experiment=outside", ALLOWED, *SHORT, f"run={trained}", "hydra.run.dir=evaluated")
     run("report", f"runs={trained}", "output=report", with_configs=False)
     assert "| outside" in (home / "work" / "report" / "report.md").read_text()
 
 
 @pytest.mark.slow
 def test_a_class_alone_needs_no_config_folder(home, run):
-    words = ("model._target_=outside.model.MeanStudent", "allowed_targets=[outside.]", "experiment=exp1_4")
+    words = ("model._target_=outside.model.MeanStudent", ALLOWED, "experiment=exp1_4")
     run("train", *words, *SHORT, "hydra.run.dir=alone", with_configs=False)
     summary = json.loads((home / "work" / "alone" / "summary.json").read_text())
     assert summary["status"] == "finished"
@@ -96,10 +97,10 @@ def test_a_class_alone_needs_no_config_folder(home, run):
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (["model._target_=outside.broken.Student"], ["outside.broken.Student", "this module is broken"]),
-        (["allowed_targets=[]"], ["outside.", "allowed_targets"]),
-        (["model.widht=3"], ["model.width"]),
-        (["scheduler=inverse_sqare_root"], ["inverse_square_root"]),
+        ([ALLOWED, "model._target_=outside.broken.Student"], ["outside.broken.Student", "this module is broken"]),
+        ([], ["outside.", "allowed_targets"]),
+        ([ALLOWED, "model.widht=3"], ["model.width"]),
+        ([ALLOWED, "scheduler=inverse_sqare_root"], ["inverse_square_root"]),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_way_out(run, words, named):
@@ -111,7 +112,7 @@ def test_a_mistake_is_one_line_that_names_the_way_out(run, words, named):
 
 
 def test_a_package_that_is_not_on_the_path_is_named_before_anything_is_built(run, home):
-    words = ("experiment=outside", *SHORT, "paths.data_dir=nothing", "hydra.run.dir=unbuilt")
+    words = ("experiment=outside", ALLOWED, *SHORT, "paths.data_dir=nothing", "hydra.run.dir=unbuilt")
     done = run("train", *words, pythonpath="", check=False)
     assert done.returncode == 1
     assert "'outside'" in done.stderr

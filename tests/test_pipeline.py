@@ -11,7 +11,7 @@ from sigjepa.corpus.sources.installed import InstalledPackages
 from sigjepa.corpus.stage import CorpusStage
 from sigjepa.errors import DamagedError, SigjepaError
 from sigjepa.pipeline import check, pipeline_of
-from sigjepa.runtime.command import config_directory
+from sigjepa.runtime.config_files import config_directory
 
 
 def composed(*overrides):

@@ -26,7 +26,7 @@ from record import options, write_record
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluate import finished_run
 from sigjepa.pipeline import Pipeline, pipeline_of
-from sigjepa.runtime.config_description import config_directory
+from sigjepa.runtime.config_files import config_directory
 from sigjepa.store.manifest import MANIFEST_FILE, Manifest
 from sigjepa.store.progress import progress
 from sigjepa.training.checkpoint_io import read_checkpoint

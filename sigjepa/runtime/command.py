@@ -8,11 +8,9 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any
 
 import hydra
-from hydra._internal.utils import get_args_parser
 from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException
@@ -21,18 +19,18 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import sigjepa
-from sigjepa.errors import SigjepaError, nearest_name
-from sigjepa.runtime.config_description import check_overrides, config_directory, describe_config, no_key, no_option
+from sigjepa.errors import SigjepaError
+from sigjepa.runtime.config_description import check_overrides, describe_config, no_key, no_option
+from sigjepa.runtime.config_files import config_directory
 from sigjepa.runtime.foreign_lines import without_foreign_lines
 from sigjepa.runtime.help import help_text
 from sigjepa.runtime.job_overrides import run_hydra
 from sigjepa.runtime.processes import for_this_process
 from sigjepa.runtime.replaced_targets import drop_keys_of_replaced_targets
 from sigjepa.runtime.terminal import labelled_lines
+from sigjepa.runtime.words import FLAGS, hydra_words, parse_words
 from sigjepa.store.credentials import refuse_credentials, refuse_in_config, without_credentials
 from sigjepa.store.files import DISK_ERRORS
-
-FLAGS: Mapping[str, str] = MappingProxyType({})
 
 
 def run_command(
@@ -54,7 +52,7 @@ def run_command(
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise to here instead of printing and exiting inside Hydra
     with mistakes_in_one_line(config_name):
         refuse_credentials(sys.argv[1:])  # before Hydra keeps the command line in its folder
-        sys.argv[1:] = [word for given in sys.argv[1:] for word in _hydra_words(given, flags, positional)]
+        sys.argv[1:] = [word for given in sys.argv[1:] for word in hydra_words(given, flags, positional)]
         options, overrides = parse_words(sys.argv[1:], flags)
         folders = [Path(options.config_dir)] if options.config_dir else []
         if "--version" in sys.argv:
@@ -78,13 +76,13 @@ def hydra_job(config_name: str, work: Callable[[DictConfig], Any]) -> None:
         from sigjepa.runtime.status import visible  # noqa: PLC0415 - tqdm is slow to import
 
         sys.argv = list(words)  # records name what a person typed, not how a launcher started its job
-        settings = HydraConfig.get()
+        settings: Any = HydraConfig.get()
         sweeps = settings.mode == RunMode.MULTIRUN
         label = job_label(settings.job.num, config) if sweeps and os.getpid() != process else ""
         # of a job that runs alone Hydra would announce the error in a line of its own; a sweep needs it for its record
         with nullcontext() if sweeps else mistakes_in_one_line(config_name):
             refuse_composed_credentials(config)
-            drop_keys_of_replaced_targets(config, settings.overrides.task)
+            drop_keys_of_replaced_targets(config, settings)
             with labelled_lines(label), without_foreign_lines(), visible(own_folder(settings)):
                 return work(config)
 
@@ -95,45 +93,6 @@ def job_label(number: int, config: DictConfig) -> str:
     """Return what begins the lines of a job that runs beside others: its number in the sweep, its name and its seed."""
     name = textwrap.shorten(str(config.get("name", "")), 40, placeholder="…")
     return " ".join(filter(None, [f"#{number}", name, f"seed {config.seed}" if "seed" in config else ""]))
-
-
-def parse_words(words: Sequence[str], flags: Mapping[str, str] = FLAGS) -> tuple[Any, list[str]]:
-    """Return Hydra's options and the overrides among `words`; raises SigjepaError for an option that nothing knows."""
-    parser = get_args_parser()
-
-    def refuse(message: str) -> NoReturn:
-        raise SigjepaError(f"{message[:1].upper()}{message[1:]}. --help lists what can be given.")
-
-    parser.error = refuse  # type: ignore[method-assign]  # it would print its usage and exit
-    options, unknown = parser.parse_known_intermixed_args([word for word in words if word != "--version"])
-    if unknown:
-        known = {*flags, *re.findall(r"--[\w-]+", parser.format_usage())}
-        raise SigjepaError(
-            f"There is no option '{unknown[0]}'.{nearest_name(unknown[0], known)} --help lists what can be given."
-        )
-    return options, list(options.overrides)
-
-
-def _hydra_words(word: str, flags: Mapping[str, str], positional: str | None) -> list[str]:
-    """Return a word of the command line as Hydra takes it; none for a flag that means nothing to it."""
-    if word in flags:
-        return [flags[word]] if flags[word] else []
-    if positional is not None and not word.startswith("-") and ("=" not in word or Path(word).exists()):
-        return [f"{positional}={_quoted(word)}"]
-    return [quote_path(word)]
-
-
-def quote_path(word: str) -> str:
-    """Return `key=value` with its value quoted for Hydra if it is a path that exists: run folders have `=` and `,`."""
-    key, equals, value = word.partition("=")
-    if not equals or not re.search(r"[=, ]", value) or not Path(value).exists():
-        return word
-    return f"{key}={_quoted(value)}"
-
-
-def _quoted(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
 
 
 @contextmanager

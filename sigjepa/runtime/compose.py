@@ -13,8 +13,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from sigjepa.errors import SigjepaError
-from sigjepa.runtime.command import config_directory, explain
+from sigjepa.runtime.command import explain
+from sigjepa.runtime.config_files import config_directory
 from sigjepa.runtime.replaced_targets import drop_keys_of_replaced_targets
+from sigjepa.runtime.words import quote_value, quoted
 from sigjepa.store.credentials import refuse_credentials
 
 
@@ -33,17 +35,19 @@ def compose(
     does not exist, for a class that is not allowed, and for an override that holds a password or an API key.
     """
     refuse_credentials(list(overrides))
-    search = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir is not None else []
+    words = [quote_value(word) for word in overrides]
+    if config_dir is not None:
+        words.insert(0, f"hydra.searchpath=[{quoted(f'file://{Path(config_dir).resolve()}')}]")
     try:
         with hydra.initialize_config_dir(str(config_directory()), version_base="1.3"):
-            config = hydra.compose(command, [*search, *overrides], return_hydra_config=True)
-        with read_write(config), open_dict(config):
-            config.hydra.mode = RunMode.RUN
-            config.hydra.runtime.output_dir = str(folder) if folder is not None else config.hydra.run.dir
-            with _known_to_hydra(config):
-                drop_keys_of_replaced_targets(config, config.hydra.overrides.task)
-                del config.hydra
-                _write_values_of_hydra(config, OmegaConf.to_container(config))
+            config = hydra.compose(command, words, return_hydra_config=True)
+            with read_write(config), open_dict(config):
+                config.hydra.mode = RunMode.RUN
+                config.hydra.runtime.output_dir = str(folder) if folder is not None else config.hydra.run.dir
+                with _known_to_hydra(config):
+                    drop_keys_of_replaced_targets(config, config.hydra)
+                    del config.hydra
+                    _write_values_of_hydra(config, OmegaConf.to_container(config))
     except (HydraException, OmegaConfBaseException) as error:
         raise SigjepaError(explain(error, command, list(overrides))) from error
     return config

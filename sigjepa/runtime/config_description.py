@@ -3,27 +3,18 @@
 Nothing is composed: this costs a fraction of a composition, so that `--help` and a misspelled word answer at once.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import hydra
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.types import RunMode
 
 from sigjepa.errors import SigjepaError, nearest_name
 from sigjepa.runtime import resolvers  # noqa: F401 - configs call them
+from sigjepa.runtime.config_files import Composition, composition_of, config_directory, searched_folders
+from sigjepa.runtime.words import quoted
 from sigjepa.runtime.yaml_comments import Key, YamlFile, read_head, read_yaml
-
-PACKAGE = Path(__file__).resolve().parents[1]
-
-
-def config_directory() -> Path:
-    """Return the folder of configs: inside the package in a wheel, beside it in a checkout."""
-    inside = PACKAGE / "conf"
-    return inside if inside.is_dir() else PACKAGE.parent / "conf"
 
 
 @dataclass
@@ -39,19 +30,15 @@ class Group:
 class ConfigDescription:
     """The keys, groups and options that a command can be given.
 
-    folders: where its files are, the first counts. root: its root config. keys: by dotted name, in the order of
-    composition. groups: by the word that overrides them. complete: every file was found, so no other key exists.
+    composition: its files. root: its root config. keys: by dotted name, in the order of composition. groups: by the
+    word that overrides them. complete: every file was found, so no other key exists.
     """
 
-    folders: list[Path]
+    composition: Composition
     root: YamlFile = field(default_factory=YamlFile)
     keys: dict[str, Key] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
     complete: bool = True
-
-    def path(self, name: str) -> Path | None:
-        """Return the file of a config or an option (`<group>/<option>`); None where there is none."""
-        return next((path for folder in self.folders if (path := folder / f"{name}.yaml").is_file()), None)
 
     def set_key(self, name: str, key: Key) -> None:
         """Set a key as composition does: the later value counts, and the last comment."""
@@ -75,44 +62,56 @@ class ConfigDescription:
 def describe_config(config_name: str, overrides: Sequence[str], directories: Sequence[Path] = ()) -> ConfigDescription:
     """Return what `config_name` takes, with the options that `overrides` choose and the values that they give.
 
-    directories: further folders of configs, which come before ours. Raises what Hydra raises for an option that does
-    not exist and for an override that it can't parse.
+    directories: further folders of configs, which come after ours. Raises what `composition_of` raises, for the options
+    of a sweep as well.
     """
     parsed = OverridesParser.create().parse_overrides(list(overrides))
-    searched = [Path(path) for override in parsed for path in _search_path(override)]
-    description = ConfigDescription([*directories, *searched, config_directory()])
-    further = [f"hydra.searchpath=[{','.join(f'file://{path.resolve()}' for path in directories)}]"] * bool(directories)
+    folders = [*(f"file://{path.resolve()}" for path in directories)]
+    folders += [folder for override in parsed for folder in searched_folders(override)]
+    words = [override.input_line or "" for override in parsed if not searched_folders(override)]
+    words += [f"hydra.searchpath=[{','.join(map(quoted, folders))}]"] * bool(folders)
     with hydra.initialize_config_dir(str(config_directory()), version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        defaults = loader.compute_defaults_list(config_name, [*further, *overrides], RunMode.MULTIRUN)
-        chosen = [str(default.config_path) for default in defaults.defaults]
-        comments: dict[str, str] = {}
-        for path, package in zip(chosen, (default.package or "" for default in defaults.defaults), strict=True):
-            if package.split(".")[0] != "hydra":
-                comments |= _add_file(description, path, package)
-        root = description.path(config_name)
-        description.root = read_head(root) if root is not None else YamlFile()
-        choices = dict(reversed(defaults.overrides.known_choices.items()))
-        for path in chosen:  # a list of options is no choice of one
-            group = path.rpartition("/")[0]
-            if group.split("/")[0] not in ("", "hydra") and not any(
-                word.partition("@")[0] == group for word in choices
-            ):
-                choices[group] = ", ".join(
-                    other.rpartition("/")[2] for other in chosen if other.startswith(f"{group}/")
-                )
-        for word, choice in choices.items():
-            group = word.partition("@")[0]
-            if group.startswith("hydra") and (group == "hydra" or "hydra" not in choices):
-                continue
-            if options := _options(description.folders, group):
-                description.groups[word] = Group(options, choice, comments.get(word, ""))
+        composition = composition_of(config_name, words)
+        if folders:
+            for option in swept_options(composition, words):
+                composition_of(config_name, [*words, option])
+    description = ConfigDescription(composition)
+    choices = dict(composition.choices)
+    comments: dict[str, str] = {}
+    for name, package in composition.names:
+        if package.split(".")[0] != "hydra":
+            comments |= _add_file(description, name, package)
+        group = name.rpartition("/")[0]  # a list of options is no choice of one
+        if group.split("/")[0] not in ("", "hydra") and not any(word.partition("@")[0] == group for word in choices):
+            listed = [other.rpartition("/")[2] for other, _ in composition.names if other.startswith(f"{group}/")]
+            choices[group] = ", ".join(listed)
+    root = composition.path(config_name)
+    description.root = read_head(root) if root is not None else YamlFile()
+    for word, choice in choices.items():
+        group = word.partition("@")[0]
+        if group.startswith("hydra") and (group == "hydra" or "hydra" not in choices):
+            continue
+        if options := _options(composition.folders, group):
+            description.groups[word] = Group(options, choice, comments.get(word, ""))
     for override in parsed:
         name = override.get_key_element()
         known = name in description.keys and name not in description.groups
         if known and not override.is_delete() and not override.is_sweep_override():
             description.set_key(name, Key(override.get_value_element_as_str()))
     return description
+
+
+def swept_options(composition: Composition, overrides: Sequence[str]) -> list[str]:
+    """Return an override for every option of a group that a sweep chooses, on the command line or in a file."""
+    params = [node for file in composition.files for place, node in file.nodes() if place == "hydra.sweeper.params"]
+    words = [*overrides, *(f"{key}={value}" for node in params for key, value in node.items())]
+    swept = [word for word in OverridesParser.create().parse_overrides(words) if word.is_choice_sweep()]
+    return [
+        f"{override.get_key_element()}={option}"
+        for override in swept
+        if override.get_key_element() in composition.choices
+        for option in override.sweep_string_iterator()
+    ]
 
 
 def check_overrides(description: ConfigDescription, overrides: Sequence[str]) -> None:
@@ -149,7 +148,7 @@ def no_option(path: str, options: Iterable[str]) -> str:
 
 def _add_file(description: ConfigDescription, path: str, package: str) -> dict[str, str]:
     """Add the keys of a config file below its package; returns the comments on the groups that it names."""
-    source = description.path(path)
+    source = description.composition.path(path)
     if source is None:
         description.complete = description.complete and path.startswith("hydra/")
         return {}
@@ -165,9 +164,3 @@ def _add_file(description: ConfigDescription, path: str, package: str) -> dict[s
 def _options(folders: Sequence[Path], group: str) -> list[str]:
     """Return the options of a group that are complete: `base` is what others build on."""
     return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")} - {"base"})
-
-
-def _search_path(override: Override) -> Iterator[str]:
-    """Yield the folders that `hydra.searchpath` adds; a package there makes the description incomplete by its files."""
-    if override.key_or_group == "hydra.searchpath" and isinstance(paths := override.value(), list):
-        yield from (str(path).removeprefix("file://") for path in paths if not str(path).startswith("pkg://"))

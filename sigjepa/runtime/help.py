@@ -44,7 +44,7 @@ def _group_rows(description: ConfigDescription) -> Iterator[tuple[str, str]]:
             comment = ""
         yield f"{word}=", comment
         for option in group.options:
-            path = description.path(f"{word.partition('@')[0]}/{option}")
+            path = description.composition.path(f"{word.partition('@')[0]}/{option}")
             mark = "*" if option in (group.chosen or "").split(", ") else " "
             yield f" {mark} {option}", read_head(path).summary() if path is not None else ""
 

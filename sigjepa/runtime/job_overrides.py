@@ -9,6 +9,8 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException
 
+from sigjepa.runtime.words import quoted
+
 
 def run_hydra(command: Callable[[], Any]) -> None:
     """Call a command that `hydra.main` made; again, where a sweep has an override that only its jobs can take.
@@ -47,6 +49,5 @@ def leave_to_jobs(overrides: Sequence[str], error: ConfigCompositionException) -
     }
     if missing is None or not late or any("$" in word or "@" in word for word in late):  # these are not for `params`
         return None
-    values = (value.replace("\\", "\\\\").replace('"', '\\"') for value in late.values())
-    params = ",".join(f'{missing.group(1)}:"{value}"' for value in values)
+    params = ",".join(f"{missing.group(1)}:{quoted(value)}" for value in late.values())
     return [*(word for word in overrides if word not in late), f"++hydra.sweeper.params={{{params}}}"]

@@ -1,44 +1,76 @@
-"""An override of `_target_` alone: another class takes over the settings that it shares with the one before."""
+"""A `_target_` that is replaced: another class takes over the settings that it shares with the one before."""
 
 import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from sigjepa.runtime.config_files import composition_of, nodes_at
 from sigjepa.runtime.instantiate import HYDRA_KEYS, find_target, parameters_of
 
 log = logging.getLogger(__name__)
 
 
-def drop_keys_of_replaced_targets(config: DictConfig, overrides: Sequence[str]) -> None:
-    """Remove from every node whose `_target_` an override replaces what only the target before took.
+def drop_keys_of_replaced_targets(config: DictConfig, hydra: DictConfig) -> None:
+    """Remove from every node whose `_target_` a file or an override replaces what only the target before took.
 
-    `optimizer._target_=torch.optim.SGD` keeps `lr` and drops `betas`; a key that `overrides` give stays, so that one
-    which the new target does not take is refused like any other. A warning names what is removed. config: as composed
-    with `overrides`, changed in place. Raises SigjepaError for a target that is not allowed or can't be imported.
+    `optimizer._target_=torch.optim.SGD` keeps `lr` and drops `betas`; a key that is given beside the new target or
+    after it stays, so that one which it does not take is refused like any other. A warning names what is removed.
+    config: as composed, changed in place; hydra: its node of Hydra. Raises SigjepaError for a target that is not
+    allowed or can't be imported, and what `composition_of` raises.
     """
-    parsed = [
-        override for override in OverridesParser.create().parse_overrides(list(overrides)) if not override.is_delete()
-    ]
-    paths = [override.package or override.key_or_group.replace("/", ".") for override in parsed]
-    replaced = [path.removesuffix("._target_") for path in paths if path.endswith("._target_")]
-    for place in replaced:
+    overrides = [*hydra.overrides.hydra, *hydra.overrides.task]
+    raw: Any = OmegaConf.to_container(config)
+    values = {key for key, value in raw.items() if value is not None and not isinstance(value, dict)}
+    choices = [word for word in overrides if word.partition("=")[0] not in values]  # a seed chooses no file
+    files = composition_of(hydra.job.config_name, tuple(choices)).files
+    nodes = [node for file in files for node in file.nodes()] + list(_given(overrides))
+    for place, earlier in keys_of_replaced(nodes).items():
         node = OmegaConf.select(config, place)
-        if not isinstance(node, DictConfig):
+        if not isinstance(node, DictConfig) or "_target_" not in node:
             continue
-        allowed = OmegaConf.select(config, "allowed_targets", default=[])
-        parameters = parameters_of(find_target(node._target_, allowed))
+        parameters = parameters_of(find_target(node._target_, OmegaConf.select(config, "allowed_targets", default=[])))
         if parameters is None:
             continue
-        given = {path.removeprefix(f"{place}.").split(".")[0] for path in paths if path.startswith(f"{place}.")}
-        left_out = sorted(set(map(str, node)) - HYDRA_KEYS - set(parameters) - given)
+        left_out = sorted((earlier & set(map(str, node))) - HYDRA_KEYS - set(parameters))
         with open_dict(node):
             for key in left_out:
                 del node[key]
         if left_out:
             _tell_once(place, ", ".join(left_out), str(node._target_))
+
+
+def keys_of_replaced(nodes: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, set[str]]:
+    """Return, for each place whose `_target_` is replaced, the keys that were given before and not again after it.
+
+    nodes: place and content, in the order in which they count.
+    """
+    targets: dict[str, Any] = {}
+    known: dict[str, set[str]] = {}
+    replaced: dict[str, set[str]] = {}
+    for place, node in nodes:
+        keys = known.setdefault(place, set())
+        target = node.get("_target_")
+        if target is not None and targets.setdefault(place, target) != target:
+            targets[place] = target
+            replaced.setdefault(place, set()).update(keys)
+        keys |= set(map(str, node))
+        if place in replaced:
+            replaced[place] -= set(map(str, node))
+    return replaced
+
+
+def _given(overrides: Sequence[str]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return the nodes that overrides give, those of `_target_` first: a key beside it may stand before it."""
+    nodes: list[tuple[str, Mapping[str, Any]]] = []
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        if override.is_delete() or override.is_sweep_override():
+            continue
+        nodes += nodes_at(override.package or override.key_or_group.replace("/", "."), override.value())
+    return sorted(nodes, key=lambda node: "_target_" not in node[1])
 
 
 @functools.cache

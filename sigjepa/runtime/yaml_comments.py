@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+from sigjepa.runtime.config_files import LOADER
 
 
 @dataclass

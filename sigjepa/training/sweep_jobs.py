@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from sigjepa.errors import SigjepaError
 from sigjepa.runtime.processes import is_first_process
 from sigjepa.runtime.replaced_targets import drop_keys_of_replaced_targets
+from sigjepa.runtime.words import quoted
 from sigjepa.store.files import read_json, write_json
 from sigjepa.store.manifest import content_key
 from sigjepa.training.job import JOB_FILE, job_settings
@@ -52,7 +53,7 @@ class SweepJob:
     @property
     def arguments(self) -> list[str]:
         """The overrides for Hydra, with the folder, which Hydra might name by the number of times it was asked."""
-        return [*self.overrides, _override("hydra.sweep.subdir", self.folder)]
+        return [*self.overrides, f"hydra.sweep.subdir={quoted(self.folder)}"]
 
 
 def compose_job(loader: ConfigLoader, sweep: DictConfig, overrides: Sequence[str], number: int) -> SweepJob:
@@ -66,7 +67,7 @@ def compose_job(loader: ConfigLoader, sweep: DictConfig, overrides: Sequence[str
             folder = str(config.hydra.sweep.subdir)
         finally:
             hydra.cfg = running
-        drop_keys_of_replaced_targets(config, config.hydra.overrides.task)
+        drop_keys_of_replaced_targets(config, config.hydra)
         del config["hydra"]
     settings = job_settings(config)
     check_sweep(settings["trainer"])
@@ -142,7 +143,7 @@ def resume_run(config: DictConfig) -> None:
     if asked_resume(config) != "auto" or is_named(config.hydra.run) or not is_first_process():
         return
     job = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    drop_keys_of_replaced_targets(job, config.hydra.overrides.task)
+    drop_keys_of_replaced_targets(job, config.hydra)
     folder = find_jobs(Path(config.hydra.run.dir).parent).get(content_key(job_settings(job)))
     if folder is not None:
         config.hydra.run.dir = str(folder)
@@ -204,7 +205,7 @@ def open_sweep(hydra: HydraContext, sweep: DictConfig, arguments: Sequence[str])
     if not is_named(sweep.hydra.sweep):
         folder, lock = hold_folder(find_sweeps(key, folder.parent) if resume else [], folder.parent)
         sweep.hydra.sweep.dir = str(folder)
-        sweep.hydra.overrides.hydra.append(_override("hydra.sweep.dir", str(folder)))
+        sweep.hydra.overrides.hydra.append(f"hydra.sweep.dir={quoted(str(folder))}")
     context = SweepContext(hydra.config_loader, hydra.callbacks, sweep.hydra.launcher, sweep, folder, key)
     try:
         context.taken = recorded_jobs(folder)
@@ -273,11 +274,6 @@ def describe_outcome(sweep: Path, jobs: Mapping[str, Any]) -> str:
             error = read_json(sweep / folder / "summary.json").get("error", "no reason recorded")
             lines.append(f"  {state}: {sweep / folder}: {shorten(str(error), 300)}")
     return "\n".join(lines)
-
-
-def _override(key: str, value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'{key}="{escaped}"'
 
 
 def _say(text: str) -> None:

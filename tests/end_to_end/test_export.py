@@ -11,7 +11,7 @@ from sigjepa.export import export
 from sigjepa.negatives.exchange.imported_index import ImportedIndex
 from sigjepa.negatives.exchange.imported_pairs import ImportedPairs
 from sigjepa.negatives.index.pair_filter import PairFilter
-from sigjepa.runtime.command import config_directory
+from sigjepa.runtime.config_files import config_directory
 from sigjepa.store.store import Store
 
 FIELDS = "fields={anchor_id: anchor, neighbor_id: neighbor, score_c: judgement.score_c}"

@@ -23,7 +23,7 @@ from sigjepa.evaluation.metrics import (
     selecting,
 )
 from sigjepa.evaluation.ranks import Ranks, pool_ranks
-from sigjepa.runtime.command import config_directory
+from sigjepa.runtime.config_files import config_directory
 from sigjepa.runtime.instantiate import instantiate
 
 

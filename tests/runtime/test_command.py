@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 import sigjepa
 from sigjepa.__main__ import COMMANDS
 from sigjepa.errors import SigjepaError, StorageError
-from sigjepa.runtime.command import job_label, message_of, parse_words, quote_path
+from sigjepa.runtime.command import job_label, message_of
 
 HEAVY = {"torch", "lightning", "transformers", "wandb", "faiss", "matplotlib", "numpy", "pyarrow", "scipy"}
 OF_A_RUN = ("train", "prepare", "evaluate", "export", "sweep", "judge_agreement")
@@ -97,23 +97,7 @@ def test_each_type_of_error_has_its_line_and_a_defect_none(error, message):
     assert told is None if message is None else message in told
 
 
-def test_words_are_hydras_or_refused_with_the_nearest():
-    options, overrides = parse_words(["seed=1", "-m", "experiment=exp1_4", "--config-dir", "own"])
-    assert (options.multirun, options.config_dir, overrides) == (True, "own", ["seed=1", "experiment=exp1_4"])
-    with pytest.raises(SigjepaError, match="'--multi-run'.*'--multirun'"):
-        parse_words(["--multi-run"])
-    with pytest.raises(SigjepaError, match="cfg"):
-        parse_words(["--cfg", "jbo"])
-
-
 def test_jobs_side_by_side_are_told_apart_in_few_letters():
     assert job_label(3, OmegaConf.create({"name": "exp1_4", "seed": 2})) == "#3 exp1_4 seed 2"
     assert len(job_label(3, OmegaConf.create({"name": "a long name " * 9, "seed": 2}))) < 60
     assert job_label(0, OmegaConf.create({})) == "#0"
-
-
-def test_paths_that_exist_are_quoted(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "seed=0,x").mkdir()
-    assert quote_path("runs=seed=0,x") == 'runs="seed=0,x"'
-    assert quote_path("runs=seed=1,x") == "runs=seed=1,x"

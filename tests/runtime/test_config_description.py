@@ -4,7 +4,8 @@ from hydra.errors import MissingConfigException
 from omegaconf import OmegaConf
 
 from sigjepa.errors import SigjepaError
-from sigjepa.runtime.config_description import check_overrides, config_directory, describe_config
+from sigjepa.runtime.config_description import check_overrides, describe_config
+from sigjepa.runtime.config_files import config_directory
 from sigjepa.runtime.help import help_text
 from sigjepa.runtime.yaml_comments import read_yaml
 

@@ -59,3 +59,48 @@ def test_other_nodes_stay_as_they_are():
     changed, unchanged = (plain(compose([*words, "logger=none"], folder="run")) for words in ([SGD], []))
     del changed["optimizer"], unchanged["optimizer"]
     assert changed == unchanged
+
+
+EXPERIMENT = """# @package _global_
+name: mine
+model: {_target_: torch.nn.Linear, in_features: 4}
+optimizer: {_target_: torch.optim.SGD, momentum: 0.5}
+"""
+
+
+@pytest.fixture
+def own_experiment(tmp_path):
+    """A folder with an experiment `mine` that replaces two classes, and `more`, which builds on it."""
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text(EXPERIMENT)
+    more = "# @package _global_\ndefaults: [mine]\noptimizer: {nesterov: true}\nmodel: {out_features: 4, heads: 2}\n"
+    (tmp_path / "experiment" / "more.yaml").write_text(more)
+    return tmp_path
+
+
+def test_a_file_may_replace_a_class(own_experiment):
+    config = plain(compose(["experiment=mine", "+model.out_features=3"], config_dir=own_experiment))
+    assert config["model"] == {"_target_": "torch.nn.Linear", "in_features": 4, "out_features": 3}
+    assert config["optimizer"].keys() == {"_target_", "_partial_", "lr", "weight_decay", "momentum"}
+
+
+def test_what_is_given_with_the_new_class_or_after_it_is_refused_where_that_does_not_take_it(own_experiment):
+    config = compose(["experiment=more"], config_dir=own_experiment)
+    assert config.optimizer.nesterov
+    with pytest.raises(SigjepaError, match="heads"):
+        instantiate(config.model)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["optimizer=muon", "optimizer.ns_steps=3", SGD],
+        ["optimizer=muon", SGD, "optimizer.ns_steps=3"],
+        ["+optimizer={_target_: torch.optim.SGD, ns_steps: 3}"],
+        ["experiment=mine", "+optimizer.ns_steps=3"],
+    ],
+)
+def test_what_is_typed_is_never_dropped(words, own_experiment):
+    config = compose(words, config_dir=own_experiment)
+    with pytest.raises(SigjepaError, match="ns_steps"):
+        instantiate(config.optimizer)

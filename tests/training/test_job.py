@@ -7,7 +7,7 @@ import hydra
 import pytest
 
 from sigjepa.errors import SigjepaError
-from sigjepa.runtime.command import config_directory
+from sigjepa.runtime.config_files import config_directory
 from sigjepa.training.job import (
     JOB_FILE,
     LAST_CHECKPOINT,

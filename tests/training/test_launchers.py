@@ -11,7 +11,8 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 
 from sigjepa.errors import DamagedError, SigjepaError, StorageError
-from sigjepa.runtime.command import config_directory, explain
+from sigjepa.runtime.command import explain
+from sigjepa.runtime.config_files import config_directory
 from sigjepa.store.files import set_aside
 from sigjepa.store.manifest import damaged
 from sigjepa.training.sweep_jobs import grid_jobs

@@ -8,7 +8,7 @@ from filelock import FileLock
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import HydraContext, RunMode
 
-from sigjepa.runtime.command import config_directory
+from sigjepa.runtime.config_files import config_directory
 from sigjepa.sweep import preview
 from sigjepa.training.run_directory import write_summary
 from sigjepa.training.sweep_jobs import (
@@ -126,5 +126,5 @@ def test_the_preview_shows_jobs_and_writes_nothing(compose, tmp_path, tiny_datam
     assert shown.count("| not started |") == 4
     assert shown.count("at most ") == 4
     words = [*WORDS, f"paths.data_dir={tmp_path / 'cold'}"]
-    assert preview(*compose(*words), words).count("| corpus, teacher shards |") == 4
+    assert preview(*compose(*words), words).count("| corpus, teacher shards, baselines |") == 4
     assert list(tmp_path.iterdir()) == []

@@ -12,7 +12,7 @@ import pytest
 from sigjepa.corpus.corpus import Corpus
 from sigjepa.corpus.sources.pins import read_pins
 from sigjepa.corpus.sources.pypi import COMMITTED_LIST
-from sigjepa.runtime.command import config_directory
+from sigjepa.runtime.config_files import config_directory
 from sigjepa.runtime.instantiate import instantiate
 from sigjepa.store.store import Store
 
