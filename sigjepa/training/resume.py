@@ -1,6 +1,7 @@
 """Interrupting a run anywhere and going on as if nothing had happened."""
 
 import logging
+import os
 import signal
 import threading
 import time
@@ -105,12 +106,23 @@ class ResumeCheckpoint(Checkpoint):
         if world_size() > 1:
             states = [{} for _ in range(world_size())]
             torch_distributed.all_gather_object(states, random_states())
-        return {"random_states": states, "seconds": self.seconds, "batches_done": self.batches_done}
+        path = os.path.realpath(self.path)
+        return {"random_states": states, "seconds": self.seconds, "batches_done": self.batches_done, "path": path}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up where another process stopped; applied when training starts."""
         self._loaded = state_dict
         self.earlier_seconds = state_dict["seconds"]
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Have every callback find its files where the run lies now: ModelCheckpoint forgets its best score elsewhere.
+
+        Lightning calls this before any callback takes up its state.
+        """
+        state = checkpoint["callbacks"].get(self.state_key)
+        if state is not None:
+            old, new = differing_parents(Path(state["path"]), Path(os.path.realpath(self.path)))
+            checkpoint["callbacks"] = moved(checkpoint["callbacks"], str(old), str(new))
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Keep that training has been told to stop, which Lightning forgets."""
@@ -156,6 +168,24 @@ class ResumeCheckpoint(Checkpoint):
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers.clear()
+
+
+def differing_parents(old: Path, new: Path) -> tuple[Path, Path]:
+    """Return two paths without the end that they have in common."""
+    while old.name and old.name == new.name:
+        old, new = old.parent, new.parent
+    return old, new
+
+
+def moved(state: Any, old: str, new: str) -> Any:
+    """Return a state with every path at or below `old` as one below `new`, keys included."""
+    if isinstance(state, dict):
+        return {moved(key, old, new): moved(value, old, new) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        return type(state)(moved(value, old, new) for value in state)
+    if isinstance(state, str) and (state == old or state.startswith(old.rstrip(os.sep) + os.sep)):
+        return new.rstrip(os.sep) + state[len(old.rstrip(os.sep)) :]
+    return state
 
 
 def check_same_step(trainer: Trainer) -> None:

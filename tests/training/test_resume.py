@@ -3,6 +3,7 @@
 import functools
 import os
 import signal
+from pathlib import Path
 
 import lightning
 import numpy as np
@@ -22,7 +23,7 @@ from sigjepa.training.callbacks import MetricsTable
 from sigjepa.training.checkpoint_io import AtomicCheckpointIO
 from sigjepa.training.module import SigJepaModule
 from sigjepa.training.optimizer import MuonAdamW, warmup_cosine
-from sigjepa.training.resume import ResumeCheckpoint
+from sigjepa.training.resume import ResumeCheckpoint, differing_parents, moved
 
 STUDENT = {"teacher_dim": 8, "hidden_dim": 16, "heads": 2, "feedforward_dim": 32, "dropout": 0.3}
 EPOCHS, STEPS = 3, 4
@@ -212,3 +213,35 @@ def test_usr1_saves_and_goes_on(train):
 def test_an_interval_must_be_positive(tmp_path):
     with pytest.raises(SigjepaError, match=r"resume_checkpoint.every_n_steps=0 must be above 0"):
         ResumeCheckpoint(tmp_path / "last.ckpt", every_n_steps=0)
+
+
+class BestAt(lightning.Callback):
+    """Has one epoch of a run score best, whatever the student does."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_validation_epoch_end(self, trainer, pl_module):
+        pl_module.log("val/rank10", 0.9 if trainer.current_epoch == self.epoch else 0.1 + trainer.current_epoch / 100)
+
+
+@pytest.mark.parametrize("place", ["renamed", "mounted/elsewhere"])
+def test_a_run_that_was_moved_keeps_its_best_epoch(train, tmp_path, place):
+    with pytest.raises(Killed):
+        train("first", BestAt(0), KillAt("on_train_batch_start", STEPS))
+    best = (tmp_path / "first" / "best.ckpt").read_bytes()
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / "first").rename(tmp_path / place)
+    trainer, _, _ = train(place, BestAt(0))
+    checkpoint = trainer.checkpoint_callback
+    assert float(checkpoint.best_model_score) == pytest.approx(0.9)
+    assert checkpoint.best_model_path == str(tmp_path / place / "best.ckpt")
+    assert (tmp_path / place / "best.ckpt").read_bytes() == best
+    assert not (tmp_path / "first").exists()
+
+
+def test_paths_are_moved_wherever_a_state_keeps_them():
+    old, new = differing_parents(Path("/a/run/checkpoints/last.ckpt"), Path("/b/c/checkpoints/last.ckpt"))
+    state = {"best_k_models": {"/a/run/checkpoints/best.ckpt": 0.5}, "other": ["/a/runs/x", "/a/run", 3, None]}
+    expected = {"best_k_models": {"/b/c/checkpoints/best.ckpt": 0.5}, "other": ["/a/runs/x", "/b/c", 3, None]}
+    assert moved(state, str(old), str(new)) == expected
