@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from sigjepa.runtime.command import hydra_job, run_command
 from sigjepa.runtime.foreign_lines import print_lightning_lines_once
 from sigjepa.runtime.instantiate import RUN_KEYS, check_keys, instantiate, plain
-from sigjepa.runtime.processes import is_first_process, launcher
+from sigjepa.runtime.processes import is_first_process
 from sigjepa.runtime.terminal import show
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def train(config: DictConfig) -> float:
     check_keys(resolved, RUN_KEYS)
     check(config)
     jobs.check_resume(resolved["resume"])
-    check_processes(resolved["trainer"], launcher(os.environ))
+    check_processes(resolved["trainer"], os.environ)
     metrics = build_metrics(resolved["metrics"], resolved["monitor"], resolved["allowed_targets"])
     monitoring(resolved["callbacks"], metrics, resolved["allowed_targets"])
     run_dir = Path(resolved["paths"]["run_dir"])

@@ -28,7 +28,7 @@ from sigjepa.runtime.job_overrides import run_hydra
 from sigjepa.runtime.processes import for_this_process
 from sigjepa.runtime.replaced_targets import drop_keys_of_replaced_targets
 from sigjepa.runtime.terminal import labelled_lines
-from sigjepa.runtime.words import FLAGS, hydra_words, parse_words
+from sigjepa.runtime.words import FLAGS, hydra_words, parse_words, refuse_without_assertions
 from sigjepa.store.credentials import refuse_credentials, refuse_in_config, without_credentials
 from sigjepa.store.files import DISK_ERRORS
 
@@ -52,6 +52,7 @@ def run_command(
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise to here instead of printing and exiting inside Hydra
     with mistakes_in_one_line(config_name):
         refuse_credentials(sys.argv[1:])  # before Hydra keeps the command line in its folder
+        refuse_without_assertions(sys.argv[1:])
         sys.argv[1:] = [word for given in sys.argv[1:] for word in hydra_words(given, flags, positional)]
         options, overrides = parse_words(sys.argv[1:], flags)
         folders = [Path(options.config_dir)] if options.config_dir else []

@@ -20,10 +20,18 @@ def launcher(environment: Mapping[str, str]) -> tuple[str, int] | None:
     if "TORCHELASTIC_RUN_ID" in environment:
         name, processes = "torchrun", int(environment.get("WORLD_SIZE", "1"))
     elif "SLURM_PROCID" in environment and environment.get("SLURM_JOB_NAME") not in SHELLS:
-        name, processes = "srun", int(environment.get("SLURM_NTASKS", "1"))
+        # of the step that srun has begun: a batch script has SLURM_NTASKS as well, and runs its commands once
+        name, processes = "srun", int(environment.get("SLURM_STEP_NUM_TASKS", "1"))
     else:
         return None
     return (name, processes) if processes > 1 else None
+
+
+def lacks_srun(environment: Mapping[str, str]) -> bool:
+    """Return whether a Slurm job of several tasks runs this command once, where Lightning would wait for the others."""
+    tasks = int(environment.get("SLURM_NTASKS", "1"))
+    in_script = "SLURM_STEP_NUM_TASKS" not in environment and environment.get("SLURM_JOB_NAME") not in SHELLS
+    return tasks > 1 and in_script and launcher(environment) is None
 
 
 def for_this_process(arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:

@@ -34,6 +34,13 @@ def parse_words(words: Sequence[str], flags: Mapping[str, str] = FLAGS) -> tuple
     return options, list(options.overrides)
 
 
+def refuse_without_assertions(words: Sequence[str]) -> None:
+    """Raise SigjepaError for `range(…)` or `{…}` where Python leaves out the assertions by which Hydra reads them."""
+    for word in words:
+        if not __debug__ and re.search(r"=[^'\"]*[({]", word.replace("${", "")):
+            raise SigjepaError(f"Hydra can't read {word} under PYTHONOPTIMIZE (python -O): unset it.")
+
+
 def hydra_words(word: str, flags: Mapping[str, str], positional: str | None) -> list[str]:
     """Return a word of the command line as Hydra takes it; none for a flag that means nothing to it."""
     if word in flags:

@@ -1,12 +1,13 @@
 """Checks of a trainer's other processes: those that would sweep again, those it does not expect, and a lost one."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from sigjepa.errors import SigjepaError
 from sigjepa.losses.distributed import world_size
+from sigjepa.runtime.processes import lacks_srun, launcher
 
 STARTED_WITHIN = ("spawn", "fork", "notebook")
 """Ways to start a process that does not run the command again; Lightning's names of strategies contain them."""
@@ -47,16 +48,21 @@ def _number(devices: Any) -> int | None:
     return None if str(devices) in ("auto", "-1") else int(devices)
 
 
-def check_processes(trainer: dict[str, Any], started: tuple[str, int] | None) -> None:
-    """Raise SigjepaError when torchrun or SLURM has `started` (name, processes) others than the trainer asks for."""
-    if started is None:
-        return
-    name, processes = started
+def check_processes(trainer: dict[str, Any], environment: Mapping[str, str]) -> None:
+    """Raise SigjepaError when torchrun or SLURM has started other processes than the trainer asks for."""
     devices = trainer.get("devices", "auto")
     asked = _number(devices)
     if asked is None:  # Lightning takes those that there are
         return
     wanted = asked * int(trainer.get("num_nodes", 1))
+    if wanted > 1 and lacks_srun(environment):
+        raise SigjepaError(
+            f"trainer.devices={devices} asks for {wanted} processes, but this Slurm job has started the command once, "
+            "and they would wait for each other for ever. Start it with srun, or take trainer.devices=1."
+        )
+    if (started := launcher(environment)) is None:
+        return
+    name, processes = started
     if wanted != processes:
         raise SigjepaError(
             f"{name} has started {processes} processes, but trainer.devices={devices} on trainer.num_nodes="

@@ -13,7 +13,7 @@ import torch
 from sigjepa.runtime.status import FILE_NAME as STATUS_FILE
 from sigjepa.store.files import atomic_path, file_digest, read_json, write_json
 from sigjepa.store.git_state import Diff, code_diff, git_state
-from sigjepa.store.manifest import Reference, content_key
+from sigjepa.store.manifest import Reference, content_key, differences
 from sigjepa.store.origin import command_line, now, package_versions
 from sigjepa.training.run_directory import FILES_FILE
 
@@ -25,6 +25,8 @@ PACKAGES = (
     *("faiss-cpu", "safetensors", "numpy", "scipy", "bm25s"),
 )
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUBLAS_WORKSPACE_CONFIG", "PYTHONHASHSEED", "CUDA_VISIBLE_DEVICES")
+DECIDE = ("versions", "environment")
+"""Parts of a start that decide a result beside the code."""
 WHAT_RUNS_LEAVE = ("*.csv", "*.npz", "*.json", "*.diff", "baselines/*.npz", "checkpoints/*.ckpt", "negatives/*/*")
 
 
@@ -94,6 +96,12 @@ def write_provenance(run_dir: Path, facts: Mapping[str, Any]) -> None:
     start = {key: facts[key] for key in ("time", "command", "versions", "environment", "config_hash")} | {"git": git}
     if earlier and code_of(earlier[-1]["git"]) != code_of(git):
         log.warning("This run is continued by other code than it was started with; provenance.json keeps both.")
+    if earlier and (changes := differences(*({key: each[key] for key in DECIDE} for each in (earlier[-1], start)))):
+        log.warning(
+            "This run is continued elsewhere than it was interrupted (%s): its figures may differ from those of a run "
+            "that was not. provenance.json keeps both.",
+            "; ".join(change.replace(": have ", " was ").replace(", want ", ", is ") for change in changes),
+        )
     write_json(path, {**facts, "git": git, "started": [*earlier, start]})
 
 

@@ -101,3 +101,12 @@ def test_jobs_side_by_side_are_told_apart_in_few_letters():
     assert job_label(3, OmegaConf.create({"name": "exp1_4", "seed": 2})) == "#3 exp1_4 seed 2"
     assert len(job_label(3, OmegaConf.create({"name": "a long name " * 9, "seed": 2}))) < 60
     assert job_label(0, OmegaConf.create({})) == "#0"
+
+
+def test_what_hydra_cannot_read_without_assertions_is_one_line(tmp_path):
+    command = [sys.executable, "-O", "-m", "sigjepa.sweep", "seed=range(3)"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "seed=range(3)" in done.stderr
+    assert "PYTHONOPTIMIZE" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -4,7 +4,8 @@ from sigjepa.errors import SigjepaError
 from sigjepa.runtime.processes import for_this_process, is_first_process, launcher
 
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "4", "RANK": "0", "LOCAL_RANK": "0"}
-SLURM = {"SLURM_JOB_NAME": "train", "SLURM_NTASKS": "8", "SLURM_PROCID": "0"}
+SCRIPT = {"SLURM_JOB_NAME": "train", "SLURM_NTASKS": "8", "SLURM_PROCID": "0"}
+SLURM = SCRIPT | {"SLURM_STEP_NUM_TASKS": "8"}
 FOLDER = "hydra.run.dir=outputs/one"
 
 
@@ -23,6 +24,8 @@ def test_the_process_of_number_zero_is_the_first(monkeypatch, variable):
         (TORCHRUN, ("torchrun", 4)),
         (TORCHRUN | {"WORLD_SIZE": "1"}, None),
         (SLURM, ("srun", 8)),
+        (SCRIPT, None),  # a batch script runs its commands once
+        (SCRIPT | {"SLURM_STEP_NUM_TASKS": "1"}, None),
         (SLURM | {"SLURM_JOB_NAME": "bash"}, None),  # a person's shell: commands there are started once
         ({"SLURM_NTASKS": "8", "SLURM_JOB_NAME": "bash"}, None),
         ({"RANK": "1", "WORLD_SIZE": "2"}, None),  # Lightning's own children

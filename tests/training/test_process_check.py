@@ -3,6 +3,7 @@ import pytest
 from sigjepa.errors import SigjepaError
 from sigjepa.training.process_check import LostProcessError, check_processes, lost_process_named, runs_command_again
 
+TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "4"}
 DDP = {"_target_": "lightning.pytorch.strategies.DDPStrategy"}
 
 
@@ -48,13 +49,21 @@ def test_lets_pass_what_starts_nothing_or_starts_it_within(trainer):
     "trainer", [{"devices": 2, "num_nodes": 2}, {"devices": [0, 1, 2, 3]}, {"devices": "0,1,2,3"}, {"devices": "auto"}]
 )
 def test_as_many_processes_as_were_started_are_right(trainer):
-    check_processes(trainer, ("torchrun", 4))
+    check_processes(trainer, TORCHRUN)
 
 
 def test_other_processes_than_the_trainer_asks_for_are_refused():
-    check_processes({"devices": 1}, None)
+    check_processes({"devices": 1}, {})
     with pytest.raises(SigjepaError, match=r"torchrun.* 4 .*trainer\.devices=1"):
-        check_processes({"devices": 1}, ("torchrun", 4))
+        check_processes({"devices": 1}, TORCHRUN)
+
+
+@pytest.mark.parametrize("script", [{"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}, {"SLURM_NTASKS": "4"}])
+def test_a_batch_script_without_srun_starts_one_process(script):
+    check_processes({"devices": 1}, script)
+    check_processes({"devices": 4}, script | {"SLURM_JOB_NAME": "bash"})
+    with pytest.raises(SigjepaError, match="srun"):
+        check_processes({"devices": 4}, script)
 
 
 def test_an_error_of_the_backend_says_that_a_process_was_lost(monkeypatch):

@@ -75,6 +75,18 @@ def test_a_continued_run_keeps_its_starts_and_says_when_the_code_is_another(fact
     assert all(start["time"] and start["command"] for start in starts)
 
 
+@pytest.mark.parametrize(
+    ("part", "name"), [("versions", "torch"), ("environment", "threads"), ("environment", "device")]
+)
+def test_a_run_continued_elsewhere_says_so_before_it_goes_on(facts, tmp_path, caplog, part, name):
+    write_provenance(tmp_path, facts)
+    write_provenance(tmp_path, facts)
+    assert "continued elsewhere" not in caplog.text
+    write_provenance(tmp_path, facts | {part: facts[part] | {name: "another"}})
+    assert f"{part}.{name}: have {facts[part][name]}, want another" in caplog.text
+    assert [start[part][name] for start in written(tmp_path)["started"]][1:] == [facts[part][name], "another"]
+
+
 def test_a_finished_run_has_the_digests_of_its_files_until_it_starts_again(facts, tmp_path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints/best.ckpt").write_bytes(b"weights")
