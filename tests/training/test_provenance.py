@@ -83,7 +83,7 @@ def test_a_run_continued_elsewhere_says_so_before_it_goes_on(facts, tmp_path, ca
     write_provenance(tmp_path, facts)
     assert "continued elsewhere" not in caplog.text
     write_provenance(tmp_path, facts | {part: facts[part] | {name: "another"}})
-    assert f"{part}.{name}: have {facts[part][name]}, want another" in caplog.text
+    assert f"{part}.{name} was {facts[part][name]}, is another" in caplog.text
     assert [start[part][name] for start in written(tmp_path)["started"]][1:] == [facts[part][name], "another"]
 
 
