@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Sampler
 from sigjepa.data.batch import Batch
 from sigjepa.data.coverage import batch_coverage
 from sigjepa.data.dataset import FunctionDataset
-from sigjepa.data.loader import EpochPosition, ResumableLoader
+from sigjepa.data.loader import BatchLoader, EpochPosition, ResumableLoader
 from sigjepa.data.sampler import BatchIndices, LengthBucketSampler, SequentialSampler
 from sigjepa.data.training_data import TrainingData
 from sigjepa.errors import SigjepaError
@@ -57,7 +57,7 @@ class FunctionDataModule(LightningDataModule):
 
     def _loader(
         self,
-        loader: Callable[..., DataLoader[Batch]],
+        loader: Callable[..., BatchLoader],
         sampler: Sampler[BatchIndices],
         hard_negatives: HardNegatives | None,
     ) -> DataLoader[Batch]:
@@ -69,13 +69,10 @@ class FunctionDataModule(LightningDataModule):
             self.body_states,
             self.max_body_states,
         )
-        # batch_size=None: the sampler yields whole batches of ids and the dataset answers each with one Batch
         return loader(
             dataset,
             sampler=sampler,
-            batch_size=None,
             num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
             generator=torch.Generator(),  # its own: to begin an epoch must not disturb what dropout draws
         )
 
@@ -129,7 +126,7 @@ class FunctionDataModule(LightningDataModule):
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=self.trainer.world_size if self.trainer else 1,
         )
-        return self._loader(DataLoader, sampler, None)
+        return self._loader(BatchLoader, sampler, None)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return every function of the val split once."""

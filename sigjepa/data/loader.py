@@ -1,5 +1,6 @@
-"""A loader of training batches that can go on in the middle of an epoch."""
+"""Loaders of batches: workers that need no shared memory, and training that can go on in the middle of an epoch."""
 
+import pickle
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,38 @@ from torch.utils.data import DataLoader
 
 from sigjepa.data.batch import Batch
 from sigjepa.data.sampler import LengthBucketSampler
+from sigjepa.errors import SigjepaError
+
+
+class BatchLoader(DataLoader[Batch]):
+    """A DataLoader whose workers send whole batches as bytes through a pipe.
+
+    Torch would pass tensors through /dev/shm, which containers keep small: workers that find it full are waited for
+    without end. The sampler yields whole batches of ids and the dataset answers each with one Batch; arguments are
+    DataLoader's. Raises SigjepaError naming `data.num_workers` where a worker dies or cannot be started.
+    """
+
+    def __init__(self, *arguments: Any, num_workers: int = 0, **named_arguments: Any) -> None:
+        super().__init__(
+            *arguments,
+            batch_size=None,
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0,
+            collate_fn=pickle.dumps if num_workers else None,
+            **named_arguments,
+        )
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        try:
+            for batch in super().__iter__():
+                yield pickle.loads(batch) if self.num_workers else batch  # noqa: S301 (from our own worker)
+        except (OSError, RuntimeError) as error:
+            if self.num_workers and (isinstance(error, OSError) or "DataLoader worker (pid" in str(error)):
+                raise SigjepaError(
+                    f"The {self.num_workers} loader processes cannot run ({error}). Set data.num_workers=0, or give "
+                    "the container more memory, also at /dev/shm, where processes keep their locks."
+                ) from error
+            raise
 
 
 @dataclass
@@ -17,11 +50,11 @@ class EpochPosition:
     first: int = 0
 
 
-class ResumableLoader(DataLoader[Batch]):
-    """A DataLoader over a `LengthBucketSampler` that begins its next epoch at a position, and any other at 0.
+class ResumableLoader(BatchLoader):
+    """A BatchLoader over a `LengthBucketSampler` that begins its next epoch at a position, and any other at 0.
 
-    position: shared by all loaders of a run, for a run that mines hard negatives anew makes one an epoch. Other
-    arguments are DataLoader's. It has state, as Lightning asks of a loader that can go on in the middle of an epoch.
+    position: shared by all loaders of a run, for a run that mines hard negatives anew makes one an epoch. It has
+    state, as Lightning asks of a loader that can go on in the middle of an epoch.
     """
 
     sampler: LengthBucketSampler

@@ -158,7 +158,8 @@ def test_nothing_of_a_corpus_is_imported_run_or_written_elsewhere(
     paths = corpus.column("path")
     for name in ("trap_at_import.py", "setup.py", "sitecustomize.py"):
         assert any(path.endswith(name) for path in paths)  # they were read
-    assert corpus.manifest.facts["skipped"]["undecodable_file"] >= 1  # an unknown codec is looked for nowhere else
+    if kind != "jsonl":  # an unknown codec is looked for nowhere else; rows are decoded already
+        assert corpus.manifest.facts["skipped"]["undecodable_file"] >= 1
     assert tree(markers) == set()
     names = {name.rpartition("/")[2].partition(".")[0] for name in paths} - {"__init__", "__main__", "a"}
     assert not {name.rpartition(".")[2] for name in set(sys.modules) - modules} & {*names, "trapcodec", "coded"}
