@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from sigjepa.data.batch import Batch
 from sigjepa.data.sampler import LengthBucketSampler
@@ -20,9 +20,9 @@ class BatchLoader(DataLoader[Batch]):
     DataLoader's. Raises SigjepaError naming `data.num_workers` where a worker dies or cannot be started.
     """
 
-    def __init__(self, *arguments: Any, num_workers: int = 0, **named_arguments: Any) -> None:
+    def __init__(self, dataset: Dataset[Batch], num_workers: int = 0, **named_arguments: Any) -> None:
         super().__init__(
-            *arguments,
+            dataset,
             batch_size=None,
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
@@ -60,8 +60,8 @@ class ResumableLoader(BatchLoader):
     sampler: LengthBucketSampler
     served: int = 0
 
-    def __init__(self, *arguments: Any, position: EpochPosition, **named_arguments: Any) -> None:
-        super().__init__(*arguments, **named_arguments)
+    def __init__(self, dataset: Dataset[Batch], position: EpochPosition, **named_arguments: Any) -> None:
+        super().__init__(dataset, **named_arguments)
         self.position = position
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
