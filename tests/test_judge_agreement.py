@@ -46,18 +46,16 @@ def test_two_judges_on_the_pairs_of_an_experiment(agree, tiny_data_dir, tiny_dat
 
 
 def test_a_judge_agrees_with_itself(agree):
-    with pytest.raises(
-        SigjepaError, match=r"negatives/judge and negatives/judge@reference are both 'structural \(heuristic\)'"
-    ):
+    with pytest.raises(SigjepaError, match="negatives/judge .*negatives/judge@reference .*structural"):
         agree("experiment=exp2_1", "data=tiny")
 
 
 @pytest.mark.parametrize("words", [["negatives=none"], ["negatives=index_file", "negatives.path=index.json"]])
 def test_an_experiment_that_mines_nothing(agree, words):
-    with pytest.raises(SigjepaError, match="mines no pairs to judge.*negatives=knn"):
+    with pytest.raises(SigjepaError, match="negatives=knn"):
         agree("data=tiny", *words)
 
 
 def test_keys_that_nothing_reads(agree):
-    with pytest.raises(SigjepaError, match="'label' that nothing reads.*Did you mean 'labels'"):
+    with pytest.raises(SigjepaError, match="'label' .*'labels'"):
         agree("+label=x")

@@ -16,6 +16,11 @@ def show(*texts: str) -> None:
     print("\n\n".join(fit_tables(text) for text in texts), flush=True)
 
 
+def printable(text: str) -> str:
+    """Return `text` as one line that moves no terminal: spaces stand for line breaks and escapes."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+
+
 def fit_tables(text: str, width: int = WIDTH) -> str:
     """Return `text` with the cells of every Markdown table that is wider than `width` wrapped into several lines."""
     lines: list[str] = []

@@ -43,10 +43,10 @@ def secrets_of_environment() -> dict[str, str]:
     }
 
 
-def credentials_in(text: str) -> Iterator[str]:
-    """Yield the parts of `text` that are a credential of the environment or look like one."""
-    for value in secrets_of_environment().values():
-        if value in text:
+def credentials_in(text: str, known: Iterable[str] = ()) -> Iterator[str]:
+    """Yield the parts of `text` that are a credential of the environment, are among `known`, or look like one."""
+    for value in (*secrets_of_environment().values(), *known):
+        if value and value in text:
             yield value
     for shape in (SHAPES, QUERY):
         yield from (found.group() for found in shape.finditer(text))
@@ -60,9 +60,12 @@ def holds_credential(text: str) -> bool:
     return next(credentials_in(text), None) is not None
 
 
-def without_credentials(text: str) -> str:
-    """Return `text` with `<credential>` in the place of each."""
-    for found in sorted(set(credentials_in(text)), key=len, reverse=True):
+def without_credentials(text: str, known: Iterable[str] = ()) -> str:
+    """Return `text` with `<credential>` in the place of each.
+
+    known: keys that are in use, such as that of an endpoint whose answer `text` is, whatever their variable is called.
+    """
+    for found in sorted(set(credentials_in(text, known)), key=len, reverse=True):
         text = text.replace(found, "<credential>")
     return text
 

@@ -268,11 +268,11 @@ def test_logs_say_how_hard_the_negatives_are(make_batch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"mined_candidates": "per-anchor"}, "Did you mean 'per_anchor'"),
-        ({"related": "positives"}, "Did you mean 'positive'"),
-        ({"score_weights": [1.0]}, r"score_weights is \[1.0\]; give two"),
-        ({"score_weights": [1.0, -1.0]}, "give two finite numbers of at least 0"),
-        ({"schedule": -1.0}, "infonce.schedule goes from -1 to -1"),
+        ({"mined_candidates": "per-anchor"}, "infonce.mined_candidates .*'per_anchor'"),
+        ({"related": "positives"}, "infonce.related .*'positive'"),
+        ({"score_weights": [1.0]}, r"score_weights .*\[1.0\]"),
+        ({"score_weights": [1.0, -1.0]}, r"score_weights .*-1.0\]"),
+        ({"schedule": -1.0}, "infonce.schedule .*-1"),
     ],
 )
 def test_arguments_out_of_range_are_named(arguments, message):
@@ -281,7 +281,7 @@ def test_arguments_out_of_range_are_named(arguments, message):
 
 
 def test_temperature_outside_its_bounds_is_refused():
-    with pytest.raises(SigjepaError, match="temperature 2.0 is outside"):
+    with pytest.raises(SigjepaError, match="temperature 2.0 "):
         InfoNCE(temperature=2.0)
 
 

@@ -48,5 +48,5 @@ def test_says_what_is_missing(make_batch):
         term(Prediction(torch.zeros(6, 8)), make_batch(body_tokens=3), START)
     with pytest.raises(SigjepaError, match="data.body_states=true"):
         term(Prediction(torch.zeros(6, 8), torch.zeros(6, 3, 8)), make_batch(), START)
-    with pytest.raises(SigjepaError, match="beta is 0"):
+    with pytest.raises(SigjepaError, match="token_smooth_l1.beta"):
         TokenSmoothL1(beta=0)

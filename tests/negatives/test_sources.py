@@ -174,13 +174,13 @@ def test_a_limit_is_part_of_what_was_judged_and_asks_only_the_difference(source,
     few.prepare(corpus, shards, *at(tmp_path))
     assert len(few.judge.asked) == 10
     manifest = manifest_of(tmp_path, "judged")
-    assert (manifest.inputs["limit"], manifest.facts["parse_errors"]) == (10, 0)
-    assert manifest.facts["not_asked"] > 0
+    assert (manifest.inputs["limit"], manifest.facts["metadata"]["parse_errors"]) == (10, 0)
+    assert manifest.facts["metadata"]["not_asked"] > 0
     more = replace(source, judge=ScriptedJudge(limit=15))
     more.prepare(corpus, shards, *at(tmp_path))
     assert len(more.judge.asked) == 5
     source.prepare(corpus, shards, *at(tmp_path))
-    assert len(source.judge.asked) == manifest.facts["not_asked"] - 5
+    assert len(source.judge.asked) == manifest.facts["metadata"]["not_asked"] - 5
     assert len(list(tmp_path.glob("judged/*/manifest.json"))) == 3
     assert len(list(tmp_path.glob("responses/*.jsonl"))) == 1
 
@@ -192,9 +192,9 @@ def test_pairs_without_a_score_are_neither_negatives_nor_related(source, corpus,
     unscored = [pair for pair in np.ndindex(40, 40) if sum(pair) % 4 == 3]
     assert not any(other in index.related_to(anchor) for anchor, other in unscored)
     manifest = manifest_of(tmp_path, "judged")
-    assert manifest.facts["parse_errors"] > 0
+    assert manifest.facts["metadata"]["parse_errors"] > 0
     assert manifest.facts["pairs"] == len(lines)
-    assert f"{manifest.facts['parse_errors']} of " in caplog.text
+    assert f"{manifest.facts['metadata']['parse_errors']} of " in caplog.text
 
 
 def test_answers_outlive_the_artifacts_made_of_them(source, corpus, shards, tmp_path):
@@ -272,29 +272,29 @@ def test_a_single_function_has_no_pairs(tmp_path, caplog):
 
 
 def test_an_empty_train_split_is_an_error(source, tmp_path):
-    with pytest.raises(SigjepaError, match=r"train split of .* has no functions in any tier"):
+    with pytest.raises(SigjepaError, match="train split .*any tier"):
         source.prepare(MadeUpCorpus(n=20), made_up_shards(np.ones((20, 4))), *at(tmp_path))
 
 
 def test_shards_of_a_smaller_corpus(source, corpus, tmp_path):
-    with pytest.raises(SigjepaError, match="does not hold every function"):
+    with pytest.raises(SigjepaError, match="teacher/teacher-0"):
         source.prepare(corpus, made_up_shards(np.ones((30, 4))), *at(tmp_path))
 
 
 def test_vectors_without_a_cosine_are_named(source, corpus, shards, tmp_path):
     shards.body_pooled[[5, 50]] = float("nan")  # 50 is a test function, which is not mined
-    with pytest.raises(SigjepaError, match="embeddings of function 5 are NaN"):
+    with pytest.raises(SigjepaError, match="function 5 "):
         source.prepare(corpus, shards, *at(tmp_path))
 
 
 @pytest.mark.parametrize(
     ("judgements", "message"),
     [
-        (lambda requests: ((request, Judgement(4, "")) for request in requests), r"gave pair \(\d+, \d+\) score_c=4"),
+        (lambda requests: ((request, Judgement(4, "")) for request in requests), r"\(\d+, \d+\) score_c=4"),
         (lambda requests: ((request, Judgement(True, "")) for request in requests), "score_c=True"),
-        (lambda requests: ((request, Judgement(1, "")) for request in list(requests)[:1]), "gave 1 judgements for"),
-        (lambda requests: ((request, Judgement(1, "")) for request in [*requests] * 2), r"or had answered before"),
-        (lambda requests: ((replace(request, anchor_key="?"), Judgement(1, "")) for request in requests), "not asked"),
+        (lambda requests: ((request, Judgement(1, "")) for request in list(requests)[:1]), "1 judgements"),
+        (lambda requests: ((request, Judgement(1, "")) for request in [*requests] * 2), r"pair \("),
+        (lambda requests: ((replace(request, anchor_key="?"), Judgement(1, "")) for request in requests), r"pair \("),
     ],
 )
 def test_a_judge_that_breaks_its_contract(corpus, shards, tmp_path, judgements, message):
@@ -311,7 +311,7 @@ def test_altered_judged_pairs_are_noticed_whatever_is_filtered(source, corpus, s
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with pytest.raises(DamagedError, match=r"judged_pairs.parquet was altered"):
+    with pytest.raises(DamagedError, match="judged_pairs.parquet"):
         replace(source, filter=PairFilter(0.5, max_score_c=0)).prepare(corpus, shards, *at(tmp_path))
 
 
@@ -338,9 +338,9 @@ def test_scores_of_the_structural_judge_are_named_a_heuristic(corpus, shards, tm
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"top_k": 0}, "negatives.top_k must be at least 1"),
-        ({"tiers": "phase0"}, "negatives.tiers must be a list"),
-        ({"tiers": []}, "negatives.tiers must be a list"),
+        ({"top_k": 0}, "negatives.top_k"),
+        ({"tiers": "phase0"}, "negatives.tiers"),
+        ({"tiers": []}, "negatives.tiers"),
     ],
 )
 def test_arguments_out_of_range(arguments, message):

@@ -37,6 +37,9 @@ def further_rows(statistics: Figures, metadata: Mapping[str, Any]) -> dict[str, 
         rows["Scores"] = "not in the file; every pair counts as score_c=1 in training"
     if unscored := metadata.get("unscored_pairs"):
         rows["Pairs without a score, left out"] = f"{unscored:,}"
+    if unusable := metadata.get("parse_errors"):
+        share = f"{unusable:,} of {metadata['questions']:,} ({unusable / metadata['questions']:.1%})"
+        rows["Pairs that the judge gave no usable answer for"] = f"{share}: {metadata['unusable']}"
     if outside := metadata.get("outside_pairs"):
         rows["Pairs outside of the train split, left out"] = f"{outside:,}"
     return rows

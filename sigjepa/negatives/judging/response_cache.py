@@ -80,6 +80,10 @@ class ResponseCache:
                 return answer
         return answers[-1] if len(answers) > retries else None
 
+    def has_score(self) -> bool:
+        """Return whether any answer has a score."""
+        return any(answer.score_c is not None for answers in self._answers.values() for answer in answers)
+
     def append(self, pair: Pair, judgement: Judgement) -> None:
         """Record one answer: it survives whatever happens to this process from here on."""
         answer = {"score_c": judgement.score_c, "reason": judgement.reason, "details": dict(judgement.details)}

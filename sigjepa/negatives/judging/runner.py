@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence, Set
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,28 +22,36 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+MAX_UNUSABLE = 20
+"""First answers without a score after which a judge is asked nothing more."""
 
-def judge_pairs(pairs: "Pairs", judge: Judge, corpus: "Corpus", data_dir: Path) -> tuple[JudgedPairs, dict[str, int]]:
-    """Return `pairs` with the scores of `judge`, and how many unordered pairs have none and why.
+
+def judge_pairs(pairs: "Pairs", judge: Judge, corpus: "Corpus", data_dir: Path) -> tuple[JudgedPairs, dict[str, Any]]:
+    """Return `pairs` with the scores of `judge`, and how many of the unordered pairs have none and why.
 
     Scores are asked for, or found in its response cache below `data_dir`.
 
     A pair without a score, be it a parse error or beyond `negatives.judge.limit`, is left out. Raises SigjepaError for
-    a judge that breaks its contract or can't go on, and for a damaged response cache.
+    a judge that breaks its contract, can't go on or gives no score at all, and for a damaged response cache.
     """
     requests, question_of = questions(pairs, corpus)
     answers = ask(judge, requests, data_dir)
     given = [answers.get(request.pair) for request in requests]
     scores = np.array([-1 if answer is None or answer.score_c is None else answer.score_c for answer in given], np.int8)
     kept = np.flatnonzero(scores[question_of] >= 0)
-    parse_errors = sum(answer is not None and answer.score_c is None for answer in given)
-    if parse_errors:
+    unusable = [answer.reason for answer in given if answer is not None and answer.score_c is None]
+    if unusable:
+        summary = (
+            f"{len(unusable):,} of {len(given):,} pairs ({len(unusable) / len(given):.1%}) have no score, since the "
+            f"answers of {judge.name} could not be used: {reasons(unusable)}."
+        )
+        if not len(kept):
+            raise SigjepaError(
+                f"{summary} So there would be no hard negatives. Change the judge's settings or the judge; "
+                "negatives.judge.parse_error_retries=1 asks the same one again."
+            )
         logger.warning(
-            "%d of %d pairs have no score: the answers of %s held none (parse_error), and they are neither negatives "
-            "nor related. negatives.judge.parse_error_retries=1 asks them again.",
-            parse_errors,
-            len(given),
-            judge.name,
+            "%s They are neither negatives nor related. negatives.judge.parse_error_retries=1 asks again.", summary
         )
     judged = JudgedPairs(
         pairs.anchor_ids[kept],
@@ -53,7 +61,8 @@ def judge_pairs(pairs: "Pairs", judge: Judge, corpus: "Corpus", data_dir: Path) 
         judge.name,
         [answer.reason if (answer := given[question]) else "" for question in question_of[kept].tolist()],
     )
-    return judged, {"parse_errors": parse_errors, "not_asked": sum(answer is None for answer in given)}
+    counts = {"parse_errors": len(unusable), "not_asked": sum(answer is None for answer in given)}
+    return judged, counts | {"questions": len(given), "unusable": reasons(unusable)}
 
 
 def questions(pairs: "Pairs", corpus: "Corpus") -> tuple[list[JudgeRequest], npt.NDArray[np.int64]]:
@@ -111,35 +120,70 @@ def ask(judge: Judge, requests: Sequence[JudgeRequest], data_dir: Path) -> Mappi
 
 
 def _answered(judge: Judge, requests: Mapping[Pair, JudgeRequest], responses: ResponseCache) -> None:
-    """Put all of `requests` to the judge and record each answer as it comes."""
-    answers: set[Pair] = set()
+    """Put all of `requests` to the judge and record each answer as it comes.
+
+    Answers without a score are recorded once one has a score: a judge that gives none has a fault of its own.
+    """
+    asked: set[Pair] = set()
+    held: list[tuple[Pair, Judgement]] = []
+    trusted = responses.has_score()
     scores: Counter[int | None] = Counter()
     bar = progress(None, f"Judging, {judge.name}", total=len(requests), unit="pair")
     judgements = judge.judge(requests.values())
     try:
         for request, judgement in judgements:
-            _check(judge, request, judgement, requests, answers)
-            responses.append(request.pair, judgement)
-            answers.add(request.pair)
+            _check(judge, request, judgement, requests, asked)
+            asked.add(request.pair)
+            held.append((request.pair, judgement))
+            trusted = trusted or judgement.score_c is not None
+            if trusted:
+                _record(held, responses)
+            elif len(held) == MAX_UNUSABLE:
+                raise useless(judge, held)
             scores[judgement.score_c] += 1
             if bar.update():  # the bar was drawn
                 bar.set_postfix_str(histogram(scores))
     except SigjepaError as error:
-        if not answers:
+        if not (given := len(asked) - len(held)):
             raise
         raise SigjepaError(
-            f"{error} The {len(answers)} of {len(requests)} judgements that were given are kept in {responses.path}; "
+            f"{error} The {given} of {len(requests)} judgements that were given are kept in {responses.path}; "
             "the same command continues with the others."
         ) from error
     finally:
         bar.close()
         if isinstance(judgements, Generator):
             judgements.close()  # what it holds, such as requests in flight, is let go of here and now
-    if len(answers) != len(requests):
+    _record(held, responses)
+    if len(asked) != len(requests):
         raise SigjepaError(
-            f"The judge '{judge.name}' gave {len(answers)} judgements for {len(requests)} pairs; a judge must answer "
+            f"The judge '{judge.name}' gave {len(asked)} judgements for {len(requests)} pairs; a judge must answer "
             "every request once."
         )
+
+
+def _record(held: list[tuple[Pair, Judgement]], responses: ResponseCache) -> None:
+    for pair, judgement in held:
+        responses.append(pair, judgement)
+    held.clear()
+
+
+def useless(judge: Judge, held: Sequence[tuple[Pair, Judgement]]) -> SigjepaError:
+    """Return the error for a judge whose first answers are all unusable."""
+    return SigjepaError(
+        f"The first {len(held)} answers of {judge.name} are all unusable: "
+        f"{reasons([judgement.reason for _, judgement in held])}. None of them is recorded, and nothing more is asked. "
+        "A model that thinks needs a higher negatives.judge.max_answer_tokens; an endpoint that refuses may want "
+        "another negatives.judge.model, negatives.judge.temperature=null or negatives.judge.max_answer_tokens=null, or "
+        "a lower negatives.judge.max_code_characters."
+    )
+
+
+def reasons(given: Sequence[str], most: int = 3) -> str:
+    """Return the most frequent of the reasons for which answers are unusable, each with its number."""
+    counts = Counter(reason.removeprefix("parse_error: ") for reason in given)
+    more = f"; and {len(counts) - most} others" if len(counts) > most else ""
+    return "; ".join(f"{reason} ({count:,})" for reason, count in counts.most_common(most)) + more
 
 
 def histogram(scores: Mapping[int | None, int]) -> str:

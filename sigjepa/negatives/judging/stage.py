@@ -16,7 +16,7 @@ from sigjepa.store.stage import Part, Stage
 if TYPE_CHECKING:
     from sigjepa.corpus.corpus import Corpus
 
-FORMAT = 2  # raise it when the same inputs give other pairs or another file
+FORMAT = 3  # raise it when the same inputs give other pairs or another file
 FILE_NAME = "judged_pairs.parquet"
 
 
@@ -76,8 +76,8 @@ class JudgedPairsStage(Stage[JudgedPairs]):
         judged, counts = judge_pairs(self.mined, self.judge, self.corpus, self.data_dir)
         judged.write(out / FILE_NAME)
         highest = {"highest_cosim": self.mined.highest_cosim}
-        metadata = {"judge": judged.judge, **self._mined.facts["metadata"], **highest}
-        return {"pairs": len(judged), **counts, "metadata": metadata}
+        metadata = {"judge": judged.judge, **self._mined.facts["metadata"], **highest, **counts}
+        return {"pairs": len(judged), "metadata": metadata}
 
     def open(self, manifest: Manifest) -> JudgedPairs:
         """Return the judged pairs."""

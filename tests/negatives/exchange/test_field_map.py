@@ -74,13 +74,10 @@ def test_null_is_told_from_missing(line, value):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        (
-            {"anchor": "anchor_id"},
-            r"names 'anchor', which is no field.*Did you mean 'anchor_id'\?.*our name to",
-        ),
-        ({"cosim": "score_c"}, r"puts cosim \('score_c'\) and score_c \('score_c'\) in one place"),
-        ({"cosim": "x", "score_c": "x.y"}, "in one place"),
-        ({"cosim": "x.y", "score_c": "x"}, "in one place"),
+        ({"anchor": "anchor_id"}, "'anchor'.*'anchor_id'.*fields="),
+        ({"cosim": "score_c"}, r"cosim \('score_c'\) .*score_c \('score_c'\)"),
+        ({"cosim": "x", "score_c": "x.y"}, r"\('x'\) .*\('x.y'\)"),
+        ({"cosim": "x.y", "score_c": "x"}, r"\('x.y'\) .*\('x'\)"),
     ],
 )
 def test_a_map_that_cannot_be_is_refused(fields, message):

@@ -88,7 +88,7 @@ def test_filter_is_inclusive(min_cosim, max_score_c, expected):
 
 
 def test_pairs_outside_the_train_split_are_refused():
-    with pytest.raises(SigjepaError, match=r"2 judged functions are not in the train split, the first is 7"):
+    with pytest.raises(SigjepaError, match="^2 .* 7;"):
         HardNegatives.from_judged(
             judged_pairs(ROWS),
             train_ids=np.array([1, 2, 3, 4, 5, 6]),
@@ -145,10 +145,10 @@ def test_what_is_kept_with_a_run_is_verified(saved, name):
     content = bytearray((saved / name).read_bytes())
     content[len(content) // 2] ^= 1
     (saved / name).write_bytes(content)
-    with pytest.raises(DamagedError, match=f"{name} (was altered|is missing or was altered|is damaged)"):
+    with pytest.raises(DamagedError, match=name):
         HardNegatives.load(saved)
     (saved / name).unlink()
-    with pytest.raises(SigjepaError, match=f"{name} (is missing|does not exist)"):
+    with pytest.raises(SigjepaError, match=name):
         HardNegatives.load(saved)
 
 

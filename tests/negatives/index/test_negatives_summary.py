@@ -56,6 +56,11 @@ def test_average_is_cut_after_the_first_decimal(pairs, anchors, printed):
     assert published_rows(statistics, {}, None)["Avg hard negs per anchor"] == printed
 
 
+def test_what_a_judge_could_not_use_is_said_with_its_share_and_reason():
+    metadata = {"parse_errors": 3, "questions": 120, "unusable": "it is empty (3)"}
+    assert "3 of 120 (2.5%): it is empty (3)" in further_rows(STATISTICS, metadata).values()
+
+
 def test_what_is_not_known_is_not_printed_as_if_it_were():
     rows = published_rows(STATISTICS | {"score_c_1": 7}, {"scores_known": False}, None)
     assert rows["Source"] == "`unknown`"

@@ -115,7 +115,7 @@ def test_a_higher_limit_asks_only_the_difference(tmp_path):
 def test_pairs_beyond_the_limit_are_counted(tmp_path):
     pairs = directed((0, 1), (1, 0), (1, 2), (2, 3))
     judged, counts = judge_pairs(pairs, CountingJudge(limit=2), Corpus(4), tmp_path)
-    assert counts == {"parse_errors": 0, "not_asked": 1}
+    assert counts == {"parse_errors": 0, "not_asked": 1, "questions": 3, "unusable": ""}
     assert len({frozenset(pair) for pair in zip(judged.anchor_ids, judged.neighbor_ids, strict=True)}) == 2
 
 
@@ -126,10 +126,17 @@ def test_parse_errors_are_recorded_left_out_and_told_once(tmp_path, caplog):
     assert counts["parse_errors"] == 1
     assert judged.anchor_ids.tolist() == [1, 2]
     (warning,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert "1 of 3 pairs have no score" in warning.getMessage()
+    assert "1 of 3 pairs (33.3%)" in warning.getMessage()
+    assert "prose (1)" in warning.getMessage()
     asked = len(judge.asked)
     judge_pairs(pairs, judge, Corpus(4), tmp_path)
     assert len(judge.asked) == asked
+
+
+def test_a_judge_without_any_score_ends_what_it_was_asked_for(tmp_path):
+    judge = CountingJudge(unanswerable=frozenset({"96", "97", "98", "99"}))
+    with pytest.raises(SigjepaError, match=r"3 of 3 pairs .*prose \(3\).*parse_error_retries=1"):
+        judge_pairs(directed((0, 1), (1, 2), (2, 3)), judge, Corpus(4), tmp_path)
 
 
 def test_parse_errors_are_asked_again_as_often_as_wanted(tmp_path):
@@ -151,7 +158,7 @@ def test_fresh_pairs_are_retried_in_the_same_run(tmp_path):
 
 def test_a_failure_half_way_keeps_what_was_given_and_says_so(tmp_path):
     requests = make_requests(10)
-    with pytest.raises(SigjepaError, match=r"The endpoint is gone\. The 4 of 10 judgements .* are kept in .*continues"):
+    with pytest.raises(SigjepaError, match=r"gone\. The 4 of 10 "):
         ask(CountingJudge(fails_after=4), requests, tmp_path)
     assert responses_path(tmp_path, CountingJudge()).read_text().count("\n") == 4
     again = CountingJudge()

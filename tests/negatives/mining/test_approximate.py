@@ -101,8 +101,8 @@ def test_effort_is_doubled_until_the_recall_is_reached(search, key, caplog):
 @pytest.mark.parametrize(
     ("search", "message"),
     [
-        (IVF(nlist=40, nprobe=1, min_recall=1.0), r"with nprobe=20, the most that is tried, finds 0\.9"),
-        (HNSW(M=2, efConstruction=2, min_recall=1.0), r"with efSearch=1500, the most that is tried"),
+        (IVF(nlist=40, nprobe=1, min_recall=1.0), r"nprobe=20.* 0\.9"),
+        (HNSW(M=2, efConstruction=2, min_recall=1.0), "efSearch=1500"),
     ],
 )
 def test_a_recall_out_of_reach_says_what_to_set(search, message):
@@ -167,7 +167,7 @@ def test_every_argument_is_among_the_inputs(search):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Search(exact_up_to=-1), "negatives.search.exact_up_to must be 0, more, or null, got -1"),
+        (lambda: Search(exact_up_to=-1), "negatives.search.exact_up_to.*-1"),
         (lambda: IVF(nlist=0), "negatives.search.beyond.nlist=0"),
         (lambda: IVF(nprobe=0), "negatives.search.beyond.nprobe=0"),
         (lambda: IVF(min_recall=1.1), "beyond.min_recall=1.1"),

@@ -81,13 +81,13 @@ def test_a_prediction_never_finds_the_body_of_its_own_function():
 def test_queries_that_do_not_fit_are_refused():
     bodies, ids = np.eye(4, dtype=np.float32), np.arange(4)
     limits = {"top_k": 1, "min_cosim": 0.0}
-    with pytest.raises(SigjepaError, match="queries and query_ids belong together"):
+    with pytest.raises(SigjepaError, match="query_ids"):
         nearest_pairs(bodies, ids, queries=bodies, **limits)
-    with pytest.raises(SigjepaError, match="size 3 cannot be compared with body embeddings of size 4"):
+    with pytest.raises(SigjepaError, match="size 3 .*size 4"):
         nearest_pairs(bodies, ids, queries=np.ones((2, 3), np.float32), query_ids=np.arange(2), **limits)
-    with pytest.raises(SigjepaError, match="The queries of function 1 are NaN, infinite or all zero"):
+    with pytest.raises(SigjepaError, match="queries of function 1 "):
         nearest_pairs(bodies, ids, queries=np.eye(2, 4) * [[1], [0]], query_ids=np.arange(2), **limits)
-    with pytest.raises(SigjepaError, match=r"The queries of shape \(2, 4\) do not fit 3 function ids"):
+    with pytest.raises(SigjepaError, match=r"queries of shape \(2, 4\) .*3 "):
         nearest_pairs(bodies, ids, queries=np.eye(2, 4), query_ids=np.arange(3), **limits)
 
 

@@ -1,31 +1,30 @@
 """A judge that reads a local language model's probabilities of the four scores: nothing is generated or parsed."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
-from sigjepa.errors import SigjepaError, nearest_name
-from sigjepa.negatives.judging.judges.judge import Judge, Judgement, JudgeRequest
-from sigjepa.negatives.judging.judges.prompt import CHARACTERS_PER_TOKEN, Prompt, estimated_tokens, load_prompt
+from sigjepa.negatives.judging.judges.judge import Judgement, JudgeRequest
+from sigjepa.negatives.judging.judges.prompted import PromptedJudge
 from sigjepa.negatives.judging.judges.scoring_model import ScoringModel
+from sigjepa.runtime.fields import Count, component
 from sigjepa.store.files import file_digest
 from sigjepa.teacher.batching import token_budget_batches
 from sigjepa.teacher.pretrained import Checkpoint
 
 VERSION = 1  # raise it when the same pair may get another score
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DECIMALS = 6  # of a probability; what float32 gives alike in every batch
 SORTED_TOGETHER = 2048  # requests whose prompts share batches by length
 
 
-@dataclass(frozen=True)
-class CausalLmJudge(Judge):
+@component("negatives.judge")
+class CausalLmJudge(PromptedJudge):
     """Scores a pair by the likeliest of the four scores as a causal model's next token; the lower one at a tie.
 
     In float32 a pair's probabilities do not depend on what else is in its batch; half precisions round by batch.
@@ -34,43 +33,24 @@ class CausalLmJudge(Judge):
         path: local directory, `package://<package>/<folder>`, or Hub id. Code in a checkpoint is never run.
         revision: commit of a Hub id.
         weights_sha256: expected digest of `model.safetensors`.
-        dtype: precision of the model: float32, bfloat16 or float16.
+        dtype: precision of the model.
         device: auto (CUDA when there is one), cpu, cuda, cuda:1, ...
-        prompt: name of a prompt file of this package, or a path ending in `.md`; it must ask for one digit.
+        prompt: it must ask for one digit.
         max_tokens: longest prompt in tokens; longer code is cut.
-        max_code_characters: most of a signature and of a body that is shown.
         tokens_per_batch: tokens in a batch, padding included.
-        limit: most pairs to be judged; None is all.
 
-    Raises SigjepaError for an argument out of range and an unknown prompt.
+    The others as for `PromptedJudge`. Raises SigjepaError for an argument out of range and an unknown prompt.
     """
 
     path: str
+    _: KW_ONLY
     revision: str | None = None
     weights_sha256: str | None = None
-    dtype: str = "float32"
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     device: str = "auto"
     prompt: str = "score_c_digit_v1"
-    max_tokens: int = 2048
-    max_code_characters: int = 4000
-    tokens_per_batch: int = 8192
-    limit: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.dtype not in DTYPES:
-            raise SigjepaError(
-                f"negatives.judge.dtype={self.dtype} must be one of {', '.join(DTYPES)}."
-                f"{nearest_name(self.dtype, DTYPES)}"
-            )
-        for key in ("max_tokens", "max_code_characters", "tokens_per_batch", "limit"):
-            value = getattr(self, key)
-            if value is not None and value < 1:
-                raise SigjepaError(f"negatives.judge.{key} must be at least 1, got {value}.")
-        assert self._prompt.version  # read it now, so that an unknown one is told at once
-
-    @cached_property
-    def _prompt(self) -> Prompt:
-        return load_prompt(self.prompt)
+    max_tokens: Count = 2048
+    tokens_per_batch: Count = 8192
 
     @cached_property
     def _checkpoint(self) -> Checkpoint:
@@ -102,20 +82,14 @@ class CausalLmJudge(Judge):
             "version": VERSION,
             "model": Path(self.path).name,
             **self._identity,
-            "prompt_version": self._prompt.version,
-            "prompt_digest": self._prompt.digest,
+            **self.prompt_inputs(),
             "dtype": self.dtype,
             "max_tokens": self.max_tokens,
-            "max_code_characters": self.max_code_characters,
         }
 
     def cost(self, requests: Sequence[JudgeRequest]) -> str:
         """Return the estimated tokens and the size of a batch."""
-        prompts = estimated_tokens(self._prompt.messages(request, self.max_code_characters) for request in requests)
-        return (
-            f"about {prompts:,} prompt tokens (estimated at {CHARACTERS_PER_TOKEN} characters each) and no completion "
-            f"tokens, {self.tokens_per_batch:,} in a batch"
-        )
+        return f"{self.prompt_cost(requests)} and no completion tokens, {self.tokens_per_batch:,} in a batch"
 
     def judge(self, requests: Iterable[JudgeRequest]) -> Iterator[tuple[JudgeRequest, Judgement]]:
         """Yield one judgement per request, those of like length together.
@@ -123,7 +97,7 @@ class CausalLmJudge(Judge):
         Raises SigjepaError for a model that can't be used, see `ScoringModel`.
         """
         model = ScoringModel(
-            *(self._checkpoint, DTYPES[self.dtype], self.device),
+            *(self._checkpoint, getattr(torch, self.dtype), self.device),
             *(self._prompt, self.max_tokens, self.max_code_characters),
         )
         waiting = iter(requests)

@@ -1,42 +1,96 @@
-"""An OpenAI-compatible endpoint: the only file that imports `openai`.
+"""An OpenAI-compatible endpoint, which is a stranger: whatever it sends is bounded, cleaned and read with suspicion.
 
-What goes wrong is one of three things. Trouble that may pass (429, 5xx, a time-out, a broken connection) is waited for
-and tried again by the SDK. When it does not pass, or when the endpoint wants something else (a key, a model), nothing
-more can be asked: SigjepaError. And a single question may be refused (`RefusedError`) while others are answered.
+What goes wrong is one of three things. Trouble that may pass (429, 5xx, a time-out, a broken connection, an error under
+HTTP 200) is waited for and tried again. When it does not pass, or when the endpoint wants something else (a key, a
+model), nothing more can be asked: SigjepaError. And a single question may be refused (`RefusedError`).
 """
 
+import asyncio
+import json
 import logging
 import os
+import random
 import re
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+from pydantic import BaseModel, Field, ValidationError
 
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.judging.judges.prompt import Messages
+from sigjepa.runtime.terminal import printable
+from sigjepa.store.credentials import without_credentials
 
 if TYPE_CHECKING:
-    import openai
+    import httpx2
 
 logger = logging.getLogger(__name__)
 
 CONTACT_SECONDS = 5.0  # an endpoint that says nothing for so long on first contact is not there
+MAX_BYTES = 8 * 2**20  # of one answer, decompressed: a thousand times what a judgement takes
+MAX_WORDS = 300  # characters of an endpoint's own words in a message
+FIRST_WAIT, MAX_WAIT = 0.5, 30.0  # seconds before a question is tried again
+PASSING = (408, 409, 425, 429)  # and 5xx
 REFUSALS = (400, 413, 422)  # of one request; other client errors are of the key, the model or the address
+FORMAT_REFUSALS = (400, 404, 422, 500, 501)
+FORMAT_WORDS = re.compile(r"(?i)response_?format|json_?schema|structured|guided|grammar|requested parameters")
 
 
 class RefusedError(Exception):
     """The endpoint refuses this question, and may answer another."""
 
 
+class _OutageError(Exception):
+    """Trouble that may pass, within `seconds` where the endpoint says so."""
+
+    def __init__(self, words: str, seconds: float | None = None) -> None:
+        super().__init__(words)
+        self.seconds = seconds
+
+
 @dataclass(frozen=True)
 class Completion:
-    """A model's text, and what the endpoint says about it."""
+    """A model's text, why it ended there, and what the endpoint says about it."""
 
     text: str
+    finish_reason: str | None
     model: str | None
     prompt_tokens: int
     completion_tokens: int
+
+
+class _Part(BaseModel):
+    type: str | None = None
+    text: str = ""
+
+
+class _Message(BaseModel):
+    content: str | list[_Part] | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Answer(BaseModel):
+    """The part of an answer without which there is none; servers leave out or add what they like beside it."""
+
+    choices: list[_Choice] = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class _Response:
+    status: int
+    content: Any
+    """The JSON, or None where it is none."""
+    words: str
+    """What the endpoint says, as it may be shown."""
+    seconds: float | None
+    """How long it asks to be waited for."""
 
 
 class Endpoint:
@@ -46,12 +100,12 @@ class Endpoint:
         base_url: address up to and including `/v1`; no credentials in it.
         model: as the endpoint calls it.
         api_key_env: environment variable that holds the key; one that is not set is none, as local servers need none.
-        timeout: seconds for one answer.
-        max_retries: how often a request is tried again, with back-off, before the endpoint counts as down.
+        timeout: seconds for one whole answer.
+        max_retries: how often a request is tried again, waiting longer each time, before the endpoint counts as down.
         parameters: further parameters of a request, such as temperature.
         schema: what an answer must look like; asked for as `response_format` where the endpoint knows that.
 
-    Raises SigjepaError when the SDK is not installed or `base_url` is no address.
+    Raises SigjepaError when httpx2 is not installed or `base_url` is no address.
     """
 
     def __init__(
@@ -66,123 +120,178 @@ class Endpoint:
         schema: Mapping[str, Any],
     ) -> None:
         self.address = checked_address(base_url)
-        self._sdk = _sdk()
-        self._client = self._sdk.AsyncOpenAI(
-            base_url=base_url,
-            api_key=os.environ.get(api_key_env) or "none",
-            timeout=self._sdk.Timeout(timeout, connect=min(timeout, CONTACT_SECONDS)),
-            max_retries=max_retries,
-        )
         self.model = model
         self.answered = 0
-        self._misunderstood = 0
+        self._key = _key(api_key_env)
         self._api_key_env = api_key_env
+        self._timeout = timeout
+        self._max_retries = max_retries
         self._parameters = dict(parameters)
         self._format: dict[str, Any] | None = {
             "type": "json_schema",
             "json_schema": {"name": "judgement", "strict": True, "schema": dict(schema)},
         }
+        self._client = _client({"Authorization": f"Bearer {self._key}"} if self._key else {}, timeout)
+
+    def clean(self, text: str) -> str:
+        """Return what the endpoint sent as it may be shown and kept: one printable line, without any credential."""
+        return without_credentials(printable(text), [self._key])
 
     async def contact(self) -> None:
-        """Raise SigjepaError when nothing answers at the address, within seconds."""
+        """Raise SigjepaError when nothing answers at the address, within seconds, or it refuses the key."""
         try:
-            await self._client.with_options(timeout=CONTACT_SECONDS, max_retries=0).models.list()
-        except self._sdk.AuthenticationError as error:
-            self._give_up(error)
-        except self._sdk.APIConnectionError as error:  # a time-out, too
+            response = await self._request("GET", "models", None, CONTACT_SECONDS)
+        except _OutageError as error:
             raise SigjepaError(
-                f"negatives.judge.base_url={self.address} does not answer ({_reason(error)}). Start the server there, "
-                "for example with `transformers serve` or `vllm serve`, or give the address of another one."
-            ) from error
-        except self._sdk.OpenAIError as error:  # it is there; whether it lists its models is no concern of ours
-            logger.debug("%s lists no models: %s", self.address, error)
+                f"negatives.judge.base_url={self.address} does not answer ({error}). Start the server there, for "
+                "example with `transformers serve` or `vllm serve`, or give the address of another one."
+            ) from None
+        if response.status == 401:  # whether it lists its models is no concern of ours
+            raise self._end(response)
 
     async def complete(self, messages: Messages) -> Completion:
         """Return the answer to `messages`.
 
-        Raises RefusedError when the endpoint refuses this question though it answered others, and SigjepaError when it
-        can't be asked any more.
+        Raises RefusedError when the endpoint refuses this question, and SigjepaError when it can't be asked any more.
         """
-        sdk = self._sdk
-        try:
+        for attempt in range(self._max_retries + 1):
             try:
-                return await self._create(messages)
-            except (sdk.BadRequestError, sdk.UnprocessableEntityError):
-                if self._format is None or self.answered:
-                    raise
-                completion = await self._create(messages, formatted=False)
-                self._format = None
-                logger.info(
-                    "%s refuses response_format: answers are asked for in words, and checked here.", self.address
-                )
-                return completion
-        except sdk.APIStatusError as error:
-            if error.status_code in REFUSALS and self.answered:
-                raise RefusedError(_reason(error)) from error
-            self._give_up(error)
-        except sdk.OpenAIError as error:
-            self._give_up(error)
+                return await self._complete(messages)
+            except _OutageError as error:
+                outage = error
+            if attempt < self._max_retries:
+                wait = outage.seconds or FIRST_WAIT * 2**attempt * random.uniform(0.75, 1.0)
+                await asyncio.sleep(min(wait, MAX_WAIT))
+        raise SigjepaError(
+            f"negatives.judge.base_url={self.address} gives no answers ({outage}). Look at the server's log, and that "
+            "the address ends as the server's does, in /v1; negatives.judge.max_retries and negatives.judge.timeout "
+            "say how patient to be with it."
+        )
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.close()
+        await self._client.aclose()
 
-    async def _create(self, messages: Messages, *, formatted: bool = True) -> Completion:
-        parameters = self._parameters | ({"response_format": self._format} if formatted and self._format else {})
-        extra = parameters.pop("extra_body", None)
+    async def _complete(self, messages: Messages) -> Completion:
+        response = await self._ask(messages, self._format)
+        if self._format is not None and self._refuses_format(response):
+            plain = await self._ask(messages, None)
+            if plain.status == 200:
+                self._format = None
+                logger.info("%s refuses response_format: answers are asked for in words, and checked.", self.address)
+                response = plain
+        if response.status in PASSING or response.status >= 500:
+            raise _OutageError(response.words, response.seconds)
+        if response.status in REFUSALS:
+            raise RefusedError(response.words)
+        if response.status != 200:
+            raise self._end(response)
         try:
-            answer = await self._client.chat.completions.create(
-                model=self.model, messages=messages, extra_body=extra, **parameters
-            )
-        except ValueError:  # the SDK passes on what the JSON parser says of a response
-            answer = None
-        # Servers that only resemble the protocol leave things out, and the SDK checks nothing.
-        choices, usage = getattr(answer, "choices", None), getattr(answer, "usage", None)
-        if choices:
-            self.answered += 1
-        else:
-            self._misunderstood += 1
-            if not self.answered and self._misunderstood > 1:
-                raise SigjepaError(
-                    f"negatives.judge.base_url={self.address} answers, but not as a chat-completions endpoint; check "
-                    "that it ends as the server's does, in /v1."
-                )
-        message = getattr(choices[0], "message", None) if choices else None
-        text = getattr(message, "content", None)
-        model, *tokens = (
-            getattr(answer, "model", None),
-            getattr(usage, "prompt_tokens", None),
-            getattr(usage, "completion_tokens", None),
+            choice = _Answer.model_validate(response.content).choices[0]
+        except ValidationError:  # an error, a page of a proxy, or half an answer
+            raise _OutageError(response.words) from None
+        self.answered += 1
+        content = choice.message.content
+        if isinstance(content, list):
+            content = "".join(part.text for part in content if part.type in (None, "text", "output_text"))
+        model, usage = response.content.get("model"), response.content.get("usage")
+        tokens = [usage.get(f"{kind}_tokens") if isinstance(usage, dict) else 0 for kind in ("prompt", "completion")]
+        return Completion(
+            content or "",
+            choice.finish_reason and self.clean(choice.finish_reason),
+            self.clean(model) if isinstance(model, str) else None,
+            *(count if isinstance(count, int) else 0 for count in tokens),
         )
-        counts = [count if isinstance(count, int) else 0 for count in tokens]
-        return Completion(text if isinstance(text, str) else "", model if isinstance(model, str) else None, *counts)
 
-    def _give_up(self, error: "openai.OpenAIError") -> NoReturn:
-        status = getattr(error, "status_code", None)
-        if status in (401, 403):
-            state = (
-                "holds a key that it refuses" if os.environ.get(self._api_key_env) else "is not set, and it wants a key"
-            )
+    def _refuses_format(self, response: _Response) -> bool:
+        if response.status not in FORMAT_REFUSALS:
+            return False
+        # before the first answer any refusal may mean the format, but 500 says so
+        return FORMAT_WORDS.search(response.words) is not None or (not self.answered and response.status != 500)
+
+    async def _ask(self, messages: Messages, response_format: Mapping[str, Any] | None) -> _Response:
+        body = {"model": self.model, "messages": messages, **self._parameters}
+        body |= body.pop("extra_body", {})
+        if response_format is not None:
+            body["response_format"] = response_format
+        return await self._request("POST", "chat/completions", body, self._timeout)
+
+    async def _request(self, method: str, path: str, body: Any, seconds: float) -> _Response:
+        """Return the response, whole and within `seconds`; raises _OutageError where there is none."""
+        import httpx2  # noqa: PLC0415 - optional
+
+        try:
+            async with (
+                asyncio.timeout(seconds),
+                self._client.stream(method, f"{self.address}/{path}", json=body) as response,
+            ):
+                content = await _bounded(response)
+        except TimeoutError:
+            raise _OutageError(f"no whole answer within {seconds:g} s") from None
+        except httpx2.HTTPError as error:
+            raise _OutageError(self.clean(str(error.__cause__ or error) or type(error).__name__)) from None
+        try:
+            value = json.loads(content)
+        except (ValueError, RecursionError):
+            value = None
+        words = self.clean(f"HTTP {response.status_code}: {_words(value, content)}")[:MAX_WORDS]
+        return _Response(response.status_code, value, words, _seconds(response.headers.get("retry-after")))
+
+    def _end(self, response: _Response) -> SigjepaError:
+        """Return the error for an endpoint that can't be asked any more."""
+        if response.status in (401, 403):
+            state = "holds a key that it refuses" if self._key else "is not set, and it wants a key"
             way_out = f"The environment variable {self._api_key_env} (negatives.judge.api_key_env) {state}."
-        elif status == 404:
+        else:
             way_out = (
                 f"Check negatives.judge.model={self.model}, and that negatives.judge.base_url ends as the server's "
                 "does, in /v1."
             )
-        elif status in REFUSALS:
-            way_out = (
-                f"Check negatives.judge.model={self.model} and what is sent: negatives.judge.temperature=null and "
-                "negatives.judge.max_answer_tokens=null leave those out, a lower negatives.judge.max_code_characters "
-                "shortens the prompt."
-            )
-        else:
-            way_out = (
-                "Look at the server's log; negatives.judge.max_retries and negatives.judge.timeout say how patient to "
-                "be with it."
-            )
+        return SigjepaError(f"negatives.judge.base_url={self.address} gives no answers ({response.words}). {way_out}")
+
+
+async def _bounded(response: "httpx2.Response") -> bytes:
+    """Return the decompressed body; raises _OutageError for one that is too large or compressed in an odd way."""
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", "gzip", "deflate"):
+        raise _OutageError("an answer compressed in a way that was not asked for")
+    content = bytearray()
+    async for chunk in response.aiter_raw():
+        content += chunk
+        if len(content) > MAX_BYTES:
+            raise _OutageError(f"an answer of more than {MAX_BYTES:,} bytes")
+    if encoding == "identity":
+        return bytes(content)
+    try:
+        inflated = zlib.decompressobj(zlib.MAX_WBITS + 32).decompress(bytes(content), MAX_BYTES + 1)
+    except zlib.error:
+        raise _OutageError("an answer that can't be decompressed") from None
+    if len(inflated) > MAX_BYTES:
+        raise _OutageError(f"an answer of more than {MAX_BYTES:,} bytes")
+    return inflated
+
+
+def _words(value: Any, content: bytes) -> str:
+    """Return what an endpoint says in an answer that is none: its message, or its text."""
+    error = value.get("error", value) if isinstance(value, dict) else value
+    for name in ("message", "detail"):
+        if isinstance(error, dict) and isinstance(error.get(name), str):
+            return str(error[name])
+    return error if isinstance(error, str) else content[: 4 * MAX_WORDS].decode("utf-8", "replace")
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    return float(retry_after) if retry_after and re.fullmatch(r"\d{1,6}(\.\d{1,6})?", retry_after) else None
+
+
+def _key(variable: str) -> str:
+    key = os.environ.get(variable, "").strip()
+    if not (key.isascii() and key.isprintable()):
         raise SigjepaError(
-            f"negatives.judge.base_url={self.address} gives no answers ({_reason(error)}). {way_out}"
-        ) from error
+            f"The environment variable {variable} (negatives.judge.api_key_env) holds what no key has: "
+            "a letter outside ASCII, or a line break."
+        )
+    return key
 
 
 def checked_address(base_url: str) -> str:
@@ -202,22 +311,15 @@ def checked_address(base_url: str) -> str:
     return base_url.rstrip("/")
 
 
-def _sdk() -> Any:
+def _client(headers: Mapping[str, str], timeout: float) -> "httpx2.AsyncClient":
     try:
-        import openai  # noqa: PLC0415  optional, and half a second to import
+        import httpx2  # noqa: PLC0415  optional
     except ImportError:
-        raise SigjepaError("negatives/judge=openai needs the openai SDK: pip install 'sigjepa[judges]'.") from None
-    for name in ("openai", "httpx", "httpx2"):  # they report every request
-        if logging.getLogger(name).level == logging.NOTSET:
-            logging.getLogger(name).setLevel(logging.WARNING)
-    return openai
-
-
-def _reason(error: Exception) -> str:
-    """Return what went wrong in one short printable line, without what a server may have echoed of a key."""
-    cause = error.__cause__ if error.__cause__ is not None else error
-    status = getattr(error, "status_code", None)
-    said = str(error if status else cause) or type(cause).__name__
-    text = " ".join("".join(one if one.isprintable() else " " for one in said).split())  # it may be for a terminal
-    text = re.sub(r"(?i)\b(sk|key|bearer)[-_ ][\w*.-]{6,}", "<key>", text)
-    return text[:300]
+        raise SigjepaError("negatives/judge=openai needs httpx2: pip install 'sigjepa[judges]'.") from None
+    if logging.getLogger("httpx2").level == logging.NOTSET:  # it reports every request
+        logging.getLogger("httpx2").setLevel(logging.WARNING)
+    return httpx2.AsyncClient(
+        headers={"Accept-Encoding": "identity", **headers},
+        timeout=httpx2.Timeout(None, connect=min(timeout, CONTACT_SECONDS)),
+        limits=httpx2.Limits(max_connections=None),
+    )

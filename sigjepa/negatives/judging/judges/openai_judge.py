@@ -2,82 +2,69 @@
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import KW_ONLY
 from itertools import islice
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from sigjepa.errors import SigjepaError
-from sigjepa.negatives.judging.judges.endpoint import Endpoint, RefusedError, checked_address
-from sigjepa.negatives.judging.judges.judge import Judge, Judgement, JudgeRequest
+from sigjepa.negatives.judging.judges.endpoint import Completion, Endpoint, RefusedError, checked_address
+from sigjepa.negatives.judging.judges.judge import Judgement, JudgeRequest
 from sigjepa.negatives.judging.judges.parsing import ANSWER_SCHEMA, UnusableAnswerError, read_answer
-from sigjepa.negatives.judging.judges.prompt import (
-    CHARACTERS_PER_TOKEN,
-    Messages,
-    Prompt,
-    estimated_tokens,
-    load_prompt,
-)
+from sigjepa.negatives.judging.judges.prompted import PromptedJudge
+from sigjepa.runtime.fields import Count, component
 
-VERSION = 1  # raise it when the same answer may give another score
+VERSION = 2  # raise it when the same answer may give another score
 
 DRAIN_SECONDS = 10.0  # for answers under way when the endpoint fails: they may still come, and are paid for
 KEPT_ANSWER = 2_000  # characters of an unusable answer that are recorded and shown to the model again
 
 Answer = tuple[JudgeRequest, Judgement]
+NotNegative = Annotated[int, Field(ge=0)]
 
 
-@dataclass(frozen=True)
-class OpenAIJudge(Judge):
+@component("negatives.judge")
+class OpenAIJudge(PromptedJudge):
     """Scores a pair by the JSON that a language model answers; checked here, repaired once, else a parse error.
 
     Args:
         base_url: address of the endpoint, up to and including `/v1`.
         model: as the endpoint calls it; it names the response cache, so give models names that tell their weights
-        apart. api_key_env: environment variable of the key, which is written nowhere; a local server needs none.
-        prompt: name of a prompt file of this package, or a path ending in `.md`. temperature: None leaves it to the
-        endpoint. max_answer_tokens: longest answer; None leaves it to the endpoint. max_code_characters: most of a
-        signature and of a body that is shown. extra_body: further fields of each request, for what one kind of server
-        alone knows. concurrency: requests in flight. timeout: seconds for one answer. max_retries: how often a request
-        is tried again after 429, 5xx or a time-out, waiting longer each time. limit: most pairs to be judged; None is
-        all. parse_error_retries: how many times a pair whose recorded answer held no score is asked again.
+            apart.
+        api_key_env: environment variable of the key, which is written nowhere; a local server needs none.
+        temperature: None leaves it to the endpoint.
+        max_answer_tokens: longest answer; None leaves it to the endpoint.
+        extra_body: further fields of each request, for what one kind of server alone knows.
+        concurrency: requests in flight.
+        timeout: seconds for one whole answer.
+        max_retries: how often a request is tried again after 429, 5xx or a time-out, waiting longer each time.
+        parse_error_retries: how many times a pair whose recorded answer held no score is asked again.
 
-    Raises SigjepaError for an argument out of range, an unknown prompt, and an address that is none.
+    The others as for `PromptedJudge`. Raises SigjepaError for an argument out of range, an unknown prompt or one
+    without a section `# repair`, and an address that is none.
     """
 
     base_url: str
     model: str
+    _: KW_ONLY
     api_key_env: str = "OPENAI_API_KEY"
-    prompt: str = "score_c_v1"
     temperature: float | None = 0.0
-    max_answer_tokens: int | None = 200
-    max_code_characters: int = 4000
+    max_answer_tokens: Count | None = 200
     extra_body: Mapping[str, Any] | None = None
-    concurrency: int = 16
-    timeout: float = 60.0
-    max_retries: int = 5
-    limit: int | None = None
-    parse_error_retries: int = 0
+    concurrency: Count = 16
+    timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
+    max_retries: NotNegative = 5
+    parse_error_retries: NotNegative = 0
 
     def __post_init__(self) -> None:
         checked_address(self.base_url)
         self._prompt.repair_message("")
-        least = {"max_code_characters": 1, "concurrency": 1, "max_retries": 0, "limit": 1, "parse_error_retries": 0}
-        for key, smallest in (least | {"max_answer_tokens": 1}).items():
-            value = getattr(self, key)
-            if value is not None and value < smallest:
-                raise SigjepaError(f"negatives.judge.{key} must be at least {smallest}, got {value}.")
-        if not self.timeout > 0:
-            raise SigjepaError(f"negatives.judge.timeout must be above 0 seconds, got {self.timeout}.")
-
-    @cached_property
-    def _prompt(self) -> Prompt:
-        return load_prompt(self.prompt)
 
     @property
     def packages(self) -> Sequence[str]:
-        """The SDK."""
-        return ("openai",)
+        """What speaks to the endpoint."""
+        return ("httpx2",)
 
     @property
     def name(self) -> str:
@@ -90,27 +77,24 @@ class OpenAIJudge(Judge):
             "judge": "openai",
             "version": VERSION,
             "model": self.model,
-            "prompt_version": self._prompt.version,
-            "prompt_digest": self._prompt.digest,
+            **self.prompt_inputs(),
             "temperature": None if self.temperature is None else float(self.temperature),
             "max_answer_tokens": self.max_answer_tokens,
-            "max_code_characters": self.max_code_characters,
             "extra_body": dict(self.extra_body) if self.extra_body else None,
         }
 
     def cost(self, requests: Sequence[JudgeRequest]) -> str:
         """Return the estimated tokens, and how many requests are in flight."""
-        prompts = estimated_tokens(self._messages(request) for request in requests)
         answers = "as many completion tokens as the endpoint allows"
         if (most := self.max_answer_tokens) is not None:
             answers = f"at most {len(requests) * most:,} completion tokens ({most} a pair)"
         return (
-            f"about {prompts:,} prompt tokens (estimated at {CHARACTERS_PER_TOKEN} characters each) and {answers}, "
-            f"repairs not counted; {self.concurrency} at a time, {self.model} at {checked_address(self.base_url)}"
+            f"{self.prompt_cost(requests)} and {answers}, repairs not counted; {self.concurrency} at a time, "
+            f"{self.model} at {checked_address(self.base_url)}"
         )
 
     def judge(self, requests: Iterable[JudgeRequest]) -> Iterator[Answer]:
-        """Answers as they come; one question alone at first, which settles what the endpoint can do.
+        """Answers as they come; one question alone until the first answer, which settles what the endpoint can do.
 
         Raises SigjepaError when the endpoint can't be asked, after the answers under way.
         """
@@ -157,11 +141,8 @@ class OpenAIJudge(Judge):
             raise
         return endpoint
 
-    def _messages(self, request: JudgeRequest) -> Messages:
-        return self._prompt.messages(request, self.max_code_characters)
-
     async def _ask(self, endpoint: Endpoint, request: JudgeRequest) -> Answer:
-        messages = self._messages(request)
+        messages = self._prompt.messages(request, self.max_code_characters)
         details: dict[str, Any] = {"model": None, "prompt_tokens": 0, "completion_tokens": 0}
         try:
             for repaired in (False, True):
@@ -172,9 +153,9 @@ class OpenAIJudge(Judge):
                 if repaired:
                     details["repaired"] = True
                 try:
-                    score, reason = read_answer(completion.text)
+                    score, reason = self._read(completion)
                 except UnusableAnswerError as error:
-                    problem, shown = str(error), completion.text[:KEPT_ANSWER]
+                    problem, shown = str(error), endpoint.clean(completion.text)[:KEPT_ANSWER]
                     details["answer"] = shown
                     messages = [
                         *messages,
@@ -183,10 +164,23 @@ class OpenAIJudge(Judge):
                     ]
                 else:
                     details.pop("answer", None)
-                    return request, Judgement(score, reason, details)
+                    return request, Judgement(score, endpoint.clean(reason), details)
         except RefusedError as error:
             return request, Judgement(None, f"parse_error: refused by the endpoint: {error}", details)
-        return request, Judgement(None, f"parse_error: {problem}", details)
+        return request, Judgement(None, f"parse_error: {endpoint.clean(problem)}", details)
+
+    def _read(self, completion: Completion) -> tuple[int, str]:
+        """Return score and reason; raises UnusableAnswerError, also for an answer that was not finished."""
+        if completion.finish_reason == "length":
+            raise UnusableAnswerError(
+                f"it was cut off, negatives.judge.max_answer_tokens={self.max_answer_tokens} being too few"
+            )
+        try:
+            return read_answer(completion.text)
+        except UnusableAnswerError as error:
+            if completion.finish_reason in (None, "stop"):
+                raise
+            raise UnusableAnswerError(f"{error} (finish_reason={completion.finish_reason})") from None
 
 
 async def _first(

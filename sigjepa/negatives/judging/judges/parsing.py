@@ -1,6 +1,7 @@
 """Reading a language model's answer: what may pass for a judgement, whatever text it comes in."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,9 @@ ANSWER_SCHEMA: dict[str, Any] = {
 LONGEST_READ = 20_000  # characters of an answer that are looked at
 LONGEST_REASON = 500  # characters of a reason that are kept
 _BRACES_TRIED = 200
+_THOUGHT = r"(?:think|thinking|thought|thoughts|reasoning|reflection)"
+_THOUGHT_BEGINS = re.compile(rf"(?i)[<\[◁]{_THOUGHT}[>\]▷]")
+_THOUGHT_ENDS = re.compile(rf"(?i)[<\[◁]/{_THOUGHT}[>\]▷]")
 
 
 class UnusableAnswerError(ValueError):
@@ -28,7 +32,9 @@ def read_answer(text: str) -> tuple[int, str]:
 
     Raises UnusableAnswerError for any other text: no object, one of another schema, or several that disagree.
     """
-    text = text.rpartition("</think>")[2][:LONGEST_READ].strip()  # reasoning is no answer
+    text = _THOUGHT_ENDS.split(text)[-1][:LONGEST_READ].strip()  # reasoning is no answer
+    if (thought := _THOUGHT_BEGINS.search(text)) and "{" not in text[: thought.start()]:
+        raise UnusableAnswerError("it is cut off while it still thinks")
     if not text:
         raise UnusableAnswerError("it is empty")
     problem = "it holds no JSON object"

@@ -22,6 +22,7 @@ import xxhash
 from sigjepa.corpus.identifiers import split_identifier
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.judging.judges.judge import Judge, Judgement, JudgeRequest
+from sigjepa.runtime.fields import Count, component
 
 VERSION = 1  # raise it when the same pair may get another score: judged pairs are keyed by it
 
@@ -194,7 +195,7 @@ def dice(one: Hashes, other: Hashes) -> float | None:
     return 2 * len(np.intersect1d(one, other, assume_unique=True)) / size if size else None
 
 
-@dataclass(frozen=True, slots=True)
+@component("negatives.judge")
 class StructuralJudge(Judge):
     """Scores a pair by a weighted mean of four overlaps of the two functions' code, cut at three thresholds.
 
@@ -213,23 +214,21 @@ class StructuralJudge(Judge):
     calls_weight: float = 0.1
     shape_weight: float = 0.1
     shingles_weight: float = 0.3
-    cached_functions: int = 50_000
+    cached_functions: Count = 50_000
 
     def __post_init__(self) -> None:
         thresholds = self._thresholds()
         if not 0 <= thresholds[0] <= thresholds[1] <= thresholds[2] <= 1:
             raise SigjepaError(
-                "judge: slightly_related_from, related_from and equivalent_from must ascend within [0, 1], "
+                "negatives.judge.slightly_related_from, related_from and equivalent_from must ascend within [0, 1], "
                 f"got {thresholds}; the defaults are 0.15, 0.35 and 0.70."
             )
         weights = self._weights()
         if not all(weight >= 0 for weight in weights) or not 0 < sum(weights) < float("inf"):
             raise SigjepaError(
-                f"judge: the four weights (identifiers, calls, shape, shingles) are {weights}; none may be negative "
-                "and at least one must be positive."
+                f"negatives.judge: the weights (identifiers, calls, shape, shingles) are {weights}; none may "
+                "be negative and at least one must be positive."
             )
-        if self.cached_functions < 1:
-            raise SigjepaError(f"judge: cached_functions must be at least 1, got {self.cached_functions}.")
 
     @property
     def name(self) -> str:

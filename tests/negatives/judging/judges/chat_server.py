@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -53,6 +54,29 @@ def score_of(number: int) -> int:
     return number % 4
 
 
+@dataclass
+class Reply:
+    """What is sent: a status with a body as it is, or a message whose fields are given; `pause` seconds a byte."""
+
+    status: int = 200
+    body: Any = None
+    message: dict[str, Any] = field(default_factory=dict)
+    finish_reason: str | None = "stop"
+    model: str = f"{MODEL}-0"
+    encoding: str | None = None
+    pause: float = 0.0
+
+    def content(self) -> bytes:
+        if isinstance(self.body, bytes):
+            return self.body
+        if self.body is not None:
+            return (self.body if isinstance(self.body, str) else json.dumps(self.body)).encode()
+        choice = {"index": 0, "message": {"role": "assistant", **self.message}, "finish_reason": self.finish_reason}
+        usage = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
+        head = {"id": "1", "object": "chat.completion", "created": 0, "model": self.model}
+        return json.dumps({**head, "choices": [choice], "usage": usage}).encode()
+
+
 class QuietServer(ThreadingHTTPServer):
     """Does not print that a client went away with its connections open, as a killed one does."""
 
@@ -67,7 +91,8 @@ class ChatServer:
     """Answers in threads until closed.
 
     behaviour: what to do with the n-th question (from 0) about a pair: `answer`, an HTTP status, `hang`, `broken pipe`
-    (half a response), `no json` (a response that is none), a key of FAULTS, or any other text as what the model says.
+    (half a response), `no json` (a response that is none), a key of FAULTS, any other text as what the model says, or
+    a `Reply` with all that is sent.
     complaint: what an HTTP status is sent with.
     asked: questions by pair. bodies: all questions. models: what `/models` is answered with, a status or a list.
     """
@@ -110,9 +135,21 @@ class ChatServer:
                 except ConnectionError:
                     self.close_connection = True
 
-            def send(self, status: int, content: bytes, length: int | None = None) -> None:
+            def reply(self, reply: Reply) -> None:
+                if not reply.pause:
+                    self.send(reply.status, reply.content(), encoding=reply.encoding)
+                    return
+                self.send(reply.status, b"", len(reply.content()))
+                for byte in reply.content():
+                    if server.closing.wait(reply.pause):
+                        break
+                    self.wfile.write(bytes([byte]))
+
+            def send(self, status: int, content: bytes, length: int | None = None, encoding: str | None = None) -> None:
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
+                if encoding is not None:
+                    self.send_header("Content-Encoding", encoding)
                 self.send_header("Content-Length", str(len(content) if length is None else length))
                 self.end_headers()
                 self.wfile.write(content)
@@ -157,6 +194,8 @@ class ChatServer:
             def answer(self, number: int, what: Any) -> None:
                 if isinstance(what, int):
                     self.fail(what)
+                elif isinstance(what, Reply):
+                    self.reply(what)
                 elif what == "hang":
                     self.hang()
                 elif what == "no json":
@@ -165,17 +204,7 @@ class ChatServer:
                     text = FAULTS.get(what, what)
                     if what in (ANSWER, "broken pipe"):
                         text = json.dumps({"reason": f"pair {number}", "score_c": score_of(number)})
-                    message = {"role": "assistant", "content": text}
-                    content = json.dumps(
-                        {
-                            "id": "1",
-                            "object": "chat.completion",
-                            "created": 0,
-                            "model": f"{MODEL}-0",
-                            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-                            "usage": {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110},
-                        }
-                    ).encode()
+                    content = Reply(message={"content": text}).content()
                     half = what == "broken pipe"
                     self.send(200, content[: len(content) // 2] if half else content, len(content) if half else None)
 

@@ -10,7 +10,7 @@ from chat_tokenizer import WITHOUT_SYSTEM
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sigjepa.errors import SigjepaError
-from sigjepa.negatives.judging.judges.causal_lm import DTYPES, CausalLmJudge
+from sigjepa.negatives.judging.judges.causal_lm import CausalLmJudge
 from sigjepa.negatives.judging.judges.prompt import load_prompt
 from sigjepa.negatives.judging.judges.scoring_model import ScoringModel
 from sigjepa.negatives.judging.response_cache import responses_path
@@ -104,7 +104,7 @@ def test_the_distribution_is_recorded(qwen, tmp_path):
 
 
 def scoring_model(folder, max_tokens=2048):
-    return ScoringModel(Checkpoint(str(folder), owner="judge"), DTYPES["float32"], "cpu", PROMPT, max_tokens, 4000)
+    return ScoringModel(Checkpoint(str(folder), owner="judge"), torch.float32, "cpu", PROMPT, max_tokens, 4000)
 
 
 def test_the_prompt_ends_where_the_answer_begins(qwen, gpt2):
@@ -148,9 +148,7 @@ def test_long_code_is_cut_to_the_limit(qwen):
 )
 def test_scores_that_are_no_single_tokens(save_qwen, tokenizer):
     folder = save_qwen(**tokenizer)
-    with pytest.raises(
-        SigjepaError, match=rf"negatives.judge.path={folder}: its tokenizer has no single token for each of the"
-    ):
+    with pytest.raises(SigjepaError, match=f"negatives.judge.path={folder}.*negatives/judge=openai"):
         judged(CausalLmJudge(str(folder)))
 
 
@@ -162,30 +160,28 @@ def test_a_digit_that_merges_with_the_prompt_is_set_apart(save_qwen):
 
 
 def test_files_that_cannot_be_used(tmp_path, qwen):
-    with pytest.raises(SigjepaError, match=r"negatives.judge.path=.*nowhere is not a directory"):
+    with pytest.raises(SigjepaError, match="negatives.judge.path=.*nowhere"):
         CausalLmJudge(str(tmp_path / "nowhere")).fingerprint()
-    with pytest.raises(SigjepaError, match="has no config.json"):
+    with pytest.raises(SigjepaError, match="config.json"):
         judged(CausalLmJudge(str(tmp_path)))
-    with pytest.raises(SigjepaError, match="but negatives.judge.weights_sha256=0000"):
+    with pytest.raises(SigjepaError, match="negatives.judge.weights_sha256=0000"):
         judged(CausalLmJudge(str(qwen), weights_sha256="0000"))
     with pytest.raises(SigjepaError, match="negatives.judge.device=cuda:99"):
         judged(CausalLmJudge(str(qwen), device="cuda:99"))
-    with pytest.raises(SigjepaError, match=r"negatives.judge.max_tokens=4096, but the model .* has 2048 positions"):
+    with pytest.raises(SigjepaError, match="negatives.judge.max_tokens=4096.* 2048"):
         judged(CausalLmJudge(str(qwen), max_tokens=4096))
-    with pytest.raises(
-        SigjepaError, match=r"negatives.judge.max_tokens=20 leaves no room for code: the prompt alone has"
-    ):
+    with pytest.raises(SigjepaError, match="negatives.judge.max_tokens=20"):
         judged(CausalLmJudge(str(qwen), max_tokens=20))
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"dtype": "float8"}, r"negatives.judge.dtype=float8 must be one of.*Did you mean 'float"),
-        ({"max_tokens": 0}, "negatives.judge.max_tokens must be at least 1"),
-        ({"tokens_per_batch": 0}, "negatives.judge.tokens_per_batch"),
-        ({"limit": 0}, "negatives.judge.limit"),
-        ({"prompt": "score_c_digit"}, "Did you mean 'score_c_digit_v1'"),
+        ({"dtype": "float8"}, "negatives.judge.dtype='float8'.*'bfloat16'"),
+        ({"max_tokens": 0}, "negatives.judge.max_tokens=0"),
+        ({"tokens_per_batch": 0}, "negatives.judge.tokens_per_batch=0"),
+        ({"limit": 0}, "negatives.judge.limit=0"),
+        ({"prompt": "score_c_digit"}, "'score_c_digit_v1'"),
     ],
 )
 def test_arguments_out_of_range(arguments, message):

@@ -56,7 +56,7 @@ def test_a_slow_answer_holds_back_no_other(server, judge):
     assert order[-1] == 1
 
 
-@pytest.mark.parametrize("fault", [429, 500, 503, "hang", "broken pipe"])
+@pytest.mark.parametrize("fault", [429, 503, "hang", "broken pipe", "no json"])
 def test_trouble_that_passes_is_waited_for(server, judge, fault):
     server.behaviour = lambda number, attempt: fault if attempt == 0 and number % 3 == 0 else ANSWER
     answers = judged(judge(timeout=0.5), [make_request(number) for number in range(PAIRS)])
@@ -64,7 +64,7 @@ def test_trouble_that_passes_is_waited_for(server, judge, fault):
     assert [server.asked[number] for number in range(4)] == [2, 1, 1, 2]
 
 
-@pytest.mark.parametrize("fault", [*FAULTS, "no json"])
+@pytest.mark.parametrize("fault", list(FAULTS))
 def test_an_unusable_answer_is_repaired_once(server, judge, fault):
     server.behaviour = lambda number, attempt: fault if attempt == 0 else ANSWER
     (answer,) = judged(judge(), [make_request(2)]).values()
@@ -76,7 +76,7 @@ def test_an_unusable_answer_is_repaired_once(server, judge, fault):
     assert second["response_format"] == first["response_format"]
 
 
-@pytest.mark.parametrize("fault", [*FAULTS, "no json"])
+@pytest.mark.parametrize("fault", list(FAULTS))
 def test_an_unusable_answer_twice_is_a_parse_error(server, judge, fault):
     server.behaviour = lambda number, attempt: fault if number == 2 else ANSWER
     answers = judged(judge(), [make_request(number) for number in range(PAIRS)])
@@ -133,9 +133,7 @@ def test_code_that_instructs_the_judge_changes_neither_question_nor_answer(serve
 def test_an_endpoint_that_is_down_from_the_start(tmp_path):
     judge = OpenAIJudge("http://127.0.0.1:9/v1", MODEL)
     started = time.perf_counter()
-    with pytest.raises(
-        SigjepaError, match=r"negatives.judge.base_url=http://127.0.0.1:9/v1 does not answer .*Start the server"
-    ):
+    with pytest.raises(SigjepaError, match="negatives.judge.base_url=http://127.0.0.1:9/v1 "):
         ask(judge, [make_request(0)], tmp_path)
     assert time.perf_counter() - started < 15
     assert responses_path(tmp_path, judge).read_text() == ""
@@ -144,7 +142,7 @@ def test_an_endpoint_that_is_down_from_the_start(tmp_path):
 def test_an_endpoint_that_says_nothing_from_the_start(server, judge, monkeypatch):
     monkeypatch.setattr("sigjepa.negatives.judging.judges.endpoint.CONTACT_SECONDS", 0.3)
     server.models = "hang"
-    with pytest.raises(SigjepaError, match="does not answer"):
+    with pytest.raises(SigjepaError, match="negatives.judge.base_url"):
         judged(judge(), [make_request(0)])
     assert not server.asked
 
@@ -170,7 +168,7 @@ def test_an_endpoint_that_fails_half_way_keeps_progress_and_is_continued(server,
     server.behaviour = behaviour
     requests = [make_request(number) for number in range(20)]
     impatient = judge(max_retries=1, timeout=0.5)
-    with pytest.raises(SigjepaError, match=r"gives no answers .* (10|9|8|7) of 20 judgements that were given are kept"):
+    with pytest.raises(SigjepaError, match="(10|9|8|7) of 20 "):
         ask(impatient, requests, tmp_path)
     lines = responses_path(tmp_path, impatient).read_text().splitlines()
     kept = {tuple(json.loads(line)["pair"]) for line in lines}
@@ -185,7 +183,7 @@ def test_an_endpoint_that_fails_half_way_keeps_progress_and_is_continued(server,
 
 def test_a_wrong_key_names_the_variable_and_never_the_key(server, judge, monkeypatch):
     server.behaviour = lambda number, attempt: 401
-    with pytest.raises(SigjepaError, match=r"JUDGE_KEY \(negatives.judge.api_key_env\) is not set, and it wants a key"):
+    with pytest.raises(SigjepaError, match="JUDGE_KEY .*not set"):
         judged(judge(api_key_env="JUDGE_KEY"), [make_request(0)])
     monkeypatch.setenv("JUDGE_KEY", "sk-secret-123456")
     with pytest.raises(SigjepaError, match="JUDGE_KEY") as caught:
@@ -194,19 +192,17 @@ def test_a_wrong_key_names_the_variable_and_never_the_key(server, judge, monkeyp
     assert "secret" not in str(caught.value) + str(judge(api_key_env="JUDGE_KEY").fingerprint())
 
 
-@pytest.mark.parametrize(
-    ("status", "message"), [(404, "Check negatives.judge.model=tiny-judge"), (400, "temperature=null")]
-)
-def test_an_endpoint_that_refuses_from_the_start(server, judge, status, message):
-    server.behaviour = lambda number, attempt: status
-    with pytest.raises(SigjepaError, match=rf"told to answer {status}.*{message}"):
-        judged(judge(), [make_request(0)])
+def test_an_endpoint_without_the_model_is_asked_nothing_more(server, judge):
+    server.behaviour = lambda number, attempt: 404
+    with pytest.raises(SigjepaError, match=f"told to answer 404.*negatives.judge.model={MODEL}"):
+        judged(judge(), [make_request(number) for number in range(PAIRS)])
+    assert sum(server.asked.values()) == 2  # with response_format, and without
 
 
 def test_an_address_that_speaks_something_else_records_nothing(server, judge, tmp_path):
     server.behaviour = lambda number, attempt: "no json"
-    with pytest.raises(SigjepaError, match="answers, but not as a chat-completions endpoint"):
-        ask(judge(), [make_request(number) for number in range(PAIRS)], tmp_path)
+    with pytest.raises(SigjepaError, match="choices.*/v1"):
+        ask(judge(max_retries=1), [make_request(number) for number in range(PAIRS)], tmp_path)
     assert responses_path(tmp_path, judge()).read_text() == ""
     assert sum(server.asked.values()) == 2
 
@@ -221,18 +217,20 @@ def test_a_single_refused_question_is_a_parse_error(server, judge):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"concurrency": 0}, "negatives.judge.concurrency must be at least 1"),
-        ({"limit": 0}, "negatives.judge.limit must be at least 1"),
-        ({"timeout": 0}, "negatives.judge.timeout must be above 0"),
-        ({"max_retries": -1}, "negatives.judge.max_retries must be at least 0"),
-        ({"max_code_characters": 0}, "negatives.judge.max_code_characters"),
-        ({"max_answer_tokens": 0}, "negatives.judge.max_answer_tokens"),
-        ({"prompt": "score_c_v0"}, "Did you mean 'score_c_v1'"),
-        ({"prompt": "score_c_digit_v1"}, "has no section '# repair'"),
-        ({"prompt": "nowhere.md"}, "negatives.judge.prompt=nowhere.md does not exist"),
-        ({"base_url": "localhost:8000"}, "is not an address"),
-        ({"base_url": "https://me:secret@host/v1"}, "must not hold credentials"),
-        ({"base_url": "https://host/v1?key=secret"}, "must not hold credentials"),
+        ({"concurrency": 0}, "negatives.judge.concurrency=0"),
+        ({"limit": 0}, "negatives.judge.limit=0"),
+        ({"timeout": 0}, "negatives.judge.timeout=0"),
+        ({"timeout": float("nan")}, "negatives.judge.timeout=nan"),
+        ({"max_retries": -1}, "negatives.judge.max_retries=-1"),
+        ({"max_code_characters": 0}, "negatives.judge.max_code_characters=0"),
+        ({"max_answer_tokens": 0}, "negatives.judge.max_answer_tokens=0"),
+        ({"temperature": "hot"}, "negatives.judge.temperature='hot'"),
+        ({"prompt": "score_c_v0"}, "'score_c_v1'"),
+        ({"prompt": "score_c_digit_v1"}, "'# repair'"),
+        ({"prompt": "nowhere.md"}, "negatives.judge.prompt=nowhere.md"),
+        ({"base_url": "localhost:8000"}, "negatives.judge.base_url=localhost:8000"),
+        ({"base_url": "https://me:secret@host/v1"}, "negatives.judge.base_url .*api_key_env"),
+        ({"base_url": "https://host/v1?key=secret"}, "negatives.judge.base_url .*api_key_env"),
     ],
 )
 def test_arguments_out_of_range(arguments, message):
@@ -252,7 +250,7 @@ def test_fingerprint_holds_what_a_score_depends_on(judge):
 
 
 def test_without_the_sdk(judge, monkeypatch):
-    monkeypatch.setitem(sys.modules, "openai", None)
+    monkeypatch.setitem(sys.modules, "httpx2", None)
     with pytest.raises(SigjepaError, match=r"pip install 'sigjepa\[judges\]'"):
         judged(judge(), [make_request(0)])
 
@@ -267,10 +265,10 @@ def test_cost_is_told_before_the_first_question(server, judge, tmp_path, caplog)
     assert sum(server.asked.values()) == 5
 
 
-@pytest.mark.parametrize("status", [400, 401, 500])
+@pytest.mark.parametrize("status", [401, 404, 500])
 def test_what_an_endpoint_complains_of_moves_no_terminal(server, judge, status):
     server.complaint = "\x1b[2J\x1b]0;pwned\x07 no\r\x9b31m\u202e {0.__class__}"
     server.behaviour = lambda number, attempt: status
-    with pytest.raises(SigjepaError, match=r"gives no answers .*no .*\{0\.__class__\}") as caught:
+    with pytest.raises(SigjepaError, match=r"no .*\{0\.__class__\}") as caught:
         judged(judge(max_retries=0), [make_request(1)])
     assert str(caught.value).isprintable()

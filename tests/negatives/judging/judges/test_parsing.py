@@ -23,6 +23,7 @@ GOOD = '{"reason": "both {add}", "score_c": 2}'
         f'<think>maybe {{"reason": "no", "score_c": 0}}</think>{GOOD}',
         f"{{ not json {GOOD}",
         '{"score_c": 2, "reason": "both {add}"}',
+        f'[THINK]maybe {{"reason": "no", "score_c": 0}}[/THINK]{GOOD}',
     ],
 )
 def test_a_judgement_in_any_wrapping(text):
@@ -32,25 +33,30 @@ def test_a_judgement_in_any_wrapping(text):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "it is empty"),
-        ("<think>hm</think>", "it is empty"),
-        ("score: 3", "it holds no JSON object"),
-        ("3", "it holds no JSON object"),
-        (GOOD[:-5], "it holds no JSON object"),
-        ("[2]", "it holds no JSON object"),
-        ('{"score_c": 2}', "the object lacks reason"),
-        ('{"score": 2}', "the object lacks reason and score_c"),
-        ('{"reason": "", "score_c": "2"}', 'score_c is "2", not one of'),
-        ('{"reason": "", "score_c": 2.0}', "score_c is 2.0, not one of"),
-        ('{"reason": "", "score_c": true}', "score_c is true, not one of"),
-        ('{"reason": "", "score_c": [2]}', "score_c is list, not one of"),
-        ('{"reason": "", "score_c": 7}', "score_c is 7, not one of"),
+        ("", "empty"),
+        ("<think>hm</think>", "empty"),
+        (f"<think>maybe {GOOD} but", "still thinks"),
+        (f"<Thinking> {GOOD}", "still thinks"),
+        (f"[THINK]{GOOD}", "still thinks"),
+        (f"◁think▷{GOOD}", "still thinks"),
+        (f"<think>so</think><think>{GOOD}", "still thinks"),
+        ("score: 3", "no JSON object"),
+        ("3", "no JSON object"),
+        (GOOD[:-5], "no JSON object"),
+        ("[2]", "no JSON object"),
+        ('{"score_c": 2}', "reason"),
+        ('{"score": 2}', "reason and score_c"),
+        ('{"reason": "", "score_c": "2"}', 'score_c is "2"'),
+        ('{"reason": "", "score_c": 2.0}', "score_c is 2.0"),
+        ('{"reason": "", "score_c": true}', "score_c is true"),
+        ('{"reason": "", "score_c": [2]}', "score_c is list"),
+        ('{"reason": "", "score_c": 7}', "score_c is 7"),
         ('{"reason": 5, "score_c": 2}', "reason is not a string"),
-        ('{"reason": "", "score_c": 2, "also": 1}', "'also', which is not asked for"),
+        ('{"reason": "", "score_c": 2, "also": 1}', "'also'"),
         (f'{GOOD} or {{"reason": "", "score_c": 3}}', r"different scores \(2, 3\)"),
-        ("{" * 50_000, "it holds no JSON object"),
-        ('{"a":' * 4_000, "it holds no JSON object"),
-        ('{"reason": "", "score_c": ' + "9" * 10_000 + "}", "it holds no JSON object"),
+        ("{" * 50_000, "no JSON object"),
+        ('{"a":' * 4_000, "no JSON object"),
+        ('{"reason": "", "score_c": ' + "9" * 10_000 + "}", "no JSON object"),
     ],
 )
 def test_what_is_no_judgement_is_named(text, problem):
@@ -92,3 +98,7 @@ def test_every_valid_answer_is_read(reason, score, around):
     text = f"{around}{json.dumps({'reason': reason, 'score_c': score})}{around}"
     if "</think>" not in text:
         assert read_answer(text) == (score, reason)
+
+
+def test_a_reason_may_speak_of_thinking():
+    assert read_answer('{"reason": "both strip <think> tags", "score_c": 1}')[0] == 1

@@ -98,10 +98,10 @@ def test_the_digest_changes_with_the_file(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("Compare {{functions}}", "has no section '# system'"),
-        ("# system\nCompare\n", "has no section '# user'"),
-        ("# system\nCompare\n# user\nthem", "must hold {{functions}} once, it holds it 0 times"),
-        ("# system\n\n# user\n{{functions}}{{functions}}", "it holds it 2 times"),
+        ("Compare {{functions}}", "'# system'"),
+        ("# system\nCompare\n", "'# user'"),
+        ("# system\nCompare\n# user\nthem", "{{functions}} .*0 "),
+        ("# system\n\n# user\n{{functions}}{{functions}}", "{{functions}} .*2 "),
     ],
 )
 def test_an_incomplete_prompt_is_an_error(tmp_path, text, message):
