@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
@@ -14,35 +15,43 @@ from sigjepa.runtime.terminal import show
 from sigjepa.store.files import write_json
 
 if TYPE_CHECKING:
+    from sigjepa.data.training_data import TrainingData
     from sigjepa.reporting.runs import Run
 
 
 def evaluate(config: DictConfig) -> None:
     """Measure the baselines that `baseline` names, and the ceiling that the teacher's space sets, and print both."""
     import torch
+    from hydra.core.hydra_config import HydraConfig
 
+    from sigjepa.evaluation.baseline_stage import measure_baselines
+    from sigjepa.evaluation.baselines import baseline_names
     from sigjepa.evaluation.ceiling import fit_residuals
     from sigjepa.evaluation.metrics import build_metrics
     from sigjepa.evaluation.pools import check_held_out, read_pools
     from sigjepa.pipeline import pipeline_of
     from sigjepa.reporting.ceilings import Ceiling, ceiling_text, measure_ceiling, measure_space
+    from sigjepa.reporting.run_check import check_figures, refuse_other_settings
     from sigjepa.reporting.tables import baseline_table
     from sigjepa.training.run_directory import baseline_figures, write_baselines
 
     resolved = plain(config)
     check_keys(resolved, (*RUN_KEYS, "run", "split"))
     check_held_out(resolved["split"])
-    metrics = build_metrics(resolved["metrics"], resolved["monitor"], resolved["allowed_targets"])
     run = finished_run(Path(resolved["run"])) if resolved["run"] else None
-    pipeline = pipeline_of(config)
-    data = pipeline.get()
-    if run is not None and run.pool() != data.corpus.hash:
-        raise SigjepaError(
-            f"{run.folder} was trained on the corpus {run.pool()}, but this command composes {data.corpus.hash}; "
-            "give the same data= and corpus= as the run had."
-        )
+    if run is not None:
+        settings_of_hydra: Any = HydraConfig.get()
+        refuse_other_settings(run, resolved, settings_of_hydra)
+    settings = resolved if run is None else run.config
+    metrics = build_metrics(settings["metrics"], settings["monitor"], resolved["allowed_targets"])
+    if run is None:
+        pipeline = replace(pipeline_of(config), negatives=None)  # nothing here is measured by them
+        data = pipeline.get()
+    else:
+        data = data_of_run(run, config)
+        check_figures(run, data.targets, metrics)
+    baselines = measure_baselines(baseline_names(config.baseline), data)
     pools = read_pools(data.corpus, data.shards)
-    baselines = pipeline.measure_baselines(data)
     output, split = Path(resolved["paths"]["run_dir"]), resolved["split"]
     write_baselines(output, baselines, metrics)
     ids = {name: torch.from_numpy(pool.ids) for name, pool in pools.items()}
@@ -54,10 +63,28 @@ def evaluate(config: DictConfig) -> None:
         ceiling = Ceiling(split, "the teacher's own signature embedding", *space, {})
     write_json(output / "ceiling.json", ceiling.as_dict())
     show(
-        baseline_table(baseline_figures(baselines, metrics), metrics, resolved["monitor"]),
+        baseline_table(baseline_figures(baselines, metrics), metrics, settings["monitor"]),
         *ceiling_text(ceiling),
         f"written to {output}",
     )
+
+
+def data_of_run(run: Run, config: DictConfig) -> TrainingData:
+    """Return the artifacts that a run was trained on, from where they lay then or, if they are there, below data_dir.
+
+    Raises SigjepaError when they are in neither place, or not those of the run.
+    """
+    from sigjepa.data.training_data import TrainingData
+    from sigjepa.reporting.evidence import open_evidence
+    from sigjepa.runtime.instantiate import instantiate
+    from sigjepa.store.store import Store
+
+    places = [Path(config.paths.data_dir), Path(run.provenance["data_dir"])]
+    names = run.provenance["artifacts"]
+    data_dir = next((place for place in places if (place / "corpus" / str(names.get("corpus"))).is_dir()), places[1])
+    evidence = open_evidence(run, data_dir)
+    store = Store(data_dir, instantiate(config.executor, list(config.allowed_targets)))
+    return TrainingData(evidence.corpus, evidence.shards, store)
 
 
 def finished_run(folder: Path) -> Run:

@@ -13,11 +13,10 @@ from sigjepa.corpus.corpus import Corpus
 from sigjepa.corpus.stage import CorpusStage
 from sigjepa.data.training_data import TrainingData
 from sigjepa.errors import SigjepaError
-from sigjepa.evaluation.baseline_stage import baseline_stages
+from sigjepa.evaluation.baseline_stage import baseline_stages, measure_baselines
 from sigjepa.evaluation.baselines import Baseline, baseline_names
 from sigjepa.negatives.sources import HardNegativesSource
 from sigjepa.runtime.instantiate import component_class, instantiate
-from sigjepa.store.progress import progress
 from sigjepa.store.progress import stage as progress_stage
 from sigjepa.store.stage import Stage
 from sigjepa.store.store import Store
@@ -87,8 +86,7 @@ class Pipeline:
 
     def measure_baselines(self, data: TrainingData) -> dict[str, Baseline]:
         """Return the baselines on the pools of `data` by name, measured where no earlier job has."""
-        stages = progress(baseline_stages(self.baselines, data), "Measuring baselines", unit="baseline")
-        return {stage.name: self.store.get(stage) for stage in stages}
+        return measure_baselines(self.baselines, data)
 
     def missing(self) -> list[str]:
         """Return the first artifact that is missing and all that depend on it; nothing is built."""

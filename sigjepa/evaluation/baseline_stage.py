@@ -11,6 +11,7 @@ from sigjepa.evaluation.baselines import BASELINES, Baseline
 from sigjepa.evaluation.pools import HELD_OUT, read_pools
 from sigjepa.evaluation.rank_files import read_ranks, write_ranks
 from sigjepa.store.manifest import Manifest, Reference
+from sigjepa.store.progress import progress
 from sigjepa.store.stage import Part, Stage
 from sigjepa.teacher.shards import TeacherShards
 
@@ -58,3 +59,9 @@ class BaselineStage(Stage[Baseline]):
 def baseline_stages(names: Sequence[str], data: TrainingData) -> list[BaselineStage]:
     """Return the stages of baselines on the pools of a run's data; names: of `BASELINES`."""
     return [BaselineStage(name, data.corpus, data.shards) for name in names]
+
+
+def measure_baselines(names: Sequence[str], data: TrainingData) -> dict[str, Baseline]:
+    """Return the baselines on the pools of `data` by name, measured where no earlier job has."""
+    stages = progress(baseline_stages(names, data), "Measuring baselines", unit="baseline")
+    return {stage.name: data.store.get(stage) for stage in stages}

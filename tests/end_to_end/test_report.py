@@ -120,7 +120,8 @@ def test_evaluate_prints_baselines_and_ceiling(run, tmp_path):
 
 def test_evaluate_gives_a_verdict_on_a_run(sweep, run, tmp_path):
     folder = next(sweep.glob("*exp1_4*"))
-    done = run("evaluate", "baseline=zero_shot", "data=tiny", f"run={folder}", "hydra.run.dir=out", cwd=tmp_path)
+    words = ("baseline=zero_shot", f"run={folder}", "hydra.run.dir=out")
+    done = run("evaluate", *words, cwd=tmp_path, SIGJEPA_DATA_DIR="")  # the artifacts are where the run says
     assert "exp1_4, seed 0:" in done.stdout
     (plateau,) = json.loads((tmp_path / "out" / "ceiling.json").read_text())["plateaus"].values()
     summary = json.loads((folder / "summary.json").read_text())
@@ -129,8 +130,11 @@ def test_evaluate_gives_a_verdict_on_a_run(sweep, run, tmp_path):
     assert parts == pytest.approx(1 - plateau["rank10"], abs=1e-6)
 
 
-def test_evaluate_refuses_a_run_of_another_corpus(sweep, run, tmp_path):
+def test_evaluate_refuses_words_that_contradict_the_run_before_anything_is_built(sweep, run, tmp_path):
     folder = next(sweep.glob("*exp1_4*"))
-    done = run("evaluate", "data=tiny", "size.max_functions=200", f"run={folder}", cwd=tmp_path, check=False)
+    words = ("evaluate", "data=tiny", "size.max_functions=200", "teacher=qwen2_5_coder_3b", f"run={folder}")
+    done = run(*words, cwd=tmp_path, check=False, SIGJEPA_DATA_DIR="nowhere")
     assert done.returncode == 1
-    assert "was trained on the corpus" in done.stderr
+    assert "size.max_functions" in done.stderr
+    assert "teacher.name" in done.stderr
+    assert not (tmp_path / "nowhere").exists()
