@@ -9,6 +9,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import hydra
 import pytest
 import torch
+from command_server import command_server
 
 from sigjepa.data.batch import Batch, NegativeBatch
 from sigjepa.pipeline import pipeline_of
@@ -46,6 +47,13 @@ def make_batch():
         return batch
 
     return make
+
+
+@pytest.fixture(scope="session")
+def run_python():
+    """Run Python words in a process of its own as `subprocess.run` would, without its start; see command_server.py."""
+    with command_server() as server:
+        yield server.run
 
 
 @pytest.fixture(scope="session")

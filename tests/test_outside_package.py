@@ -4,8 +4,6 @@ import csv
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -24,27 +22,20 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(home):
+def run(run_python, home):
     """Run `python -m sigjepa.<command> …` where the package can be imported, with its config folder or without."""
     work = home / "work"
     work.mkdir()
 
     def command(name, *words, check=True, with_configs=True, pythonpath=str(home)):
         options = ["--config-dir", str(home / "conf")] if with_configs else []
-        done = subprocess.run(
-            [sys.executable, "-m", f"sigjepa.{name}", *options, *words],
-            cwd=work,
-            env={
-                **os.environ,
-                "SIGJEPA_DATA_DIR": str(home / "data"),
-                "OMP_NUM_THREADS": "1",
-                "PYTHONPATH": os.pathsep.join([pythonpath, os.environ.get("PYTHONPATH", "")]),
-            },
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
+        environment = {
+            **os.environ,
+            "SIGJEPA_DATA_DIR": str(home / "data"),
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join([pythonpath, os.environ.get("PYTHONPATH", "")]),
+        }
+        done = run_python(["-m", f"sigjepa.{name}", *options, *words], work, environment)
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 

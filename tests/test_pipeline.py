@@ -1,7 +1,5 @@
 import os
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 
 import hydra
@@ -74,12 +72,10 @@ def test_every_experiment_has_what_it_needs(experiment):
     check(composed(f"experiment={experiment}"))
 
 
-def test_the_command_says_what_is_missing_and_builds_nothing(tmp_path):
-    command = [sys.executable, "-m", "sigjepa.train", "data=tiny", "loss=[infonce,token_smooth_l1]", "logger=none"]
-    environment = {**os.environ, "SIGJEPA_DATA_DIR": str(tmp_path / "data")}
-    run = subprocess.run(
-        [*command, f"hydra.run.dir={tmp_path / 'run'}"], capture_output=True, text=True, env=environment, check=False
-    )
+def test_the_command_says_what_is_missing_and_builds_nothing(run_python, tmp_path):
+    command = ["-m", "sigjepa.train", "data=tiny", "loss=[infonce,token_smooth_l1]", "logger=none"]
+    environment = os.environ | {"SIGJEPA_DATA_DIR": str(tmp_path / "data")}
+    run = run_python(command, tmp_path, environment)
     assert run.returncode == 1
     assert "data.body_states=true" in run.stderr
     assert "model=token_predictor_small" in run.stderr

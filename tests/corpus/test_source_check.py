@@ -1,8 +1,8 @@
 """Source files of every kind of source: verified, changed and gone are told apart."""
 
 import json
+import os
 import subprocess
-import sys
 import zipfile
 from dataclasses import replace
 
@@ -141,13 +141,11 @@ def test_a_tampered_list_of_source_files_is_noticed(code, tmp_path):
     assert counts["changed"] == 2  # its digest, and it is no table
 
 
-def test_the_command_prints_the_chain_and_its_status(code, tmp_path):
+def test_the_command_prints_the_chain_and_its_status(run_python, code, tmp_path):
     corpus = Store(tmp_path / "data").get(CorpusStage(Folder([str(code)]), workers=1))
 
     def command(*arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "sigjepa.provenance", *arguments], capture_output=True, text=True, check=False
-        )
+        return run_python(["-m", "sigjepa.provenance", *arguments], tmp_path, os.environ)
 
     whole = command(str(corpus.folder))
     assert whole.returncode == 0

@@ -1,29 +1,19 @@
 """Real commands in processes of their own, from a folder that is not the checkout."""
 
 import os
-import subprocess
-import sys
 
 import pytest
 from filelock import FileLock
 
 
 @pytest.fixture(scope="session")
-def run(tiny_datamodule, tiny_data_dir):
+def run(run_python, tiny_datamodule, tiny_data_dir):
     """Run `python -m sigjepa.<command> …` in a folder, on the shared artifact cache; returns the finished process."""
 
     def command(name, *overrides, cwd, check=True, **environment):
         env = {key: value for key, value in os.environ.items() if not key.startswith("WANDB")}
         env |= {"SIGJEPA_DATA_DIR": str(tiny_data_dir), "OMP_NUM_THREADS": "1", **environment}
-        done = subprocess.run(
-            [sys.executable, "-m", f"sigjepa.{name}", *overrides],
-            cwd=cwd,
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=800,
-            check=False,
-        )
+        done = run_python(["-m", f"sigjepa.{name}", *overrides], cwd, env)
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 

@@ -5,8 +5,6 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,14 +13,12 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
 @pytest.fixture
-def python(tiny_datamodule, tiny_data_dir):
+def python(run_python, tiny_datamodule, tiny_data_dir):
     """Run Python in a folder on the shared artifact cache; returns what it printed."""
 
     def run(*arguments, cwd, **environment):
         env = os.environ | {"SIGJEPA_DATA_DIR": str(tiny_data_dir), "OMP_NUM_THREADS": "1", **environment}
-        done = subprocess.run(
-            [sys.executable, *arguments], cwd=cwd, env=env, capture_output=True, text=True, timeout=600, check=False
-        )
+        done = run_python(arguments, cwd, env)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

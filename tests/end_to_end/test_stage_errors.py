@@ -1,8 +1,6 @@
 """Sources that break what a stage promises, at the command: refused or survived in one line, nothing lost."""
 
 import os
-import subprocess
-import sys
 
 import pytest
 
@@ -53,23 +51,16 @@ class Namesake(CorpusStage):
 
 
 @pytest.fixture
-def prepare(tmp_path):
+def prepare(run_python, tmp_path):
     """Run `python -m sigjepa.prepare` with the package `broken` at hand; returns the finished process."""
     (tmp_path / "broken.py").write_text(CODE)
 
     def command(*words):
-        return subprocess.run(
-            [sys.executable, "-m", "sigjepa.prepare", "allowed_targets=[broken.]", *words],
-            cwd=tmp_path,
-            env={
-                **os.environ,
-                "SIGJEPA_DATA_DIR": str(tmp_path / "data"),
-                "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", ""), *sys.path[:1]]),
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        environment = os.environ | {
+            "SIGJEPA_DATA_DIR": str(tmp_path / "data"),
+            "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]),
+        }
+        return run_python(["-m", "sigjepa.prepare", "allowed_targets=[broken.]", *words], tmp_path, environment)
 
     return command
 

@@ -5,8 +5,6 @@ import json
 import os
 import shutil
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,21 +21,30 @@ HIGHEST = {f"val/{name}" for name in ("rank1", "rank5", "rank10", "mrr", "cosine
 LOWEST = {f"train/{name}" for name in ("loss", "step_loss", *LOSS_TERMS, "infonce_in_batch", "infonce_mined")}
 
 
-def execute(home, *arguments, wandb):
+@pytest.fixture(scope="module")
+def execute(run_python):
     """Run a Python command with a home of its own, so that nobody's login is read, and with what W&B is told."""
-    env = {key: value for key, value in os.environ.items() if not key.startswith("WANDB")}
-    env |= {"HOME": str(home), "WANDB_HTTP_TIMEOUT": "1", "WANDB_ERROR_REPORTING": "false", **wandb}
-    command = [sys.executable, *map(str, arguments)]
-    done = subprocess.run(command, cwd=home, env=env, capture_output=True, text=True, timeout=180, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done
+
+    def command(home, *arguments, wandb):
+        env = {key: value for key, value in os.environ.items() if not key.startswith("WANDB")}
+        env |= {"HOME": str(home), "WANDB_HTTP_TIMEOUT": "1", "WANDB_ERROR_REPORTING": "false", **wandb}
+        done = run_python(arguments, home, env)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    return command
 
 
-def sync(run_dir, server, legs="offline-run-*"):
+@pytest.fixture(scope="module")
+def sync(execute):
     """`wandb sync` of a run directory's local W&B runs, oldest first."""
-    for path in sorted(run_dir.glob(f"wandb/{legs}/run-*.wandb")):
-        arguments = ["-m", "wandb", "sync", "--include-online", path]
-        execute(run_dir.parent, *arguments, wandb=server.environment())
+
+    def command(run_dir, server, legs="offline-run-*"):
+        for path in sorted(run_dir.glob(f"wandb/{legs}/run-*.wandb")):
+            arguments = ["-m", "wandb", "sync", "--include-online", path]
+            execute(run_dir.parent, *arguments, wandb=server.environment())
+
+    return command
 
 
 @pytest.fixture
@@ -117,7 +124,7 @@ def test_results_and_hard_negatives_are_tables(sweep, experiment):
         assert {row["statistic"]: row["value"] for row in logged["hard_negatives"]} == mined
 
 
-def test_a_synced_run_arrives_with_its_history_of_val_rank10(sweep, tmp_path, server):
+def test_a_synced_run_arrives_with_its_history_of_val_rank10(sweep, tmp_path, server, sync):
     folder = run_directory(sweep, "hardneg_curriculum")
     copy = tmp_path / "run"
     shutil.copytree(folder / "wandb", copy / "wandb", symlinks=True)  # syncing leaves a mark beside the run
@@ -137,7 +144,7 @@ def test_a_synced_run_arrives_with_its_history_of_val_rank10(sweep, tmp_path, se
 # ---- a run that is resumed
 
 
-def test_a_resumed_offline_run_continues_its_curve(tmp_path, server):
+def test_a_resumed_offline_run_continues_its_curve(tmp_path, server, execute, sync):
     run_dir = tmp_path / "run"
     for epochs in (2, 4):
         execute(tmp_path, TINY_RUN, run_dir, epochs, wandb={})
@@ -156,7 +163,7 @@ def assert_steps_increase(received):
 
 
 @pytest.fixture(scope="module")
-def online(tmp_path_factory):
+def online(tmp_path_factory, execute):
     """Two epochs online, then two more by resuming, with checkpoints, tables and a report's figure switched on."""
     from matplotlib.figure import Figure
 
@@ -229,7 +236,7 @@ def closed_port():
 
 
 @pytest.mark.parametrize("outage", ["closed", SLOW_HANG, "error"])
-def test_without_a_server_a_run_trains_to_its_end_offline(tmp_path, server, outage):
+def test_without_a_server_a_run_trains_to_its_end_offline(tmp_path, server, execute, sync, outage):
     server.behaviour = outage
     target = environment(f"http://127.0.0.1:{closed_port()}") if outage == "closed" else server.environment()
     done = execute(tmp_path, TINY_RUN, tmp_path / "run", 3, "--table", wandb=target)
@@ -246,7 +253,7 @@ def test_without_a_server_a_run_trains_to_its_end_offline(tmp_path, server, outa
 
 
 @pytest.mark.parametrize("outage", [SLOW_HANG, "error"])
-def test_a_server_that_goes_away_stops_nothing_and_loses_no_metric(tmp_path, server, outage):
+def test_a_server_that_goes_away_stops_nothing_and_loses_no_metric(tmp_path, server, execute, sync, outage):
     server.outage_after = ("UpsertBucket", outage)
     done = execute(tmp_path, TINY_RUN, tmp_path / "run", 4, "--table", wandb=server.environment())
     assert "trained to step 8" in done.stdout

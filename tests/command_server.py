@@ -1,0 +1,117 @@
+"""Commands in processes of their own that start at once: forks of a process that has the heavy libraries imported.
+
+`python -m sigjepa.train` spends several seconds importing torch and Lightning, and the tests run more than a hundred
+commands. The server imports them once; for each command it forks a process that takes the command's folder, environment
+and output, imports sigjepa itself, and runs the module as `__main__`. It runs no computation before it forks, so that a
+command has threads of its own.
+"""
+
+import contextlib
+import json
+import os
+import runpy
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+PRELOADED = (
+    "torch._dynamo",
+    "lightning.pytorch",
+    "transformers.models.auto.modeling_auto",
+    "hydra.main",
+    "pyarrow.parquet",
+)
+
+
+class CommandServer:
+    """Run Python commands as forks of one process."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-u", __file__]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._requests, self._answers = self._process.stdin, self._process.stdout
+        self._lock = threading.Lock()  # one command at a time
+
+    def run(
+        self, words: Sequence[str | Path], cwd: Path, environment: Mapping[str, str], timeout: float = 800
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `python <words>`, `-m module …` or `script.py …`, and return what `subprocess.run` would."""
+        with self._lock, tempfile.TemporaryDirectory() as folder:
+            out, err = Path(folder, "stdout"), Path(folder, "stderr")
+            request = {"words": [*map(str, words)], "cwd": str(cwd), "environment": dict(environment)}
+            request |= {"stdout": str(out), "stderr": str(err)}
+            late = threading.Timer(timeout, self._process.kill)
+            late.start()
+            self._requests.write(json.dumps(request) + "\n")
+            self._requests.flush()
+            answer = self._answers.readline()
+            late.cancel()
+            printed = [path.read_text(errors="replace") if path.exists() else "" for path in (out, err)]
+            assert answer, f"no answer from the command {request['words']}:\n{printed[0]}{printed[1]}"
+            return subprocess.CompletedProcess(request["words"], int(answer), *printed)
+
+    def close(self) -> None:
+        """End the server."""
+        self._requests.close()
+        self._process.wait(timeout=60)
+
+
+@contextlib.contextmanager
+def command_server() -> Iterator[CommandServer]:
+    """Give a server that ends with the block."""
+    server = CommandServer()
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def _take_over(request: Mapping) -> None:
+    """Become the process of a command: its folder, environment, output and path of imports."""
+    os.chdir(request["cwd"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    files = [os.open(os.devnull, os.O_RDONLY), os.open(request["stdout"], flags), os.open(request["stderr"], flags)]
+    for descriptor, file in enumerate(files):
+        os.dup2(file, descriptor)
+        os.close(file)
+    sys.stdin = open(0)  # noqa: SIM115  (the process's own, to its end)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=False, write_through=False)  # the server is unbuffered, a command is not
+    added = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[0:1] = [request["cwd"], *(path for path in added if path)]
+
+
+def _run(words: Sequence[str]) -> None:
+    if words[0] == "-m":
+        sys.argv = list(words[1:])
+        runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = list(words)
+        runpy.run_path(words[0], run_name="__main__")
+
+
+def _serve() -> None:
+    """Answer each request, a line of JSON, with the exit status of its process; return in the fork, to run it."""
+    import gc
+    import importlib
+
+    for name in PRELOADED:
+        importlib.import_module(name)
+    gc.freeze()
+    while line := sys.stdin.readline():
+        process = os.fork()
+        if process == 0:
+            request = json.loads(line)
+            _take_over(request)
+            _run(request["words"])
+            return
+        print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
+
+
+if __name__ == "__main__":
+    _serve()
