@@ -90,13 +90,12 @@ def fit_and_test(
     from sigjepa.training.callbacks import build_callbacks
     from sigjepa.training.loggers import finished
     from sigjepa.training.module import build_module
+    from sigjepa.training.promises import check_negatives, components_of, never_began, warn_of_late_beginnings
     from sigjepa.training.provenance import provenance, write_file_digests, write_provenance
     from sigjepa.training.resume import ResumeCheckpoint
     from sigjepa.training.wandb_records import log_tables, statistic_rows
 
-    started = time.perf_counter()
-    run_dir = Path(resolved["paths"]["run_dir"])
-    allowed = resolved["allowed_targets"]
+    started, run_dir, allowed = time.perf_counter(), Path(resolved["paths"]["run_dir"]), resolved["allowed_targets"]
     datamodule: FunctionDataModule = instantiate(config.data, allowed, data=data)
     facts |= datamodule.figures()
     show(figures_table(facts))
@@ -106,6 +105,9 @@ def fit_and_test(
     module = build_module(resolved, data.shards.dim, metrics)
     facts["parameters"] = sum(parameter.numel() for parameter in module.model.parameters())
     callbacks = build_callbacks(resolved["callbacks"], metrics, allowed)
+    components = components_of(dict(module.losses.items()), resolved["callbacks"], callbacks)
+    check_negatives(components, data)
+    warn_of_late_beginnings(components, resolved["trainer"].get("max_epochs"))
     with finished(list((instantiate(config.logger, allowed) or {}).values())) as loggers:
         trainer: lightning.Trainer = instantiate(config.trainer, allowed, callbacks=callbacks, logger=loggers)
         if trainer.is_global_zero:
@@ -119,7 +121,8 @@ def fit_and_test(
         trainer.fit(module, datamodule=datamodule, ckpt_path=start.checkpoint, weights_only=True)
         figures = evaluate_best(trainer, module, datamodule)
         earlier_seconds = sum(one.earlier_seconds for one in callbacks if isinstance(one, ResumeCheckpoint))
-        facts |= figures | {"wall_seconds": round(earlier_seconds + time.perf_counter() - started, 1)}
+        facts |= never_began(components, int(figures["best_epoch"])) | figures
+        facts |= {"wall_seconds": round(earlier_seconds + time.perf_counter() - started, 1)}
         if trainer.is_global_zero:
             files.write_predictions(run_dir, module.evaluated)
             files.write_summary(run_dir / "summary.json", facts | {"status": files.FINISHED})

@@ -13,7 +13,7 @@ from sigjepa.losses.candidates import MINED_CANDIDATES, Candidates, in_batch_can
 from sigjepa.losses.distributed import gather_rows, sum_over_processes, world_size
 from sigjepa.losses.loss import LossTerm, Progress, at_least_float32
 from sigjepa.models.prediction import Prediction
-from sigjepa.negatives.index.ramp import Schedule, check_extremes, value_at
+from sigjepa.negatives.index.ramp import Schedule, beginning, check_extremes, value_at
 
 
 def info_nce(
@@ -131,6 +131,11 @@ class InfoNCE(nn.Module):
     def needs(self) -> Sequence[str]:
         """The data that the term cannot do without."""
         return ("other_bodies",) if self.mined_candidates == "none" else ("other_bodies", "hard_negatives")
+
+    @property
+    def begins(self) -> float:
+        """The epoch from which on the term is what its settings promise: mined candidates count in it."""
+        return beginning(self.schedule) if self.mined_candidates != "none" else 0.0
 
     @property
     def temperature(self) -> Tensor:

@@ -33,7 +33,7 @@ class RefreshNegatives(Callback):
     def __init__(self, every_n_epochs: int, folder: str | Path) -> None:
         if every_n_epochs < 1:
             raise SigjepaError(f"refresh_negatives.every_n_epochs must be at least 1, got {every_n_epochs}.")
-        self.every_n_epochs = every_n_epochs
+        self.every_n_epochs = self.begins = every_n_epochs
         self.folder = Path(folder)
         self.refreshed_epoch: int | None = None
 

@@ -55,6 +55,15 @@ def value_at(schedule: Schedule, epoch: float) -> float:
     return schedule.value_at(epoch) if isinstance(schedule, Ramp) else schedule
 
 
+def beginning(schedule: Schedule) -> float:
+    """Return the epoch from which on a schedule is above 0; infinity for one that never is."""
+    if not isinstance(schedule, Ramp):
+        return 0.0 if schedule > 0 else math.inf
+    if schedule.start_value > 0:
+        return 0.0
+    return schedule.start_epoch if schedule.end_value > 0 else math.inf
+
+
 def check_extremes(schedule: Schedule, name: str, lowest: float, highest: float) -> None:
     """Raise SigjepaError naming the setting `name` when `schedule` ever leaves [lowest, highest], or is no number."""
     values = [schedule.start_value, schedule.end_value] if isinstance(schedule, Ramp) else [schedule]
