@@ -99,5 +99,5 @@ def test_ranks_evaluate_every_function_once_in_equally_many_batches(n, batch_siz
 
 
 def test_fewer_functions_than_processes_are_refused():
-    with pytest.raises(SigjepaError, match=r"2 functions cannot be shared out over 3 processes.*trainer.devices"):
+    with pytest.raises(SigjepaError, match="trainer.devices"):
         SequentialSampler(np.arange(2), np.ones(2), 4, rank=0, world_size=3)

@@ -82,7 +82,7 @@ def test_batches_are_kept_when_a_later_one_fails(
     last = index / "three-1.0-py3-none-any.whl"
     content = last.read_bytes()
     last.unlink()
-    with pytest.raises(SigjepaError, match=r"pip could not download wheels: .*three.*by hand: they are three 1\.0"):
+    with pytest.raises(SigjepaError, match=r"by hand: they are three 1\.0"):
         pinned_wheels(pins, tmp_path / "cache")
     last.write_bytes(content)
     assert len(pinned_wheels(pins, tmp_path / "cache")) == 3
@@ -121,10 +121,10 @@ def test_what_pip_let_through_is_checked_all_the_same(
         return subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr(subprocess, "run", careless)
-    with pytest.raises(SigjepaError, match=r"one-1\.0-py3-none-any\.whl is not the wheel that is pinned"):
+    with pytest.raises(SigjepaError, match=r"one-1\.0-py3-none-any\.whl .*sha256"):
         pinned_wheels(pins[:1], tmp_path / "cache")
     monkeypatch.setattr(subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 0, "", ""))
-    with pytest.raises(SigjepaError, match=r"pip downloaded no wheel named after one 1\.0"):
+    with pytest.raises(SigjepaError, match=r"no wheel .*one 1\.0"):
         pinned_wheels(pins[:1], tmp_path / "cache")
     assert not list((tmp_path / "cache").iterdir())
 
@@ -142,13 +142,13 @@ def test_source_distributions_are_not_taken(index: Path, tmp_path: Path) -> None
     with tarfile.open(index / "one-1.0.tar.gz", "w:gz") as archive:
         archive.add(tmp_path / "setup.py", "one-1.0/setup.py")
     digest = hashlib.sha256((index / "one-1.0.tar.gz").read_bytes()).hexdigest()
-    with pytest.raises(SigjepaError, match="No matching distribution found for one==1.0"):
+    with pytest.raises(SigjepaError, match="one==1.0"):
         pinned_wheels([Pin("one", "1.0", digest)], tmp_path / "cache")
 
 
 def test_without_pip_the_way_out_is_named(pins: list[Pin], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(SigjepaError, match=r"-m ensurepip.*by hand: they are one 1\.0, two-parts 1\.0, three 1\.0"):
+    with pytest.raises(SigjepaError, match=r"-m ensurepip.*one 1\.0, two-parts 1\.0, three 1\.0"):
         pinned_wheels(pins, tmp_path / "cache")
 
 
@@ -158,7 +158,7 @@ def test_an_index_that_cannot_be_reached_is_one_clear_error(
     monkeypatch.delenv("PIP_NO_INDEX")
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")  # the discard port: nobody listens
     monkeypatch.setenv("PIP_RETRIES", "0")
-    with pytest.raises(SigjepaError, match=r"pip could not download wheels: .*one==1\.0.*by hand"):
+    with pytest.raises(SigjepaError, match=r"one==1\.0.*by hand"):
         pinned_wheels([Pin("one", "1.0", "0" * 64)], tmp_path / "cache")
 
 

@@ -63,16 +63,16 @@ def test_a_file_deleted_after_the_listing_reads_as_none(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SigjepaError, match=r"nowhere does not exist.*corpus\.source\.paths"):
+    with pytest.raises(SigjepaError, match=r"nowhere .*corpus\.source\.paths"):
         Folder([str(tmp_path / "nowhere"), str(tmp_path)]).repositories()
 
 
 def test_a_folder_given_twice_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SigjepaError, match="given twice"):
+    with pytest.raises(SigjepaError, match="twice"):
         Folder([str(tmp_path), f"{tmp_path}/."]).repositories()
 
 
 @pytest.mark.parametrize("paths", ["somewhere", []])
 def test_paths_that_are_no_list_are_an_error(paths: str | list[str]) -> None:
-    with pytest.raises(SigjepaError, match="must be a list"):
+    with pytest.raises(SigjepaError, match="paths="):
         Folder(paths).repositories()

@@ -137,14 +137,14 @@ def test_reading_can_stop_early(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_repository_is_named_even_inside_of_one(tmp_path: Path) -> None:
     commit(tmp_path / "project", sub__a="x\n")
     for folder in (tmp_path, tmp_path / "project/sub", tmp_path / "nowhere"):
-        with pytest.raises(SigjepaError, match=rf"{folder} is not a git repository.*corpus\.source\.paths"):
+        with pytest.raises(SigjepaError, match=rf"{folder} .*corpus\.source\.paths"):
             GitRepositories([str(folder)]).fingerprint()
 
 
 @pytest.mark.parametrize("call", ["fingerprint", "repositories"])
 def test_a_head_that_does_not_exist_is_named(tmp_path: Path, call: str) -> None:
     git(tmp_path / "empty", "init", "-q")
-    with pytest.raises(SigjepaError, match=r"HEAD of the git repository .*empty.* does not exist.*symbolic-ref"):
+    with pytest.raises(SigjepaError, match=r"HEAD .*empty.*symbolic-ref"):
         getattr(GitRepositories([str(tmp_path / "empty")]), call)()
 
 
@@ -153,11 +153,11 @@ def test_a_missing_object_is_named(tmp_path: Path) -> None:
     (repository,) = GitRepositories([str(tmp_path / "project")]).repositories()
     blob = git(tmp_path / "project", "rev-parse", "HEAD:a.py")
     (tmp_path / "project/.git/objects" / blob[:2] / blob[2:]).unlink()
-    with pytest.raises(SigjepaError, match=r"lacks the content of a\.py.*git fsck"):
+    with pytest.raises(SigjepaError, match=r"a\.py.*git fsck"):
         list(repository.read([0]))
 
 
 def test_without_git_the_program_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(SigjepaError, match="needs the `git` program"):
+    with pytest.raises(SigjepaError, match="`git`"):
         GitRepositories([str(tmp_path)]).fingerprint()

@@ -86,9 +86,7 @@ def test_what_a_repository_lacks_is_not_fetched_by_a_command_of_its_own(trapped,
         git(trapped, "config", "remote.origin.url", "ssh://nowhere.invalid/x")
     drop(trapped, name)
     assert not marker.exists()
-    with pytest.raises(
-        SigjepaError, match=r"git repository .*trapped/\.git .*(is damaged or a partial|does not exist)"
-    ):
+    with pytest.raises(SigjepaError, match=r"trapped/\.git .*(damaged|does not exist)"):
         contents(GitRepositories([str(trapped)]))
     assert not marker.exists()
 
@@ -117,7 +115,7 @@ def test_the_traps_work(trapped, marker):
 )
 def test_an_address_that_is_a_command_is_no_folder(tmp_path, marker, monkeypatch, given):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SigjepaError, match="is not a git repository"):
+    with pytest.raises(SigjepaError, match="corpus.source.paths"):
         GitRepositories([given.format(marker=marker)]).fingerprint()
     assert list(tmp_path.iterdir()) == []
 

@@ -191,6 +191,6 @@ def test_a_wheel_that_would_write_elsewhere_stops_the_corpus_and_writes_nothing(
     (tmp_path / "wheels.txt").write_text(f"{pin.requirement}\n")
     before = tree(tmp_path)
     source = PinnedWheels(str(tmp_path / "cache"), str(tmp_path / "wheels.txt"))
-    with pytest.raises(SigjepaError, match=r"evil-1\.0.*is refused for its member '\.\./\.\./escaped\.py'"):
+    with pytest.raises(SigjepaError, match=r"evil-1\.0.*'\.\./\.\./escaped\.py'"):
         Store(tmp_path / "data").get(CorpusStage(source, workers=1))
     assert {path for path in tree(tmp_path) - before if "escaped" in path or not path.startswith("data")} == set()

@@ -76,16 +76,16 @@ def test_the_fingerprint_of_everything_is_quick() -> None:
 
 
 def test_a_package_that_is_not_installed_is_named_with_its_nearest(site: Path) -> None:
-    with pytest.raises(SigjepaError, match=r"'odd_nam', which is not installed. Did you mean 'odd-name'\?"):
+    with pytest.raises(SigjepaError, match=r"'odd_nam'.*'odd-name'"):
         InstalledPackages(packages=["odd_nam"]).fingerprint()
 
 
 def test_a_package_without_a_record_of_code_is_named(site: Path) -> None:
     install(site, "editable", "1", {})
-    with pytest.raises(SigjepaError, match=r"'editable' has no record of Python files.*corpus=folder"):
+    with pytest.raises(SigjepaError, match=r"'editable' .*corpus=folder"):
         InstalledPackages(packages=["editable"]).repositories()
 
 
 def test_a_string_of_packages_is_an_error() -> None:
-    with pytest.raises(SigjepaError, match="must be a list of names"):
+    with pytest.raises(SigjepaError, match="packages="):
         InstalledPackages(packages="torch").fingerprint()

@@ -40,18 +40,18 @@ def test_names_are_compared_as_pip_does() -> None:
     ],
 )
 def test_a_line_that_is_no_pin_is_named(tmp_path: Path, line: str) -> None:
-    with pytest.raises(SigjepaError, match=r"wheels\.txt:2: .* is not a pinned wheel"):
+    with pytest.raises(SigjepaError, match=r"wheels\.txt:2: .*sha256"):
         read_pins(listed(tmp_path, f"# head\n{line}\n"))
 
 
 def test_a_project_pinned_twice_is_named(tmp_path: Path) -> None:
     text = f"a.b==1.0 --hash=sha256:{DIGEST}\nA-B==2.0 --hash=sha256:{DIGEST}\n"
-    with pytest.raises(SigjepaError, match=r"wheels\.txt:2: 'a-b' is pinned twice"):
+    with pytest.raises(SigjepaError, match=r"wheels\.txt:2: 'a-b'"):
         read_pins(listed(tmp_path, text))
 
 
 def test_a_list_without_pins_and_a_missing_one_are_named(tmp_path: Path) -> None:
-    with pytest.raises(SigjepaError, match=r"pins no wheel; check corpus\.source\.wheels"):
+    with pytest.raises(SigjepaError, match=r"corpus\.source\.wheels"):
         read_pins(listed(tmp_path, "# nothing\n"))
-    with pytest.raises(SigjepaError, match=r"nowhere\.txt cannot be read.*corpus\.source\.wheels"):
+    with pytest.raises(SigjepaError, match=r"nowhere\.txt .*corpus\.source\.wheels"):
         read_pins(tmp_path / "nowhere.txt")

@@ -108,7 +108,7 @@ def test_another_pin_is_another_corpus(source: PinnedWheels) -> None:
 def test_an_altered_wheel_stops_the_corpus_and_is_named(source: PinnedWheels, tmp_path: Path) -> None:
     file = tmp_path / "wheels/two-1.0-py3-none-any.whl"
     file.write_bytes(file.read_bytes()[:-1] + b"x")
-    with pytest.raises(SigjepaError, match=r"two-1\.0-py3-none-any\.whl is not the wheel that is pinned"):
+    with pytest.raises(SigjepaError, match=r"two-1\.0-py3-none-any\.whl"):
         Store(tmp_path / "data").get(CorpusStage(source, workers=1))
     assert not list((tmp_path / "data/corpus").glob("*/manifest.json"))
 
