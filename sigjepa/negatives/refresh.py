@@ -6,21 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from sigjepa.negatives.index.hard_negatives import HardNegatives
 from sigjepa.negatives.index.pair_filter import similarities_for
 from sigjepa.negatives.judging.runner import judge_pairs
 from sigjepa.negatives.mining.knn import nearest_pairs
 from sigjepa.negatives.mining.stage import mined_ids, pair_metadata
+from sigjepa.negatives.mining.vectors import Floats, Ids
 
 if TYPE_CHECKING:
     from sigjepa.corpus.corpus import Corpus
     from sigjepa.negatives.sources import MinedNegatives
     from sigjepa.teacher.shards import TeacherShards
-
-Ids = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.floating]
 
 
 def refreshed(

@@ -1,9 +1,11 @@
 """Sources of hard negatives: the protocol of a source, and the one that mines, judges and filters."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from pydantic import SkipValidation
 
 from sigjepa.negatives.index.hard_negatives import HardNegatives
 from sigjepa.negatives.index.pair_filter import PairFilter
@@ -11,10 +13,10 @@ from sigjepa.negatives.index.sampling import NegativeSampler
 from sigjepa.negatives.index.stage import HardNegativesStage, warn_if_empty
 from sigjepa.negatives.judging.judges.judge import Judge
 from sigjepa.negatives.judging.stage import JudgedPairsStage
-from sigjepa.negatives.mining.knn import check_limits
 from sigjepa.negatives.mining.pairs import Pairs
 from sigjepa.negatives.mining.search import Search
-from sigjepa.negatives.mining.stage import MinedPairsStage, check_tiers
+from sigjepa.negatives.mining.stage import MinedPairsStage
+from sigjepa.runtime.fields import Count, Tiers, component
 from sigjepa.store.stage import Get
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ class HardNegativesSource(Protocol):
         """
 
 
-@dataclass(frozen=True)
+@component("negatives")
 class MinedNegatives:
     """Mine pairs of near functions, have them judged, and filter them.
 
@@ -57,16 +59,12 @@ class MinedNegatives:
 
     gives: ClassVar[Sequence[str]] = ("mined_negatives",)
 
-    judge: Judge
+    judge: SkipValidation[Judge]
     filter: PairFilter = field(default_factory=lambda: PairFilter(min_cosim=0.80))
     sampler: NegativeSampler = field(default_factory=NegativeSampler)
-    top_k: int = 8
-    tiers: Sequence[str] | None = None
+    top_k: Count = 8
+    tiers: Tiers | None = None
     search: Search = field(default_factory=Search)
-
-    def __post_init__(self) -> None:
-        check_limits(self.top_k, self.filter.min_cosim)
-        check_tiers(self.tiers)
 
     def prepare(self, corpus: "Corpus", shards: "TeacherShards", get: Get, data_dir: Path) -> HardNegatives:
         """Return the hard negatives; when no pair passes they are empty, and a warning says why."""

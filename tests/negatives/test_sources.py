@@ -338,8 +338,8 @@ def test_scores_of_the_structural_judge_are_named_a_heuristic(corpus, shards, tm
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"top_k": 0}, "negatives.top_k"),
-        ({"tiers": "phase0"}, "negatives.tiers"),
+        ({"top_k": 0}, "negatives.top_k=0"),
+        ({"tiers": "phase0"}, "negatives.tiers='phase0'"),
         ({"tiers": []}, "negatives.tiers"),
     ],
 )

@@ -2,7 +2,8 @@
 
 import logging
 import math
-from typing import Annotated, Any, ClassVar, Protocol
+from dataclasses import asdict
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,36 +24,76 @@ MAX_EF_SEARCH = 4096
 Recall = Annotated[float, Field(ge=0, le=1)]
 
 
-class Approximate(Protocol):
-    """An approximate search, as `negatives.search.beyond` names it."""
-
-    def inputs(self) -> dict[str, Any]:
-        """Return all that the found pairs depend on, beside the vectors, `top_k` and `min_cosim`."""
-
-    def build(self, bodies: UnitVectors, top_k: int, min_cosim: float) -> tuple[NeighborIndex, dict[str, Any]]:
-        """Return the index over `bodies`, and a record of it with its measured recall."""
-
-
 @component("negatives.search.beyond")
-class IVF:
-    """faiss IVF: bodies are clustered, and a query is compared with those of its `nprobe` nearest clusters.
+class Approximate:
+    """An approximate search whose recall is measured, and its effort raised until that is high enough.
 
-    nlist: clusters; None is twice the square root of the number of functions. nprobe: clusters compared at first,
-    doubled until `min_recall` is reached. min_recall: lowest share of the exact pairs that must be found.
-    recall_queries: functions on which that is measured. seed: of the clustering and of their choice. The index holds
-    a second copy of the vectors. Built twice on a machine, it is the same. Raises SigjepaError for arguments out of
-    range.
+    min_recall: lowest share of the exact pairs that must be found. recall_queries: functions on which that is measured.
+    seed: of the clustering and of their choice. Raises SigjepaError for arguments out of range.
     """
 
-    nlist: Count | None = None
-    nprobe: Count = 8
+    method: ClassVar[str]
+
     min_recall: Recall = 0.95
     recall_queries: Count = 500
     seed: int = 0
 
     def inputs(self) -> dict[str, Any]:
-        """As Approximate says."""
-        return {"method": "ivf", "nlist": self.nlist, "nprobe": self.nprobe, **_recall_inputs(self)}
+        """Return all that the found pairs depend on, beside the vectors, `top_k` and `min_cosim`."""
+        return {"method": self.method, **asdict(self)}
+
+    def build(self, bodies: UnitVectors, top_k: int, min_cosim: float) -> tuple[NeighborIndex, dict[str, Any]]:
+        """Return the index over `bodies`, and a record of it with its measured recall."""
+        raise NotImplementedError
+
+    def measured(
+        self, index: "FaissIndex", most: int, bodies: UnitVectors, top_k: int, min_cosim: float
+    ) -> dict[str, Any]:
+        """Double the index's effort up to `most` until its recall is high enough; returns what was measured.
+
+        Raises SigjepaError when the highest effort does not give `min_recall`.
+        """
+        rng = np.random.default_rng(self.seed)
+        sample = bodies.take(np.sort(rng.choice(len(bodies), min(self.recall_queries, len(bodies)), replace=False)))
+
+        def pairs(searched: NeighborIndex, lowest: float) -> Pairs:
+            return index_pairs(sample, bodies, searched, top_k, lowest)
+
+        exact_index = ExactIndex(bodies.matrix)
+        exact = pairs(exact_index, min_cosim)
+        if not len(exact):  # nothing in the sample is near enough: measure on the nearest there are
+            min_cosim = -1.0
+            exact = pairs(exact_index, min_cosim)
+        while True:
+            recall = recall_of(pairs(index, min_cosim), exact)
+            logger.info(
+                "Approximate search with %s=%d finds %s of %d exact pairs of %d functions",
+                *(index.setting, index.effort, "none" if recall is None else f"{recall:.4f}", len(exact), len(sample)),
+            )
+            if recall is None or recall >= self.min_recall:
+                return {"recall": recall, "recall_pairs": len(exact), "recall_queries": len(sample)}
+            if index.effort >= most:
+                raise SigjepaError(
+                    f"Approximate search with {index.setting}={index.effort}, the most that is tried, finds "
+                    f"{recall:.4f} of the exact pairs, but negatives.search.beyond.min_recall is {self.min_recall}. "
+                    f"Lower that, or search exactly: negatives.search.exact_up_to={len(bodies)}."
+                )
+            index.effort = min(2 * index.effort, most)
+
+
+@component("negatives.search.beyond")
+class IVF(Approximate):
+    """faiss IVF: bodies are clustered, and a query is compared with those of its `nprobe` nearest clusters.
+
+    nlist: clusters; None is twice the square root of the number of functions. nprobe: clusters compared at first,
+    doubled until `min_recall` is reached. The others as for `Approximate`. The index holds a second copy of the
+    vectors. Built twice on a machine, it is the same.
+    """
+
+    method: ClassVar[str] = "ivf"
+
+    nlist: Count | None = None
+    nprobe: Count = 8
 
     @stage("Clustering bodies")
     def build(self, bodies: UnitVectors, top_k: int, min_cosim: float) -> tuple[NeighborIndex, dict[str, Any]]:
@@ -65,33 +106,27 @@ class IVF:
         index.cp.seed, index.cp.min_points_per_centroid = self.seed, 1
         index.train(bodies.matrix)
         index.add(bodies.matrix)
-        found = _FaissIndex(index, "nprobe", min(self.nprobe, nlist))
+        found = FaissIndex(index, "nprobe", min(self.nprobe, nlist))
         most = max(found.effort, nlist // 2)  # with more, exact search is the faster one
-        recall = _raised(found, "nprobe", most, self, bodies, top_k, min_cosim)
+        recall = self.measured(found, most, bodies, top_k, min_cosim)
         return found, {"method": "ivf", "nlist": nlist, "nprobe": found.effort, **recall}
 
 
 @component("negatives.search.beyond")
-class HNSW:
+class HNSW(Approximate):
     """faiss HNSW: bodies are linked to near ones, and a query follows the links; slow to build, fast to search.
 
     M: links of a body. efConstruction: candidates kept while it is linked. efSearch: candidates kept while searching
-    at first, doubled until `min_recall` is reached. The others as for IVF. It is built by a single thread,
+    at first, doubled until `min_recall` is reached. The others as for `Approximate`. It is built by a single thread,
     since links depend on the order of insertion, and is then the same when built twice on a machine. The index holds a
-    second copy of the vectors and the links. Raises SigjepaError for arguments out of range.
+    second copy of the vectors and the links.
     """
+
+    method: ClassVar[str] = "hnsw"
 
     M: Count = 16
     efConstruction: Count = 80  # noqa: N815 - as faiss and its papers call it
     efSearch: Count = 64  # noqa: N815
-    min_recall: Recall = 0.95
-    recall_queries: Count = 500
-    seed: int = 0
-
-    def inputs(self) -> dict[str, Any]:
-        """As Approximate says."""
-        sizes = {"M": self.M, "efConstruction": self.efConstruction, "efSearch": self.efSearch}
-        return {"method": "hnsw", **sizes, **_recall_inputs(self)}
 
     @stage("Linking near bodies")
     def build(self, bodies: UnitVectors, top_k: int, min_cosim: float) -> tuple[NeighborIndex, dict[str, Any]]:
@@ -107,25 +142,27 @@ class HNSW:
             index.add(bodies.matrix)
         finally:
             faiss.omp_set_num_threads(threads)
-        found = _FaissIndex(index, "hnsw.efSearch", self.efSearch)
+        found = FaissIndex(index, "efSearch", self.efSearch)
         most = max(found.effort, min(MAX_EF_SEARCH, n))
-        recall = _raised(found, "efSearch", most, self, bodies, top_k, min_cosim)
+        recall = self.measured(found, most, bodies, top_k, min_cosim)
         return found, {"method": "hnsw", "M": self.M, "efSearch": found.effort, **recall}
 
 
-class _FaissIndex:
+class FaissIndex:
     """An approximate index and the one setting that trades its time for recall."""
 
     exact: ClassVar[bool] = False
 
     def __init__(self, index: Any, setting: str, effort: int) -> None:
         self._index = index
-        *path, self._name = setting.split(".")
-        self._owner = getattr(index, path[0]) if path else index
+        self.setting = setting
         self.effort = effort
 
     def search(self, queries: Matrix, count: int) -> tuple[npt.NDArray[np.float32], Ids]:
-        setattr(self._owner, self._name, self.effort)
+        """As NeighborIndex says."""
+        import faiss  # noqa: PLC0415 - see above
+
+        faiss.ParameterSpace().set_index_parameter(self._index, self.setting, self.effort)
         scores, rows = self._index.search(queries, count)
         return scores, rows
 
@@ -143,45 +180,3 @@ def recall_of(found: Pairs, exact: Pairs) -> float | None:
         for anchor, cosim in zip(found.anchor_ids.tolist(), found.cosim.tolist(), strict=True)
     )
     return hits / len(exact)
-
-
-def _raised(
-    index: _FaissIndex,
-    setting: str,
-    most: int,
-    search: IVF | HNSW,
-    bodies: UnitVectors,
-    top_k: int,
-    min_cosim: float,
-) -> dict[str, Any]:
-    """Double the index's effort up to `most` until its recall is high enough; returns what was measured."""
-    rng = np.random.default_rng(search.seed)
-    sample = bodies.take(np.sort(rng.choice(len(bodies), min(search.recall_queries, len(bodies)), replace=False)))
-
-    def pairs(searched: NeighborIndex, lowest: float) -> Pairs:
-        return index_pairs(sample, bodies, searched, top_k, lowest)
-
-    exact_index = ExactIndex(bodies.matrix)
-    exact = pairs(exact_index, min_cosim)
-    if not len(exact):  # nothing in the sample is near enough: measure on the nearest there are
-        min_cosim = -1.0
-        exact = pairs(exact_index, min_cosim)
-    while True:
-        recall = recall_of(pairs(index, min_cosim), exact)
-        logger.info(
-            "Approximate search with %s=%d finds %s of %d exact pairs of %d functions",
-            *(setting, index.effort, "none" if recall is None else f"{recall:.4f}", len(exact), len(sample)),
-        )
-        if recall is None or recall >= search.min_recall:
-            return {"recall": recall, "recall_pairs": len(exact), "recall_queries": len(sample)}
-        if index.effort >= most:
-            raise SigjepaError(
-                f"Approximate search with {setting}={index.effort}, the most that is tried, finds {recall:.4f} of the "
-                f"exact pairs, but negatives.search.beyond.min_recall is {search.min_recall}. Lower that, or search "
-                f"exactly: negatives.search.exact_up_to={len(bodies)}."
-            )
-        index.effort = min(2 * index.effort, most)
-
-
-def _recall_inputs(search: IVF | HNSW) -> dict[str, Any]:
-    return {"min_recall": float(search.min_recall), "recall_queries": search.recall_queries, "seed": search.seed}

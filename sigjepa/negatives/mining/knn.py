@@ -35,15 +35,14 @@ def nearest_pairs(
     Args:
         embeddings: `[n, D]` body embeddings, of any length but 0; an array, or rows that are read a part at a time.
         ids: `[n]` their function ids, unique.
-        top_k: most neighbors of an anchor.
+        top_k: most neighbors of an anchor, at least 1.
         min_cosim: lowest cosine of a pair, inclusive, in [-1, 1].
         queries: `[m, D]` the anchors' vectors, such as a student's predictions; None for `embeddings` themselves.
         query_ids: `[m]` the anchors' function ids, unique; given when `queries` are.
         block_size: anchors in a block.
 
-    Raises SigjepaError for arguments out of range, and for NaN, infinite or all-zero vectors, naming the functions.
+    Raises SigjepaError for vectors that do not fit, and NaN, infinite or all-zero ones, naming the functions.
     """
-    check_limits(top_k, min_cosim)
     if (queries is None) != (query_ids is None):
         raise SigjepaError("queries and query_ids belong together: give both, or none to search among the embeddings.")
     bodies = UnitVectors.of(embeddings, ids)
@@ -58,14 +57,6 @@ def nearest_pairs(
     if not len(bodies):
         return Pairs.joined([])
     return index_pairs(anchors, bodies, ExactIndex(bodies.matrix), top_k, min_cosim, block_size)
-
-
-def check_limits(top_k: int, min_cosim: float) -> None:
-    """Raise SigjepaError when `top_k` is below 1 or `min_cosim` outside [-1, 1]."""
-    if top_k < 1:
-        raise SigjepaError(f"negatives.top_k must be at least 1, got {top_k}.")
-    if not -1 <= min_cosim <= 1:
-        raise SigjepaError(f"negatives.filter.min_cosim must lie within [-1, 1], got {min_cosim}.")
 
 
 def index_pairs(

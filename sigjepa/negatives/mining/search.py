@@ -1,27 +1,25 @@
 """The search that finds the neighbors: exact while that takes minutes, approximate with measured recall beyond."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import field
+from typing import Annotated, Any
 
-from sigjepa.errors import SigjepaError
+from pydantic import Field, SkipValidation
+
 from sigjepa.negatives.mining.approximate import IVF, Approximate
 from sigjepa.negatives.mining.exact import ExactIndex, NeighborIndex
 from sigjepa.negatives.mining.vectors import UnitVectors
+from sigjepa.runtime.fields import component
 
 
-@dataclass(frozen=True)
+@component("negatives.search")
 class Search:
     """Exact search of up to `exact_up_to` functions (None: of any number), and `beyond` of more.
 
     Raises SigjepaError for arguments out of range.
     """
 
-    exact_up_to: int | None = 200_000
-    beyond: Approximate = field(default_factory=IVF)
-
-    def __post_init__(self) -> None:
-        if self.exact_up_to is not None and self.exact_up_to < 0:
-            raise SigjepaError(f"negatives.search.exact_up_to must be 0, more, or null, got {self.exact_up_to}.")
+    exact_up_to: Annotated[int, Field(ge=0)] | None = 200_000
+    beyond: SkipValidation[Approximate] = field(default_factory=IVF)
 
     def inputs(self, functions: int) -> dict[str, Any]:
         """Return all that the pairs of so many functions depend on: nothing of an approximate search that is not

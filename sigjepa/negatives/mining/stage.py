@@ -127,12 +127,6 @@ class _BodyRows:
         return self._pooled[self._rows[rows]].float().numpy()
 
 
-def check_tiers(tiers: Sequence[str] | None) -> None:
-    """Raise SigjepaError for tiers that are no list, or an empty one."""
-    if isinstance(tiers, str) or (tiers is not None and not len(tiers)):
-        raise SigjepaError(f"negatives.tiers must be a list such as [phase0,heads], or null, got {tiers!r}.")
-
-
 def pair_metadata(corpus: "Corpus", shards: "TeacherShards") -> dict[str, Any]:
     """Return what pairs say of where they are from: `model` (the teacher's name), `corpus`, `teacher`."""
     return {

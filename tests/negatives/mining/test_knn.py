@@ -131,19 +131,6 @@ def test_many_bad_vectors_are_counted():
         nearest_pairs(np.zeros((12, 4), dtype=np.float32), np.arange(12), top_k=2, min_cosim=0.8)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"top_k": 0, "min_cosim": 0.8}, "negatives.top_k.* 0"),
-        ({"top_k": 1, "min_cosim": 1.5}, "negatives.filter.min_cosim"),
-        ({"top_k": 1, "min_cosim": float("nan")}, "negatives.filter.min_cosim"),
-    ],
-)
-def test_arguments_out_of_range(arguments, message):
-    with pytest.raises(SigjepaError, match=message):
-        nearest_pairs(random_embeddings(4, 2), np.arange(4), **arguments)
-
-
 def test_repeated_ids_and_misfitting_shapes():
     with pytest.raises(SigjepaError, match="function 1 "):
         nearest_pairs(random_embeddings(3, 2), np.array([0, 1, 1]), top_k=1, min_cosim=0.8)

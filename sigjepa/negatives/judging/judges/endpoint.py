@@ -6,32 +6,22 @@ model), nothing more can be asked: SigjepaError. And a single question may be re
 """
 
 import asyncio
-import json
 import logging
-import os
 import random
 import re
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, ValidationError
 
 from sigjepa.errors import SigjepaError
+from sigjepa.negatives.judging.judges.connection import CONTACT_SECONDS, Connection, OutageError, Response
 from sigjepa.negatives.judging.judges.prompt import Messages
-from sigjepa.runtime.terminal import printable
-from sigjepa.store.credentials import without_credentials
-
-if TYPE_CHECKING:
-    import httpx2
 
 logger = logging.getLogger(__name__)
 
-CONTACT_SECONDS = 5.0  # an endpoint that says nothing for so long on first contact is not there
-MAX_BYTES = 8 * 2**20  # of one answer, decompressed: a thousand times what a judgement takes
-MAX_WORDS = 300  # characters of an endpoint's own words in a message
 FIRST_WAIT, MAX_WAIT = 0.5, 30.0  # seconds before a question is tried again
 PASSING = (408, 409, 425, 429)  # and 5xx
 REFUSALS = (400, 413, 422)  # of one request; other client errors are of the key, the model or the address
@@ -41,14 +31,6 @@ FORMAT_WORDS = re.compile(r"(?i)response_?format|json_?schema|structured|guided|
 
 class RefusedError(Exception):
     """The endpoint refuses this question, and may answer another."""
-
-
-class _OutageError(Exception):
-    """Trouble that may pass, within `seconds` where the endpoint says so."""
-
-    def __init__(self, words: str, seconds: float | None = None) -> None:
-        super().__init__(words)
-        self.seconds = seconds
 
 
 @dataclass(frozen=True)
@@ -82,17 +64,6 @@ class _Answer(BaseModel):
     choices: list[_Choice] = Field(min_length=1)
 
 
-@dataclass(frozen=True)
-class _Response:
-    status: int
-    content: Any
-    """The JSON, or None where it is none."""
-    words: str
-    """What the endpoint says, as it may be shown."""
-    seconds: float | None
-    """How long it asks to be waited for."""
-
-
 class Endpoint:
     """One model at one endpoint; use it within one event loop, and `close` it there.
 
@@ -122,7 +93,6 @@ class Endpoint:
         self.address = checked_address(base_url)
         self.model = model
         self.answered = 0
-        self._key = _key(api_key_env)
         self._api_key_env = api_key_env
         self._timeout = timeout
         self._max_retries = max_retries
@@ -131,17 +101,17 @@ class Endpoint:
             "type": "json_schema",
             "json_schema": {"name": "judgement", "strict": True, "schema": dict(schema)},
         }
-        self._client = _client({"Authorization": f"Bearer {self._key}"} if self._key else {}, timeout)
+        self._connection = Connection(self.address, api_key_env)
 
     def clean(self, text: str) -> str:
-        """Return what the endpoint sent as it may be shown and kept: one printable line, without any credential."""
-        return without_credentials(printable(text), [self._key])
+        """Return what the endpoint sent as it may be shown and kept."""
+        return self._connection.clean(text)
 
     async def contact(self) -> None:
         """Raise SigjepaError when nothing answers at the address, within seconds, or it refuses the key."""
         try:
-            response = await self._request("GET", "models", None, CONTACT_SECONDS)
-        except _OutageError as error:
+            response = await self._connection.request("GET", "models", None, CONTACT_SECONDS)
+        except OutageError as error:
             raise SigjepaError(
                 f"negatives.judge.base_url={self.address} does not answer ({error}). Start the server there, for "
                 "example with `transformers serve` or `vllm serve`, or give the address of another one."
@@ -157,7 +127,7 @@ class Endpoint:
         for attempt in range(self._max_retries + 1):
             try:
                 return await self._complete(messages)
-            except _OutageError as error:
+            except OutageError as error:
                 outage = error
             if attempt < self._max_retries:
                 wait = outage.seconds or FIRST_WAIT * 2**attempt * random.uniform(0.75, 1.0)
@@ -170,7 +140,7 @@ class Endpoint:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        await self._connection.close()
 
     async def _complete(self, messages: Messages) -> Completion:
         response = await self._ask(messages, self._format)
@@ -181,7 +151,7 @@ class Endpoint:
                 logger.info("%s refuses response_format: answers are asked for in words, and checked.", self.address)
                 response = plain
         if response.status in PASSING or response.status >= 500:
-            raise _OutageError(response.words, response.seconds)
+            raise OutageError(response.words, response.seconds)
         if response.status in REFUSALS:
             raise RefusedError(response.words)
         if response.status != 200:
@@ -189,7 +159,7 @@ class Endpoint:
         try:
             choice = _Answer.model_validate(response.content).choices[0]
         except ValidationError:  # an error, a page of a proxy, or half an answer
-            raise _OutageError(response.words) from None
+            raise OutageError(response.words) from None
         self.answered += 1
         content = choice.message.content
         if isinstance(content, list):
@@ -203,44 +173,23 @@ class Endpoint:
             *(count if isinstance(count, int) else 0 for count in tokens),
         )
 
-    def _refuses_format(self, response: _Response) -> bool:
+    def _refuses_format(self, response: Response) -> bool:
         if response.status not in FORMAT_REFUSALS:
             return False
         # before the first answer any refusal may mean the format, but 500 says so
         return FORMAT_WORDS.search(response.words) is not None or (not self.answered and response.status != 500)
 
-    async def _ask(self, messages: Messages, response_format: Mapping[str, Any] | None) -> _Response:
+    async def _ask(self, messages: Messages, response_format: Mapping[str, Any] | None) -> Response:
         body = {"model": self.model, "messages": messages, **self._parameters}
         body |= body.pop("extra_body", {})
         if response_format is not None:
             body["response_format"] = response_format
-        return await self._request("POST", "chat/completions", body, self._timeout)
+        return await self._connection.request("POST", "chat/completions", body, self._timeout)
 
-    async def _request(self, method: str, path: str, body: Any, seconds: float) -> _Response:
-        """Return the response, whole and within `seconds`; raises _OutageError where there is none."""
-        import httpx2  # noqa: PLC0415 - optional
-
-        try:
-            async with (
-                asyncio.timeout(seconds),
-                self._client.stream(method, f"{self.address}/{path}", json=body) as response,
-            ):
-                content = await _bounded(response)
-        except TimeoutError:
-            raise _OutageError(f"no whole answer within {seconds:g} s") from None
-        except httpx2.HTTPError as error:
-            raise _OutageError(self.clean(str(error.__cause__ or error) or type(error).__name__)) from None
-        try:
-            value = json.loads(content)
-        except (ValueError, RecursionError):
-            value = None
-        words = self.clean(f"HTTP {response.status_code}: {_words(value, content)}")[:MAX_WORDS]
-        return _Response(response.status_code, value, words, _seconds(response.headers.get("retry-after")))
-
-    def _end(self, response: _Response) -> SigjepaError:
+    def _end(self, response: Response) -> SigjepaError:
         """Return the error for an endpoint that can't be asked any more."""
         if response.status in (401, 403):
-            state = "holds a key that it refuses" if self._key else "is not set, and it wants a key"
+            state = "holds a key that it refuses" if self._connection.key else "is not set, and it wants a key"
             way_out = f"The environment variable {self._api_key_env} (negatives.judge.api_key_env) {state}."
         else:
             way_out = (
@@ -250,54 +199,11 @@ class Endpoint:
         return SigjepaError(f"negatives.judge.base_url={self.address} gives no answers ({response.words}). {way_out}")
 
 
-async def _bounded(response: "httpx2.Response") -> bytes:
-    """Return the decompressed body; raises _OutageError for one that is too large or compressed in an odd way."""
-    encoding = response.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("identity", "gzip", "deflate"):
-        raise _OutageError("an answer compressed in a way that was not asked for")
-    content = bytearray()
-    async for chunk in response.aiter_raw():
-        content += chunk
-        if len(content) > MAX_BYTES:
-            raise _OutageError(f"an answer of more than {MAX_BYTES:,} bytes")
-    if encoding == "identity":
-        return bytes(content)
-    try:
-        inflated = zlib.decompressobj(zlib.MAX_WBITS + 32).decompress(bytes(content), MAX_BYTES + 1)
-    except zlib.error:
-        raise _OutageError("an answer that can't be decompressed") from None
-    if len(inflated) > MAX_BYTES:
-        raise _OutageError(f"an answer of more than {MAX_BYTES:,} bytes")
-    return inflated
-
-
-def _words(value: Any, content: bytes) -> str:
-    """Return what an endpoint says in an answer that is none: its message, or its text."""
-    error = value.get("error", value) if isinstance(value, dict) else value
-    for name in ("message", "detail"):
-        if isinstance(error, dict) and isinstance(error.get(name), str):
-            return str(error[name])
-    return error if isinstance(error, str) else content[: 4 * MAX_WORDS].decode("utf-8", "replace")
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    return float(retry_after) if retry_after and re.fullmatch(r"\d{1,6}(\.\d{1,6})?", retry_after) else None
-
-
-def _key(variable: str) -> str:
-    key = os.environ.get(variable, "").strip()
-    if not (key.isascii() and key.isprintable()):
-        raise SigjepaError(
-            f"The environment variable {variable} (negatives.judge.api_key_env) holds what no key has: "
-            "a letter outside ASCII, or a line break."
-        )
-    return key
-
-
 def checked_address(base_url: str) -> str:
     """Return `base_url` as it may be shown; raises SigjepaError when it is no address or holds credentials."""
     try:
         parts = urlsplit(base_url)
+        _ = parts.port  # reading it raises ValueError for one that is no number, or too large
     except ValueError:
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -309,17 +215,3 @@ def checked_address(base_url: str) -> str:
             "negatives.judge.api_key_env."
         )
     return base_url.rstrip("/")
-
-
-def _client(headers: Mapping[str, str], timeout: float) -> "httpx2.AsyncClient":
-    try:
-        import httpx2  # noqa: PLC0415  optional
-    except ImportError:
-        raise SigjepaError("negatives/judge=openai needs httpx2: pip install 'sigjepa[judges]'.") from None
-    if logging.getLogger("httpx2").level == logging.NOTSET:  # it reports every request
-        logging.getLogger("httpx2").setLevel(logging.WARNING)
-    return httpx2.AsyncClient(
-        headers={"Accept-Encoding": "identity", **headers},
-        timeout=httpx2.Timeout(None, connect=min(timeout, CONTACT_SECONDS)),
-        limits=httpx2.Limits(max_connections=None),
-    )

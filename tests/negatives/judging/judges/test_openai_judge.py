@@ -228,6 +228,7 @@ def test_a_single_refused_question_is_a_parse_error(server, judge):
         ({"prompt": "score_c_v0"}, "'score_c_v1'"),
         ({"prompt": "score_c_digit_v1"}, "'# repair'"),
         ({"prompt": "nowhere.md"}, "negatives.judge.prompt=nowhere.md"),
+        ({"base_url": "http://localhost:80000/v1"}, "negatives.judge.base_url=http://localhost:80000/v1"),
         ({"base_url": "localhost:8000"}, "negatives.judge.base_url=localhost:8000"),
         ({"base_url": "https://me:secret@host/v1"}, "negatives.judge.base_url .*api_key_env"),
         ({"base_url": "https://host/v1?key=secret"}, "negatives.judge.base_url .*api_key_env"),

@@ -12,7 +12,7 @@ import pytest
 from chat_server import ANSWER, FAULTS, Reply, make_request, score_of
 
 from sigjepa.errors import SigjepaError
-from sigjepa.negatives.judging.judges.endpoint import MAX_BYTES
+from sigjepa.negatives.judging.judges.connection import MAX_BYTES
 from sigjepa.negatives.judging.response_cache import responses_path
 from sigjepa.negatives.judging.runner import MAX_UNUSABLE, ask
 
