@@ -1,9 +1,8 @@
 """The corpus: functions with their split and tier, as rows of `functions.parquet`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,8 @@ from sigjepa.corpus.functions import Function
 from sigjepa.corpus.split import SPLITS, TIERS
 from sigjepa.corpus.summary import summary_text
 from sigjepa.errors import SigjepaError, nearest_name
-from sigjepa.store.manifest import Manifest, Reference, damaged
+from sigjepa.store.artifact import OpenedArtifact
+from sigjepa.store.manifest import damaged
 
 FUNCTIONS_FILE = "functions.parquet"
 SUMMARY_REPOSITORIES = 20
@@ -38,31 +38,8 @@ SCHEMA = pa.schema(
 )
 
 
-@dataclass(frozen=True)
-class Corpus:
+class Corpus(OpenedArtifact):
     """Functions with their split and tier; the id of a function is its position, 0 to n-1."""
-
-    manifest: Manifest
-
-    @classmethod
-    def load(cls, folder: Path) -> "Corpus":
-        """Return the corpus in a folder; raises SigjepaError naming the file that is missing, damaged or altered."""
-        manifest = Manifest.read(folder)
-        manifest.verify()
-        return cls(manifest)
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the artifact."""
-        return self.manifest.folder
-
-    @property
-    def reference(self) -> Reference:
-        """The corpus as artifacts built from it name it."""
-        return self.manifest.reference
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Corpus, (self.manifest,)  # a worker process reads the file instead of a pickled table
 
     @cached_property
     def table(self) -> pa.Table:
@@ -85,9 +62,7 @@ class Corpus:
         return self.table.num_rows
 
     def ids(self, split: str | None = None, tiers: Sequence[str] | None = None) -> npt.NDArray[np.int64]:
-        """Return the ids of the functions of a split and of some tiers, ascending `[n]`; None stands for all of
-        them.
-        """
+        """Return the ids of the functions of a split and of some tiers, ascending `[n]`; None stands for all."""
         chosen = np.ones(len(self), dtype=bool)
         if split is not None:
             check_known(split, SPLITS, "split")

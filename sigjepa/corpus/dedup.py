@@ -83,9 +83,7 @@ def jaccard(first: ShingleSet, second: ShingleSet) -> float:
 
 
 def lsh_bands(threshold: float) -> int:
-    """Return the fewest bands that still miss less than MISSED_SHARE of the pairs at `threshold`: (1 -
-    t^rows)^bands.
-    """
+    """Return the fewest bands that miss less than MISSED_SHARE, `(1 - t^rows)^bands`, of the pairs at `threshold`."""
     for bands in (divisor for divisor in range(1, PERMUTATIONS + 1) if PERMUTATIONS % divisor == 0):
         if (1 - threshold ** (PERMUTATIONS // bands)) ** bands < MISSED_SHARE:
             return bands

@@ -144,9 +144,7 @@ def definitions(tree: ast.AST) -> Iterator[tuple[FunctionNode, str]]:
 
 
 def child_statements(node: ast.AST) -> list[ast.AST]:
-    """Return the statements directly below `node`, and the handlers and cases that hold further ones, in source
-    order.
-    """
+    """Return the statements directly below `node`, and the handlers and cases that hold further ones, in order."""
     children: list[ast.AST] = []
     for field in ("body", "cases", "handlers", "orelse", "finalbody"):
         block = getattr(node, field, None)
@@ -156,9 +154,7 @@ def child_statements(node: ast.AST) -> list[ast.AST]:
 
 
 def skip_reason(node: FunctionNode, statements: Block, min_body_statements: int) -> str | None:
-    """Return why a function is no use as a (signature, body) pair, or None; `statements` are those after the
-    docstring.
-    """
+    """Return why a function is no (signature, body) pair, or None; `statements` are those after the docstring."""
     decorators = {final_name(decorator) for decorator in node.decorator_list}
     if "overload" in decorators:
         return "overload"
@@ -227,9 +223,7 @@ def signature_text(text: SourceText, node: FunctionNode) -> str:
 
 
 def colon(text: SourceText, node: FunctionNode) -> tuple[int, int]:
-    """Return the line and column of the colon that ends a `def`: the first after all annotations, defaults and
-    comments.
-    """
+    """Return the line and column of the colon that ends a `def`: the first after annotations, defaults, comments."""
     arguments = node.args
     positioned: list[ast.AST] = [
         *arguments.posonlyargs,

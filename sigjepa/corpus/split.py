@@ -12,9 +12,7 @@ TIERS = ("phase0", "heads")
 
 
 def seeded_hash(seed: int, *names: object) -> int:
-    """Return a number that depends on `seed` and `names` alone: the order of things drawn at random but for ever the
-    same.
-    """
+    """Return a number that depends on `seed` and `names` alone, by which things are drawn at random but repeatably."""
     return xxhash.xxh3_64_intdigest("\0".join(map(str, (seed, *names))).encode("utf-8", "surrogateescape"))
 
 

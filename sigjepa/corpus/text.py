@@ -65,9 +65,7 @@ def literal_lines(nodes: Iterable[ast.AST], lines: list[str]) -> set[int]:
 
 
 def dedent(line: str, margin: str) -> str:
-    """Return `line` without the part of `margin` that it starts with; a form feed resets indentation, so it goes
-    too.
-    """
+    """Return `line` without the part of `margin` that it starts with, and without form feeds, which reset it."""
     blank = leading_whitespace(line)
     if "\f" in blank:
         line = line[blank.rindex("\f") + 1 :]

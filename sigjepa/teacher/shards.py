@@ -2,8 +2,6 @@
 
 from bisect import bisect_right
 from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,14 +9,14 @@ from safetensors import safe_open
 from torch import Tensor
 
 from sigjepa.errors import SigjepaError
-from sigjepa.store.manifest import Manifest, Reference
+from sigjepa.store.artifact import OpenedArtifact
+from sigjepa.store.manifest import Manifest
 
 
-class TeacherShards:
+class TeacherShards(OpenedArtifact):
     """The teacher's states of every function of a corpus, by function id.
 
-    Nothing is read until it is asked for, and then through a memory map. An instance can be pickled: each process
-    opens maps of its own. `load` checks the files; the constructor trusts them.
+    Nothing is read until it is asked for, and then through a memory map, of its own in each process.
 
     Args:
         manifest: of the artifact that `ShardStage` builds.
@@ -29,35 +27,15 @@ class TeacherShards:
     """
 
     def __init__(self, manifest: Manifest) -> None:
-        self.manifest = manifest
+        super().__init__(manifest)
         self.dim: int = manifest.facts["dim"]
         self.has_body_states: bool = manifest.inputs["body_states"]
         self._files: list[str] = [shard["file"] for shard in manifest.facts["shards"]]
         self._starts: list[int] = [shard["first_id"] for shard in manifest.facts["shards"]]
         self._maps: dict[int, dict[str, Tensor]] = {}
 
-    @classmethod
-    def load(cls, folder: Path) -> "TeacherShards":
-        """Return the shards in a folder; raises SigjepaError naming the file that is missing, damaged or altered."""
-        manifest = Manifest.read(folder)
-        manifest.verify()
-        return cls(manifest)
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the artifact."""
-        return self.manifest.folder
-
-    @property
-    def reference(self) -> Reference:
-        """The shards as artifacts built from them name them."""
-        return self.manifest.reference
-
     def __len__(self) -> int:
         return int(self.manifest.facts["functions"])
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return TeacherShards, (self.manifest,)
 
     @property
     def ids(self) -> np.ndarray:

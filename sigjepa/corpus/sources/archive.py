@@ -41,8 +41,6 @@ def python_members(wheel: Path) -> list[str]:
                 raise refusal(wheel, "its name occurs twice", member)
             seen.add(member.filename)
         python = [member for member in members if is_python(member)]
-        for member in python:
-            check_size(wheel, member)
         if (total := sum(member.file_size for member in python)) > MAX_TOTAL_BYTES:
             raise refusal(wheel, f"its Python files would unpack to {total:,} bytes, over {MAX_TOTAL_BYTES:,}")
     return sorted(member.filename for member in python)
@@ -84,9 +82,10 @@ def is_python(member: zipfile.ZipInfo) -> bool:
 
 
 def check_member(wheel: Path, member: zipfile.ZipInfo) -> None:
-    """Raise SigjepaError for a name, a kind of file or a packing that no honest wheel has."""
+    """Raise SigjepaError for a name, a kind of file, a packing or a declared size that no honest wheel has."""
     name = member.orig_filename  # as it stands in the archive: zipfile mends some names
     folders = name.removesuffix("/").split("/")
+    size, packed = member.file_size, member.compress_size
     if not {"", ".", ".."}.isdisjoint(folders) or re.search(r"[\\\0]|^[A-Za-z]:", name):
         raise refusal(wheel, "its name is not a plain path below the archive's root", member)
     if stat.S_IFMT(member.external_attr >> 16) not in FILE_KINDS:
@@ -95,16 +94,10 @@ def check_member(wheel: Path, member: zipfile.ZipInfo) -> None:
         raise refusal(wheel, "it is encrypted", member)
     if member.compress_type not in READ_METHODS:
         raise refusal(wheel, f"it is packed by method {member.compress_type}, not stored or deflated", member)
-
-
-def check_size(wheel: Path, member: zipfile.ZipInfo) -> None:
-    """Raise SigjepaError for a Python file that declares more than it may unpack to."""
-    if member.file_size > MAX_FILE_BYTES:
-        raise refusal(wheel, f"it would unpack to {member.file_size:,} bytes, over {MAX_FILE_BYTES:,}", member)
-    if member.file_size >= RATIO_BYTES and member.file_size > MAX_RATIO * member.compress_size:
-        raise refusal(
-            wheel, f"{member.compress_size:,} bytes would unpack to {member.file_size:,}, over {MAX_RATIO} to 1", member
-        )
+    if is_python(member) and size > MAX_FILE_BYTES:
+        raise refusal(wheel, f"it would unpack to {size:,} bytes, over {MAX_FILE_BYTES:,}", member)
+    if is_python(member) and size >= RATIO_BYTES and size > MAX_RATIO * packed:
+        raise refusal(wheel, f"{packed:,} bytes would unpack to {size:,}, over {MAX_RATIO} to 1", member)
 
 
 def refusal(wheel: Path, reason: str, member: zipfile.ZipInfo | None = None) -> SigjepaError:

@@ -103,9 +103,7 @@ def download(pins: Sequence[Pin], folder: Path) -> None:
 
 
 def pip_environment() -> dict[str, str]:
-    """Return this process's environment, in which pip may find its index and certificates, but no wish for other
-    wheels.
-    """
+    """Return this process's environment, with pip's index and certificates, and no wish for other wheels."""
     unwanted = {"PIP_REQUIREMENT", "PIP_CONSTRAINT", "PIP_NO_BINARY", "PIP_DEST", "PIP_PLATFORM", "PIP_PYTHON_VERSION"}
     return {name: value for name, value in os.environ.items() if name not in unwanted}
 
