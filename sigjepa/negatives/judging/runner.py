@@ -173,9 +173,9 @@ def useless(judge: Judge, held: Sequence[tuple[Pair, Judgement]]) -> SigjepaErro
     return SigjepaError(
         f"The first {len(held)} answers of {judge.name} are all unusable: "
         f"{reasons([judgement.reason for _, judgement in held])}. None of them is recorded, and nothing more is asked. "
-        "A model that thinks needs a higher negatives.judge.max_answer_tokens; an endpoint that refuses may want "
-        "another negatives.judge.model, negatives.judge.temperature=null or negatives.judge.max_answer_tokens=null, or "
-        "a lower negatives.judge.max_code_characters."
+        "A model that thinks needs a higher negatives.judge.max_answer_tokens, or another judge; an endpoint that "
+        "refuses may want another negatives.judge.model, negatives.judge.temperature=null or "
+        "negatives.judge.max_answer_tokens=null, or a lower negatives.judge.max_code_characters."
     )
 
 

@@ -5,9 +5,10 @@ from dataclasses import KW_ONLY
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 
 from sigjepa.negatives.judging.judges.judge import Judgement, JudgeRequest
 from sigjepa.negatives.judging.judges.prompted import PromptedJudge
@@ -17,7 +18,7 @@ from sigjepa.store.files import file_digest
 from sigjepa.teacher.batching import token_budget_batches
 from sigjepa.teacher.pretrained import Checkpoint
 
-VERSION = 1  # raise it when the same pair may get another score
+VERSION = 2  # raise it when the same pair may get another score
 
 DECIMALS = 6  # of a probability; what float32 gives alike in every batch
 SORTED_TOGETHER = 2048  # requests whose prompts share batches by length
@@ -37,6 +38,8 @@ class CausalLmJudge(PromptedJudge):
         device: auto (CUDA when there is one), cpu, cuda, cuda:1, ...
         prompt: it must ask for one digit.
         max_tokens: longest prompt in tokens; longer code is cut.
+        min_mass: share of the next token's probability that the four scores must have together; a model that has less
+            for them, as one that is about to think, gives no score.
         tokens_per_batch: tokens in a batch, padding included.
 
     The others as for `PromptedJudge`. Raises SigjepaError for an argument out of range and an unknown prompt.
@@ -50,6 +53,7 @@ class CausalLmJudge(PromptedJudge):
     device: str = "auto"
     prompt: str = "score_c_digit_v1"
     max_tokens: Count = 2048
+    min_mass: Annotated[float, Field(ge=0, le=1)] = 0.1
     tokens_per_batch: Count = 8192
 
     @cached_property
@@ -85,6 +89,7 @@ class CausalLmJudge(PromptedJudge):
             **self.prompt_inputs(),
             "dtype": self.dtype,
             "max_tokens": self.max_tokens,
+            "min_mass": self.min_mass,
         }
 
     def cost(self, requests: Sequence[JudgeRequest]) -> str:
@@ -107,11 +112,15 @@ class CausalLmJudge(PromptedJudge):
                 probabilities, mass = model.distributions(sequences, rows)
                 for row, distribution, share in zip(rows, probabilities.tolist(), mass.tolist(), strict=True):
                     tokens = int(sequences.lengths[row])
-                    yield together[row], _judgement([round(value, DECIMALS) for value in distribution], share, tokens)
+                    yield together[row], self._judgement(distribution, share, tokens)
 
-
-def _judgement(probabilities: list[float], mass: float, tokens: int) -> Judgement:
-    score = max(range(len(probabilities)), key=probabilities.__getitem__)  # the first, so the lowest, of the highest
-    shown = ", ".join(f"{score} {value:.2f}" for score, value in enumerate(probabilities))
-    details = {"probabilities": probabilities, "mass": round(mass, DECIMALS), "prompt_tokens": tokens}
-    return Judgement(score, f"probabilities {shown}", details)
+    def _judgement(self, probabilities: list[float], mass: float, tokens: int) -> Judgement:
+        probabilities = [round(value, DECIMALS) for value in probabilities]
+        score = max(
+            range(len(probabilities)), key=probabilities.__getitem__
+        )  # the first, so the lowest, of the highest
+        shown = ", ".join(f"{score} {value:.2f}" for score, value in enumerate(probabilities))
+        details = {"probabilities": probabilities, "mass": round(mass, DECIMALS), "prompt_tokens": tokens}
+        if mass < self.min_mass:
+            return Judgement(None, f"parse_error: the four scores have less than min_mass={self.min_mass}", details)
+        return Judgement(score, f"probabilities {shown}", details)
