@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sigjepa.errors import DamagedError, SigjepaError
@@ -116,6 +116,7 @@ rows = st.lists(
 ).map(lambda found: [(a, b, cosim / 100, score) for a, b, cosim, score in found if a != b])
 
 
+@settings(max_examples=30)
 @given(rows)
 def test_saving_and_loading_changes_nothing(tmp_path_factory, rows):
     folder = tmp_path_factory.mktemp("negatives")

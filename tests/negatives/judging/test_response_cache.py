@@ -90,7 +90,7 @@ def test_what_is_appended_is_found_by_the_next_process(tmp_path_factory, entries
         assert len(responses) == len({pair for pair, _ in entries})
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(entries.filter(bool), st.data())
 def test_cut_at_any_byte_keeps_every_whole_line(tmp_path_factory, entries, data):
     data_dir = tmp_path_factory.mktemp("data")
