@@ -121,8 +121,6 @@ def message_of(error: Exception, config_name: str, words: Sequence[str]) -> str 
 
 def explain(error: Exception, config_name: str, words: Sequence[str]) -> str:
     """Return Hydra's message in one line, with the nearest key or option added."""
-    if isinstance(error.__cause__, SigjepaError):
-        return str(error.__cause__)
     message = str(error)
     if isinstance(error, MissingConfigException) and error.options:
         return no_option(str(error.missing_cfg_file), error.options)

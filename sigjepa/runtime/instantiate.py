@@ -7,6 +7,7 @@ from typing import Any
 
 import hydra.utils
 from hydra._internal.utils import _locate
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 
@@ -62,11 +63,14 @@ def instantiate(node: Any, allowed_targets: Sequence[str] = (), **arguments: Any
     check_targets(container, allowed_targets)
     if container is None:
         return None
-    if not arguments or container.get("_partial_"):
-        return hydra.utils.instantiate(container, _convert_="all", **arguments)
-    component_class(container, allowed_targets, list(arguments))
-    # given to Hydra, a dataclass would become a config
-    return hydra.utils.instantiate(container, _convert_="all", _partial_=True)(**arguments)
+    try:
+        if not arguments or container.get("_partial_"):
+            return hydra.utils.instantiate(container, _convert_="all", **arguments)
+        component_class(container, allowed_targets, list(arguments))
+        # given to Hydra, a dataclass would become a config
+        return hydra.utils.instantiate(container, _convert_="all", _partial_=True)(**arguments)
+    except InstantiationException as error:
+        raise error.__cause__ if isinstance(error.__cause__, SigjepaError) else error from None
 
 
 def check_targets(container: Any, allowed_targets: Sequence[str] = ()) -> None:

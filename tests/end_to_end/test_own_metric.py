@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 from wandb_reader import definitions, read_records, transaction_log
 
+import sigjepa.train as train_module
+from sigjepa.errors import SigjepaError
+from sigjepa.runtime.compose import compose
+
 PACKAGE = '''
 import numpy as np
 
@@ -128,22 +132,30 @@ def test_a_report_tables_and_tests_it_without_the_package(fast, slow, run, tmp_p
     assert "On test mean place, fast is" in markdown
 
 
-@pytest.mark.parametrize(
-    ("overrides", "said"),
-    [
-        (["monitor=val/rank11"], ["monitor=val/rank11", "Did you mean 'val/rank1"]),
-        (["monitor=val/effective_rank"], ["monitor=val/effective_rank", "val/mrr"]),
-        (["callbacks.early_stopping.monitor=val/rnk10"], ["val/rnk10", "'val/rank10'"]),
-        (["metrics.prediction_std.gauge=variance"], ["variance", "standard deviation"]),
-        (["+metrics.mine={_target_: my_metrics.Place}"], ["my_metrics.Place", "allowed_targets"]),
-        (["+metrics.mine={label: mine}"], ["metrics.mine", "_target_"]),
-    ],
-)
-def test_a_wrong_metric_or_monitor_is_one_error_before_anything_is_built(run, tmp_path, overrides, said):
-    data = tmp_path / "data"
-    done = run("train", "data=tiny", "logger=none", *overrides, cwd=tmp_path, check=False, SIGJEPA_DATA_DIR=str(data))
+MISTAKES = [
+    (["monitor=val/rank11"], ["monitor=val/rank11", "'val/rank1"]),
+    (["monitor=val/effective_rank"], ["monitor=val/effective_rank", "val/mrr"]),
+    (["callbacks.early_stopping.monitor=val/rnk10"], ["val/rnk10", "'val/rank10'"]),
+    (["metrics.prediction_std.gauge=variance"], ["variance", "standard deviation"]),
+    (["+metrics.mine={_target_: my_metrics.Place}"], ["my_metrics.Place", "allowed_targets"]),
+    (["+metrics.mine={label: mine}"], ["metrics.mine", "_target_"]),
+]
+
+
+@pytest.mark.parametrize(("overrides", "said"), MISTAKES)
+def test_a_wrong_metric_or_monitor_is_one_error_before_anything_is_built(tmp_path, overrides, said):
+    words = ("data=tiny", "logger=none", f"paths.data_dir={tmp_path / 'data'}", *overrides)
+    with pytest.raises(SigjepaError) as error:
+        train_module.train(compose(words, folder=tmp_path / "run"))
+    assert [word for word in said if word not in str(error.value)] == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_says_so_in_one_line(run, tmp_path):
+    overrides, said = MISTAKES[0]
+    done = run("train", "data=tiny", "logger=none", *overrides, cwd=tmp_path, check=False, SIGJEPA_DATA_DIR="data")
     assert done.returncode == 1
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("sigjepa: ")]
     assert all(word in line for word in said)
     assert "Traceback" not in done.stderr
-    assert not data.exists() or not any(path.is_file() for path in data.rglob("*"))
+    assert not (tmp_path / "data").exists()

@@ -144,6 +144,7 @@ def test_a_synced_run_arrives_with_its_history_of_val_rank10(sweep, tmp_path, se
 # ---- a run that is resumed
 
 
+@pytest.mark.slow  # online it is the same
 def test_a_resumed_offline_run_continues_its_curve(tmp_path, server, execute, sync):
     run_dir = tmp_path / "run"
     for epochs in (2, 4):
@@ -226,6 +227,7 @@ def test_the_api_key_is_written_nowhere(online):
 
 # ---- outages
 
+SLOW_ERROR = pytest.param("error", marks=pytest.mark.slow)
 SLOW_HANG = pytest.param("hang", marks=pytest.mark.slow)  # waits for the client to give up
 
 
@@ -235,7 +237,7 @@ def closed_port():
         return probe.getsockname()[1]
 
 
-@pytest.mark.parametrize("outage", ["closed", SLOW_HANG, "error"])
+@pytest.mark.parametrize("outage", ["closed", SLOW_HANG, SLOW_ERROR])
 def test_without_a_server_a_run_trains_to_its_end_offline(tmp_path, server, execute, sync, outage):
     server.behaviour = outage
     target = environment(f"http://127.0.0.1:{closed_port()}") if outage == "closed" else server.environment()

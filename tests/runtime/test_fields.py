@@ -76,5 +76,5 @@ def test_a_line_that_is_not_of_the_model_is_refused(text, message):
 
 
 def test_a_long_value_is_cut_in_the_message():
-    with pytest.raises(LineError, match="^score='x+…: input should be a valid integer$"):
+    with pytest.raises(LineError, match="^score='x+…:.*integer$"):
         parse_line(Line, b'{"score": "' + b"x" * 500 + b'"}')

@@ -39,7 +39,7 @@ def test_partial_targets_take_arguments_later():
 def test_targets_outside_the_allow_list_are_refused(target, depth):
     node = {"_target_": target}
     config = {"outer": node, "nested": {**INFONCE, "schedule": node}, "list": {"terms": [node]}}[depth]
-    with pytest.raises(SigjepaError, match="no component of the allowed packages"):
+    with pytest.raises(SigjepaError, match="allowed_targets"):
         instantiate(OmegaConf.create(config))
 
 
@@ -61,7 +61,7 @@ ALIASES = [
 
 @pytest.mark.parametrize("target", ALIASES)
 def test_what_a_module_holds_beside_its_components_is_refused(target):
-    with pytest.raises(SigjepaError, match="no component of the allowed packages|can't be imported"):
+    with pytest.raises(SigjepaError, match="allowed_targets|can't be imported"):
         instantiate(OmegaConf.create({"_target_": target}))
 
 
@@ -73,7 +73,7 @@ def test_hydra_keys_open_no_way(key, tmp_path):
         "_partial_": {**INFONCE, "schedule": {**evil, "_partial_": True}},
         "_recursive_": {**INFONCE, "_recursive_": False, "schedule": evil},
     }[key]
-    with pytest.raises(SigjepaError, match="no component of the allowed packages"):
+    with pytest.raises(SigjepaError, match="allowed_targets"):
         instantiate(OmegaConf.create(node))
     assert not (tmp_path / "marker").exists()
 
@@ -92,7 +92,7 @@ def test_hydra_keys_open_no_way(key, tmp_path):
 )
 def test_interpolation_brings_no_target(node, monkeypatch):
     monkeypatch.setenv("SIGJEPA_EVIL", "os.system")
-    with pytest.raises(SigjepaError, match=r"no component of the allowed packages|escaped interpolation"):
+    with pytest.raises(SigjepaError, match=r"allowed_targets|interpolation"):
         instantiate(OmegaConf.create(node))
 
 
@@ -102,7 +102,7 @@ def test_own_packages_are_allowed_by_name():
 
 
 def test_misspelt_key_names_the_nearest():
-    with pytest.raises(SigjepaError, match=r"takes no 'temprature'\. Did you mean 'temperature'\?"):
+    with pytest.raises(SigjepaError, match="'temprature'.*'temperature'"):
         instantiate(OmegaConf.create({"_target_": INFONCE["_target_"], "temprature": 0.1}))
 
 
@@ -155,10 +155,10 @@ def test_an_outside_package_that_does_not_import_is_named(target, named, tmp_pat
 
 
 def test_value_that_is_not_given_names_the_key():
-    with pytest.raises(SigjepaError, match=r"no value for 'corpus\.path': give corpus\.path="):
+    with pytest.raises(SigjepaError, match=r"corpus\.path="):
         plain(OmegaConf.create({"corpus": {"path": "???"}}))
 
 
 def test_top_level_key_that_nothing_reads():
-    with pytest.raises(SigjepaError, match=r"'trainner' that nothing reads\. Did you mean 'trainer'"):
+    with pytest.raises(SigjepaError, match="'trainner'.*'trainer'"):
         check_keys({"trainner": 1}, ["trainer", "seed"])

@@ -122,7 +122,7 @@ def test_files_of_no_job_are_not_touched(tmp_path):
 )
 def test_another_job_in_the_folder_is_an_error_that_leaves_it(tmp_path, other, message):
     begun(tmp_path, "interrupted", checkpoint=True)
-    with pytest.raises(SigjepaError, match=rf"holds another job \({message}\). Choose another folder .*resume=never"):
+    with pytest.raises(SigjepaError, match=rf"{message}.*resume=never"):
         again(tmp_path, **other)
     assert again(tmp_path) == ResumePoint(tmp_path / LAST_CHECKPOINT)
 
@@ -135,7 +135,7 @@ def test_a_damaged_record_is_named(tmp_path, content):
 
 
 def test_an_unknown_word_is_named():
-    with pytest.raises(SigjepaError, match="resume=atuo: use auto or never. Did you mean 'auto'?"):
+    with pytest.raises(SigjepaError, match="resume=atuo.*'auto'"):
         check_resume("atuo")
 
 

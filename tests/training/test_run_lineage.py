@@ -160,7 +160,7 @@ def test_what_is_nothing_of_ours_is_one_message(tmp_path):
     with pytest.raises(SigjepaError, match="does not exist"):
         lineage(tmp_path / "nothing")
     (tmp_path / "a.txt").write_text("x")
-    with pytest.raises(SigjepaError, match="nothing that sigjepa wrote"):
+    with pytest.raises(SigjepaError, match="provenance.json"):
         lineage(tmp_path / "a.txt")
     with pytest.raises(SigjepaError, match="data_dir="):
         lineage(tmp_path, tmp_path / "no")

@@ -52,5 +52,5 @@ def test_other_loggers_are_left_alone(tmp_path):
 @pytest.mark.parametrize("name", ["missing.png", "drawing.svg"])
 def test_a_figure_that_wandb_cannot_show_is_named(tmp_path, name):
     (tmp_path / "drawing.svg").write_text("<svg/>")
-    with pytest.raises(SigjepaError, match=rf"W&B shows .*{name} \(figure 'curves'\) is not one"):
+    with pytest.raises(SigjepaError, match=rf"{name}.*curves"):
         log_images([], {"curves": tmp_path / name})
