@@ -18,7 +18,10 @@ QUOTES = ("'", '"')
 
 
 def parse_words(words: Sequence[str], flags: Mapping[str, str] = FLAGS) -> tuple[Any, list[str]]:
-    """Return Hydra's options and the overrides among `words`; raises SigjepaError for an option that nothing knows."""
+    """Return Hydra's options and the overrides among `words`; raises SigjepaError for an option that nothing knows.
+
+    Two options of Hydra are refused: they would run what a folder or a file of somebody's says.
+    """
     parser = get_args_parser()
 
     def refuse(message: str) -> NoReturn:
@@ -31,6 +34,10 @@ def parse_words(words: Sequence[str], flags: Mapping[str, str] = FLAGS) -> tuple
         raise SigjepaError(
             f"There is no option '{unknown[0]}'.{nearest_name(unknown[0], known)} --help lists what can be given."
         )
+    if options.config_path:
+        raise SigjepaError("--config-path would leave out the configs of sigjepa; --config-dir adds your own to them.")
+    if options.experimental_rerun:
+        raise SigjepaError("--experimental-rerun reads a pickle, which is code; resume=auto goes on with a run.")
     return options, list(options.overrides)
 
 

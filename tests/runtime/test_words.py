@@ -70,6 +70,9 @@ def test_words_are_hydras_or_refused_with_the_nearest():
         parse_words(["--multi-run"])
     with pytest.raises(SigjepaError, match="cfg"):
         parse_words(["--cfg", "jbo"])
+    for words in (["--config-path", "own"], ["-cp=own"], ["--experimental-rerun", "config.pickle"]):
+        with pytest.raises(SigjepaError, match="--config-dir|pickle"):
+            parse_words(words)
 
 
 def test_a_folder_that_is_not_there_is_one_value():
