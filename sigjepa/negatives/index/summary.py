@@ -47,7 +47,8 @@ def further_rows(statistics: Figures, metadata: Mapping[str, Any]) -> dict[str, 
 
 def markdown_table(header: str, rows: Mapping[str, str]) -> str:
     """Return two columns as Markdown, `header` over the first."""
-    return "\n".join([f"| {header} | Value |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])
+    cells = ((name, value.replace("|", "\\|")) for name, value in rows.items())
+    return "\n".join([f"| {header} | Value |", "|---|---|", *(f"| {name} | {value} |" for name, value in cells)])
 
 
 def _filter(metadata: Mapping[str, Any]) -> str:

@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 MAX_UNUSABLE = 20
 """First answers without a score after which a judge is asked nothing more."""
+MAX_REASON = 200  # characters of a reason in a message or a table
 
 
 def judge_pairs(pairs: "Pairs", judge: Judge, corpus: "Corpus", data_dir: Path) -> tuple[JudgedPairs, dict[str, Any]]:
@@ -183,7 +184,7 @@ def reasons(given: Sequence[str], most: int = 3) -> str:
     """Return the most frequent of the reasons for which answers are unusable, each with its number."""
     counts = Counter(reason.removeprefix("parse_error: ") for reason in given)
     more = f"; and {len(counts) - most} others" if len(counts) > most else ""
-    return "; ".join(f"{reason} ({count:,})" for reason, count in counts.most_common(most)) + more
+    return "; ".join(f"{reason[:MAX_REASON]} ({count:,})" for reason, count in counts.most_common(most)) + more
 
 
 def histogram(scores: Mapping[int | None, int]) -> str:

@@ -7,7 +7,7 @@ from sigjepa.negatives.exchange.function_ids import FunctionIds
 from sigjepa.negatives.exchange.index_file import FILE_NAME, write_index
 from sigjepa.negatives.index.hard_negatives import HardNegatives
 from sigjepa.negatives.index.pair_filter import PairFilter
-from sigjepa.negatives.index.summary import further_rows, published_rows
+from sigjepa.negatives.index.summary import further_rows, markdown_table, published_rows
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +57,10 @@ def test_average_is_cut_after_the_first_decimal(pairs, anchors, printed):
 
 
 def test_what_a_judge_could_not_use_is_said_with_its_share_and_reason():
-    metadata = {"parse_errors": 3, "questions": 120, "unusable": "it is empty (3)"}
-    assert "3 of 120 (2.5%): it is empty (3)" in further_rows(STATISTICS, metadata).values()
+    metadata = {"parse_errors": 3, "questions": 120, "unusable": "a | b (3)"}
+    rows = further_rows(STATISTICS, metadata)
+    assert "3 of 120 (2.5%): a | b (3)" in rows.values()
+    assert markdown_table("Beyond", rows).endswith("| 3 of 120 (2.5%): a \\| b (3) |")
 
 
 def test_what_is_not_known_is_not_printed_as_if_it_were():

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -63,7 +63,7 @@ class Reply:
     message: dict[str, Any] = field(default_factory=dict)
     finish_reason: str | None = "stop"
     model: str = f"{MODEL}-0"
-    encoding: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
     pause: float = 0.0
 
     def content(self) -> bytes:
@@ -137,7 +137,7 @@ class ChatServer:
 
             def reply(self, reply: Reply) -> None:
                 if not reply.pause:
-                    self.send(reply.status, reply.content(), encoding=reply.encoding)
+                    self.send(reply.status, reply.content(), headers=reply.headers)
                     return
                 self.send(reply.status, b"", len(reply.content()))
                 for byte in reply.content():
@@ -145,11 +145,13 @@ class ChatServer:
                         break
                     self.wfile.write(bytes([byte]))
 
-            def send(self, status: int, content: bytes, length: int | None = None, encoding: str | None = None) -> None:
+            def send(
+                self, status: int, content: bytes, length: int | None = None, headers: Mapping[str, str] | None = None
+            ) -> None:
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
-                if encoding is not None:
-                    self.send_header("Content-Encoding", encoding)
+                for name, value in (headers or {}).items():
+                    self.send_header(name, value)
                 self.send_header("Content-Length", str(len(content) if length is None else length))
                 self.end_headers()
                 self.wfile.write(content)

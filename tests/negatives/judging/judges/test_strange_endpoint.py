@@ -178,7 +178,7 @@ def test_a_key_in_an_answer_is_not_kept(server, judge, tmp_path, monkeypatch):
 def test_a_compressed_answer_is_read(server, judge, tmp_path, encoding):
     content = Reply(message={"content": '{"reason": "packed", "score_c": 2}'}).content()
     packed = (gzip if encoding == "gzip" else zlib).compress(content)
-    server.behaviour = lambda number, attempt: Reply(body=packed, encoding=encoding)
+    server.behaviour = lambda number, attempt: Reply(body=packed, headers={"Content-Encoding": encoding})
     answers, _ = answers_of(judge(), 1, tmp_path)
     assert answers[0].reason == "packed"
 
@@ -192,7 +192,7 @@ def bomb():
 
 @pytest.mark.parametrize("status", [200, 500])
 def test_a_bomb_is_not_inflated(server, judge, tmp_path, bomb, status):
-    server.behaviour = lambda number, attempt: Reply(status, body=bomb, encoding="gzip")
+    server.behaviour = lambda number, attempt: Reply(status, body=bomb, headers={"Content-Encoding": "gzip"})
     tracemalloc.start()
     try:
         with pytest.raises(SigjepaError, match=f"{MAX_BYTES:,} bytes"):
@@ -204,12 +204,32 @@ def test_a_bomb_is_not_inflated(server, judge, tmp_path, bomb, status):
 
 @pytest.mark.parametrize(
     "what",
-    [Reply(body=b" " * (MAX_BYTES + 1)), Reply(body=b"xx", encoding="gzip, gzip"), Reply(body=b"xx", encoding="gzip")],
+    [
+        Reply(body=b" " * (MAX_BYTES + 1)),
+        Reply(body=b"xx", headers={"Content-Encoding": "gzip, gzip"}),
+        Reply(body=b"xx", headers={"Content-Encoding": "gzip"}),
+    ],
 )
 def test_an_answer_that_can_not_be_one_is_an_outage(server, judge, tmp_path, what):
     server.behaviour = lambda number, attempt: what
     with pytest.raises(SigjepaError, match="an answer "):
         answers_of(judge(max_retries=0), 1, tmp_path)
+
+
+@pytest.mark.parametrize("seconds", ["0.3", "99999", "nan", "-1", "soon"])
+def test_an_endpoint_says_how_long_to_wait_within_limits(server, judge, tmp_path, monkeypatch, seconds):
+    monkeypatch.setattr("sigjepa.negatives.judging.judges.endpoint.MAX_WAIT", 0.4)
+    server.behaviour = in_place_of_pair(0, Reply(429, {}, headers={"Retry-After": seconds}), attempts=1)
+    started = time.perf_counter()
+    answers, _ = answers_of(judge(), 1, tmp_path)
+    assert answers[0].score_c == 0
+    assert 0.3 <= time.perf_counter() - started < 8
+
+
+def test_a_redirection_is_not_followed_with_the_key(server, judge, tmp_path):
+    server.behaviour = lambda number, attempt: Reply(307, {}, headers={"Location": "http://127.0.0.1:9/v1"})
+    with pytest.raises(SigjepaError, match="HTTP 307.*negatives.judge.base_url"):
+        answers_of(judge(), 1, tmp_path)
 
 
 def test_the_time_limit_is_for_the_whole_answer(server, judge, tmp_path):
