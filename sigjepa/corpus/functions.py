@@ -12,7 +12,7 @@ import xxhash
 
 from sigjepa.corpus.text import SourceText, decode_source
 
-EXTRACTION_VERSION = 2
+EXTRACTION_VERSION = 3
 """Part of every corpus key: raise it when the same bytes give other functions, so that no stale corpus is read."""
 
 FunctionNode: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
@@ -215,11 +215,8 @@ def signature_text(text: SourceText, node: FunctionNode) -> str:
         first = node.decorator_list[0].lineno
         while not text.lines[first - 1].lstrip(" \t\f").startswith("@"):
             first -= 1
-    parts: list[ast.AST] = [*node.decorator_list, node.args]
-    if node.returns is not None:
-        parts.append(node.returns)
     line, column = colon(text, node)
-    return text.cut((first, 0), (line, column + 1), text.margin(node.lineno), parts)
+    return text.cut((first, 0), (line, column + 1), text.margin(node.lineno))
 
 
 def colon(text: SourceText, node: FunctionNode) -> tuple[int, int]:
@@ -263,4 +260,4 @@ def body_text(text: SourceText, node: FunctionNode, statements: Block, documente
         end_column += len(rest.rstrip())
     # The docstring, when there is one, is what surely stands at the block's indentation.
     margin = text.margin(node.body[0].lineno)
-    return text.cut(start, (end_line, end_column), margin, statements)
+    return text.cut(start, (end_line, end_column), margin)

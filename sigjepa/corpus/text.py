@@ -1,15 +1,11 @@
 """Source text addressed as `ast` addresses it: lines from 1, columns in UTF-8 bytes."""
 
-import ast
 import io
 import re
 import tokenize
-from collections.abc import Iterable
+from functools import cached_property
 
 LEADING_WHITESPACE = re.compile(r"[ \t\f]*")
-STRING_NODES: tuple[type[ast.AST], ...] = tuple(
-    getattr(ast, name) for name in ("JoinedStr", "TemplateStr") if hasattr(ast, name)
-)
 
 
 def decode_source(content: bytes) -> str:
@@ -40,27 +36,22 @@ def leading_whitespace(line: str) -> str:
     return match.group() if match else ""
 
 
-def may_continue_literal(line: str) -> bool:
-    """Return whether the next line may start inside a string literal of this one."""
-    return '"""' in line or "'''" in line or line.endswith("\\")
+def literal_lines(code: str) -> set[int]:
+    """Return the numbers of the lines of Python code that start inside a string literal, where indentation is content.
 
-
-def literal_lines(nodes: Iterable[ast.AST], lines: list[str]) -> set[int]:
-    """Return the numbers of the lines that start inside a string literal, where indentation is content.
-
-    Literals are not lexed: when a string expression holds a triple quote or a backslash at a line end, all of its
-    lines but the first count. Such a line keeps its indentation, which inside an expression is always valid.
+    An f-string counts as a whole, as Python up to 3.11 reads it. Raises TokenError or SyntaxError for code that is no
+    Python.
     """
     inside: set[int] = set()
-    stack = list(nodes)
-    while stack:
-        node = stack.pop()
-        if isinstance(node, STRING_NODES) or (isinstance(node, ast.Constant) and isinstance(node.value, str | bytes)):
-            first, last = node.lineno, node.end_lineno  # type: ignore[attr-defined]
-            if first != last and any(map(may_continue_literal, lines[first - 1 : last])):
-                inside.update(range(first + 1, last + 1))
-        else:  # the positions inside an f-string are wrong before Python 3.12, so strings are not entered
-            stack.extend(ast.iter_child_nodes(node))
+    starts: list[int] = []
+    for token in tokenize.generate_tokens(io.StringIO(code).readline):
+        kind = tokenize.tok_name[token.type]
+        if kind in ("FSTRING_START", "TSTRING_START"):
+            starts.append(token.start[0])
+        elif kind in ("FSTRING_END", "TSTRING_END"):
+            inside.update(range(starts.pop() + 1, token.end[0] + 1))
+        elif kind == "STRING":
+            inside.update(range(token.start[0] + 1, token.end[0] + 1))
     return inside
 
 
@@ -83,6 +74,11 @@ class SourceText:
     def __init__(self, text: str):
         self.lines = text.split("\n")  # not splitlines(): form feeds and U+2028 do not end a Python line
 
+    @cached_property
+    def literal(self) -> set[int]:
+        """The numbers of the lines that start inside a string literal."""
+        return literal_lines("\n".join(self.lines))
+
     def column(self, line: int, offset: int) -> int:
         """Return the position in characters of the UTF-8 `offset` that `ast` reports for `line`."""
         text = self.lines[line - 1]
@@ -92,10 +88,10 @@ class SourceText:
         """Return the leading whitespace of `line`, as Python sees it (what precedes a form feed does not count)."""
         return leading_whitespace(self.lines[line - 1]).rpartition("\f")[2]
 
-    def cut(self, start: tuple[int, int], end: tuple[int, int], margin: str, nodes: Iterable[ast.AST]) -> str:
+    def cut(self, start: tuple[int, int], end: tuple[int, int], margin: str) -> str:
         """Return the text between two (line, column in characters) positions, dedented by `margin`.
 
-        `nodes` are the syntax trees of that text: lines that start inside one of their string literals stay as is.
+        Lines that start inside a string literal stay as they are.
         """
         (first, start_column), (last, end_column) = start, end
         cut = self.lines[first - 1 : last]
@@ -103,7 +99,8 @@ class SourceText:
         cut[0] = cut[0][start_column:].lstrip(" \t\f")
         if first == last:
             return cut[0]
-        literal = literal_lines(nodes, self.lines) if any(map(may_continue_literal, cut)) else set()
+        # only a triple quote or a backslash can take a literal to a next line; most texts have neither
+        literal = self.literal if any('"""' in line or "'''" in line or line.endswith("\\") for line in cut) else set()
         for position in range(1, len(cut)):
             if first + position not in literal:
                 cut[position] = dedent(cut[position], margin)
@@ -111,14 +108,12 @@ class SourceText:
 
 
 def indent_source(text: str, indentation: str) -> str:
-    """Return Python statements moved right by `indentation`, string contents untouched; what does not parse moves
-    whole.
-    """
-    lines = text.split("\n")
+    """Return Python statements moved right by `indentation`, strings untouched; what is no Python moves whole."""
     try:
-        literal = literal_lines([ast.parse(text)], lines)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        literal = literal_lines(text)
+    except (tokenize.TokenError, SyntaxError):
         literal = set()
     return "\n".join(
-        indentation + line if line and number not in literal else line for number, line in enumerate(lines, start=1)
+        indentation + line if line and number not in literal else line
+        for number, line in enumerate(text.split("\n"), start=1)
     )

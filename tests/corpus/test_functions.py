@@ -258,3 +258,10 @@ def test_what_only_carriage_returns_separate_is_looked_for_in_the_first_lines() 
     )
     late_marker = b"\r" * 30 + b"# @generated\r" + b"def f(x):\r    y = x\r    return y\r"
     assert len(extract(late_marker)) == 1
+
+
+def test_a_line_after_a_backslash_is_dedented_like_the_rest() -> None:
+    (function,) = extract((CASES / "continued_lines.txt").read_bytes())
+    assert function.body == 'text = "good " \\\n    "morning"\nreturn text'
+    in_a_literal = 'class A:\n    def f(self):\n        text = "good \\\n        morning"\n        return text\n'
+    assert halves(in_a_literal)[1] == 'text = "good \\\n        morning"\nreturn text'

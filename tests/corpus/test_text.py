@@ -53,7 +53,11 @@ def test_dedent(line: str, margin: str, expected: str) -> None:
 
 def test_lines_inside_of_literals_are_found() -> None:
     source = 'a = """one\n two\n"""\nb = ("x"\n     "y")\nc = f"""{a}\n  {b}"""\nd = "e\\\n f"\n'
-    assert literal_lines([ast.parse(source)], source.split("\n")) == {2, 3, 7, 9}
+    assert literal_lines(source) == {2, 3, 7, 9}
+
+
+def test_lines_that_a_backslash_joins_between_literals_are_not_inside_of_one() -> None:
+    assert literal_lines('a = "x" \\\n  "y"\nb = ("""z""" +\n  "w")\n') == set()
 
 
 def test_indenting_leaves_strings_and_empty_lines_alone() -> None:
