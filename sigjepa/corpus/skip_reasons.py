@@ -18,5 +18,6 @@ SKIP_REASONS = {
     "long_body": "functions over `max_body_lines`",
     "exact_duplicate": "functions whose signature and body, or whose body, occurs before",
     "near_duplicate": "functions whose body is nearly that of one before",
+    "renamed_duplicate": "functions whose body is nearly that of one before but for its identifiers",
     "over_limit": "functions over `max_functions` or `max_functions_per_repository`",
 }

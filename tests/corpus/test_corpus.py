@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sigjepa.corpus.corpus import SCHEMA, Corpus
-from sigjepa.corpus.dedup import jaccard, shingle_set
+from sigjepa.corpus.dedup import VIEWS, NearIndex, jaccard
 from sigjepa.corpus.sources.folder import Folder
 from sigjepa.corpus.split import SPLITS
 from sigjepa.corpus.stage import CorpusStage
@@ -21,7 +21,7 @@ from sigjepa.store.store import Store
 def module(label: str, functions: int) -> str:
     """Functions whose bodies share nothing that makes them near duplicates."""
     return "\n".join(
-        f"def f{i}(x):\n    '''Says {label}.'''\n    {label}_{i} = x.{label}_{i}_a({i})\n    return {label}_{i}\n"
+        f"def f{i}(x):\n    '''Says {label}.'''\n    y = x.get('{label}_{i}')\n    return '{i}_{label}', y\n"
         for i in range(functions)
     )
 
@@ -79,7 +79,7 @@ def test_rows_are_in_order_and_ids_are_positions(corpus: Corpus) -> None:
     row = {name: corpus.column(name)[0] for name in SCHEMA.names}
     assert row["signature"] == "def f0(x):"
     assert row["docstring"] == "Says w0x0."
-    assert row["body"] == "w0x0_0 = x.w0x0_0_a(0)\nreturn w0x0_0"
+    assert row["body"] == "y = x.get('w0x0_0')\nreturn '0_w0x0', y"
     assert (row["repository"], row["path"], row["qualname"], row["line"]) == ("r0", "m0.py", "f0", 1)
 
 
@@ -99,10 +99,11 @@ def test_no_duplicate_and_no_near_duplicate_is_left_to_straddle_a_split(code: Pa
     assert corpus.manifest.facts["skipped"]["near_duplicate"] == 9
     assert corpus.column("qualname").count("near") == 1
     assert len(set(corpus.column("key"))) == len(set(corpus.column("body"))) == len(corpus)
-    shingles = [shingle_set(body) for body in corpus.column("body")]
     splits = corpus.column("split")
     pairs = [(i, j) for i in range(len(corpus)) for j in range(i) if splits[i] != splits[j]]
-    assert all(jaccard(shingles[i], shingles[j]) < 0.8 for i, j in pairs)
+    for view in VIEWS.values():
+        shingles = [NearIndex(0.8).shingle_set(view(body)) for body in corpus.column("body")]
+        assert all(jaccard(shingles[i], shingles[j]) < 0.8 for i, j in pairs)
 
 
 def test_ids_of_splits_and_tiers_divide_the_corpus(corpus: Corpus) -> None:

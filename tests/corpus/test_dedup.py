@@ -5,13 +5,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sigjepa.corpus.dedup import MISSED_SHARE, PERMUTATIONS, drop_duplicates, jaccard, lsh_bands, shingle_set
+from sigjepa.corpus.dedup import (
+    MISSED_SHARE,
+    PERMUTATIONS,
+    NearIndex,
+    ShingleSet,
+    drop_duplicates,
+    jaccard,
+    lsh_bands,
+    renamed_tokens,
+    tokens,
+)
 from sigjepa.corpus.functions import Function
 from sigjepa.errors import SigjepaError
 
 
 def function(body: str, name: str = "f", repository: str = "r") -> Function:
     return Function(repository, "a.py", name, 1, f"def {name}():", "", body)
+
+
+def shingle_set(body: str) -> ShingleSet:
+    return NearIndex(0.8).shingle_set(tokens(body))
 
 
 def naive_jaccard(first: str, second: str) -> float:
@@ -23,11 +37,47 @@ def naive_jaccard(first: str, second: str) -> float:
 
 
 def sum_of(names: list[str]) -> str:
-    return "total = " + " + ".join(names)
+    """A body whose words are strings, which renaming leaves as they are."""
+    return "total = " + " + ".join(f"'{name}'" for name in names)
+
+
+RENAMED = [
+    ("self.a = a\nself.b = b", "self.key = key\nself.state = state"),
+    ("x = open(path)\nreturn x.read()", "file = load(name)\nreturn file.close()"),
+    ("log(f'{x} of {y}')\nreturn x", "log(f'{one} of {two}')\nreturn one"),
+    ('x = y\nreturn x, "it\'s", z', 'a = b\nreturn a, "it\'s", c'),
+]
+DIFFERENT = [
+    ("self.a = a\nself.b = b", "self.a = b\nself.b = a"),
+    ("x = get('a')\nreturn x", "x = get('b')\nreturn x"),
+    ("x = get(1)\nreturn x", "x = get(2)\nreturn x"),
+    ("if x:\n    return y", "while x:\n    return y"),
+    ("return x  # why", "return x  # because"),
+    ('x = """a\nb"""\nreturn x', 'x = """a\nc"""\nreturn x'),
+]
+
+
+@pytest.mark.parametrize(("first", "second"), RENAMED)
+def test_bodies_that_differ_in_identifiers_alone_are_duplicates(first: str, second: str) -> None:
+    assert list(renamed_tokens(first)) == list(renamed_tokens(second))
+    kept, dropped = drop_duplicates([function(first), function(second)], 1.0)
+    assert (len(kept), dropped) == (1, {"renamed_duplicate": 1})
+
+
+@pytest.mark.parametrize(("first", "second"), DIFFERENT)
+def test_other_differences_are_none_of_names(first: str, second: str) -> None:
+    assert list(renamed_tokens(first)) != list(renamed_tokens(second))
+
+
+def test_a_renamed_body_with_a_small_change_is_near() -> None:
+    lines = [f"v{i} = f{i}(v{i}, {i})" for i in range(30)]
+    renamed = [line.replace("v", "w").replace("f", "g") for line in lines]
+    _, dropped = drop_duplicates([function("\n".join(lines)), function("\n".join([*renamed[:29], "return w1"]))])
+    assert dropped == {"renamed_duplicate": 1}
 
 
 def test_equal_bodies_are_exact_duplicates_whatever_the_signature() -> None:
-    kept, dropped = drop_duplicates([function("return x", "f"), function("return x", "g"), function("return y", "h")])
+    kept, dropped = drop_duplicates([function("return 1", "f"), function("return 1", "g"), function("return 2", "h")])
     assert [one.qualname for one in kept] == ["f", "h"]
     assert dropped == {"exact_duplicate": 1}
 
@@ -81,8 +131,8 @@ def test_lsh_finds_pairs_at_the_threshold() -> None:
     random = np.random.default_rng(0)
     bodies = []
     for _ in range(300):  # pairs of 50 + 2 * 6 different tokens: a Jaccard just over 0.8
-        names = [f"n{value}" for value in random.integers(0, 10**9, 60)]
-        bodies += [" ".join(names), " ".join([*names[:54], *(f"m{value}" for value in random.integers(0, 10**9, 6))])]
+        names = [f"{value}" for value in random.integers(0, 10**9, 60)]  # numbers, which are not renamed
+        bodies += [" ".join(names), " ".join([*names[:54], *(f"{value}" for value in random.integers(0, 10**9, 6))])]
     assert naive_jaccard(bodies[0], bodies[1]) == pytest.approx(50 / 62)
     kept, _ = drop_duplicates([function(body) for body in bodies])
     assert len(kept) == 300

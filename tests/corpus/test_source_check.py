@@ -21,7 +21,7 @@ from sigjepa.store.store import Store
 
 def module(label, functions=4):
     return "\n".join(
-        f"def f{i}(x):\n    {label}_{i} = x.{label}_{i}_a({i})\n    return {label}_{i}\n" for i in range(functions)
+        f"def f{i}(x):\n    y = x.get('{label}', {i})\n    return '{label}_{i}', y\n" for i in range(functions)
     )
 
 

@@ -16,7 +16,7 @@ PERMISSIVE = {"MIT", "BSD-2-Clause", "BSD-3-Clause", "Apache-2.0", "ISC", "PSF-2
 
 def code(label: str, functions: int) -> str:
     return "\n".join(
-        f"def f{i}(x):\n    {label}_{i} = x.{label}_{i}_a({i})\n    return {label}_{i}\n" for i in range(functions)
+        f"def f{i}(x):\n    y = x.get('{label}_{i}')\n    return '{i}_{label}', y\n" for i in range(functions)
     )
 
 
