@@ -6,7 +6,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -166,11 +166,9 @@ def refuse_composed_credentials(config: DictConfig) -> None:
     By then Hydra has copied the config into the folders of run and sweep: those copies are removed.
     """
     try:
-        resolved = OmegaConf.to_container(config, resolve=True)
-    except OmegaConfBaseException:  # the command says which value can't be resolved
-        resolved = OmegaConf.to_container(config)
-    try:
-        refuse_in_config(resolved)
+        refuse_in_config(OmegaConf.to_container(config))
+        with suppress(OmegaConfBaseException):  # the command says which value can't be resolved
+            refuse_in_config(OmegaConf.to_container(config, resolve=True))
     except SigjepaError:
         if HydraConfig.initialized():
             settings = HydraConfig.get()

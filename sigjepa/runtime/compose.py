@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from sigjepa.errors import SigjepaError
-from sigjepa.runtime.command import explain
+from sigjepa.runtime.command import explain, refuse_composed_credentials
 from sigjepa.runtime.config_files import config_directory
 from sigjepa.runtime.replaced_targets import drop_keys_of_replaced_targets
 from sigjepa.runtime.words import quote_value, quoted
@@ -50,6 +50,7 @@ def compose(
                     _write_values_of_hydra(config, OmegaConf.to_container(config))
     except (HydraException, OmegaConfBaseException) as error:
         raise SigjepaError(explain(error, command, list(overrides))) from error
+    refuse_composed_credentials(config)
     return config
 
 

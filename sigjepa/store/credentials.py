@@ -1,30 +1,44 @@
 """Keys and passwords: what one looks like, and keeping it out of all that a command writes."""
 
+import math
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sigjepa.errors import SigjepaError
 
 MIN_LENGTH = 8  # shorter values of an environment variable stand in texts by chance
-VARIABLE = re.compile(r"(?i)(^|_)(api_?key|token|secret|password|passwd)(_?\d+)?$")
-"""Names of environment variables that hold a credential."""
+VARIABLE = re.compile(
+    r"(?i)(?:^|_)(?:key|secret|token|cred|credential|auth|authorization|pass|passphrase|pat|dsn|cookie|jwt)s?(?:_?\d+)?$"
+    r"|(?:password|passwd|_pwd|apikey|connection_string)s?(?:_?\d+)?$"
+    r"|(?:^|_)(?:secret|password|passwd|credential|(?:access|api|private|encryption|signing|auth)_?key)s?_"
+)
+"""Names of environment variables that hold a credential: the words of gitleaks' rule `generic-api-key`, and more."""
+INTERPOLATION = re.compile(r"\$\{\s*oc\.env\s*:\s*['\"]?([^,}\s'\"]+)")
+"""An interpolation of an environment variable."""
 KEY_NAME = (
-    r"(?:[\w-]*_)?(?:api_?key|access_?key|password|passwd|secret)"
+    r"(?:[\w-]*_)?(?:api_?key|access_?key|private_?key|password|passwd|passphrase|secret)"
     r"|(?:(?:hf|wandb|access|auth|bearer|api)_?)?token|authorization"
 )
 NAMED = re.compile(
     rf"(?i)(?:^|[.+~{{\s,'\"])(?:{KEY_NAME})['\"]?\s*[=:]\s*['\"]?(?!null\b|none\b|['\"]|\?\?\?)[^\s,}}\]]"
 )
 """A key of that name with a value, on a command line or inside of a dictionary."""
-SHAPES = re.compile(
+SHAPES = re.compile(  # prefixes of gitleaks' rules, service by service
     r"(?<![\w-])(?:"
     r"sk-[\w-]{12,}"  # OpenAI and the many that took over its form
-    r"|hf_[A-Za-z0-9]{16,}"
+    r"|(?:sk|rk)_(?:live|test)_\w{10,}"
+    r"|hf_[A-Za-z0-9]{16,}|api_org_[A-Za-z0-9]{16,}"
     r"|wandb_v\d_\w{16,}"
-    r"|gh[oprsu]_\w{20,}|github_pat_\w{20,}"
-    r"|gsk_\w{20,}|AIza[\w-]{30,}|AKIA[A-Z0-9]{16}|xox[abp]-[\w-]{10,}"
+    r"|gh[oprsu]_\w{20,}|github_pat_\w{20,}|gl(?:pat|dt|rt|cbt|ptt|soat)-[\w-]{16,}"
+    r"|gsk_\w{20,}|AIza[\w-]{30,}|ya29\.[\w-]{20,}|(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}"
+    r"|xox[abeoprs]-[\w-]{10,}|xapp-[\w-]{10,}|npm_[A-Za-z0-9]{36}|pypi-AgE[\w-]{30,}|dop_v1_[0-9a-f]{64}"
+    r"|hvs\.[\w-]{20,}|dapi[0-9a-f]{32}|SG\.[\w-]{16,}\.[\w-]{16,}"
+    r"|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]*"  # a JSON web token
+    r"|-----BEGIN[ A-Z]* PRIVATE KEY-----[^-]*"
     r"|Bearer\s+[\w.~+/-]{8,}"
     r"|[a-z][a-z0-9+.-]*://[^\s/@:'\"]*:[^\s/@'\"]+(?=@)"  # user:password@
     r")"
@@ -34,13 +48,37 @@ COMMIT = re.compile(r"(?i)(revision|commit|sha|digest|hash)['\"]?\s*[=:]\s*['\"]
 QUERY = re.compile(r"(?i)://[^\s'\"]*[?&](?:api_?key|key|access_token|token|sig|password)=[^\s&'\"]+")
 
 
+RANDOM = (
+    (re.compile(r"[A-Za-z0-9]{20,}"), 3.5),  # gitleaks' `generic-api-key`
+    (re.compile(r"[A-Za-z0-9+=_-]{24,}"), 4.5),  # detect-secrets' `Base64HighEntropyString`
+)
+"""Runs of characters, and the entropy in bits a character from which a run looks drawn at random."""
+
+
 def secrets_of_environment() -> dict[str, str]:
-    """Return the values of the environment variables that hold a credential, by the variable's name."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if len(value) >= MIN_LENGTH and VARIABLE.search(name) and not value.startswith("/")
-    }
+    """Return the values of the environment variables whose name, or whose look, says credential, by their names."""
+    return {name: value for name, value in os.environ.items() if _is_secret(name, value)}
+
+
+@lru_cache(maxsize=4096)
+def _is_secret(name: str, value: str) -> bool:
+    if len(value) < MIN_LENGTH or os.path.exists(value):  # noqa: PTH110  (a Path raises for one that is too long)
+        return False
+    return bool(VARIABLE.search(name) or SHAPES.search(value)) or looks_random(value)
+
+
+def looks_random(value: str) -> bool:
+    """Return whether a value holds a run of small letters, capitals and digits that has the entropy of a key."""
+    runs = [(run, least) for pattern, least in RANDOM for run in pattern.findall(value)]
+    return any(
+        entropy(run) >= least and all(re.search(kind, run) for kind in ("[a-z]", "[A-Z]", "[0-9]"))
+        for run, least in runs
+    )
+
+
+def entropy(text: str) -> float:
+    """Return the entropy of the characters of a text by their frequencies, in bits a character."""
+    return -sum(count / len(text) * math.log2(count / len(text)) for count in Counter(text).values())
 
 
 def credentials_in(text: str, known: Iterable[str] = ()) -> Iterator[str]:
@@ -78,7 +116,7 @@ def refuse_credentials(arguments: Iterable[str]) -> None:
 
 
 def refuse_in_config(config: Any, prefix: str = "") -> None:
-    """Raise SigjepaError for a resolved config with a credential in it, as a file of it or an interpolation brings."""
+    """Raise SigjepaError for a config with a credential in it, or with an interpolation that brings one."""
     if isinstance(config, Mapping):
         for key, value in config.items():
             place = f"{prefix}{key}"
@@ -91,7 +129,8 @@ def refuse_in_config(config: Any, prefix: str = "") -> None:
             refuse_in_config(value, f"{prefix}{position}.")
     elif isinstance(config, str):
         key = prefix.removesuffix(".")
-        if holds_credential(f"{key.rpartition('.')[2]}={config}"):
+        interpolated = any(VARIABLE.search(name) for name in INTERPOLATION.findall(config))
+        if interpolated or holds_credential(f"{key.rpartition('.')[2]}={config}"):
             raise SigjepaError(refusal(key))
 
 

@@ -115,9 +115,11 @@ def test_a_key_on_the_command_line_is_refused_before_anything_is_written(run, tm
     assert not leaks(tmp_path, done.stdout, done.stderr)
 
 
-def test_a_key_that_an_interpolation_brings_is_refused_and_left_nowhere(run, tmp_path):
-    word = "name=${oc.env:OPENAI_API_KEY}"
-    done = run("train", word, "hydra.run.dir=outputs/here", cwd=tmp_path, check=False, **KEYS)
+@pytest.mark.parametrize("variable", ["OPENAI_API_KEY", "PGPASSWORD"])
+def test_a_key_that_an_interpolation_brings_is_refused_and_left_nowhere(run, tmp_path, variable):
+    word = f"name=${{oc.env:{variable}}}"
+    keys = KEYS | {"PGPASSWORD": PASSWORD}
+    done = run("train", word, "hydra.run.dir=outputs/here", cwd=tmp_path, check=False, **keys)
     assert done.returncode == 1
     assert "'name' holds what looks like a key" in done.stderr
     assert not leaks(tmp_path, done.stdout, done.stderr)

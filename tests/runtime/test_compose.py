@@ -50,3 +50,9 @@ def test_a_misspelt_word_is_answered_with_the_nearest(overrides, nearest):
 def test_a_password_is_refused():
     with pytest.raises(SigjepaError, match="logger.wandb.api_key"):
         compose(["+logger.wandb.api_key=0123456789abcdef0123456789abcdef01234567"])
+
+
+def test_a_key_that_an_interpolation_brings_is_refused(monkeypatch):
+    monkeypatch.setenv("PGPASSWORD", "plain-words-4711")
+    with pytest.raises(SigjepaError, match="'name'"):
+        compose(["name=${oc.env:PGPASSWORD}"])

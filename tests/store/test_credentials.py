@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,6 +75,53 @@ def test_what_an_environment_variable_holds_is_refused_anywhere(monkeypatch):
     with pytest.raises(SigjepaError, match=r"'logger\.wandb\.notes'"):
         refuse_in_config({"logger": {"wandb": {"notes": "plain-words-4711"}}})
     assert without_credentials("a plain-words-4711 b") == "a <credential> b"
+
+
+RANDOM = "wJalrXUtnFEMIK7MDENGbPxRfiCYzq"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("AWS_SECRET_ACCESS_KEY", "/plain+words/4711"),
+        ("PGPASSWORD", "plain words"),
+        ("DATABASE_DSN", "host=x user=y"),
+        ("SERVICE_PAT", "plain-words-4711"),
+        ("GOOGLE_APPLICATION_CREDENTIALS_JSON", "plain-words-4711"),
+        ("ORDINARY", RANDOM),  # by its look
+        ("OTHER", "glpat-0123456789abcdefghij"),  # by its prefix
+    ],
+)
+def test_what_a_variable_of_any_such_name_or_look_holds_is_refused(monkeypatch, variable, value):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SigjepaError, match="notes") as raised:
+        refuse_in_config({"notes": f"of {value}"})
+    assert value not in str(raised.value)
+    assert without_credentials(f"a {value} b") == "a <credential> b"
+
+
+@pytest.mark.parametrize("variable", ["PGPASSWORD", "AWS_SESSION_TOKEN", "TEAM_CREDENTIALS", "SSH_PASSPHRASE"])
+@pytest.mark.parametrize("form", ["${oc.env:%s}", "x-${oc.env:%s,none}", "${oc.decode:${oc.env:'%s'}}"])
+def test_an_interpolation_of_such_a_variable_is_refused_whatever_it_holds(variable, form):
+    with pytest.raises(SigjepaError, match=r"logger\.wandb\.name"):
+        refuse_in_config({"logger": {"wandb": {"name": form % variable}}})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PWD", str(Path.cwd())),
+        ("SIGJEPA_DATA_DIR", "/data/Team1/Runs-of-2026-11-25_with_seed0"),
+        ("GIT_COMMIT", WANDB),
+        ("EXPERIMENT", "hardneg_curriculum_2048d_Qwen2.5-Coder-3B"),
+        ("KEYBOARD", "plain-words-4711"),
+        ("MONKEY", "plain-words-4711"),
+    ],
+)
+def test_ordinary_variables_are_none(monkeypatch, variable, value):
+    monkeypatch.setenv(variable, value)
+    refuse_in_config({"commit": value, "folder": f"${{oc.env:{variable}}}"})
+    assert without_credentials(f"a commit={value} b") == f"a commit={value} b"
 
 
 @pytest.mark.parametrize(
