@@ -143,7 +143,7 @@ def _of_the_disk(error: Exception, config_name: str, words: Sequence[str]) -> st
     if not isinstance(error, OSError) or error.errno not in DISK_ERRORS:
         return None
     place = error.filename or "A file"
-    return f"{place} can't be read or written: {error.strerror}. Make room, or give the right to."
+    return f"{place} can't be read or written: {error.strerror}. {DISK_ERRORS[error.errno]}."
 
 
 MESSAGES: dict[type[Exception], Callable[[Exception, str, Sequence[str]], str | None]] = {

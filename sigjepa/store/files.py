@@ -25,9 +25,20 @@ def file_digest(path: Path) -> str:
     return f"xxh3_128:{digest.hexdigest()}"
 
 
+_ROOM = "Make room"
+_RIGHT = "Give the right to write there"
+_MOUNT = "Look at the disk, or mount its file system again"
+_OTHER = "The file system can't do that"
+_FEWER = "Close other programs, or raise the limit (ulimit)"
 DISK_ERRORS = {
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMLINK), _ROOM),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM, errno.EBUSY, errno.ETXTBSY), _RIGHT),
+    **dict.fromkeys((errno.EIO, errno.ESTALE, errno.EREMOTEIO, errno.ENXIO), _MOUNT),
+    **dict.fromkeys((errno.ENODEV, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK, errno.EOVERFLOW), _OTHER),
+    **dict.fromkeys((errno.ENOMEM, errno.EMFILE, errno.ENFILE), _FEWER),
+    **dict.fromkeys((errno.ENAMETOOLONG, errno.ELOOP), "Take a shorter path"),
 }
+"""What a disk or its file system says when it refuses to write, rename, lock, synchronize or map, and the way out."""
 MIN_FREE_BYTES = 1 << 20
 """With fewer bytes free than this, whatever fails while it writes has failed for want of space."""
 
@@ -46,8 +57,9 @@ def storage_errors(path: Path) -> Iterator[None]:
             raise
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "no space left on device"
         room = f", {free / 2**20:,.0f} MiB are free" if free is not None else ""
+        way_out = DISK_ERRORS[error.errno] if isinstance(error, OSError) and error.errno in DISK_ERRORS else _ROOM
         raise StorageError(
-            f"{path} can't be written: {reason}{room}. Make room or give the right to write there, or choose another "
+            f"{path} can't be written: {reason}{room}. {way_out}, or choose another "
             "place (SIGJEPA_DATA_DIR=... for artifacts, hydra.run.dir=... for a run), and give the same command again: "
             "what is finished is kept."
         ) from error
@@ -84,10 +96,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def synchronize(path: Path) -> None:
-    """Have the operating system put a file, or the names in a folder, on the disk."""
+    """Have the operating system put a file, or the names in a folder, on the disk, where the file system can."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):  # of a file system that has no fsync
+            raise
     finally:
         os.close(handle)
 

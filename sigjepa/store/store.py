@@ -9,12 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from filelock import FileLock
-
 from sigjepa.errors import DamagedError, SigjepaError
 from sigjepa.store.build import PARTS_FOLDER, PartRecord, build_part, contents_of, name_of
 from sigjepa.store.executor import Executor, InProcess
 from sigjepa.store.files import storage_errors
+from sigjepa.store.locks import file_lock
 from sigjepa.store.manifest import MANIFEST_FILE, FileRecord, Manifest, content_key
 from sigjepa.store.origin import origin
 from sigjepa.store.progress import progress
@@ -174,9 +173,8 @@ def files_of(records: Sequence[PartRecord], stage: Stage[Any]) -> dict[str, File
 @contextmanager
 def artifact_lock(folder: Path) -> Iterator[None]:
     """Hold the lock of an artifact's folder, and clear away what a killed process had begun in it."""
-    lock = FileLock(f"{folder}.lock")
+    lock = file_lock(folder.with_name(f"{folder.name}.lock"))
     with storage_errors(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     try:
         for leftover in [*folder.glob(".*.tmp"), *folder.glob(f"{PARTS_FOLDER}/.*.tmp")]:

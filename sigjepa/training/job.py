@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from sigjepa.errors import SigjepaError, nearest_name
 from sigjepa.runtime.instantiate import plain
 from sigjepa.store.files import read_json, write_json
+from sigjepa.store.locks import file_lock
 from sigjepa.store.manifest import content_key, differences
 from sigjepa.training.run_directory import FINISHED, read_status
 
@@ -59,8 +60,7 @@ def experiment_key(config: DictConfig) -> str:
 @contextmanager
 def run_lock(run_dir: Path) -> Iterator[None]:
     """Hold a run directory; raises SigjepaError naming it while another process trains there."""
-    run_dir.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(run_dir / ".lock", timeout=0)
+    lock = file_lock(run_dir / ".lock", timeout=0)
     try:
         lock.acquire()
     except Timeout:

@@ -10,7 +10,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, Timeout
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
@@ -23,6 +23,7 @@ from sigjepa.runtime.processes import is_first_process
 from sigjepa.runtime.replaced_targets import drop_keys_of_replaced_targets
 from sigjepa.runtime.words import quoted
 from sigjepa.store.files import read_json, write_json
+from sigjepa.store.locks import file_lock
 from sigjepa.store.manifest import content_key
 from sigjepa.training.job import JOB_FILE, job_settings
 from sigjepa.training.process_check import check_sweep
@@ -187,8 +188,7 @@ class SweepContext(HydraContext):
 
     def record(self) -> None:
         """Write the jobs into the sweep's folder, beside those of sweeps that share it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / f".{SWEEP_FILE}.lock"):
+        with file_lock(self.folder / f".{SWEEP_FILE}.lock"):
             jobs = recorded_jobs(self.folder) | self.jobs
             write_json(self.folder / SWEEP_FILE, {"key": self.key, "jobs": jobs})
 
@@ -229,13 +229,13 @@ def open_sweep(hydra: HydraContext, sweep: DictConfig, arguments: Sequence[str])
             lock.release()
 
 
-def hold_folder(known: Sequence[Path], root: Path) -> tuple[Path, FileLock]:
+def hold_folder(known: Sequence[Path], root: Path) -> tuple[Path, BaseFileLock]:
     """Return the first of the `known` folders that no other process holds, else a new one below `root`, and its lock.
 
     A new folder is new to all processes, for making it fails where it exists.
     """
     for folder in known:
-        lock = FileLock(folder / ".lock", timeout=0)
+        lock = file_lock(folder / ".lock", timeout=0)
         try:
             lock.acquire()
         except Timeout:
@@ -247,7 +247,7 @@ def hold_folder(known: Sequence[Path], root: Path) -> tuple[Path, FileLock]:
             folder.mkdir(parents=True)
         except FileExistsError:
             continue
-        lock = FileLock(folder / ".lock", timeout=0)
+        lock = file_lock(folder / ".lock", timeout=0)
         lock.acquire()
         return folder, lock
 
