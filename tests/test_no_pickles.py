@@ -221,11 +221,11 @@ def test_weights_of_a_teacher_that_are_a_pickle_are_refused(tmp_path, evil, kind
 
 
 def test_code_beside_the_weights_of_a_teacher_is_not_imported(tmp_path):
-    from sigjepa.teacher.backbone import load_config
+    from sigjepa.teacher.backbone import state_size
 
     (tmp_path / "modeling.py").write_text(f"import pathlib\npathlib.Path({str(tmp_path / 'marker')!r}).touch()\n")
     config = {"model_type": "trap", "auto_map": {name: f"modeling.{name}" for name in ("AutoConfig", "AutoModel")}}
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(SigjepaError, match=str(tmp_path)):
-        load_config(tmp_path)
+        state_size(tmp_path)
     assert not (tmp_path / "marker").exists()

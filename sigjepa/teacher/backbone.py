@@ -10,13 +10,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from sigjepa.errors import SigjepaError
 from sigjepa.store.progress import stage
-from sigjepa.teacher.batching import PaddedBatch, PaddingSide, TokenSequences
+from sigjepa.teacher.batching import PaddedBatch, PaddingSide, TokenSequences, pad
+from sigjepa.teacher.fit import encoder_of, require_known_tokens, require_same_states, require_tensors
 from sigjepa.teacher.pretrained import Checkpoint
+
+PROBES = ("x = 1", "def add(left, right):\n    return left + right")
+MAX_REASON = 600  # characters of what transformers says
 
 
 class Network:
@@ -35,29 +38,60 @@ class Network:
         self, checkpoint: Checkpoint, dtype: torch.dtype, padding_side: PaddingSide | None, device: str
     ) -> None:
         self.device = available_device(device)
-        folder = checkpoint.folder
-        checkpoint.verify_weights()
-        with loading(folder):
-            from transformers import AutoModel, AutoTokenizer  # noqa: PLC0415  seconds to import
-
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-            model = AutoModel.from_pretrained(folder, dtype=dtype, trust_remote_code=False)
-        if not tokenizer.is_fast:
-            raise SigjepaError(f"{folder} has a slow tokenizer; save it as tokenizer.json (a fast one) beside it.")
-        if model.config.is_encoder_decoder:
-            model = model.get_encoder()
-        self.model = model.requires_grad_(False).eval().to(self.device)
+        self.folder = checkpoint.folder
+        tokenizer, model = load_pretrained(checkpoint, "AutoModel", dtype)
+        self.model = encoder_of(model).requires_grad_(False).eval().to(self.device)
         self.tokenizer = tokenizer.backend_tokenizer
         self.tokenizer.no_padding()
-        self.padding_side: PaddingSide = padding_side or ("left" if tokenizer.padding_side == "left" else "right")
-        self.pad_token: int = tokenizer.pad_token_id or 0  # any token will do: it is masked
+        self._rows = embedding_rows(model)
+        pad_token = tokenizer.pad_token_id or 0  # any token will do: it is masked
+        self.pad_token: int = pad_token if pad_token < self._rows else 0
+        self._unknown: int | None = tokenizer.unk_token_id
         # The RoBERTa family derives positions from the pad token and counts from beyond it; it must not be told.
-        padding_index = getattr(getattr(model, "embeddings", None), "padding_idx", None)
-        accepted = inspect.signature(model.forward).parameters
+        padding_index = getattr(getattr(self.model, "embeddings", None), "padding_idx", None)
+        accepted = inspect.signature(self.model.forward).parameters
         self.takes_positions = "position_ids" in accepted and padding_index is None
         self.takes_cache = "use_cache" in accepted
-        positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-        self.max_positions = positions - padding_index - 1 if positions and padding_index is not None else positions
+        # What can't be told positions counts columns, or what is not the pad token: right only without pads before it.
+        wanted = padding_side or ("left" if tokenizer.padding_side == "left" else "right")
+        self.padding_side: PaddingSide = wanted if self.takes_positions else "right"
+        positions = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        self.max_positions: int | None = positions if positions and positions > 0 else None  # XLNet says -1: no limit
+        if self.max_positions and padding_index is not None:
+            self.max_positions -= padding_index + 1
+
+    def try_out(self, layer: int, longest: int) -> int:
+        """Return the size D of a state, after short texts were encoded alone, as transformers does it, and in a batch.
+
+        longest: length limit of a text in tokens. Raises SigjepaError for a layer that the model does not have, for
+        states that depend on the batch, a tokenizer that finds nothing in Python, and any error of the model.
+        """
+        sequences = self.tokenize(PROBES, min(longest, self.max_positions or longest), keep_special=False)
+        texts = np.flatnonzero(sequences.lengths)
+        if (sequences.tokens[sequences.kept] == self._unknown).all():  # or there are none
+            raise SigjepaError(
+                f"The tokenizer in {self.folder} knows no part of {PROBES[0]!r}; save its whole vocabulary."
+            )
+        with in_words(self.folder), torch.inference_mode():
+            alone = []
+            for text in texts:
+                own = slice(sequences.offsets[text], sequences.offsets[text + 1])
+                tokens, kept = self.tensor(sequences.tokens[own]), self.tensor(sequences.kept[own])
+                output = self.model(input_ids=tokens[None], output_hidden_states=True, return_dict=True)
+                layers = len(output.hidden_states) - 1
+                if not -layers - 1 <= layer <= layers:
+                    raise SigjepaError(
+                        f"teacher.layer={layer}, but the model has {layers} layers: -1 is the last, 0 the embeddings."
+                    )
+                states = output.last_hidden_state if layer == -1 else output.hidden_states[layer]
+                alone.append(states[0, kept])
+            batch = pad(sequences, texts, self.padding_side, self.pad_token)
+            require_same_states(torch.cat(alone), self.kept_states(batch, layer), self.folder, "teacher")
+            if self.max_positions is None:  # then a limit may show only here
+                long = np.resize(sequences.tokens, longest)
+                one = TokenSequences(long, np.ones(longest, dtype=bool), np.array([0, longest]), 0)
+                self.kept_states(pad(one, np.array([0]), self.padding_side, self.pad_token), layer)
+        return alone[0].shape[-1]
 
     def tokenize(self, texts: Sequence[str], max_tokens: int, *, keep_special: bool) -> TokenSequences:
         """Cut `texts` into tokens, each at most `max_tokens` long with its special tokens."""
@@ -68,10 +102,16 @@ class Network:
                 "raise teacher.max_signature_tokens and teacher.max_body_tokens."
             )
         self.tokenizer.enable_truncation(max_tokens)
-        encodings = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=True)
+        with in_words(self.folder):  # it may lack what it needs for a piece that it does not know
+            encodings = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=True)
         lengths = np.fromiter(map(len, encodings), np.int64, len(encodings))
         offsets = np.concatenate(([0], np.cumsum(lengths)))
         tokens = np.fromiter(chain.from_iterable(encoding.ids for encoding in encodings), np.int64, offsets[-1])
+        if tokens.max(initial=0) >= self._rows:
+            token = self.tokenizer.id_to_token(int(tokens.max()))
+            raise SigjepaError(
+                f"A text has the token {token!r}, for which the model in {self.folder} has no embedding."
+            )
         if keep_special:
             kept = np.ones(len(tokens), dtype=bool)
         else:
@@ -104,19 +144,46 @@ class Network:
         return torch.from_numpy(array).to(self.device, non_blocking=True)
 
 
-def load_config(folder: Path) -> Any:
-    """Return the transformers configuration in `folder`; no weights are read. Raises SigjepaError when it is not
-    one.
+def load_pretrained(checkpoint: Checkpoint, auto_class: str, dtype: torch.dtype) -> tuple[Any, Any]:
+    """Return tokenizer and model of a checkpoint, as the auto class of transformers of that name gives them.
+
+    Raises SigjepaError for files that can't be loaded, weights that are not the expected ones or do not fit the
+    architecture, a slow tokenizer, and one with tokens that the model does not know.
+    """
+    folder, owner = checkpoint.folder, checkpoint.owner
+    checkpoint.verify_weights()
+    with loading(folder, owner):
+        import transformers  # noqa: PLC0415  seconds to import
+
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        if not tokenizer.is_fast:
+            raise SigjepaError(f"{folder} has a slow tokenizer; save it as tokenizer.json (a fast one) beside it.")
+        model, info = getattr(transformers, auto_class).from_pretrained(
+            folder,
+            dtype=dtype,
+            trust_remote_code=False,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are named here
+        )
+        require_tensors(model, info, folder, owner)
+        require_known_tokens(embedding_rows(model), tokenizer.backend_tokenizer, folder)
+    return tokenizer, model
+
+
+def embedding_rows(model: Any) -> int:
+    """Return how many tokens a model knows."""
+    return int(model.get_input_embeddings().weight.shape[0])
+
+
+def state_size(folder: Path) -> int:
+    """Return the size D of a state by the configuration in `folder`; no weights are read.
+
+    Raises SigjepaError when it is no configuration of transformers.
     """
     with loading(folder):
         from transformers import AutoConfig  # noqa: PLC0415  seconds to import
 
-        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
-
-
-def state_size(config: Any) -> int:
-    """Return the size D of a state of the model that `config` (a transformers configuration) describes."""
-    return int(config.get_text_config().hidden_size)
+        return int(AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config().hidden_size)
 
 
 def available_device(name: str, owner: str = "teacher") -> torch.device:
@@ -146,19 +213,29 @@ def loading(folder: Path, owner: str = "teacher") -> Iterator[None]:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        with stage(f"Loading {folder.name}"):
+        with stage(f"Loading {folder.name}"), in_words(folder, owner):
             yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+@contextmanager
+def in_words(folder: Path, owner: str = "teacher") -> Iterator[None]:
+    """Turn what transformers raises into one message that names the folder."""
+    try:
+        yield
+    except (SigjepaError, torch.OutOfMemoryError):
+        raise
     except UnpicklingError:  # what it says is how to have the pickle run
         raise SigjepaError(
             f"{folder} has weights that hold more than tensors, which are not opened; save them as model.safetensors, "
             f"or give {owner}.path another model."
         ) from None
-    except (OSError, ValueError, SafetensorError) as error:
+    except Exception as error:  # a stranger's files can have any line of transformers raise anything
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:MAX_REASON]
         raise SigjepaError(
-            f"{folder} cannot be loaded by transformers ({error}). {owner}.path must hold a whole model whose type "
+            f"{folder} cannot be used by transformers ({reason}). {owner}.path must hold a whole model whose type "
             "transformers knows; one that needs code of its own is not run."
         ) from error
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

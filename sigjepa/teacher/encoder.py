@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sigjepa.errors import SigjepaError, nearest_name
-from sigjepa.teacher.backbone import Network, load_config, state_size
+from sigjepa.teacher.backbone import Network, state_size
 from sigjepa.teacher.batching import PaddingSide, pad, token_budget_batches
 from sigjepa.teacher.pretrained import Checkpoint
 
@@ -107,7 +107,7 @@ class FrozenTeacher:
         """Size D of a state; read from the model's config.json (not from its weights) when it was not given."""
         if self._dim is not None:
             return self._dim
-        return state_size(load_config(self.checkpoint.folder))
+        return state_size(self.checkpoint.folder)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the loaded model out: each process reads its own."""
@@ -181,23 +181,18 @@ class FrozenTeacher:
     @cached_property
     def _network(self) -> Network:
         network = Network(self.checkpoint, self.dtype, self.padding_side, self.device)
-        size = state_size(network.model.config)
-        if self.dim != size:
-            raise SigjepaError(
-                f"teacher.dim={self.dim}, but the model in {self.checkpoint.path} has states of size {size}; "
-                f"set teacher.dim={size}."
-            )
-        layers = network.model.config.get_text_config().num_hidden_layers
-        if not -layers - 1 <= self.layer <= layers:
-            raise SigjepaError(
-                f"teacher.layer={self.layer}, but the model has {layers} layers: -1 is the last, 0 the embeddings."
-            )
         longest = max(self.max_signature_tokens, self.max_body_tokens)
         if network.max_positions is not None and longest > network.max_positions:
             raise SigjepaError(
                 f"teacher.max_signature_tokens={self.max_signature_tokens}, "
                 f"teacher.max_body_tokens={self.max_body_tokens}, but the model has {network.max_positions} positions; "
                 "lower the limit."
+            )
+        size = network.try_out(self.layer, longest)
+        if self.dim != size:
+            raise SigjepaError(
+                f"teacher.dim={self.dim}, but the model in {self.checkpoint.path} has states of size {size}; "
+                f"set teacher.dim={size}."
             )
         return network
 

@@ -12,6 +12,7 @@ def load_teacher(name: str = "minilm", overrides: Sequence[str] = ()) -> FrozenT
 
     The model is read from disk when it is first asked to encode. Raises SigjepaError for an unknown name or key.
     """
-    teacher = instantiate(compose([f"teacher={name}", *overrides]).teacher)
+    config = compose([f"teacher={name}", *overrides])
+    teacher = instantiate(config.teacher, list(config.allowed_targets))
     assert isinstance(teacher, FrozenTeacher)
     return teacher

@@ -1,7 +1,7 @@
 """Files of a pretrained model, and what identifies their content."""
 
 import hashlib
-import importlib.resources
+import importlib.util
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from pathlib import Path
 import xxhash
 
 from sigjepa.errors import SigjepaError
-from sigjepa.store.files import file_digest
+from sigjepa.runtime.instantiate import PACKAGE_SCHEME
+from sigjepa.store.files import file_digest, read_json
 
-PACKAGE_SCHEME = "package://"
 COMMIT = re.compile(r"[0-9a-f]{40}")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
@@ -25,9 +25,11 @@ TOKENIZER_SETS = (
     ("tokenizer.model",),
     ("spiece.model",),
     ("sentencepiece.bpe.model",),
+    ("spm.model",),
 )
 TOKENIZER_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 WEIGHT_PATTERNS = ("*.safetensors", "pytorch_model*.bin")
+WEIGHT_NAMES = ("model.safetensors", "pytorch_model.bin")  # transformers opens the first of them, or of their indices
 
 
 @dataclass(frozen=True)
@@ -105,17 +107,35 @@ class Checkpoint:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the weights in `folder`; pickled ones only when there are no safetensors."""
-    for pattern in WEIGHT_PATTERNS:
-        if files := sorted(folder.glob(pattern)):
-            return files
+    """Return the files in `folder` that transformers reads weights from, the index of shards among them.
+
+    Raises SigjepaError for an index that can't be read, and for a shard of it that is missing.
+    """
+    for name in WEIGHT_NAMES:
+        if (folder / name).is_file():
+            return [folder / name]
+        if (index := folder / f"{name}.index.json").is_file():
+            return [index, *_shards(index)]
     return []
+
+
+def _shards(index: Path) -> list[Path]:
+    content = read_json(index)
+    shards = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(shards, dict) or not all(isinstance(name, str) for name in shards.values()):
+        raise SigjepaError(f"{index} names no files of weights; save the model again, with `model.save_pretrained`.")
+    files = [index.parent / name for name in sorted(set(shards.values()))]
+    for file in files:
+        if not file.is_file():
+            raise SigjepaError(f"{index} names {file.name}, which is not there; copy the whole model.")
+    return files
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
     """Return the files in `folder` that decide how a text is cut into tokens."""
     names = {name for required in TOKENIZER_SETS for name in required} | set(TOKENIZER_SETTINGS)
-    return [folder / name for name in sorted(names) if (folder / name).is_file()]
+    files = {folder / name for name in names} | set(folder.glob("tokenizer.*.json"))  # of versions of transformers
+    return sorted(file for file in files if file.is_file())
 
 
 def _require_files(folder: Path) -> None:
@@ -129,19 +149,36 @@ def _require_files(folder: Path) -> None:
             "SentencePiece model); save one there with `tokenizer.save_pretrained`."
         )
     if not weight_files(folder):
-        raise SigjepaError(f"{folder} has no weights: it needs {' or '.join(WEIGHT_PATTERNS)}.")
+        names = " or ".join(WEIGHT_NAMES)
+        raise SigjepaError(f"{folder} has no weights: it needs {names}, or shards of one with their index.")
+    config = read_json(folder / "config.json")
+    if not isinstance(config, dict) or "transformers_weights" in config:
+        raise SigjepaError(
+            f"{folder / 'config.json'} is no saved model's, or names weights of its own by transformers_weights; save "
+            "the model again, with `model.save_pretrained`."
+        )
+    if (folder / "adapter_config.json").is_file():
+        raise SigjepaError(
+            f"{folder} has an adapter (adapter_config.json), whose base model may lie anywhere; merge it, and save the "
+            "model that comes of it."
+        )
 
 
 def _package_folder(path: str, owner: str) -> Path:
     package, _, inside = path.removeprefix(PACKAGE_SCHEME).partition("/")
     try:
-        folder = Path(str(importlib.resources.files(package))) / inside
-    except (ModuleNotFoundError, ValueError):
+        # looked for, never imported: a config must not run what it names
+        spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    except ValueError:
+        spec = None
+    if spec is None:
         distribution = package.replace("_", "-")
         raise SigjepaError(
             f"{owner}.path={path}: the package {package} is not installed; `pip install {distribution}`."
-        ) from None
-    if not folder.is_dir():
+        )
+    homes = [Path(home) for home in spec.submodule_search_locations or ()]
+    folder = homes[0] / inside if homes else None
+    if folder is None or not folder.is_dir():
         raise SigjepaError(f"{owner}.path={path}: the package {package} has no folder {inside}.")
     return folder
 

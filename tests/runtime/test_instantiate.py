@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -5,7 +7,8 @@ from omegaconf import OmegaConf
 from sigjepa.errors import SigjepaError
 from sigjepa.losses.infonce import InfoNCE
 from sigjepa.negatives.index.ramp import Ramp
-from sigjepa.runtime.instantiate import check_keys, instantiate, plain
+from sigjepa.runtime.config_files import config_directory
+from sigjepa.runtime.instantiate import ALLOWED_PACKAGES, check_keys, instantiate, plain
 
 INFONCE = {
     "_target_": "sigjepa.losses.infonce.InfoNCE",
@@ -41,6 +44,23 @@ def test_targets_outside_the_allow_list_are_refused(target, depth):
     config = {"outer": node, "nested": {**INFONCE, "schedule": node}, "list": {"terms": [node]}}[depth]
     with pytest.raises(SigjepaError, match="allowed_targets"):
         instantiate(OmegaConf.create(config))
+
+
+def test_files_of_a_package_need_its_name_on_the_command_line():
+    node = {"_target_": "torch.nn.Softmax", "dim": "package://my_package/model"}
+    with pytest.raises(SigjepaError, match=r"package://my_package/model.*allowed_targets=\[my_package\.\]"):
+        instantiate(node)
+    assert instantiate(node, ["my_package."]).dim == node["dim"]
+    assert instantiate(node | {"dim": f"package://{ALLOWED_PACKAGES[0]}/model"})
+
+
+def test_the_packages_that_are_allowed_are_those_of_our_configs():
+    named = {
+        found
+        for path in config_directory().rglob("*.yaml")
+        for found in re.findall(r"^\s*\w+: package://(\w+)", path.read_text(), re.MULTILINE)
+    }
+    assert named == set(ALLOWED_PACKAGES)
 
 
 ALIASES = [

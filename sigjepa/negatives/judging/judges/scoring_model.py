@@ -13,7 +13,7 @@ from jinja2 import TemplateError
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.judging.judges.judge import SCORES, JudgeRequest
 from sigjepa.negatives.judging.judges.prompt import Messages, Prompt
-from sigjepa.teacher.backbone import available_device, loading
+from sigjepa.teacher.backbone import available_device, load_pretrained
 from sigjepa.teacher.batching import PaddedBatch, TokenSequences, pad
 from sigjepa.teacher.pretrained import Checkpoint
 
@@ -53,16 +53,9 @@ class ScoringModel:
     ) -> None:
         self.device = available_device(device, "negatives.judge")
         self.folder = checkpoint.folder
-        checkpoint.verify_weights()
-        with loading(self.folder, "negatives.judge"):
-            from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415  seconds to import
-
-            tokenizer = AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False)
-            model = AutoModelForCausalLM.from_pretrained(self.folder, dtype=dtype, trust_remote_code=False)
-        if not tokenizer.is_fast:
-            raise SigjepaError(f"{self.folder} has a slow tokenizer; save it as tokenizer.json (a fast one) beside it.")
+        tokenizer, model = load_pretrained(checkpoint, "AutoModelForCausalLM", dtype)
         positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-        if positions and max_tokens > positions:
+        if positions and 0 < positions < max_tokens:
             raise SigjepaError(
                 f"negatives.judge.max_tokens={max_tokens}, but the model in {self.folder} has {positions} positions; "
                 "lower it."

@@ -7,6 +7,7 @@ import pytest
 import torch
 from chat_server import make_request
 from chat_tokenizer import WITHOUT_SYSTEM
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sigjepa.errors import SigjepaError
@@ -80,6 +81,14 @@ def test_a_judgement_does_not_depend_on_its_batch(name, request):
 def test_the_code_decides(qwen):
     distributions = {tuple(answer.details["probabilities"]) for answer in judged(causal_judge(str(qwen)))}
     assert len(distributions) == len(REQUESTS)
+
+
+def test_weights_that_do_not_fit_are_refused(save_qwen):
+    folder = save_qwen()
+    weights = folder / "model.safetensors"
+    save_file({f"module.{name}": tensor for name, tensor in load_file(weights).items()}, weights, {"format": "pt"})
+    with pytest.raises(SigjepaError, match=r"missing.*module\..*negatives\.judge\.path"):
+        judged(CausalLmJudge(str(folder)))
 
 
 def test_one_forward_pass_a_batch(qwen, monkeypatch):
