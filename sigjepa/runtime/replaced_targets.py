@@ -3,12 +3,13 @@
 import functools
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from sigjepa.runtime.config_files import composition_of, nodes_at
+from sigjepa.runtime.config_files import composition_of, config_directory, nodes_at
 from sigjepa.runtime.instantiate import HYDRA_KEYS, find_target, parameters_of
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,10 @@ def drop_keys_of_replaced_targets(config: DictConfig, hydra: DictConfig) -> None
     allowed or can't be imported, and what `composition_of` raises.
     """
     overrides = [*hydra.overrides.hydra, *hydra.overrides.task]
+    ours = config_directory().resolve()
+    strangers = any(one.schema == "file" and Path(one.path).resolve() != ours for one in hydra.runtime.config_sources)
+    if not (strangers or _experiments_replace() or any("_target_" in word for word in overrides)):
+        return  # which is known without looking for the files
     raw: Any = OmegaConf.to_container(config)
     values = {key for key, value in raw.items() if value is not None and not isinstance(value, dict)}
     choices = [word for word in overrides if word.partition("=")[0] not in values]  # a seed chooses no file
@@ -71,6 +76,13 @@ def _given(overrides: Sequence[str]) -> list[tuple[str, Mapping[str, Any]]]:
             continue
         nodes += nodes_at(override.package or override.key_or_group.replace("/", "."), override.value())
     return sorted(nodes, key=lambda node: "_target_" not in node[1])
+
+
+@functools.cache
+def _experiments_replace() -> bool:
+    """Return whether an experiment or a sweep of a checkout names a class."""
+    files = [path for group in ("experiment", "sweep") for path in (config_directory() / group).glob("*.yaml")]
+    return any("_target_" in path.read_text(encoding="utf-8") for path in files)
 
 
 @functools.cache
