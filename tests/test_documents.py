@@ -35,6 +35,7 @@ COMPOSITIONS = {
         ("experiment=exp2_1",),
         ("negatives=pairs_file",),
         ("corpus=folder",),
+        ("corpus=jsonl",),
         ("callbacks=refresh", "teacher=hf"),
     ]
 } | {name: [()] for name in ("report", "evaluate", "export", "prepare", "judge_agreement", "dashboard")}
