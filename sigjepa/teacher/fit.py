@@ -93,7 +93,7 @@ def require_same_states(alone: Tensor, padded: Tensor, folder: Path, owner: str)
     if not difference <= TOLERANCES[alone.dtype] * max(1.0, float(alone.abs().max())):
         raise SigjepaError(
             f"The states that the model in {folder} gives a text depend on what shares its batch: padded, they differ "
-            f"by {difference:.2g}. Set {owner}.padding_side to the other side, or give {owner}.path another model."
+            f"by {difference:.2g}. Set {owner}.padding_side=right, or give {owner}.path another model."
         )
 
 

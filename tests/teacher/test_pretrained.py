@@ -1,6 +1,8 @@
 import json
+import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 import pytest
@@ -46,6 +48,16 @@ def test_a_package_is_found_and_not_imported(
     else:
         with pytest.raises(SigjepaError, match="elsewhere"):
             _ = checkpoint.folder
+
+
+def test_the_command_takes_no_files_of_a_package_that_nobody_allowed(tmp_path: Path, run_python: Any) -> None:
+    (tmp_path / "stranger.py").write_text("open('was_imported', 'w').close()")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    words = ["data=tiny", "teacher=hf", "teacher.path=package://stranger/model", "paths.data_dir=data"]
+    done = run_python(["-m", "sigjepa.prepare", *words], tmp_path, environment)
+    assert done.returncode == 1
+    assert "allowed_targets=[stranger.]" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "was_imported").exists()
 
 
 @pytest.mark.parametrize(
