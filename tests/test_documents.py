@@ -207,3 +207,10 @@ def test_the_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path):
         assert not re.search(r"url\(['\"]?(https?:)?//|@import", style.read_text())
     configs = next(page for page in pages if page.name == "configs.html").read_text()
     assert all(f">{path.relative_to(CHECKOUT / 'conf').with_suffix('').as_posix()}<" in configs for path in CONFIGS[:3])
+
+
+def test_faults_of_the_field_are_held_by_tests_that_exist():
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (CHECKOUT / "docs" / "field.md").read_text())
+    assert len(named) > 60
+    missing = [(file, test) for file, test in named if f"def {test}" not in (CHECKOUT / file).read_text()]
+    assert [(file, test) for file, test in missing if test] == []
