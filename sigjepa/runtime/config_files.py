@@ -49,7 +49,7 @@ class ConfigFile:
     def content(self) -> Any:
         """What the file says, its defaults list left out; raises SigjepaError for one that is no YAML."""
         try:
-            content = yaml.load(self.path.read_text(encoding="utf-8"), Loader=LOADER)
+            content = yaml.safe_load(self.path.read_text(encoding="utf-8"))
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise SigjepaError(f"{self.path} is no YAML: {' '.join(str(error).split())}") from None
         return {key: value for key, value in content.items() if key != "defaults"} if isinstance(content, dict) else {}
