@@ -18,7 +18,7 @@ GO = {"signature": "func Add(a int, b int) int {", "body": "\tsum := a + b\n\tre
 
 def write(file: Path, *rows: Mapping[str, object] | str, **options: Mapping[str, str]) -> JsonLines:
     content = "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows).encode()
-    file.write_bytes(gzip.compress(content) if file.suffix == ".gz" else content)
+    file.write_bytes(gzip.compress(content, mtime=0) if file.suffix == ".gz" else content)
     return JsonLines(str(file), **options)
 
 
@@ -148,7 +148,7 @@ def test_a_line_that_is_not_utf8_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"no gzip", gzip.compress(b"x" * 1000)[:-9], gzip.compress(b"x")[:-8] + b"12345678"]
+    "content", [b"no gzip", gzip.compress(b"x" * 1000, mtime=0)[:-9], gzip.compress(b"x", mtime=0)[:-8] + b"12345678"]
 )
 def test_a_packed_file_that_is_damaged_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "rows.jsonl.gz").write_bytes(content)
