@@ -81,7 +81,7 @@ def whole_matrices(pools: Pools) -> tuple[float, float]:
 def measure(name: str, sizes: Sequence[int], threads: int) -> dict[int, tuple[float, float]]:
     """Seconds and MiB of one baseline on pools of each of `sizes`, from the smallest on."""
     torch.set_num_threads(threads)
-    run: Callable[[Pools], object] = whole_matrices if name == WHOLE else BASELINES[name]
+    run: Callable[[Pools], object] = whole_matrices if name == WHOLE else BASELINES[name].measure
     run(make_pools(50))  # imports and first calls
     measured = {}
     for size in sorted(sizes):

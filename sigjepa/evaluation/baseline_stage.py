@@ -36,9 +36,9 @@ class BaselineStage(Stage[Baseline]):
         return self.name
 
     def inputs(self) -> dict[str, Any]:
-        """Return the name and what identifies the corpus and its shards."""
-        shards = self.shards.reference.content
-        return {"baseline": self.name, "corpus": self.corpus.hash, "shards": shards, "format": FORMAT}
+        """Return the name and what identifies the corpus and the teacher's means: token states decide nothing."""
+        means = self.shards.pooled_digest
+        return {"baseline": self.name, "corpus": self.corpus.hash, "pooled": means, "format": FORMAT}
 
     def upstream(self) -> Mapping[str, Reference]:
         """Return the corpus and the shards."""
@@ -46,7 +46,7 @@ class BaselineStage(Stage[Baseline]):
 
     def build(self, part: Part, out: Path) -> Mapping[str, Any]:
         """Write the ranks of every query, and return what does not follow from them."""
-        baseline = BASELINES[self.name](read_pools(self.corpus, self.shards))
+        baseline = BASELINES[self.name].measure(read_pools(self.corpus, self.shards))
         write_ranks(out / RANKS_FILE, baseline.ranks)
         return {"figures": baseline.figures}
 

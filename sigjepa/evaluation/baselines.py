@@ -140,16 +140,29 @@ def _standardized(scores: Tensor) -> Tensor:
     return centred / scores.std(dim=1, correction=0, keepdim=True).clamp(min=torch.finfo(scores.dtype).eps)
 
 
-BASELINES: dict[str, Callable[[Pools], Baseline]] = {
-    "random": random_order,
-    "mean_body": mean_body,
-    "zero_shot": zero_shot,
-    "zero_shot_centred": zero_shot_centred,
-    "zero_shot_whitened": zero_shot_whitened,
-    "bm25": bm25,
-    "fusion": fusion,
+@dataclass(frozen=True)
+class BaselineMethod:
+    """Name a way to rank without training: what tables call it, and the function that ranks the held-out pools."""
+
+    label: str
+    measure: Callable[[Pools], Baseline]
+
+
+BASELINES = {
+    "random": BaselineMethod("random", random_order),
+    "mean_body": BaselineMethod("mean body", mean_body),
+    "zero_shot": BaselineMethod("teacher zero-shot", zero_shot),
+    "zero_shot_centred": BaselineMethod("teacher zero-shot, centred", zero_shot_centred),
+    "zero_shot_whitened": BaselineMethod("teacher zero-shot, whitened", zero_shot_whitened),
+    "bm25": BaselineMethod("BM25", bm25),
+    "fusion": BaselineMethod("BM25 + zero-shot", fusion),
 }
 """The baselines that `baseline` names in configs, in the order in which tables show them."""
+
+
+def reference_label(name: str) -> str:
+    """Return what tables call a baseline; an experiment has its own name."""
+    return BASELINES[name].label if name in BASELINES else name
 
 
 def baseline_names(names: str | Sequence[str]) -> list[str]:

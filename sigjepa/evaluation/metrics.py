@@ -7,16 +7,18 @@ tests, checkpoint selection and early stopping read that mapping; a run records 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import partial
+from functools import cache, partial
 from typing import Any, Literal, get_args
 
 import numpy as np
+from omegaconf import OmegaConf
 from torch import Tensor
 
 from sigjepa.errors import SigjepaError, nearest_name
 from sigjepa.evaluation.collapse import effective_rank, mean_pairwise_cosine, standard_deviation
 from sigjepa.evaluation.pools import HELD_OUT
 from sigjepa.evaluation.ranks import Ranks, mean_cosine
+from sigjepa.runtime.config_files import config_directory
 from sigjepa.runtime.instantiate import instantiate
 
 Direction = Literal["max", "min"]
@@ -159,20 +161,11 @@ def _of_targets(gauge: Callable[[Tensor], float], predictions: Tensor, bodies: T
 Metrics = Mapping[str, Metric]
 """Metrics by the name that they are logged under, behind their split: `val/rank10`."""
 
-DEFAULT_METRICS: Metrics = {
-    "rank1": RecallAt(1),
-    "rank5": RecallAt(5),
-    "rank10": RecallAt(10),
-    "mrr": ReciprocalRank(),
-    "cosine": Cosine(),
-    "prediction_std": Gauge("standard deviation", "predictions"),
-    "target_std": Gauge("standard deviation", "targets", beside="prediction_std"),
-    "effective_rank": Gauge("effective rank", "predictions"),
-    "target_effective_rank": Gauge("effective rank", "targets", beside="effective_rank"),
-    "pairwise_cosine": Gauge("pairwise cosine", "predictions"),
-    "target_pairwise_cosine": Gauge("pairwise cosine", "targets", beside="pairwise_cosine"),
-}
-"""What is measured where no config says otherwise: the entries of conf/metrics/default.yaml."""
+
+@cache
+def default_metrics() -> Metrics:
+    """Return the metrics of conf/metrics/default.yaml: what is measured where no config says otherwise."""
+    return instantiate(OmegaConf.load(config_directory() / "metrics" / "default.yaml"))
 
 
 @dataclass(frozen=True)
@@ -202,9 +195,11 @@ def query_values(ids: np.ndarray, ranks: Ranks, metrics: Metrics) -> QueryValues
     return QueryValues(ids, {name: np.asarray(values, dtype=np.float64) for name, values in measured.items()})
 
 
-def rank_figures(ranks: Ranks, metrics: Metrics = DEFAULT_METRICS) -> dict[str, float]:
+def rank_figures(ranks: Ranks, metrics: Metrics | None = None) -> dict[str, float]:
     """Return those of `metrics` that are means over the ranks of queries, by name."""
-    return query_values(np.arange(len(ranks.optimistic)), ranks, metrics).means()
+    return query_values(
+        np.arange(len(ranks.optimistic)), ranks, default_metrics() if metrics is None else metrics
+    ).means()
 
 
 def measure(predictions: Tensor, bodies: Tensor, queries: QueryValues, metrics: Metrics) -> dict[str, float]:
@@ -241,7 +236,7 @@ def check_metrics(metrics: Mapping[str, Any]) -> None:
     query_values(np.arange(2), two, metrics)
 
 
-def metric_at(key: str, metrics: Metrics = DEFAULT_METRICS) -> Metric:
+def metric_at(key: str, metrics: Metrics) -> Metric:
     """Return the metric behind a key such as `val/rank10`; raises SigjepaError with the nearest key for another."""
     known = {f"{split}/{name}": metric for name, metric in metrics.items() for split in metric.splits}
     if key not in known:
@@ -249,7 +244,7 @@ def metric_at(key: str, metrics: Metrics = DEFAULT_METRICS) -> Metric:
     return known[key]
 
 
-def selecting(monitor: str, metrics: Metrics = DEFAULT_METRICS) -> Metric:
+def selecting(monitor: str, metrics: Metrics) -> Metric:
     """Return the metric that `monitor` selects by; raises SigjepaError for one that is unknown, of test, or a gauge."""
     known = {f"val/{name}": metric for name, metric in metrics.items() if metric.direction and "val" in metric.splits}
     if monitor not in known:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from statistics import mean
 
-from sigjepa.evaluation.metrics import DEFAULT_METRICS
 from sigjepa.reporting.labels import label_of
 from sigjepa.reporting.runs import Run, all_metrics, by_experiment
 
@@ -63,7 +62,7 @@ def _summary(key: str, pattern: str = "{:.1f}") -> Cell:
 
 def _epochs(key: str, pattern: str = "{:.1f}", first: bool = False) -> tuple[str, Cell]:
     mean_of = partial(mean_over_epochs, key=key, mined=True, first=first)
-    return label_of(key, DEFAULT_METRICS), lambda runs: number(mean_of(runs), pattern)
+    return label_of(key, {}), lambda runs: number(mean_of(runs), pattern)
 
 
 FAILURE_MODES: dict[str, dict[str, Cell]] = {

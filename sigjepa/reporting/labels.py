@@ -1,15 +1,7 @@
-"""Labels in place of the names that runs log and that baselines go by."""
+"""Labels in place of the names that runs log."""
 
 from sigjepa.evaluation.metrics import Metrics
 
-BASELINES = {
-    "mean_body": "mean body",
-    "zero_shot": "teacher zero-shot",
-    "zero_shot_centred": "teacher zero-shot, centred",
-    "zero_shot_whitened": "teacher zero-shot, whitened",
-    "bm25": "BM25",
-    "fusion": "BM25 + zero-shot",
-}
 TRAINING = {
     "train/loss": "loss",
     "train/first_loss": "loss of the first step",
@@ -27,11 +19,6 @@ TRAINING = {
     "train/infonce_pairs_score1": "score_c = 1 pairs a step",
 }
 """What training logs beside the losses that a run names itself."""
-
-
-def reference_label(name: str) -> str:
-    """Return what tables call a baseline; an experiment has its own name."""
-    return BASELINES.get(name, name)
 
 
 def label_of(key: str, metrics: Metrics) -> str:

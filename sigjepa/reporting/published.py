@@ -4,7 +4,7 @@ import json
 from importlib.resources import files
 from typing import Any
 
-from sigjepa.evaluation.metrics import DEFAULT_METRICS
+from sigjepa.evaluation.metrics import default_metrics
 from sigjepa.evaluation.pools import HELD_OUT
 
 MARK = "‡"
@@ -26,7 +26,7 @@ def published_summary(experiment: str) -> dict[str, float]:
     summary["first_loss"] = run["first_train_loss"]
     for split in HELD_OUT:
         for name, value in run[split].items():
-            summary[f"{split}/{name}"] = value / 100 if DEFAULT_METRICS[name].percent else value
+            summary[f"{split}/{name}"] = value / 100 if default_metrics()[name].percent else value
     return summary
 
 

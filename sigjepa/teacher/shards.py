@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+import xxhash
 from safetensors import safe_open
 from torch import Tensor
 
@@ -51,6 +52,14 @@ class TeacherShards(OpenedArtifact):
     def body_pooled(self) -> Tensor:
         """Mean of each body's states `[n, D]`, float32."""
         return self._rows("body_pooled")
+
+    @cached_property
+    def pooled_digest(self) -> str:
+        """Identifies both matrices of means; equal whether or not token states of bodies were kept."""
+        digest = xxhash.xxh3_128()
+        for pooled in (self.signature_pooled, self.body_pooled):
+            digest.update(pooled.numpy().data)
+        return f"xxh3_128:{digest.hexdigest()}"
 
     @cached_property
     def signature_lengths(self) -> np.ndarray:

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from sigjepa.data.batch import Batch
 from sigjepa.errors import SigjepaError
-from sigjepa.evaluation.metrics import DEFAULT_METRICS, Metrics, measure, of_split, query_values, selecting
+from sigjepa.evaluation.metrics import Metrics, default_metrics, measure, of_split, query_values, selecting
 from sigjepa.evaluation.ranks import pool_ranks
 from sigjepa.losses.distributed import gather_rows, sum_over_processes, world_size
 from sigjepa.losses.loss import Loss, Progress
@@ -46,7 +46,7 @@ class SigJepaModule(LightningModule):
         optimizer: Callable[[list[dict[str, Any]]], Optimizer],
         scheduler: Callable[..., LRScheduler] | None = None,
         hyperparameters: dict[str, Any] | None = None,
-        metrics: Metrics = DEFAULT_METRICS,
+        metrics: Metrics | None = None,
         monitor: str = "val/rank10",
     ) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class SigJepaModule(LightningModule):
         self.make_optimizer = optimizer
         self.make_scheduler = scheduler
         self.register_buffer("first_loss", torch.tensor(float("nan")))
-        self.metrics = metrics
+        self.metrics = metrics = default_metrics() if metrics is None else metrics
         self.monitor = monitor
         self.direction = selecting(monitor, metrics).direction
         self.mean_metrics = MeanMetrics()

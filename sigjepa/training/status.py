@@ -10,7 +10,7 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
-from sigjepa.evaluation.metrics import DEFAULT_METRICS, Metric, Metrics
+from sigjepa.evaluation.metrics import Metric, Metrics
 from sigjepa.store.progress import Stage, stage
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class TrainingStatus(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the epoch; validation has run by now."""
-        metrics: Metrics = getattr(pl_module, "metrics", DEFAULT_METRICS)
+        metrics: Metrics = getattr(pl_module, "metrics", {})
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
         metric = metrics.get(self.monitor.removeprefix("val/"))
         if metric is not None and self.monitor in figures:

@@ -12,7 +12,7 @@ CHECK = """
 from baselines import make_pools, whole_matrices
 from sigjepa.evaluation.baselines import BASELINES
 pools = make_pools(300)
-fused = BASELINES["fusion"](pools)
+fused = BASELINES["fusion"].measure(pools)
 assert (fused.figures["weight"], fused.ranks["test"][1].recall_at(10).mean()) == whole_matrices(pools)
 """
 

@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.baselines import BASELINES, FUSION_WEIGHTS, baseline_names
 from sigjepa.evaluation.lexical import bm25_scorer
-from sigjepa.evaluation.metrics import DEFAULT_METRICS, RecallAt, rank_figures
+from sigjepa.evaluation.metrics import RecallAt, default_metrics, rank_figures
 from sigjepa.evaluation.pools import Pool
 from sigjepa.evaluation.ranks import BLOCK, pool_ranks, score_ranks
 
@@ -21,7 +21,7 @@ HALVES = ("signature_pooled", "body_pooled")
 def test_random_expectation_equals_a_simulation():
     generator = np.random.default_rng(0)
     ranks = generator.integers(1, 51, size=200_000)
-    metrics = measured("random", make_pools(*torch.randn(2, 150, 4)))["random"].measured(DEFAULT_METRICS)
+    metrics = measured("random", make_pools(*torch.randn(2, 150, 4)))["random"].measured(default_metrics())
     for k in (1, 5, 10):
         assert metrics[f"test/rank{k}"] == pytest.approx((ranks <= k).mean(), abs=3e-3)
     assert metrics["val/mrr"] == pytest.approx((1 / ranks).mean(), abs=3e-3)
@@ -55,18 +55,18 @@ def pooled():
 
 
 def measured(names, pools):
-    return {name: BASELINES[name](pools) for name in baseline_names(names)}
+    return {name: BASELINES[name].measure(pools) for name in baseline_names(names)}
 
 
 def metric(name, pools, key):
-    return measured(name, pools)[name].measured(DEFAULT_METRICS)[key]
+    return measured(name, pools)[name].measured(default_metrics())[key]
 
 
 def test_every_baseline_is_measured_on_both_pools_with_its_ranks(pooled):
     baselines = measured("all", make_pools(*pooled))
     assert list(baselines) == list(BASELINES)
     for name, baseline in baselines.items():
-        figures = baseline.measured(DEFAULT_METRICS)
+        figures = baseline.measured(default_metrics())
         for split in ("val", "test"):
             assert {f"{split}/{key}" for key in ("rank1", "rank5", "rank10", "mrr")} <= set(figures)
             ids, ranks = baseline.ranks[split]
@@ -87,7 +87,11 @@ def test_zero_shot_is_the_signature_itself(pooled):
 
 def test_a_baseline_has_the_metrics_of_a_run_and_no_others(pooled):
     baseline = measured("zero_shot", make_pools(*pooled))["zero_shot"]
-    metrics = {"rank20": RecallAt(20), "cosine": DEFAULT_METRICS["cosine"], "target_std": DEFAULT_METRICS["target_std"]}
+    metrics = {
+        "rank20": RecallAt(20),
+        "cosine": default_metrics()["cosine"],
+        "target_std": default_metrics()["target_std"],
+    }
     keys = ("val/rank20", "test/rank20", "val/cosine", "test/cosine")
     assert tuple(baseline.measured(metrics)) == keys
     assert tuple(baseline.measured({"rank20": RecallAt(20)})) == keys[:2]
@@ -99,10 +103,10 @@ def test_a_baseline_has_the_metrics_of_a_run_and_no_others(pooled):
 @pytest.mark.parametrize("name", ["zero_shot_centred", "zero_shot_whitened", "fusion"])
 def test_nothing_is_fitted_on_test(pooled, name):
     signatures, bodies = pooled
-    before = measured(name, make_pools(signatures, bodies))[name].measured(DEFAULT_METRICS)
+    before = measured(name, make_pools(signatures, bodies))[name].measured(default_metrics())
     changed = bodies.clone()
     changed[60:] += 5.0 * torch.randn(30, 16, generator=torch.Generator().manual_seed(1))
-    after = measured(name, make_pools(signatures, changed))[name].measured(DEFAULT_METRICS)
+    after = measured(name, make_pools(signatures, changed))[name].measured(default_metrics())
     for key, value in before.items():
         if not key.startswith("test/"):
             assert after[key] == value
@@ -137,7 +141,7 @@ def test_bm25_finds_what_shares_a_rare_word_and_knows_nothing_without_one(pooled
 
 def test_fusion_is_no_worse_on_val_than_its_parts_and_names_its_weight(pooled):
     baselines = measured(["fusion", "bm25", "zero_shot_centred"], make_pools(*pooled))
-    figures = {name: baseline.measured(DEFAULT_METRICS) for name, baseline in baselines.items()}
+    figures = {name: baseline.measured(default_metrics()) for name, baseline in baselines.items()}
     assert figures["fusion"]["weight"] in FUSION_WEIGHTS
     parts = [figures[name]["val/rank10"] for name in ("bm25", "zero_shot_centred")]
     assert figures["fusion"]["val/rank10"] >= max(parts)

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.collapse import effective_rank
-from sigjepa.evaluation.metrics import DEFAULT_METRICS, RankMetric, rank_figures
+from sigjepa.evaluation.metrics import RankMetric, default_metrics, rank_figures
 from sigjepa.evaluation.ranks import pool_ranks
 from sigjepa.losses.infonce import InfoNCE
 from sigjepa.losses.loss import LossTerm, Progress
@@ -128,7 +128,7 @@ def test_ranks_are_those_of_the_whole_pool(loader, tmp_path, make_batch):
 )
 def test_a_figure_is_summed_up_by_the_best_that_it_reached(key, summary):
     place = RankMetric("place", lambda ranks: ranks.optimistic, direction="min")
-    module = make_module({"infonce": InfoNCE(), "my_term": Constant()}, metrics={**DEFAULT_METRICS, "place": place})
+    module = make_module({"infonce": InfoNCE(), "my_term": Constant()}, metrics={**default_metrics(), "place": place})
     assert module.summaries().get(key) == summary
 
 

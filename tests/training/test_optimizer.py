@@ -13,7 +13,7 @@ from torch.optim import lr_scheduler
 from torch.utils.data import DataLoader
 
 from sigjepa.errors import SigjepaError
-from sigjepa.evaluation.metrics import DEFAULT_METRICS, PoolMetric
+from sigjepa.evaluation.metrics import PoolMetric
 from sigjepa.evaluation.ranks import mean_cosine
 from sigjepa.losses.infonce import InfoNCE
 from sigjepa.models.predictor import SigPredictor
@@ -45,7 +45,7 @@ class LearningRates(lightning.Callback):
 def fit(make_batch, tmp_path):
     """Train for EPOCHS of STEPS batches; the trainer, the module and what LearningRates saw."""
 
-    def run(optimizer=ADAMW, scheduler=None, monitor="val/rank10", metrics=DEFAULT_METRICS, **trainer_settings):
+    def run(optimizer=ADAMW, scheduler=None, monitor="val/rank10", metrics=None, **trainer_settings):
         lightning.seed_everything(0, verbose=False)
         module = SigJepaModule(
             SigPredictor(**STUDENT), {"infonce": InfoNCE()}, optimizer, scheduler, monitor=monitor, metrics=metrics
