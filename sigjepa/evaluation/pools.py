@@ -29,6 +29,34 @@ Pools = Mapping[str, Pool]
 """The pools `train`, `val` and `test`."""
 
 
+@dataclass(frozen=True)
+class PoolFacts:
+    """Say of each query of a pool, by function id `[N]` ascending, what decides how much its rank counts.
+
+    packages: `[N]` numbers, equal for queries of one package. in_train: `[N]` whether its signature stands verbatim in
+    train.
+    """
+
+    ids: np.ndarray
+    packages: np.ndarray
+    in_train: np.ndarray
+
+
+def pool_facts(corpus: Corpus) -> dict[str, PoolFacts]:
+    """Return the facts of the held-out pools of a corpus."""
+    repositories, signatures = corpus.column("repository"), corpus.column("signature")
+    trained = {signatures[i] for i in corpus.ids("train")}
+    return {
+        split: PoolFacts(
+            ids,
+            np.unique([repositories[i] for i in ids], return_inverse=True)[1],
+            np.array([signatures[i] in trained for i in ids], dtype=bool),
+        )
+        for split in HELD_OUT
+        for ids in [corpus.ids(split)]
+    }
+
+
 def check_held_out(split: str) -> None:
     """Raise SigjepaError for a split whose pool is not held out."""
     if split not in HELD_OUT:

@@ -3,10 +3,14 @@
 import csv
 import math
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.metrics import QueryValues
-from sigjepa.evaluation.rank_files import read_arrays
+from sigjepa.evaluation.pools import PoolFacts
+from sigjepa.evaluation.rank_files import check_ids, read_arrays
 from sigjepa.store.files import file_digest, read_json
 from sigjepa.training.run_directory import FILES_FILE
 
@@ -23,6 +27,13 @@ def verified(folder: Path, name: str) -> Path:
                 "Leave the run out, or train it again with resume=never."
             )
     return folder / name
+
+
+def as_mapping(value: Any, path: Path) -> dict[str, Any]:
+    """Return a file's content, or a part of it, which must be a mapping; raises SigjepaError naming the file."""
+    if not isinstance(value, dict):
+        raise SigjepaError(f"{path} does not hold what a run writes there; leave the run out, or train it again.")
+    return value
 
 
 def read_rows(path: Path) -> list[dict[str, float]]:
@@ -48,9 +59,20 @@ def read_rows(path: Path) -> list[dict[str, float]]:
     return [{name: value for name, value in row.items() if not math.isnan(value)} for row in rows]
 
 
+def read_pool_facts(path: Path, split: str) -> PoolFacts:
+    """Return the facts of a split's queries; raises SigjepaError where there are none to read."""
+    ids, packages, in_train = read_arrays(path, *(f"{split}_{name}" for name in ("ids", "packages", "in_train")))
+    check_ids(path, split, ids)
+    if packages.shape != ids.shape or packages.dtype.kind not in "iu" or in_train.shape != ids.shape:
+        raise SigjepaError(f"{path} has no package and no mark of each {split} query; leave the run out.")
+    return PoolFacts(ids, packages, in_train.astype(bool))
+
+
 def read_queries(path: Path, split: str, names: list[str]) -> QueryValues:
     """Return the values by query of a split's metrics; raises SigjepaError where there are none to read."""
     ids, *values = read_arrays(path, *(f"{split}_{name}" for name in ("ids", *names)))
-    if not len(ids):
-        raise SigjepaError(f"{path} has no {split} query; a corpus with an empty {split} split can't be compared.")
+    check_ids(path, split, ids)
+    for name, column in zip(names, values, strict=True):
+        if column.shape != ids.shape or column.dtype.kind not in "fiub" or not np.isfinite(column).all():
+            raise SigjepaError(f"{path} has not one finite value of '{name}' for each {split} query; leave it out.")
     return QueryValues(ids, dict(zip(names, values, strict=True)))

@@ -10,15 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from sigjepa.corpus.corpus import Corpus
 from sigjepa.evaluation.baselines import Baseline
 from sigjepa.evaluation.metrics import Metrics, QueryValues
+from sigjepa.evaluation.pools import pool_facts
 from sigjepa.evaluation.rank_files import write_arrays, write_ranks
 from sigjepa.evaluation.ranks import Ranks
 from sigjepa.store.files import atomic_path, read_json, write_json
 from sigjepa.training.process_check import LostProcessError
 
 FINISHED = "finished"
-METRICS_FILE, QUERIES_FILE = "metrics.json", "queries.npz"
+METRICS_FILE, QUERIES_FILE, POOL_FILE = "metrics.json", "queries.npz", "pool.npz"
 FILES_FILE = "files.json"
 """Holds the digest of every file of a finished run."""
 INTERRUPTIONS = (KeyboardInterrupt, SystemExit, OSError, MemoryError, LostProcessError)
@@ -64,6 +66,21 @@ def write_predictions(run_dir: Path, evaluated: Mapping[str, SplitPredictions]) 
     for split, one in evaluated.items():
         predictions |= {f"{split}_ids": one.ids, f"{split}_pooled": one.predictions}
     write_arrays(run_dir / "predictions.npz", predictions)
+
+
+def write_pool_facts(run_dir: Path, corpus: Corpus) -> None:
+    """Write `pool.npz`, the facts of a corpus' held-out queries.
+
+    For each split `<split>_ids`, `<split>_packages` and `<split>_in_train`, `[N]`.
+    """
+    write_arrays(
+        run_dir / POOL_FILE,
+        {
+            f"{split}_{name}": array
+            for split, facts in pool_facts(corpus).items()
+            for name, array in vars(facts).items()
+        },
+    )
 
 
 def baseline_figures(baselines: Mapping[str, Baseline], metrics: Metrics) -> dict[str, dict[str, float]]:
