@@ -56,9 +56,10 @@ def write_once(runs: list["Run"], resolved: dict[str, Any]) -> None:
         title_of,
         write_report,
     )
-    from sigjepa.reporting.runs import FINISHED, finished_runs
+    from sigjepa.reporting.runs import FINISHED, checked, finished_runs
 
     started = time.perf_counter()
+    runs = [checked(run, resolved["split"]) for run in runs]
     finished = [run for run in runs if run.status == FINISHED] if resolved["watch"] else finished_runs(runs)
     check_comparable(finished, resolved["allow_different_pools"])
     output, baseline, split = Path(resolved["output"]), resolved["baseline"], resolved["split"]
@@ -72,6 +73,7 @@ def write_once(runs: list["Run"], resolved: dict[str, Any]) -> None:
         metric=resolved["metric"],
         epochs=resolved["epochs"],
         published=resolved["published"],
+        power=None if resolved["power"] is None else float(resolved["power"]),
         evidence=evidence,
     )
     explorer = explore_runs(finished, baseline, split, evidence, resolved["explorer_queries"])

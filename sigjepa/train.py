@@ -60,7 +60,7 @@ def train(config: DictConfig) -> float:
         with recorded_status(summary, facts) if first and earlier is None else nullcontext():
             pipeline = pipeline_of(config)
             data = pipeline.get()
-        job = (settings, data.hashes(), earlier, jobs.experiment_key(config))
+        job = (settings, data.hashes(), earlier, jobs.experiment_settings(config))
         start = jobs.begin_job(run_dir, *job) if first else jobs.start_of(run_dir, earlier)
         if start.finished:
             log.info("%s is finished: nothing to do. resume=never trains it anew.", run_dir)
@@ -93,7 +93,7 @@ def fit_and_test(
     from sigjepa.training.promises import check_negatives, components_of, never_began, warn_of_late_beginnings
     from sigjepa.training.provenance import provenance, write_file_digests, write_provenance
     from sigjepa.training.resume import ResumeCheckpoint
-    from sigjepa.training.wandb_records import log_tables, statistic_rows
+    from sigjepa.training.wandb_records import log_identity, log_tables, statistic_rows
 
     started, run_dir, allowed = time.perf_counter(), Path(resolved["paths"]["run_dir"]), resolved["allowed_targets"]
     datamodule: FunctionDataModule = instantiate(config.data, allowed, data=data)
@@ -109,6 +109,7 @@ def fit_and_test(
     check_negatives(components, data)
     warn_of_late_beginnings(components, resolved["trainer"].get("max_epochs"))
     with finished(list((instantiate(config.logger, allowed) or {}).values())) as loggers:
+        log_identity(loggers, config)
         trainer: lightning.Trainer = instantiate(config.trainer, allowed, callbacks=callbacks, logger=loggers)
         if trainer.is_global_zero:
             mined = data.hard_negatives.summary_rows() if data.hard_negatives is not None else None
@@ -125,6 +126,7 @@ def fit_and_test(
         facts |= {"wall_seconds": round(earlier_seconds + time.perf_counter() - started, 1)}
         if trainer.is_global_zero:
             files.write_predictions(run_dir, module.evaluated)
+            files.write_pool_facts(run_dir, data.corpus)
             files.write_summary(run_dir / "summary.json", facts | {"status": files.FINISHED})
             write_file_digests(run_dir)
             run = read_run(run_dir)

@@ -2,8 +2,8 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from statistics import mean
 
@@ -18,8 +18,19 @@ from sigjepa.reporting.runs import FINISHED, Run, common_metrics, repeated_seeds
 NOT_A_RANKING = "random"
 """The baseline that is an expectation: there is nothing to pair queries with."""
 
-_Paired = tuple[dict[int, np.ndarray], list[dict[str, float]], str]
-"""By seed the differences of every query, the reference's metrics, and what was left out and why."""
+
+@dataclass(frozen=True)
+class _Paired:
+    """What one experiment and its reference share: the pair to test, None without any, and what was left out and why.
+
+    level: the reference's own means over the seeds, by metric.
+    """
+
+    experiment: str
+    reference: str
+    pair: significance.Pair | None
+    level: Mapping[str, float]
+    remark: str
 
 
 @dataclass(frozen=True)
@@ -45,15 +56,15 @@ class Finding:
     @property
     def difference(self) -> float:
         """Mean difference; NaN when not tested."""
-        return self.effect.over_queries.difference if self.effect else math.nan
+        return self.effect.test.difference if self.effect else math.nan
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything tested on one split: experiments against the baseline experiment, and against trivial baselines.
+    """Everything tested on one split: experiments against the baseline experiment, against trivial baselines, and more.
 
     metrics: the tested ones, by name. main: the one of them that conclusions are about, what the runs were selected by
-    where it is tested.
+    where it is tested. also: other pairs of experiments that were asked for. All findings are one family.
     """
 
     baseline: str
@@ -62,6 +73,7 @@ class Comparison:
     main: str
     experiments: list[Finding]
     trivial: list[Finding]
+    also: list[Finding] = field(default_factory=list)
 
 
 def compare(
@@ -69,14 +81,13 @@ def compare(
     baseline: str,
     trivial: Sequence[str] | None = None,
     split: str = "test",
-    resamples: int = significance.RESAMPLES,
-    seed: int = significance.SEED,
+    also: Sequence[tuple[str, str]] = (),
 ) -> Comparison:
     """Test every experiment of `runs` against the experiment `baseline`, and against the `trivial` baselines.
 
     Finished runs are paired with those of the same seed and pool, on the metrics that they share; what can't be is
-    marked, not dropped. Holm runs over each of the two tables. trivial: None is every one that a run has measured.
-    Raises SigjepaError when no run is of `baseline`, or the runs share no metric that can be tested.
+    marked, not dropped. trivial: None is every one that a run has measured. also: more pairs of experiments, tested in
+    the same family. Raises SigjepaError when no run is of `baseline`, or the runs share no metric that can be tested.
     """
     groups: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
@@ -87,21 +98,30 @@ def compare(
     finished = [run for members in groups.values() for run in members]
     metrics = tested_metrics(finished, split)
     monitored = finished[0].monitor.partition("/")[2]
+    main = monitored if monitored in metrics else next(iter(metrics))
     if trivial is None:
         measured = dict.fromkeys(name for run in finished for name in run.baselines)
         trivial = [name for name in measured if name != NOT_A_RANKING]
     names = sorted(groups)
-    counterpart = partial(_counterpart, others=groups[baseline], split=split)
-    others = [(name, baseline, _pair(groups[name], split, metrics, counterpart)) for name in names if name != baseline]
-    references = {name: partial(Run.baseline_queries, name=name, split=split) for name in trivial}
+    pair = partial(_pair, groups=groups, split=split, metrics=list(metrics), noises=_noises(groups, split, metrics))
+    wanted = [(name, baseline) for name in names if name != baseline]
+    wanted += [one for one in also if one not in wanted]
+    between = [pair(name, other, partial(_counterpart, others=groups[other], split=split)) for name, other in wanted]
     beside = [
-        (name, reference, _pair(groups[name], split, metrics, queries))
+        pair(name, reference, partial(Run.baseline_queries, name=reference, split=split), trained=1)
         for name in names
-        for reference, queries in references.items()
+        for reference in trivial
     ]
-    experiments, against_trivial = (_findings(pairs, metrics, resamples, seed) for pairs in (others, beside))
-    main = monitored if monitored in metrics else next(iter(metrics))
-    return Comparison(baseline, split, metrics, main, experiments, against_trivial)
+    findings = _findings([*between, *beside], metrics, main)
+    return Comparison(
+        baseline,
+        split,
+        metrics,
+        main,
+        [one for one in findings[: len(between) * len(metrics)] if one.reference == baseline],
+        findings[len(between) * len(metrics) :],
+        [one for one in findings if (one.experiment, one.reference) in also],
+    )
 
 
 def tested_metrics(finished: Sequence[Run], split: str) -> dict[str, Metric]:
@@ -124,42 +144,81 @@ def _counterpart(run: Run, others: Sequence[Run], split: str) -> QueryValues:
         raise SigjepaError(f"the baseline has {len(matches)} finished runs with this seed")
     if run.pool() != matches[0].pool():
         raise SigjepaError(f"the pools differ ({run.pool()} and {matches[0].pool()}), so queries cannot be paired")
+    matches[0].check_began()
     return matches[0].queries(split)
 
 
-def _findings(
-    pairs: Sequence[tuple[str, str, _Paired]], metrics: dict[str, Metric], resamples: int, seed: int
-) -> list[Finding]:
-    """Return a finding for each of `pairs` (experiment, reference, what `_pair` gave) and each metric."""
-    matrices = [by_seed for *_, (by_seed, _, _) in pairs if by_seed]
-    tested = iter(significance.effects(matrices, metrics, resamples, seed))
+def _findings(pairs: Sequence[_Paired], metrics: dict[str, Metric], main: str) -> list[Finding]:
+    """Return a finding for each of `pairs` and each metric."""
+    tested = iter(significance.effects([one.pair for one in pairs if one.pair is not None], metrics, main))
     findings = []
-    for experiment, reference, (by_seed, levels, remark) in pairs:
-        effects = next(tested) if by_seed else {}
+    for one in pairs:
+        effects = next(tested) if one.pair is not None else {}
         for name in metrics:
-            level = mean(figures[name] for figures in levels) if by_seed else math.nan
-            findings.append(Finding(experiment, reference, name, level, effects.get(name), remark))
+            level = one.level.get(name, math.nan)
+            findings.append(Finding(one.experiment, one.reference, name, level, effects.get(name), one.remark))
     return findings
 
 
+def _noises(
+    groups: Mapping[str, Sequence[Run]], split: str, metrics: Mapping[str, Metric]
+) -> dict[str, significance.RunNoise]:
+    """Return the noise of the runs of each pool; a run that can't be read, or repeats a seed, is left out."""
+    pools: dict[str, dict[str, list[np.ndarray]]] = defaultdict(lambda: defaultdict(list))
+    packages: dict[str, np.ndarray] = {}
+    for name, members in groups.items():
+        repeated = repeated_seeds(members)
+        for run in members:
+            try:
+                facts, queries = run.pool_facts(split), run.queries(split)
+                same = np.array_equal(facts.ids, queries.ids)
+                if run.seed is not None and run.seed not in repeated and same:
+                    values = significance.value_matrix(queries, list(metrics))
+                    if len(values) == len(packages.setdefault(run.pool(), facts.packages)):
+                        pools[run.pool()][name].append(values)
+            except SigjepaError:  # the pair that needs it says so
+                continue
+    return {pool: significance.run_noise(list(runs.values()), packages[pool]) for pool, runs in pools.items()}
+
+
 def _pair(
-    runs: Sequence[Run], split: str, metrics: dict[str, Metric], reference: Callable[[Run], QueryValues]
+    experiment: str,
+    name: str,
+    reference: Callable[[Run], QueryValues],
+    *,
+    groups: Mapping[str, Sequence[Run]],
+    split: str,
+    metrics: Sequence[str],
+    noises: Mapping[str, significance.RunNoise],
+    trained: int = 2,
 ) -> _Paired:
-    """Pair each run of one experiment with what `reference` beside it scored, query by query."""
+    """Pair each run of an experiment with what `reference` beside it, called `name`, scored, query by query."""
+    runs = groups[experiment]
     by_seed: dict[int, np.ndarray] = {}
     levels, queries, repeated = [], set(), repeated_seeds(runs)
+    packages = np.empty(0)
     remarks = [] if runs else ["the experiment has no finished run"]
     for run in runs:
         try:
             if run.seed is None or run.seed in repeated:
                 raise SigjepaError("the experiment has not exactly one finished run with this seed")
-            scored, other = run.queries(split), reference(run)
-            by_seed[run.seed] = significance.paired_differences(scored, other, list(metrics))
+            run.check_began()
+            scored, other, facts = run.queries(split), reference(run), run.pool_facts(split)
+            differences = significance.paired_differences(scored, other, metrics)
+            if not np.array_equal(facts.ids, scored.ids):
+                raise SigjepaError(f"{run.folder / 'pool.npz'} is of other queries")
+            by_seed[run.seed], packages = differences, facts.packages
             levels.append(other.means())
             queries.add((run.pool(), scored.ids.tobytes()))
         except SigjepaError as error:
             remarks.append(f"seed {run.seed}: {str(error).rstrip('.')}")
     if len(queries) > 1:
         remarks.append(f"seeds {', '.join(map(str, by_seed))} are on different pools, so they have no common mean")
-        by_seed = {}
-    return by_seed, levels, "; ".join(dict.fromkeys(remarks))
+    elif by_seed and len(np.unique(packages)) < 2:
+        remarks.append(f"all queries of {split} are of one package, so nothing is known of others")
+    elif by_seed:
+        ((pool, _),) = queries
+        level = {metric: mean(figures[metric] for figures in levels) for metric in metrics}
+        pair = significance.Pair(name, by_seed, packages, noises[pool], trained)
+        return _Paired(experiment, name, pair, level, "; ".join(dict.fromkeys(remarks)))
+    return _Paired(experiment, name, None, {}, "; ".join(dict.fromkeys(remarks)))

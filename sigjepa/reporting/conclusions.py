@@ -1,21 +1,33 @@
 """Verdicts as rows of a table and as plain sentences, never stronger than the tests behind them."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from statistics import mean
 
+from sigjepa.evaluation.baselines import reference_label
 from sigjepa.evaluation.metrics import Metric
-from sigjepa.evaluation.significance import BETTER, NOT_TESTED, ONE_SEED, WITHIN_NOISE, WORSE
+from sigjepa.evaluation.significance import (
+    BETTER,
+    MAX_SEEDS,
+    NOT_TESTED,
+    ONE_SEED,
+    POWER,
+    WITHIN_NOISE,
+    WORSE,
+    Effect,
+    seeds_needed,
+)
 from sigjepa.reporting.comparison import Comparison, Finding
-from sigjepa.reporting.labels import reference_label
 
 RELATIONS = {
     BETTER: "better than",
     WORSE: "worse than",
     WITHIN_NOISE: "within noise of",
     NOT_TESTED: "not tested against",
+    ONE_SEED: "by one seed neither better nor worse than",
 }
-FINDING_HEADER = ("experiment", "against", "metric", "seeds", "Δ", "95 % interval", "p", "Holm p", "verdict")
+FINDING_HEADER = ("experiment", "against", "metric", "seeds", "Δ", "95 % interval", "p", "adjusted p", "verdict")
 
 
 def finding_rows(findings: Sequence[Finding], comparison: Comparison) -> list[list[str]]:
@@ -25,10 +37,10 @@ def finding_rows(findings: Sequence[Finding], comparison: Comparison) -> list[li
         metric = comparison.metrics[finding.metric]
         cells = ["0", "", "", "", "", f"{finding.verdict}: {finding.remark}"]
         if effect := finding.effect:
-            interval = " to ".join(map(metric.format_difference, effect.interval))
-            p_values = (_p_value(effect.over_queries.p_value), _p_value(effect.adjusted))
+            interval = _interval(effect, metric)
+            p_values = (_p_value(effect.test.p_value), _p_value(effect.adjusted))
             difference = metric.format_difference(finding.difference)
-            cells = [str(len(effect.by_seed)), difference, interval, *p_values, finding.verdict]
+            cells = [str(len(effect.seeds)), difference, interval, *p_values, finding.verdict]
         rows.append([finding.experiment, reference_label(finding.reference), metric.label, *cells])
     return rows
 
@@ -89,24 +101,46 @@ def _visible(comparison: Comparison, tested: Sequence[Finding]) -> str:
     metric = comparison.metrics[comparison.main]
     shows = f"a difference from {comparison.baseline} on {comparison.split} {metric.label} shows only above"
     effects = {one.experiment: one.effect for one in tested if one.effect}
-    widths = {name: effect.over_seeds.half_width for name, effect in effects.items()}
-    known = sorted((width, name) for name, width in widths.items() if width is not None)
-    if known:
-        counts = sorted({effects[name].over_seeds.count for _, name in known})
-        ends = dict.fromkeys((known[0], known[-1]))
-        described = " to ".join(f"{metric.format(width)}{metric.unit} ({name})" for width, name in ends)
-        start = f"With {' or '.join(map(str, counts))} seeds, {shows} {described}"
-        return f"{start}: half the width of the 95 % interval over seeds."
-    if effects:
-        widest = max((effect.over_queries.high - effect.over_queries.low) / 2 for effect in effects.values())
-        limit = f"{metric.format(widest)}{metric.unit}"
-        return f"One seed each: the noise of seeds is unknown. Over queries alone, {shows} {limit}."
-    return f"What the noise of seeds would let one see against {comparison.baseline} is unknown: nothing is tested."
+    if not effects:
+        return f"What the noise of seeds would let one see against {comparison.baseline} is unknown: nothing is tested."
+    several = {name: effect for name, effect in effects.items() if len(effect.seeds) > 1}
+    widths = sorted((one.test.high - one.test.difference, name) for name, one in (several or effects).items())
+    ends = dict.fromkeys((widths[0], widths[-1]))
+    described = " to ".join(f"{metric.format(width)}{metric.unit} ({name})" for width, name in ends)
+    if not several:
+        return f"One seed each: the noise of seeds is unknown, so nothing is called. By packages, {shows} {described}."
+    counts = " or ".join(map(str, sorted({len(effect.seeds) for effect in several.values()})))
+    return f"With {counts} seeds, {shows} {described}: half the width of the 95 % interval."
+
+
+def seeds_sentence(comparison: Comparison, difference: float) -> str:
+    """Return how many seeds a sweep of these experiments needs to show a true `difference` on the main metric.
+
+    difference: from the baseline experiment, as tables print it: in points where the metric is in percent.
+    """
+    metric = comparison.metrics[comparison.main]
+    place = f"{difference:g}{metric.unit} of {comparison.split} {metric.label} from {comparison.baseline}"
+    main = [one for one in comparison.experiments if one.metric == comparison.main and one.effect]
+    known = {one.experiment: one.effect for one in main if one.effect and len(one.effect.seeds) > 1}
+    if not known:
+        return f"How many seeds show {place} is unknown: run two experiments with two seeds each, or more, first."
+    pairs = {(one.experiment, one.reference) for one in (*comparison.experiments, *comparison.also) if one.effect}
+    true = difference / (100 if metric.percent else 1)
+    needs = {
+        name: seeds_needed(effect.pair, true, effect.column, len(pairs), len(main) + 1)
+        for name, effect in known.items()
+    }
+    most = f"more than {MAX_SEEDS}"
+    said = ", ".join(f"{name} {most if count is None else count}" for name, count in needs.items())
+    limit = "; where that is many, packages are the limit: take a larger test split" if None in needs.values() else ""
+    return (
+        f"Seeds of every experiment that show a true difference of {place} with a probability of {POWER:.0%}, in a "
+        f"report of {len(pairs)} comparisons: {said}{limit}."
+    )
 
 
 def _relation(finding: Finding, reference: str) -> str:
-    word = finding.verdict.removesuffix(f" {ONE_SEED}")
-    return f"{RELATIONS[word]} {reference}{finding.verdict.removeprefix(word)}"
+    return f"{RELATIONS[finding.verdict]} {reference}"
 
 
 def _sentence(comparison: Comparison, finding: Finding, aside: str = "") -> str:
@@ -120,14 +154,19 @@ def _sentence(comparison: Comparison, finding: Finding, aside: str = "") -> str:
 def _details(finding: Finding, metric: Metric) -> str:
     if (effect := finding.effect) is None:
         return finding.remark
-    seeds = sorted(effect.by_seed)
-    over = f"over {len(seeds)} seeds" if len(seeds) > 1 else f"over queries, seed {seeds[0]} alone"
-    interval = " to ".join(map(metric.format_difference, effect.interval))
+    over = f"over {len(effect.seeds)} seeds" if len(effect.seeds) > 1 else f"of seed {effect.seeds[0]} alone"
+    p_values = f"; p {_p_value(effect.test.p_value)}, adjusted {_p_value(effect.adjusted)}"
     return (
-        f"{metric.format_difference(finding.difference)}{metric.unit} (95 % interval {over} {interval}; permutation p "
-        f"{_p_value(effect.over_queries.p_value)}, Holm {_p_value(effect.adjusted)})"
+        f"{metric.format_difference(finding.difference)}{metric.unit} (95 % interval {over} "
+        f"{_interval(effect, metric)}{p_values if len(effect.seeds) > 1 else ''})"
     )
 
 
+def _interval(effect: Effect, metric: Metric) -> str:
+    return f"{metric.format_difference(effect.test.low)} to {metric.format_difference(effect.test.high)}"
+
+
 def _p_value(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
+    return (
+        "—" if math.isnan(value) else "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
+    )

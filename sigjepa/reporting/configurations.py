@@ -1,22 +1,13 @@
 """Differences between the configurations, the code and the artifacts of runs."""
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from sigjepa.reporting.experiments import flatten, shown
 from sigjepa.reporting.runs import Run, by_experiment
 
 NOT_COMPARED = ("seed", "name", "paths", "logger", "data.seed", "data.data_dir")
 """Keys that differ between any two runs and say nothing about the experiment; a prefix ends at a dot."""
-
-
-def flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the dotted key and value of every leaf; an empty mapping or list is a leaf."""
-    if isinstance(node, Mapping) and node:
-        for key, value in node.items():
-            yield from flatten(value, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, node
 
 
 def origin(run: Run) -> dict[str, Any]:
@@ -45,13 +36,9 @@ def configuration_differences(runs: Sequence[Run]) -> dict[str, dict[str, str]]:
         if any(key == skipped or key.startswith(f"{skipped}.") for skipped in NOT_COMPARED):
             continue
         values = {
-            name: " / ".join(dict.fromkeys(_shown(one[key]) if key in one else "-" for one in origins))
+            name: " / ".join(dict.fromkeys(shown(one[key]) if key in one else "-" for one in origins))
             for name, origins in groups.items()
         }
         if len(set(values.values())) > 1 or any(" / " in value for value in values.values()):
             differences[key] = values
     return differences
-
-
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

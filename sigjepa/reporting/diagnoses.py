@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from sigjepa.evaluation.significance import BETTER, WORSE
-from sigjepa.reporting.comparison import Comparison, Finding, compare
+from sigjepa.reporting.comparison import Comparison, Finding
 from sigjepa.reporting.conclusions import finding_rows
 from sigjepa.reporting.runs import Run
 
@@ -18,20 +18,19 @@ REMEDIES = {
 """What each experiment takes away from Exp 2.1, and nothing else."""
 
 
-def compare_remedies(finished: Sequence[Run], split: str) -> Comparison | None:
-    """Test every remedy among the runs against Exp 2.1; None when it, or every remedy, is missing."""
-    runs = [run for run in finished if run.experiment == PUBLISHED or run.experiment in REMEDIES]
-    names = {run.experiment for run in runs}
-    if PUBLISHED not in names or len(names) < 2:
-        return None
-    return compare(runs, PUBLISHED, trivial=(), split=split)
+def remedy_pairs(runs: Sequence[Run]) -> list[tuple[str, str]]:
+    """Return each remedy among the runs with the Exp 2.1 of the same further settings, as both are called in tables."""
+    published = {run.experiment.removeprefix(PUBLISHED): run.experiment for run in runs if run.name == PUBLISHED}
+    remedies = {run.experiment: run.name for run in runs if run.name in REMEDIES}
+    suffixes = {label: label.removeprefix(name) for label, name in remedies.items()}
+    return [(label, published[suffix]) for label, suffix in suffixes.items() if suffix in published]
 
 
 def diagnosis_rows(comparison: Comparison) -> list[list[str]]:
     """Return a row a remedy under `["reason", *FINDING_HEADER]`, on the main metric."""
     findings = _main(comparison)
     cells = finding_rows(findings, comparison)
-    return [[REMEDIES[finding.experiment], *row] for finding, row in zip(findings, cells, strict=True)]
+    return [[reason_of(finding), *row] for finding, row in zip(findings, cells, strict=True)]
 
 
 def diagnosis_sentences(comparison: Comparison) -> list[str]:
@@ -39,14 +38,19 @@ def diagnosis_sentences(comparison: Comparison) -> list[str]:
     return [_sentence(finding, comparison) for finding in _main(comparison)]
 
 
+def reason_of(finding: Finding) -> str:
+    """Return the reason that the experiment of a finding takes away."""
+    return REMEDIES[finding.experiment.partition(" · ")[0]]
+
+
 def _main(comparison: Comparison) -> list[Finding]:
-    order = list(REMEDIES)
-    findings = [finding for finding in comparison.experiments if finding.metric == comparison.main]
-    return sorted(findings, key=lambda finding: order.index(finding.experiment))
+    order = list(REMEDIES.values())
+    findings = [finding for finding in comparison.also if finding.metric == comparison.main]
+    return sorted(findings, key=lambda finding: order.index(reason_of(finding)))
 
 
 def _sentence(finding: Finding, comparison: Comparison) -> str:
-    reason, metric = REMEDIES[finding.experiment], comparison.metrics[finding.metric]
+    reason, metric = reason_of(finding), comparison.metrics[finding.metric]
     if finding.effect is None:
         return f"{reason}: not tested ({finding.remark})."
     word = "neither supported nor ruled out"

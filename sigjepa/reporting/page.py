@@ -71,6 +71,15 @@ def render_page(
     )
 
 
+def harmless(markdown: str) -> str:
+    """Return a report's Markdown without HTML, and without links and images but the report's own figures.
+
+    Whatever shows the file would take a run's name, or an error, for them; in a code span they read as their escapes.
+    """
+    markdown = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", markdown)
+    return re.sub(r"\](?=\[|\((?!figures/[\w-]+\.png\)))", "&#93;", markdown)
+
+
 def policy_hash(content: str) -> str:
     """Return how a content security policy names the one inline script or style sheet that it admits."""
     return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"

@@ -7,15 +7,15 @@ from statistics import mean
 import torch
 
 from sigjepa.errors import SigjepaError
+from sigjepa.evaluation.baselines import reference_label
 from sigjepa.evaluation.plateau import Plateau
 from sigjepa.reporting import sections
 from sigjepa.reporting.ceilings import DIRECTIONS, ceiling_text, experiment_of, measure_ceiling
 from sigjepa.reporting.comparison import Comparison, compare
-from sigjepa.reporting.diagnoses import compare_remedies
+from sigjepa.reporting.diagnoses import remedy_pairs
 from sigjepa.reporting.evidence import Evidence, open_evidence, same_teacher
 from sigjepa.reporting.explorer import ExplorerData, FunctionText, Retrieval, explore
-from sigjepa.reporting.labels import reference_label
-from sigjepa.reporting.page import render_page
+from sigjepa.reporting.page import harmless, render_page
 from sigjepa.reporting.plots import (
     MINED_GAUGES,
     TRAINING_GAUGES,
@@ -53,12 +53,14 @@ def report_markdown(
     metric: str | None,
     epochs: Sequence[int],
     published: bool,
+    power: float | None,
     evidence: Evidence | SigjepaError,
 ) -> str:
     """Return the whole report as Markdown; its figures are drawn into `figures`.
 
     Before any run is finished it has their list and their curves. metric: whose curves are shown, None is what the
-    first run is selected by. evidence: of the first finished run, or why it could not be opened. Raises SigjepaError
+    first run is selected by. power: a difference of which the seeds that show it are wanted. evidence: of the
+    first finished run, or why it could not be opened. Raises SigjepaError
     for a file that can't be read.
     """
     finished = [run for run in runs if run.status == FINISHED]
@@ -70,15 +72,14 @@ def report_markdown(
         if written:
             parts.append(sections.curves_section(written, key, epochs, published))
             plot_curves(written, figures / "curves", key)
-        return "\n".join(parts)
-    comparison = compare(finished, baseline or finished[0].experiment, split=split)
-    remedies = compare_remedies(finished, split)
+        return harmless("\n".join(parts))
+    comparison = compare(finished, baseline or finished[0].experiment, split=split, also=remedy_pairs(finished))
     draw_figures(finished, written, comparison, figures, key)
     parts += [
-        sections.conclusions_section(comparison),
+        sections.conclusions_section(comparison, power),
         sections.runs_section(runs),
         sections.results_section(finished, comparison, published),
-        *([sections.diagnoses_section(remedies)] if remedies is not None else []),
+        *([sections.diagnoses_section(comparison)] if comparison.also else []),
         sections.curves_section(written, key, epochs, published),
         sections.tests_section(comparison),
         ceiling_section(finished, split, evidence, figures),
@@ -87,7 +88,7 @@ def report_markdown(
         sections.configuration_section(finished),
         sections.origin_section(finished, command),
     ]
-    return "\n".join(parts)
+    return harmless("\n".join(parts))
 
 
 def title_of(runs: Sequence[Run]) -> str:
@@ -100,7 +101,7 @@ def draw_figures(
     finished: Sequence[Run], written: Sequence[Run], comparison: Comparison, figures: Path, key: str
 ) -> None:
     """Draw curves, differences and gauges."""
-    measured = finished[0].baselines
+    measured = finished[0].baselines if all(run.baselines == finished[0].baselines for run in finished) else {}
     levels = {reference_label(name): measured[name][key] for name in LEVELS if key in measured.get(name, {})}
     plot_curves(written, figures / "curves", key, levels)
     gauges = [name for name, metric in all_metrics(finished).items() if not metric.direction and not metric.beside]
@@ -109,7 +110,11 @@ def draw_figures(
         plot_gauges(finished, figures / "mined", MINED_GAUGES)
     main = comparison.metrics[comparison.main]
     differences = {
-        f"{one.experiment} - {reference_label(one.reference)}": (one.difference, *one.effect.interval)
+        f"{one.experiment} - {reference_label(one.reference)}": (
+            one.difference,
+            one.effect.test.low,
+            one.effect.test.high,
+        )
         for one in (*comparison.experiments, *comparison.trivial)
         if one.metric == comparison.main and one.effect is not None and one.reference != "mean_body"  # off the scale
     }

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,20 @@ import numpy as np
 
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.metrics import Metric, QueryValues
+from sigjepa.evaluation.pools import PoolFacts
 from sigjepa.evaluation.rank_files import read_arrays, read_ranks
 from sigjepa.evaluation.ranks import Ranks
-from sigjepa.reporting.run_files import read_queries, read_rows, verified
+from sigjepa.reporting.experiments import tell_apart
+from sigjepa.reporting.run_files import as_mapping, read_pool_facts, read_queries, read_rows, verified
 from sigjepa.reporting.sweeps import is_training, overrides_of, planned_jobs
 from sigjepa.runtime.status import FILE_NAME as STATUS_FILE
 from sigjepa.runtime.status import sign_of_life
 from sigjepa.store.files import read_json
-from sigjepa.training.run_directory import FINISHED, METRICS_FILE, QUERIES_FILE
+from sigjepa.training.job import JOB_FILE
+from sigjepa.training.run_directory import FINISHED, METRICS_FILE, POOL_FILE, QUERIES_FILE
 from sigjepa.training.sweep_jobs import SWEEP_FILE
 
+METRICS_CSV, UNREADABLE = "metrics.csv", "unreadable"
 ROOTS = (Path("multirun"), Path("outputs"))
 """Where runs land."""
 
@@ -29,20 +33,34 @@ ROOTS = (Path("multirun"), Path("outputs"))
 class Run:
     """A run directory and what its files hold.
 
-    status: `finished`, `running`, `interrupted` or `failed` as its `summary.json` says, `missing` without one, or
-    `not started` for a job of a sweep that has no folder yet. reason: why it is not finished. Every file is read when
-    it is asked for and raises SigjepaError naming it when it can't be read.
+    status: `finished`, `running`, `interrupted` or `failed` as its `summary.json` says, `missing` without one,
+    `unreadable` with a damaged file, or `not started` for a job of a sweep that has no folder yet. reason: why it is
+    not finished. label: what tables call its experiment, where that is not the name. Every file is read when it is
+    asked for and raises SigjepaError naming it when it can't be read.
     """
 
     folder: Path
     summary: dict[str, Any]
     status: str
     reason: str = ""
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name that the run was given."""
+        return " ".join(str(self.summary.get("experiment", self.folder.name)).split())
 
     @property
     def experiment(self) -> str:
-        """The name of the run in tables."""
-        return str(self.summary.get("experiment", self.folder.name))
+        """What tables call the run's experiment: its name, told apart from others of that name by what differs."""
+        return self.label or self.name
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """The settings that make the run's experiment, see `job.experiment_settings`; empty for a run without any."""
+        path = verified(self.folder, JOB_FILE)
+        identity = as_mapping(read_json(path), path).get("experiment") if path.exists() else {}
+        return as_mapping(identity, path)
 
     @property
     def seed(self) -> int | None:
@@ -115,7 +133,7 @@ class Run:
     @cached_property
     def rows(self) -> list[dict[str, float]]:
         """Rows of `metrics.csv`, absent values left out."""
-        return read_rows(verified(self.folder, "metrics.csv"))
+        return read_rows(verified(self.folder, METRICS_CSV))
 
     def curve(self, metric: str) -> dict[int, float]:
         """Return a metric by epoch; raises SigjepaError naming the file when no epoch has it."""
@@ -126,6 +144,19 @@ class Run:
                 f"wrong. Leave the run out, or choose metric= among its columns."
             )
         return curve
+
+    def check_began(self) -> None:
+        """Raise SigjepaError when the run was to learn from mined candidates and its best checkpoint never saw one."""
+        infonce = (self.config.get("loss") or {}).get("infonce") or {}
+        if not self.config.get("negatives") or infonce.get("mined_candidates") in (None, "none"):
+            return
+        best = self.figure("best_epoch")
+        used = (row for row in self.rows if row["epoch"] <= best and row.get("train/infonce_mined_weight", 0) > 0)
+        if not any(row.get("train/infonce_unique_negatives", 0) > 0 for row in used):
+            raise SigjepaError(
+                f"never began: no mined candidate stood in the softmax up to the best epoch, {best:.0f}; train longer, "
+                "or begin with them earlier"
+            )
 
     def ranks(self, split: str) -> tuple[np.ndarray, Ranks]:
         """Return ids `[N]` and ranks of the queries of a split, for the best checkpoint."""
@@ -142,6 +173,10 @@ class Run:
     def _queries(self, file: str, split: str) -> QueryValues:
         names = [name for name, metric in self.metrics.items() if metric.per_query and split in metric.splits]
         return read_queries(verified(self.folder, file), split, names)
+
+    def pool_facts(self, split: str) -> PoolFacts:
+        """Return the package of each query of a split, and whether its signature stands in train."""
+        return read_pool_facts(verified(self.folder, POOL_FILE), split)
 
     def predictions(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         """Return ids `[N]` and the best checkpoint's predictions `[N, D]` of a split."""
@@ -162,6 +197,38 @@ def read_run(folder: Path) -> Run:
         return Run(folder, summary, status, alive(folder))
     error = str(summary.get("error", "no reason recorded"))
     return Run(folder, summary, status, error if status in ("failed", "interrupted") else "")
+
+
+def readable(folder: Path) -> Run:
+    """Return the run in `folder`; one with a damaged record is `unreadable` and says why, so that others go on."""
+    try:
+        run = read_run(folder)
+        _ = run.identity
+        return run
+    except SigjepaError as error:
+        return Run(folder, {}, UNREADABLE, str(error))
+
+
+def checked(run: Run, split: str) -> Run:
+    """Return the run, or an `unreadable` one with the reason where a file that a report of `split` reads is damaged."""
+    try:
+        if run.status == FINISHED:
+            _ = run.baselines, run.config, run.pool(), run.registry, run.rows
+            for one in {"val", split}:
+                ids, predictions = run.predictions(one)
+                others = (run.queries(one).ids, run.ranks(one)[0], run.pool_facts(one).ids)
+                same = all(np.array_equal(ids, other) for other in others)
+                if not same or predictions.ndim != 2 or len(predictions) != len(ids):
+                    raise SigjepaError(f"{run.folder} has files of different {one} queries; train it again.")
+                for name in run.baselines:
+                    run.baseline_queries(name, one)
+            for key in ("best_epoch", f"{split}/{run.monitor.partition('/')[2]}", run.monitor):
+                run.figure(key)
+        elif (run.folder / METRICS_CSV).exists() and run.rows:
+            _ = run.registry
+        return run
+    except SigjepaError as error:
+        return replace(run, status=UNREADABLE, reason=str(error))
 
 
 def alive(folder: Path) -> str:
@@ -186,15 +253,15 @@ def find_runs(folders: Sequence[Path]) -> list[Run]:
             for path in sorted(folder.rglob(marker)):
                 run_folder = path.parents[marker.count("/")]
                 if is_training(run_folder):
-                    found.setdefault(run_folder.resolve(), read_run(run_folder))
+                    found.setdefault(run_folder.resolve(), readable(run_folder))
         for job in planned_jobs(folder, found):
             found[job.resolve()] = Run(job, overrides_of(job), "not started", "its sweep has not come to it")
     if not found:
         names = ", ".join(str(folder) for folder in folders)
         raise SigjepaError(f"There is no run in {names}; give the folder of a run or of a sweep: runs=...")
-    return sorted(
-        found.values(), key=lambda run: (run.experiment, run.seed if run.seed is not None else -1, run.folder)
-    )
+    labels = tell_apart([(run.name, run.identity) for run in found.values()])
+    labelled = [replace(run, label=label) for run, label in zip(found.values(), labels, strict=True)]
+    return sorted(labelled, key=lambda run: (run.experiment, run.seed if run.seed is not None else -1, run.folder))
 
 
 def read_runs(named: str | Path | Sequence[str | Path]) -> list[Run]:

@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 from statistics import mean
 
-from sigjepa.evaluation.metrics import Metrics, metric_at
+from sigjepa.evaluation.baselines import reference_label
+from sigjepa.evaluation.metrics import Metrics, QueryValues, metric_at
 from sigjepa.evaluation.significance import RULE
 from sigjepa.reporting.comparison import Comparison
-from sigjepa.reporting.conclusions import FINDING_HEADER, conclusions, finding_rows
+from sigjepa.reporting.conclusions import FINDING_HEADER, conclusions, finding_rows, seeds_sentence
 from sigjepa.reporting.configurations import configuration_differences
 from sigjepa.reporting.curves import curve_rows
-from sigjepa.reporting.diagnoses import diagnosis_rows, diagnosis_sentences
+from sigjepa.reporting.diagnoses import PUBLISHED, diagnosis_rows, diagnosis_sentences
 from sigjepa.reporting.failure_modes import failure_mode_tables, health_table
-from sigjepa.reporting.labels import label_of, reference_label
+from sigjepa.reporting.labels import label_of
 from sigjepa.reporting.published import MARK, NOTE, published_results, published_summary
 from sigjepa.reporting.runs import FINISHED, Run, all_metrics, by_experiment, why_no_repetitions
 from sigjepa.reporting.tables import (
@@ -34,9 +35,10 @@ def image(caption: str, name: str) -> str:
     return f"![{caption}](figures/{name}.png)"
 
 
-def conclusions_section(comparison: Comparison) -> str:
-    """Return what the figures support, by the tests alone."""
-    sentences = "\n".join(f"- {sentence}" for sentence in conclusions(comparison))
+def conclusions_section(comparison: Comparison, power: float | None) -> str:
+    """Return what the figures support, by the tests alone; power: a difference whose seeds are wanted."""
+    said = conclusions(comparison) + ([seeds_sentence(comparison, power)] if power is not None else [])
+    sentences = "\n".join(f"- {sentence}" for sentence in said)
     return section("What the figures support", sentences, f"How a verdict is reached: {RULE}")
 
 
@@ -66,6 +68,7 @@ def results_section(finished: Sequence[Run], comparison: Comparison, published: 
         f"on {label_of(finished[0].monitor, finished[0].metrics)}. Baselines stand below, on the same pools with the "
         f"same ranks. {' '.join(note for note in notes if note)}",
         results_table(finished),
+        unseen_table(finished, comparison.split),
         "\n".join(f"- {name} has no interval: {doubt}." for name, doubt in doubts.items() if doubt),
         f"Differences from {comparison.baseline} on {comparison.split}, of percentages in points:",
         markdown_table(FINDING_HEADER, finding_rows(comparison.experiments, comparison))
@@ -78,6 +81,35 @@ def results_section(finished: Sequence[Run], comparison: Comparison, published: 
     )
 
 
+def unseen_table(finished: Sequence[Run], split: str) -> str:
+    """Return the figures of the queries whose signature does not stand verbatim in train, beside those of all.
+
+    Means over the seeds; baselines are those beside the first run.
+    """
+    first = finished[0]
+    facts, metrics = first.pool_facts(split), first.metrics
+    unseen = ~facts.in_train
+    if unseen.all() or not unseen.any():
+        return ""
+    names = [name for name, metric in metrics.items() if metric.tested and split in metric.splits]
+
+    def cells(values: Sequence[QueryValues]) -> list[str]:
+        means = [[one.values[name][unseen].mean() for one in values] for name in names]
+        return [metrics[name].format(mean(map(float, row))) for name, row in zip(names, means, strict=True)]
+
+    rows = [
+        [name, *cells([run.queries(split) for run in members])]
+        for name, members in by_experiment(finished).items()
+        if all(run.pool() == first.pool() and set(names) <= set(run.metrics) for run in members)
+    ]
+    rows += [[reference_label(name), *cells([first.baseline_queries(name, split)])] for name in first.baselines]
+    head = (
+        f"Signatures of {int(facts.in_train.sum()):,} of {len(unseen):,} {split} queries stand verbatim in train. Of "
+        f"the other {int(unseen.sum()):,} alone, ranked in the whole pool:"
+    )
+    return f"{head}\n\n{markdown_table(['on unseen signatures', *(metrics[name].label for name in names)], rows)}"
+
+
 def in_percent(metrics: Metrics) -> str:
     """Return the sentence that says which figures of a table are in percent."""
     return f"{', '.join(metric.label for metric in metrics.values() if metric.percent)} in percent."
@@ -88,8 +120,8 @@ def diagnoses_section(comparison: Comparison) -> str:
     sentences = "\n".join(f"- {sentence}" for sentence in diagnosis_sentences(comparison))
     return section(
         "The four diagnoses",
-        f"Every remedy changes one thing of {comparison.baseline}, and is tested against it on {comparison.split}. "
-        "Holm runs over this table.",
+        f"Every remedy changes one thing of {PUBLISHED}, and is tested against it on {comparison.split}, in the same "
+        "family as all other tests of this report.",
         sentences,
         markdown_table(["reason", *FINDING_HEADER], diagnosis_rows(comparison)),
     )
@@ -120,7 +152,7 @@ def published_table(finished: Sequence[Run], baseline: str) -> str:
 
 def tests_section(comparison: Comparison) -> str:
     """Return the tests within every seed, and those against the trivial baselines."""
-    header = ["experiment", "against", "metric", "seed", "Δ", "95 % bootstrap interval", "permutation p", "McNemar p"]
+    header = ["experiment", "against", "metric", "seed", "Δ", "95 % interval", "permutation p", "McNemar p"]
     rows = []
     for finding in comparison.experiments:
         metric = comparison.metrics[finding.metric]
@@ -139,7 +171,8 @@ def tests_section(comparison: Comparison) -> str:
         "Tests",
         f"Against the baselines that need no training, on {comparison.split}:",
         markdown_table(FINDING_HEADER, finding_rows(comparison.trivial, comparison)),
-        f"Within every seed, against {comparison.baseline}: paired over the queries, p-values not adjusted."
+        f"Within every seed, against {comparison.baseline}: signs of "
+        "whole packages are permuted, McNemar's test counts queries, and no p-value is adjusted."
         if rows
         else "",
         markdown_table(header, rows) if rows else "",

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import mean
 
-from sigjepa.evaluation.metrics import DEFAULT_METRICS, Metric, Metrics, metric_at
+from sigjepa.evaluation.baselines import reference_label
+from sigjepa.evaluation.metrics import Metric, Metrics, metric_at
 from sigjepa.evaluation.significance import seed_interval
-from sigjepa.reporting.labels import reference_label
 from sigjepa.reporting.runs import Run, all_metrics, by_experiment, why_no_repetitions
 
 INTERVAL_NOTE = "± is half the width of the 95 % interval of the mean over seeds (Student's t)."
@@ -46,7 +46,8 @@ def spread_over_seeds(members: Sequence[Run], key: str, metric: Metric) -> str:
 
 def escape_cell(text: str) -> str:
     """Return text that stays within its cell of a Markdown table."""
-    return " ".join(text.replace("|", "\\|").split())
+    text = " ".join(text.replace("|", "\\|").split())
+    return text if text.startswith("`") else text.replace("*", "\\*")
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -59,7 +60,7 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def results_table(runs: Sequence[Run]) -> str:
-    """Return the table of finished `runs` on the test split, and of the baselines of the first run's pool.
+    """Return the table of finished `runs` on the test split, and of the baselines of their pools and teachers.
 
     Beside them stands what selected the checkpoint. How many seeds a row has is said where one has several.
     """
@@ -71,14 +72,34 @@ def results_table(runs: Sequence[Run]) -> str:
         cells = [spread_over_seeds(members, key, metric) for key, metric in columns.items()]
         epoch = f"{mean(member.figure('best_epoch') for member in members):.0f}"
         rows.append([f"{experiment}{mark}", *([str(len(members))] if several else []), *cells, epoch])
-    for name, *cells in _baseline_rows(runs[0].baselines, columns):
+    for name, *cells in _baselines_beside(runs, columns):
         rows.append([name, *([""] if several else []), *cells, ""])
     return markdown_table(["on test", *(["seeds"] if several else []), *header_of(columns), "epoch"], rows)
 
 
-def baseline_table(
-    baselines: Mapping[str, Mapping[str, float]], metrics: Metrics = DEFAULT_METRICS, monitor: str = "val/rank10"
-) -> str:
+def _baselines_beside(runs: Sequence[Run], columns: Mapping[str, Metric]) -> list[list[str]]:
+    """Return a row for each baseline and, where runs of other teachers or pools have other figures, for each of them.
+
+    Such a row says beside which experiments its figures were measured.
+    """
+    rows: dict[str, list[tuple[list[str], list[str]]]] = {}
+    for run in runs:
+        for name, *cells in _baseline_rows(run.baselines, columns):
+            for known, beside in rows.setdefault(name, []):
+                if all(a == b for a, b in zip(known, cells, strict=True) if a and b):  # measured by other metrics, too
+                    known[:] = [a or b for a, b in zip(known, cells, strict=True)]
+                    beside.extend([run.experiment] if run.experiment not in beside else [])
+                    break
+            else:
+                rows[name].append((cells, [run.experiment]))
+    return [
+        [f"{name}, beside {', '.join(beside)}" if len(found) > 1 else name, *cells]
+        for name, found in rows.items()
+        for cells, beside in found
+    ]
+
+
+def baseline_table(baselines: Mapping[str, Mapping[str, float]], metrics: Metrics, monitor: str) -> str:
     """Return the table of baselines alone; baselines: figures such as `test/rank10` by name."""
     columns = columns_of(metrics, monitor)
     return markdown_table(["on test", *header_of(columns)], _baseline_rows(baselines, columns))

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sigjepa.errors import SigjepaError
-from sigjepa.evaluation.metrics import DEFAULT_METRICS, Metrics, selecting
+from sigjepa.evaluation.metrics import Metrics, default_metrics, selecting
 from sigjepa.reporting.labels import label_of
 from sigjepa.reporting.runs import Run, all_metrics
-from sigjepa.training.wandb_names import GROUP_LENGTH, STEP, shortened
+from sigjepa.training.wandb_names import GROUP_LENGTH, IDENTITY, STEP, shortened
 
 LOGGER = "sigjepa.training.loggers.wandb_logger"
 FAILURE_MODES = {
@@ -34,7 +34,7 @@ class Destination:
     entity: str | None
     project: str
     groups: tuple[str, ...] = ()
-    metrics: Metrics = field(default_factory=lambda: DEFAULT_METRICS)
+    metrics: Metrics = field(default_factory=default_metrics)
     monitor: str = "val/rank10"
 
 
@@ -93,7 +93,7 @@ def sweep_workspace(destination: Destination) -> Any:
     filters = [ws.Metric("JobType") == "train"]
     if destination.groups:
         filters.append(ws.Metric("Group").isin([shortened(group, GROUP_LENGTH) for group in destination.groups]))
-    experiment = wr.Config("name")
+    experiment = wr.Config(IDENTITY)
     sections = [
         ws.Section(
             name=section,
@@ -131,9 +131,15 @@ def sweep_workspace(destination: Destination) -> Any:
         settings=ws.WorkspaceSettings(x_axis=STEP, max_runs=100),
         runset_settings=ws.RunsetSettings(
             filters=ws.And(*filters),
-            groupby=[ws.Config("name")],
+            groupby=[ws.Config("name"), ws.Config(IDENTITY)],
             order=[ws.Ordering(ws.Summary(best), ascending=selected.direction == "min")],
-            pinned_columns=["config:name", "config:seed", f"summary:{best}", f"summary:{on_test}"],
+            pinned_columns=[
+                "config:name",
+                f"config:{IDENTITY}",
+                "config:seed",
+                f"summary:{best}",
+                f"summary:{on_test}",
+            ],
         ),
     )
 

@@ -26,7 +26,17 @@ NO_RESULT = ("resume", "executor", "logger")
 """Keys that decide no result: whether a run goes on, who builds artifacts, and who is told of it."""
 OUTPUTS = (
     *("checkpoints", "metrics.csv", "summary.json", "provenance.json", "wandb_id", "baselines", "baselines.json"),
-    *("metrics.json", "ranks.npz", "queries.npz", "predictions.npz", "negatives", "figures", "files.json", JOB_FILE),
+    *(
+        "metrics.json",
+        "ranks.npz",
+        "queries.npz",
+        "predictions.npz",
+        "negatives",
+        "figures",
+        "pool.npz",
+        "files.json",
+        JOB_FILE,
+    ),
 )
 """What a run writes into its directory, and a run that begins anew there removes."""
 
@@ -52,9 +62,30 @@ def job_settings(config: DictConfig, without: Sequence[str] = ()) -> dict[str, A
     return json.loads(json.dumps(plain(OmegaConf.create(raw))))  # as it is read back
 
 
+NO_EXPERIMENT = (
+    *("baseline", "metrics", "allowed_targets", "data.num_workers", "trainer.default_root_dir"),
+    *("trainer.enable_progress_bar", "trainer.enable_model_summary", "trainer.log_every_n_steps", "trainer.plugins"),
+    *("callbacks.metrics_table", "callbacks.resume_checkpoint", "callbacks.status"),
+)
+"""Settings of a job that make no other experiment: what is shown, written or measured beside."""
+
+
+def experiment_settings(config: DictConfig) -> dict[str, Any]:
+    """Return an experiment's identity, resolved: a job's settings without the seed, the name and `NO_EXPERIMENT`."""
+    settings = job_settings(config, without=("seed", "name"))
+    for place in NO_EXPERIMENT:
+        *groups, key = place.split(".")
+        node: Any = settings
+        for group in groups:
+            node = node.get(group) if isinstance(node, dict) else None
+        if isinstance(node, dict):
+            node.pop(key, None)
+    return settings
+
+
 def experiment_key(config: DictConfig) -> str:
-    """Return an experiment's identity: the hash of its settings without the seed, and without the name, a label."""
-    return content_key(job_settings(config, without=("seed", "name")))
+    """Return the hash of an experiment's identity."""
+    return content_key(experiment_settings(config))
 
 
 @contextmanager
@@ -99,7 +130,7 @@ def begin_job(
     settings: Mapping[str, Any],
     artifacts: Mapping[str, Any],
     earlier: Mapping[str, Any] | None,
-    experiment: str,
+    experiment: Mapping[str, Any],
 ) -> ResumePoint:
     """Return how this run begins, given the `earlier_job` of its directory; clear and claim one to begin anew in.
 
@@ -112,7 +143,7 @@ def begin_job(
     if start == ResumePoint():
         if (run_dir / JOB_FILE).exists():  # else the files there are not a run's
             clear_outputs(run_dir)
-        job = {"experiment": experiment, "artifacts": dict(artifacts), "settings": dict(settings)}
+        job = {"experiment": dict(experiment), "artifacts": dict(artifacts), "settings": dict(settings)}
         write_json(run_dir / JOB_FILE, job)
     return start
 

@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 STEP = "trainer/global_step"
+IDENTITY = "experiment"
+"""The key of a run's config that tells experiments apart: name, and hash of the settings without the seed."""
 GROUP_LENGTH = NAME_LENGTH = 128  # W&B's limits
 TAG_LENGTH = 64
 

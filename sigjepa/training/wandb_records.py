@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig
 
 from sigjepa.errors import SigjepaError
+from sigjepa.training.job import experiment_key
 from sigjepa.training.loggers import RunLogger, finished, unharmed, wandb_logger
+from sigjepa.training.wandb_names import IDENTITY
 
 IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".bmp")
 
@@ -40,6 +43,12 @@ def table_of(rows: Sequence[Row]) -> tuple[list[str], list[list[Any]]]:
 
 def _kind(value: Any) -> type:
     return float if isinstance(value, int | float) and not isinstance(value, bool) else type(value)
+
+
+def log_identity(loggers: Sequence[Logger], config: DictConfig) -> None:
+    """Tell loggers which experiment a run is of: two of one name are two in W&B, too."""
+    for logger in loggers:
+        logger.log_hyperparams({IDENTITY: f"{config.name} {experiment_key(config)}"})
 
 
 def log_tables(loggers: Sequence[Logger], tables: Mapping[str, Sequence[Row]]) -> None:

@@ -1,25 +1,29 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from sigjepa.errors import SigjepaError
-from sigjepa.evaluation import significance
-from sigjepa.evaluation.metrics import DEFAULT_METRICS, QueryValues, RankMetric, query_values, rank_figures
+from sigjepa.evaluation.metrics import QueryValues, RankMetric, default_metrics, query_values, rank_figures
 from sigjepa.evaluation.ranks import Ranks
 from sigjepa.evaluation.significance import (
-    bootstrap_interval,
+    SHARES,
+    Pair,
+    RunNoise,
+    adjust,
     effects,
     holm,
     mcnemar_p_value,
+    package_variance,
     paired_differences,
-    paired_tests,
     permutation_p_value,
+    run_noise,
     seed_interval,
+    seeds_needed,
 )
 
-TESTED = {name: metric for name, metric in DEFAULT_METRICS.items() if metric.tested}
+TESTED = {name: metric for name, metric in default_metrics().items() if metric.tested}
 METRICS = tuple(TESTED)
 
 
@@ -143,14 +147,6 @@ def test_p_value_is_that_of_swapping_the_two_runs_query_by_query():
     assert permutation_p_value(columns)[METRICS.index("mrr")] == pytest.approx(peer.pvalue)
 
 
-def test_bootstrap_interval_is_scipys_on_the_differences_themselves():
-    columns = differences_of(*random_pair(4))
-    peer = stats.bootstrap((columns,), np.mean, axis=0, method="percentile", rng=np.random.default_rng(0))
-    low, high = bootstrap_interval(columns)
-    assert low == pytest.approx(peer.confidence_interval.low)
-    assert high == pytest.approx(peer.confidence_interval.high)
-
-
 @pytest.mark.parametrize("seed", range(5))
 def test_mcnemar_is_statsmodels_exact_test_without_ties(seed):
     from statsmodels.stats.contingency_tables import mcnemar
@@ -189,67 +185,7 @@ def test_holm_is_that_of_statsmodels(p_values):
 # properties
 
 
-@settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 9999), count=st.integers(2, 60))
-def test_swapping_the_runs_mirrors_the_tests(seed, count):
-    first, second = random_pair(seed, count=count)
-    there, back = paired_tests([differences_of(first, second), differences_of(second, first)], METRICS, resamples=499)
-    for metric in METRICS:
-        assert there[metric].difference == pytest.approx(-back[metric].difference)
-        assert (there[metric].low, there[metric].high) == pytest.approx((-back[metric].high, -back[metric].low))
-        assert there[metric].p_value == pytest.approx(back[metric].p_value)
-        assert 0 < there[metric].p_value <= 1
-        assert there[metric].low <= there[metric].high
-
-
-@settings(max_examples=10, deadline=None)
-@given(seed=st.integers(0, 9999), count=st.integers(2, 60))
-def test_identical_ranks_differ_by_nothing(seed, count):
-    first, _ = random_pair(seed, count=count)
-    nothing = differences_of(first, first)
-    for test in paired_tests([nothing], METRICS, resamples=99)[0].values():
-        assert (test.difference, test.low, test.high, test.p_value) == (0, 0, 0, 1)
-    for effect in effects([{1: nothing, 2: nothing}], TESTED, resamples=99)[0].values():
-        assert effect.verdict == "within noise"
-        assert effect.adjusted == 1
-
-
-def test_equal_differences_have_a_point_as_interval():
-    low, high = bootstrap_interval(np.full((50, 2), 0.25), resamples=99)
-    assert low == pytest.approx([0.25, 0.25])
-    assert high == pytest.approx([0.25, 0.25])
-
-
-def test_pairs_are_tested_as_if_alone_whatever_is_tested_beside_them(monkeypatch):
-    pairs = [differences_of(*random_pair(seed, count=count)) for seed, count in enumerate([30, 50, 30, 50, 30])]
-    alone = figures([paired_tests([pair], METRICS, resamples=199)[0] for pair in pairs])
-    assert figures(paired_tests(pairs, METRICS, resamples=199)) == pytest.approx(alone)
-    monkeypatch.setattr(significance, "DISTRIBUTION_CELLS", 2 * 199 * len(METRICS))  # two pairs a pass, of three
-    assert figures(paired_tests(pairs, METRICS, resamples=199)) == pytest.approx(alone)
-
-
-def test_draws_are_those_of_the_seed():
-    pair = differences_of(*random_pair(5))
-    assert paired_tests([pair], METRICS, resamples=199, seed=1) == paired_tests([pair], METRICS, resamples=199, seed=1)
-    assert paired_tests([pair], METRICS, resamples=199, seed=1) != paired_tests([pair], METRICS, resamples=199, seed=2)
-
-
 # simulations with a known truth
-
-
-def test_the_bootstrap_interval_covers_the_truth_as_often_as_it_says():
-    generator = np.random.default_rng(0)
-    # Rank@10 of two runs over 200 queries: 30 % and 36 % hits, one draw of hardness shared by both
-    columns = []
-    for _ in range(600):
-        hardness = generator.random(200)
-        first, second = ((hardness + generator.normal(0, 0.1, 200)) < level for level in (0.36, 0.30))
-        columns.append(first.astype(float) - second)
-    big = generator.random((2, 2_000_000))
-    truth = (big[0] + generator.normal(0, 0.1, 2_000_000) < 0.36).mean()
-    truth -= (big[1] + generator.normal(0, 0.1, 2_000_000) < 0.30).mean()
-    low, high = bootstrap_interval(np.stack(columns, axis=1), resamples=999)
-    assert 0.93 <= ((low <= truth) & (truth <= high)).mean() <= 0.97
 
 
 def test_the_p_value_is_uniform_where_there_is_no_effect():
@@ -267,67 +203,91 @@ def test_the_p_value_is_small_where_there_is_an_effect():
 
 # verdicts
 
+PACKAGES = 10
 
-def over_seeds(effect, spread, seeds, count=300):
-    """Per-query differences of `seeds` seeds whose means differ by `spread` between them."""
-    generator = np.random.default_rng(0)
-    shifts = np.linspace(-spread, spread, seeds) if seeds > 1 else [0.0]
-    return {seed: normal_differences(generator, count, effect + shift) for seed, shift in enumerate(shifts)}
+
+def runs_of(generator, shift, seeds, count=400, spread=0.05):
+    """`[seeds, N, M]` of runs with a mean, each moved by its seed."""
+    return np.stack(
+        [shift + generator.normal(0, spread) + generator.normal(size=(count, len(METRICS))) for _ in range(seeds)]
+    )
+
+
+def found(gain, seeds, spread=0.05, others=2):
+    """The effects of an experiment that is better by `gain`, and of others that are not, against one baseline."""
+    generator = np.random.default_rng(3)
+    groups = np.arange(400) % PACKAGES
+    runs = [runs_of(generator, shift, seeds, spread=spread) for shift in (gain, *[0.0] * others, 0.0)]
+    noise = run_noise([list(one) for one in runs], groups)
+    return effects(
+        [Pair("base", dict(enumerate(one - runs[-1])), groups, noise) for one in runs[:-1]], TESTED, "rank10"
+    )
 
 
 @pytest.mark.parametrize(
-    ("effect", "spread", "seeds", "verdict"),
+    ("gain", "spread", "seeds", "verdict"),
     [
         (0.5, 0.02, 3, "better"),
         (-0.5, 0.02, 3, "worse"),
         (0.0, 0.02, 3, "within noise"),
         (0.5, 0.8, 3, "within noise"),  # queries alone say better, the seeds don't agree
-        (0.5, 0.0, 1, "better for this seed only"),
-        (-0.5, 0.0, 1, "worse for this seed only"),
-        (0.0, 0.0, 1, "within noise"),
+        (0.5, 0.0, 1, "one seed: not called"),
     ],
 )
-def test_verdicts_need_the_queries_and_the_seeds(effect, spread, seeds, verdict):
-    found = effects([over_seeds(effect, spread, seeds)], TESTED, resamples=999)[0]["rank10"]
-    assert found.verdict == verdict
-    assert (found.over_seeds.low is None) == (seeds == 1)
-    assert len(found.by_seed) == seeds
+def test_verdicts_need_queries_packages_and_seeds(gain, spread, seeds, verdict):
+    effect = found(gain, seeds, spread)[0]["rank10"]
+    assert effect.verdict == verdict
+    assert len(effect.by_seed) == seeds
+    assert np.isnan(effect.adjusted) == (seeds == 1)
+
+
+def test_a_difference_in_one_package_alone_is_within_noise():
+    groups = np.repeat(np.arange(PACKAGES), 40)
+    generator = np.random.default_rng(0)
+    base, other = runs_of(generator, 0.0, 3), runs_of(generator, 0.0, 3)
+    other[:, groups == 0] += 3.0
+    pair = Pair("base", dict(enumerate(other - base)), groups, run_noise([list(base), list(other)], groups))
+    effect = effects([pair], TESTED, "rank10")[0]["rank10"]
+    assert (effect.verdict, effect.test.difference > 0.2) == ("within noise", True)
 
 
 def test_where_lower_is_better_a_smaller_value_is_better():
     lower = {"place": RankMetric("place", lambda ranks: ranks.optimistic.astype(float), direction="min")}
-    pair = {seed: matrix[:, :1] for seed, matrix in over_seeds(-0.5, 0.02, 3).items()}
-    assert effects([pair], lower, resamples=999)[0]["place"].verdict == "better"
+    pair = found(-0.5, 3)[0]["rank10"].pair
+    first = {seed: matrix[:, :1] for seed, matrix in pair.differences.items()}
+    noise = RunNoise(pair.noise.variance[:1], pair.noise.by_package[:1], pair.noise.freedom)
+    assert effects([Pair("base", first, pair.packages, noise)], lower, "place")[0]["place"].verdict == "better"
 
 
-def test_seeds_that_agree_on_what_queries_cannot_show_are_within_noise():
-    same = normal_differences(np.random.default_rng(3), 100, 0.0)
-    same += 0.05 - same.mean(axis=0)
-    found = effects([{0: same, 1: same + 1e-6, 2: same - 1e-6}], TESTED, resamples=999)[0]["mrr"]
-    assert found.over_seeds.low > 0
-    assert found.adjusted > 0.05
-    assert found.verdict == "within noise"
+def test_the_jackknife_of_equal_packages_is_the_variance_of_their_means():
+    values = np.random.default_rng(0).normal(size=(60, 2))
+    means = values.reshape(6, 10, 2).mean(axis=1)
+    expected = means.var(axis=0, ddof=1) / 6
+    assert package_variance(values, np.repeat(np.arange(6), 10)) == pytest.approx(expected)
 
 
-def test_effects_average_the_seeds_and_keep_each():
-    pair = over_seeds(0.1, 0.05, 3)
-    found = effects([pair], TESTED, resamples=199)[0]["rank1"]
-    assert found.over_queries.difference == pytest.approx(np.mean([matrix[:, 0].mean() for matrix in pair.values()]))
-    assert found.over_seeds.mean == pytest.approx(found.over_queries.difference)
-    for seed, matrix in pair.items():
-        assert found.by_seed[seed].difference == pytest.approx(matrix[:, 0].mean())
-        assert found.mcnemar[seed] == mcnemar_p_value(matrix[:, 0])
-    assert effects([pair], TESTED, resamples=199)[0]["mrr"].mcnemar == {}
+def test_the_noise_of_runs_is_pooled_over_experiments():
+    generator = np.random.default_rng(0)
+    experiments = [list(runs_of(generator, shift, 3)) for shift in (0.0, 1.0)]
+    noise = run_noise([*experiments, [experiments[0][0]]], np.arange(400) % PACKAGES)
+    spreads = [np.var([run.mean(axis=0) for run in runs], axis=0, ddof=1) for runs in experiments]
+    assert noise.variance == pytest.approx(np.mean(spreads, axis=0))
+    assert noise.freedom == 4
 
 
-def test_holm_runs_over_all_pairs_and_metrics():
-    table = effects([over_seeds(0.1, 0.02, 2, count=100), over_seeds(0.0, 0.02, 2, count=100)], TESTED, resamples=999)
-    raw = [found[metric].over_queries.p_value for found in table for metric in METRICS]
-    assert [found[metric].adjusted for found in table for metric in METRICS] == pytest.approx(list(holm(raw)))
-    assert effects([], TESTED) == []
+def test_the_level_is_shared_out_over_the_whole_report():
+    p_values = np.array([[0.01, 0.02], [0.03, 0.01], [0.02, np.nan]])
+    adjusted = adjust(p_values, np.array([True, True, False]), main=1)
+    main, baselines, rest = SHARES.values()
+    assert adjusted[:2, 1] == pytest.approx(holm([0.02, 0.01]) / main)
+    assert np.isnan(adjusted[2, 1])
+    assert adjusted[:, 0] == pytest.approx(np.minimum(holm([0.01, 0.03, 0.02]) / rest, 1))
+    assert baselines > 0
+    assert sum(SHARES.values()) == pytest.approx(1)
 
 
-def test_a_large_table_gets_draws_enough_for_a_verdict():
-    clear = {seed: normal_differences(np.random.default_rng(seed), 60, 2.0) for seed in range(2)}
-    table = effects([clear] * 40, TESTED, resamples=99)
-    assert table[0]["rank1"].verdict == "better"
+def test_more_seeds_are_needed_for_a_smaller_difference():
+    pair = found(0.0, 3, spread=0.1)[0]["rank10"].pair
+    needed = [seeds_needed(pair, difference, 2, comparisons=3, experiments=4) for difference in (0.6, 0.3)]
+    assert 2 <= needed[0] < needed[1]
+    assert seeds_needed(pair, 0.0001, 2, comparisons=3, experiments=4) is None

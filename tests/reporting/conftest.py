@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 from sigjepa.evaluation.baselines import Baseline
-from sigjepa.evaluation.metrics import DEFAULT_METRICS, query_values, rank_figures
+from sigjepa.evaluation.metrics import default_metrics, query_values, rank_figures
+from sigjepa.evaluation.pools import PoolFacts
+from sigjepa.evaluation.rank_files import write_arrays
 from sigjepa.evaluation.ranks import Ranks
 from sigjepa.reporting.runs import read_run
 from sigjepa.training.callbacks import write_rows
 from sigjepa.training.run_directory import SplitPredictions, write_baselines, write_metrics, write_predictions
 
-QUERIES = 40
+QUERIES, PACKAGES = 40, 8
 
 
 @pytest.fixture
@@ -28,8 +30,9 @@ def make_run(tmp_path):
         corpus_hash="xxh3_128:a",
         mined=False,
         config=None,
-        registry=DEFAULT_METRICS,
+        registry=None,
     ):
+        registry = registry or default_metrics()
         folder = tmp_path / name
         generator = np.random.default_rng([seed, len(experiment), int(1000 * skill)])
         evaluated, metrics = {}, {}
@@ -50,6 +53,11 @@ def make_run(tmp_path):
             "zero_shot": Baseline({}, {split: (one.ids, fifth) for split, one in evaluated.items()}),
         }
         write_baselines(folder, baselines, registry)
+        packages = np.arange(QUERIES) % PACKAGES
+        pool = {split: PoolFacts(one.ids, packages, packages == 0) for split, one in evaluated.items()}
+        write_arrays(
+            folder / "pool.npz", {f"{s}_{name}": a for s, facts in pool.items() for name, a in vars(facts).items()}
+        )
         write_metrics(folder, registry, "val/rank10")
         rows = [
             {"epoch": epoch, "step": 10 * epoch, "lr": 1e-3, "val/rank10": metrics["val/rank10"] * (epoch + 1) / epochs}

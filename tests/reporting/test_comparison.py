@@ -5,18 +5,18 @@ import pytest
 
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.baselines import Baseline
-from sigjepa.evaluation.metrics import DEFAULT_METRICS, RankMetric, RecallAt, query_values, rank_figures
+from sigjepa.evaluation.metrics import RankMetric, RecallAt, default_metrics, query_values, rank_figures
+from sigjepa.evaluation.rank_files import write_arrays
 from sigjepa.evaluation.ranks import Ranks
 from sigjepa.reporting.comparison import compare
 from sigjepa.reporting.conclusions import FINDING_HEADER, conclusions, finding_rows
 from sigjepa.reporting.runs import Run
 from sigjepa.training.run_directory import write_baselines, write_metrics, write_query_values
 
-TESTED = {name: metric for name, metric in DEFAULT_METRICS.items() if metric.tested}
+TESTED = {name: metric for name, metric in default_metrics().items() if metric.tested}
 METRICS = tuple(TESTED)
 
 QUERIES = 200
-DRAWS = 999
 
 
 def ranks_at(level, seed, count=QUERIES, noise=0.05):
@@ -52,6 +52,10 @@ class Sweep:
         ranks = ranks_at(level, 0 if seed is None else seed, len(ids))
         write_metrics(folder, registry or TESTED, "val/rank10")
         write_query_values(folder / "queries.npz", {"test": query_values(ids, ranks, registry or TESTED)})
+        write_arrays(
+            folder / "pool.npz",
+            {"test_ids": ids, "test_packages": np.arange(len(ids)) % 10, "test_in_train": np.zeros(len(ids), bool)},
+        )
         measured = {name: {"test": (ids, ranks_at(other, 77, len(ids)))} for name, other in (baselines or {}).items()}
         write_baselines(folder, {name: Baseline({}, places) for name, places in measured.items()}, registry or TESTED)
         (folder / "provenance.json").write_text(
@@ -65,7 +69,7 @@ class Sweep:
         return folder
 
     def compare(self, baseline="exp1_4", **options):
-        return compare(self.runs, baseline, **{"trivial": (), "resamples": DRAWS} | options)
+        return compare(self.runs, baseline, **{"trivial": ()} | options)
 
 
 def seed_of(seed):
@@ -107,8 +111,8 @@ def test_verdicts_of_three_experiments(full):
             [rank_figures(ranks_at(0.60, s))["rank10"] - rank_figures(ranks_at(0.40, s))["rank10"] for s in (1, 2, 3)]
         )
     )
-    assert best.effect.over_queries.p_value <= best.effect.adjusted
-    assert sorted(best.effect.by_seed) == [1, 2, 3]
+    assert best.effect.test.p_value <= best.effect.adjusted
+    assert best.effect.seeds == [1, 2, 3]
 
 
 def test_experiments_are_tested_against_trivial_baselines_in_the_same_way(full):
@@ -125,7 +129,7 @@ def test_swapping_the_baseline_mirrors_the_finding(full):
     there = finding(full.compare("exp1_4").experiments, "better").effect
     back = finding(full.compare("better").experiments, "exp1_4")
     assert back.verdict == "worse"
-    assert back.effect.interval == pytest.approx((-there.interval[1], -there.interval[0]))
+    assert back.effect.test.difference == pytest.approx(-there.test.difference)
 
 
 def test_identical_runs_are_within_noise_and_never_equal(sweep):
@@ -134,7 +138,7 @@ def test_identical_runs_are_within_noise_and_never_equal(sweep):
             sweep.add(experiment, seed, 0.4)
     comparison = sweep.compare()
     for one in comparison.experiments:
-        assert (one.verdict, one.difference, one.effect.over_queries.p_value) == ("within noise", 0, 1)
+        assert (one.verdict, one.difference, one.effect.test.p_value) == ("within noise", 0, 1)
     assert "equal" not in " ".join(conclusions(comparison))
 
 
@@ -174,7 +178,7 @@ def test_a_repeated_seed_is_no_repetition(sweep):
     comparison = sweep.compare()
     found = finding(comparison.experiments, "other")
     assert found.remark == "seed 1: the baseline has 2 finished runs with this seed"
-    assert list(found.effect.by_seed) == [2]
+    assert found.effect.seeds == [2]
     assert "exactly one finished run" in finding(sweep.compare("other").experiments, "exp1_4").remark
 
 
@@ -256,7 +260,7 @@ def test_the_three_main_sentences(full):
     assert "95 % interval over 3 seeds +" in best
     assert trivial.startswith("On test Rank@10, none of 4 experiments tested is shown to be better than BM25 (")
     assert "the strongest of 2 trivial baselines tested (4 worse); the best, better, is worse than BM25: -" in trivial
-    widths = [one.effect.over_seeds.half_width for one in full.compare().experiments if one.metric == "rank10"]
+    widths = [one.effect.test.high - one.difference for one in full.compare().experiments if one.metric == "rank10"]
     assert visible.startswith("With 3 seeds, a difference from exp1_4 on test Rank@10 shows only above ")
     assert f"{100 * min(widths):.2f} points" in visible
     assert f"{100 * max(widths):.2f} points" in visible
@@ -266,12 +270,12 @@ def test_sentences_say_no_more_than_the_verdicts(full):
     comparison = full.compare(trivial=("mean_body", "bm25"))
     sentences = conclusions(comparison)
     alike = next(sentence for sentence in sentences if "alike is within noise of exp1_4" in sentence)
-    assert "permutation p " in alike
+    assert "; p " in alike
     for one in comparison.experiments:
         said = [
             s
             for s in sentences
-            if f"On test {DEFAULT_METRICS[one.metric].label}, {one.experiment}" in s and "exp1_4:" in s
+            if f"On test {default_metrics()[one.metric].label}, {one.experiment}" in s and "exp1_4:" in s
         ]
         for sentence in said:
             assert one.verdict in sentence
@@ -295,12 +299,12 @@ def test_one_seed_speaks_for_itself_alone(sweep):
     sweep.add("exp1_4", 4, 0.4, baselines={"bm25": 0.2})
     sweep.add("better", 4, 0.6, baselines={"bm25": 0.2})
     comparison = sweep.compare(trivial=("bm25",))
-    assert finding(comparison.experiments, "better").verdict == "better for this seed only"
+    assert finding(comparison.experiments, "better").verdict == "one seed: not called"
     best, trivial, visible = conclusions(comparison)[:3]
-    assert "better is better than exp1_4 for this seed only: +" in best
-    assert "95 % interval over queries, seed 4 alone +" in best
-    assert "2 better for this seed only" in trivial
-    assert visible.startswith("One seed each: the noise of seeds is unknown.")
+    assert "better is by one seed neither better nor worse than exp1_4: +" in best
+    assert "95 % interval of seed 4 alone +" in best
+    assert "2 one seed: not called" in trivial
+    assert visible.startswith("One seed each: the noise of seeds is unknown")
 
 
 def test_seeds_left_out_are_said(full):
@@ -325,6 +329,6 @@ def test_rows_have_the_cells_of_their_header(full):
     row = dict(zip(FINDING_HEADER, next(r for r in rows if r[0] == "better" and r[2] == "Rank@10"), strict=True))
     assert (row["against"], row["seeds"], row["verdict"]) == ("exp1_4", "3", "better")
     effect = finding(comparison.experiments, "better").effect
-    assert row["Δ"] == f"{100 * effect.over_queries.difference:+.2f}"
+    assert row["Δ"] == f"{100 * effect.test.difference:+.2f}"
     going = next(row for row in rows if row[0] == "going")
     assert going[-1] == "not tested: the experiment has no finished run"

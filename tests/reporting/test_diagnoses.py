@@ -1,7 +1,8 @@
 import pytest
 
+from sigjepa.reporting.comparison import compare
 from sigjepa.reporting.conclusions import FINDING_HEADER
-from sigjepa.reporting.diagnoses import REMEDIES, compare_remedies, diagnosis_rows, diagnosis_sentences
+from sigjepa.reporting.diagnoses import REMEDIES, diagnosis_rows, diagnosis_sentences, remedy_pairs
 from sigjepa.reporting.sections import diagnoses_section
 
 SKILLS = {
@@ -11,6 +12,10 @@ SKILLS = {
     "hardneg_delayed": 0.1,
     "hardneg_score0": 0.52,
 }
+
+
+def compare_remedies(runs, split):
+    return compare(runs, "exp2_1", trivial=(), split=split, also=remedy_pairs(runs))
 
 
 @pytest.fixture
@@ -36,7 +41,7 @@ def test_a_reason_is_supported_only_where_its_remedy_is_better_by_the_tests(runs
 def test_remedies_are_compared_with_exp2_1_alone(runs):
     comparison = compare_remedies(runs, "val")
     assert (comparison.baseline, comparison.split) == ("exp2_1", "val")
-    assert {finding.experiment for finding in comparison.experiments} == set(SKILLS) - {"exp1_4", "exp2_1"}
+    assert {finding.experiment for finding in comparison.also} == set(SKILLS) - {"exp1_4", "exp2_1"}
     rows = diagnosis_rows(comparison)
     assert [row[0] for row in rows] == [REMEDIES[row[1]] for row in rows]
     assert {len(row) for row in rows} == {len(FINDING_HEADER) + 1}
@@ -45,7 +50,7 @@ def test_remedies_are_compared_with_exp2_1_alone(runs):
 
 @pytest.mark.parametrize("missing", ["exp2_1", "hardneg_"])
 def test_without_exp2_1_or_a_remedy_there_is_nothing_to_diagnose(runs, missing):
-    assert compare_remedies([run for run in runs if not run.experiment.startswith(missing)], "test") is None
+    assert remedy_pairs([run for run in runs if not run.experiment.startswith(missing)]) == []
 
 
 def test_a_remedy_that_can_not_be_paired_is_said_to_be_not_tested(make_run):

@@ -7,7 +7,7 @@ import torch
 
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.ceiling import fit_residuals
-from sigjepa.evaluation.metrics import DEFAULT_METRICS, query_values
+from sigjepa.evaluation.metrics import default_metrics, query_values
 from sigjepa.evaluation.ranks import pool_ranks
 from sigjepa.reporting.ceilings import Ceiling, ceiling_text, explain_run, first_of_each, measure_ceiling, measure_space
 from sigjepa.reporting.evidence import open_evidence, same_teacher
@@ -26,7 +26,9 @@ def real_run(make_run, tiny_datamodule, tiny_data_dir):
         ids = data.corpus.ids(split)
         predictions = data.shards.signature_pooled[ids].float()
         ranks = pool_ranks(predictions, tiny_datamodule.data.targets[ids])
-        evaluated[split] = SplitPredictions(ids, ranks, predictions.numpy(), query_values(ids, ranks, DEFAULT_METRICS))
+        evaluated[split] = SplitPredictions(
+            ids, ranks, predictions.numpy(), query_values(ids, ranks, default_metrics())
+        )
     write_predictions(run.folder, evaluated)
     return run
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 
 import numpy as np
 import pytest
@@ -80,6 +81,7 @@ def written(make_run, tmp_path, explorer):
         metric=None,
         epochs=[0, 1],
         published=False,
+        power=None,
         evidence=evidence_or_reason([run for run in runs if run.status == "finished"], None),
     )
     return write_report(output, markdown, attacked("title"), explorer)
@@ -107,6 +109,13 @@ def test_a_hostile_report_runs_nothing_and_shows_all(written, browser):
     shown = page.locator(".query .asked .code").first.evaluate("box => box.textContent")
     assert ATTACK in shown
     page.close()
+
+
+def test_the_markdown_itself_holds_no_html_and_no_link_of_a_record(written):
+    markdown = (written.parent / "report.md").read_text(encoding="utf-8")
+    assert not re.search(r"<[a-z/!?]", markdown, flags=re.IGNORECASE)
+    assert all(target.startswith("figures/") for target in re.findall(r"\]\(([^)]*)", markdown))
+    assert "window.pwned" in markdown
 
 
 def test_no_file_that_a_record_names_gets_into_the_page(written):

@@ -13,6 +13,7 @@ OPTIONS = {
     "metric": None,
     "epochs": [0, 1],
     "published": False,
+    "power": None,
 }
 
 

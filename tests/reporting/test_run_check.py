@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sigjepa.errors import SigjepaError
-from sigjepa.evaluation.metrics import DEFAULT_METRICS, query_values
+from sigjepa.evaluation.metrics import default_metrics, query_values
 from sigjepa.evaluation.ranks import pool_ranks
 from sigjepa.reporting.run_check import check_figures
 from sigjepa.reporting.runs import read_run
@@ -20,7 +20,7 @@ def judged(make_run):
     summary = read_json(run.folder / "summary.json")
     for split in ("val", "test"):
         ids, predictions = (torch.from_numpy(array) for array in run.predictions(split))
-        values = query_values(ids.numpy(), pool_ranks(predictions, targets[ids]), DEFAULT_METRICS)
+        values = query_values(ids.numpy(), pool_ranks(predictions, targets[ids]), default_metrics())
         summary |= {f"{split}/{name}": value for name, value in values.means().items()}
     return rewritten(run, summary), targets
 
@@ -34,16 +34,16 @@ def rewritten(run, summary):
 
 def test_predictions_and_artifacts_must_give_the_summary(judged):
     run, targets = judged
-    check_figures(run, targets, DEFAULT_METRICS)
+    check_figures(run, targets, default_metrics())
     with pytest.raises(SigjepaError, match="run has val/"):
-        check_figures(run, targets.flip(0), DEFAULT_METRICS)
+        check_figures(run, targets.flip(0), default_metrics())
     changed = rewritten(run, run.summary | {"test/rank10": run.summary["test/rank10"] + 0.1})
     with pytest.raises(SigjepaError, match="test/rank10"):
-        check_figures(changed, targets, DEFAULT_METRICS)
+        check_figures(changed, targets, default_metrics())
 
 
 @pytest.mark.parametrize("shape", [(240, 7), (230, 8)])
 def test_artifacts_of_another_size_are_named(judged, shape):
     run, targets = judged
     with pytest.raises(SigjepaError, match=r"predictions\.npz"):
-        check_figures(run, targets[: shape[0], : shape[1]], DEFAULT_METRICS)
+        check_figures(run, targets[: shape[0], : shape[1]], default_metrics())

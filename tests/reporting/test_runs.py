@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 
 from sigjepa.errors import SigjepaError
-from sigjepa.evaluation.metrics import DEFAULT_METRICS, RecallAt
+from sigjepa.evaluation.metrics import RecallAt, default_metrics
+from sigjepa.evaluation.rank_files import write_ranks
+from sigjepa.evaluation.ranks import Ranks
 from sigjepa.reporting.run_files import read_rows
 from sigjepa.reporting.runs import (
     all_metrics,
     by_experiment,
+    checked,
     common_metrics,
     find_runs,
     finished_runs,
@@ -97,11 +100,23 @@ def test_no_runs_no_folder_and_no_finished_run_are_errors(make_run, tmp_path):
         finished_runs(find_runs([tmp_path]))
 
 
-def test_a_damaged_summary_names_the_file(make_run, tmp_path):
-    make_run("a")
+def test_a_run_whose_best_checkpoint_never_saw_what_it_is_called_for_is_not_tested(make_run):
+    infonce = {"negatives": {"_target_": "knn"}, "loss": {"infonce": {"mined_candidates": "union"}}}
+    for config, mined in (({}, False), (infonce, True)):
+        make_run(f"began-{mined}", mined=mined, config=config).check_began()
+    with pytest.raises(SigjepaError, match="never began"):
+        make_run("never", config=infonce).check_began()
+
+
+def test_a_damaged_run_names_the_file_and_the_others_go_on(make_run, tmp_path):
+    for name in "abc":
+        make_run(name)
     (tmp_path / "a" / "summary.json").write_text('{"status": ')
-    with pytest.raises(SigjepaError, match=r"a/summary\.json"):
-        find_runs([tmp_path])
+    write_ranks(tmp_path / "b" / "ranks.npz", {"val": (np.arange(3), Ranks(np.array([1, 2, 9]), np.array([1, 2, 9])))})
+    runs = {run.folder.name: checked(run, "test") for run in find_runs([tmp_path])}
+    assert {name: run.status for name, run in runs.items()} == {"a": "unreadable", "b": "unreadable", "c": "finished"}
+    assert "a/summary.json" in runs["a"].reason
+    assert "b/ranks.npz" in runs["b"].reason
 
 
 @pytest.mark.parametrize("line", ["2,abc", "x,0.5", "3,0.1,0.2,9"])
@@ -186,7 +201,7 @@ def test_a_run_that_does_not_say_what_its_metrics_are_names_the_file(make_run, t
 
 
 def test_runs_are_compared_by_the_metrics_that_they_describe_alike(make_run):
-    rank20 = {**DEFAULT_METRICS, "rank20": RecallAt(20)}
+    rank20 = {**default_metrics(), "rank20": RecallAt(20)}
     runs = [make_run("a"), make_run("b", registry=rank20), make_run("c", registry={**rank20, "mrr": RecallAt(3)})]
-    assert list(all_metrics(runs)) == [*DEFAULT_METRICS, "rank20"]
-    assert list(common_metrics(runs)) == [name for name in DEFAULT_METRICS if name != "mrr"]
+    assert list(all_metrics(runs)) == [*default_metrics(), "rank20"]
+    assert list(common_metrics(runs)) == [name for name in default_metrics() if name != "mrr"]

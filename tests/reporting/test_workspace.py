@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from sigjepa.errors import SigjepaError
-from sigjepa.evaluation.metrics import DEFAULT_METRICS, RankMetric
+from sigjepa.evaluation.metrics import RankMetric, default_metrics
 from sigjepa.reporting.runs import find_runs
 from sigjepa.reporting.workspace import (
     LOGGER,
@@ -32,7 +32,7 @@ def make_runs(tmp_path):
             if logger is not None:
                 provenance = {"config": {"logger": logger}, "artifacts": {}, "data_dir": "data", "git": {}}
                 write_json(folder / "provenance.json", provenance)
-                write_metrics(folder, DEFAULT_METRICS, "val/rank10")
+                write_metrics(folder, default_metrics(), "val/rank10")
         return find_runs([tmp_path / "sweep"])
 
     return make
@@ -75,21 +75,25 @@ def test_the_runset_is_the_sweep_grouped_by_experiment(view):
     (runset,) = view["spec"]["section"]["runSets"]
     filters = {(item["key"]["name"], item["op"], json.dumps(item["value"])) for item in runset["filters"]["filters"]}
     assert filters == {("jobType", "=", '"train"'), ("group", "IN", '["sweep"]')}
-    assert runset["grouping"] == [{"section": "config", "name": "name.value"}]
+    assert runset["grouping"] == [{"section": "config", "name": f"{key}.value"} for key in ("name", "experiment")]
 
 
 def test_every_gauge_is_a_panel_over_steps_with_a_band_over_seeds(view):
     sections = {
         section["name"]: section["panels"] for section in view["spec"]["section"]["panelBankConfig"]["sections"]
     }
-    expected = sections_of(DEFAULT_METRICS)
+    expected = sections_of(default_metrics())
     assert list(sections) == [*expected, "Results"]
     for name, panels in expected.items():
         drawn = {panel["config"]["chartTitle"]: panel["config"] for panel in sections[name]}
         assert {title: tuple(config["metrics"]) for title, config in drawn.items()} == panels
         for config in drawn.values():
             assert config["xAxis"] == "trainer/global_step"
-            assert (config["groupBy"], config["groupAgg"], config["groupArea"]) == ("name.value", "mean", "minmax")
+            assert (config["groupBy"], config["groupAgg"], config["groupArea"]) == (
+                "experiment.value",
+                "mean",
+                "minmax",
+            )
     assert expected["Retrieval"]["Rank@10 on val"] == ("val/rank10",)
     assert ("val/effective_rank", "val/target_effective_rank") in expected["Health"].values()
 
@@ -97,7 +101,7 @@ def test_every_gauge_is_a_panel_over_steps_with_a_band_over_seeds(view):
 def test_a_metric_of_the_runs_has_its_panel_and_orders_them(make_runs):
     place = RankMetric("place", lambda ranks: ranks.optimistic, direction="min")
     runs = make_runs(wandb_config(entity="team"))
-    write_metrics(runs[0].folder, {**DEFAULT_METRICS, "place": place}, "val/place")
+    write_metrics(runs[0].folder, {**default_metrics(), "place": place}, "val/place")
     view = json.loads(workspace_json(sweep_workspace(logged_to(runs))))
     sections = {
         section["name"]: [panel["config"].get("metrics") for panel in section["panels"]]

@@ -1,0 +1,69 @@
+"""Experiments that share a name, told apart by the settings in which they differ."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sigjepa.store.manifest import content_key
+
+MAX_VALUE = 40
+"""Letters of a value in a name."""
+
+
+def tell_apart(named: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
+    """Return a label for each run: its name and, where other settings share it, what differs, `name · lr=1`.
+
+    named: the name of each run, and the settings that make its experiment; a run without any, which has not begun,
+    keeps its name.
+    """
+    keys = [content_key(settings) if settings else "" for _, settings in named]
+    identities: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for (name, settings), key in zip(named, keys, strict=True):
+        if key:
+            identities.setdefault(name, {})[key] = settings
+    suffixes = {name: differences_of(settings) for name, settings in identities.items()}
+    return [f"{name}{suffixes.get(name, {}).get(key, '')}" for (name, _), key in zip(named, keys, strict=True)]
+
+
+def differences_of(identities: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return by key ` · key=value, …` with as few settings as tell all of `identities` apart; empty for a single one.
+
+    A `name`, then what stands least deep, is taken before others.
+    """
+    leaves = {key: dict(flatten(settings)) for key, settings in identities.items()}
+    texts = {key: {place: shown(value) for place, value in flat.items()} for key, flat in leaves.items()}
+    places = sorted(
+        {place for flat in texts.values() for place in flat},
+        key=lambda place: (not place.endswith(".name"), place.count("."), place),
+    )
+    chosen: list[str] = []
+    parted: dict[str, tuple[str, ...]] = dict.fromkeys(texts, ())
+    for place in places:
+        finer = {key: (*values, texts[key].get(place, "-")) for key, values in parted.items()}
+        if len(set(finer.values())) > len(set(parted.values())):
+            chosen, parted = [*chosen, place], finer
+    return {
+        key: " · " + ", ".join(f"{place}={cut(value)}" for place, value in zip(chosen, values, strict=True))
+        if chosen
+        else ""
+        for key, values in parted.items()
+    }
+
+
+def flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted key and value of every leaf; an empty mapping or list is a leaf."""
+    if isinstance(node, Mapping) and node:
+        for key, value in node.items():
+            yield from flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, node
+
+
+def shown(value: Any) -> str:
+    """Return a value as an override is written."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def cut(text: str) -> str:
+    """Return a text of at most `MAX_VALUE` letters; what is cut keeps a hash, so that labels stay different."""
+    return text if len(text) <= MAX_VALUE else f"{text[: MAX_VALUE - 7]}…{content_key({'text': text})[:6]}"
