@@ -13,7 +13,7 @@ from test_sweep import EXPERIMENTS, read_metrics, read_summary, run_directory
 from wandb_reader import definitions, history, of_type, read_records, tables, transaction_log
 from wandb_server import API_KEY, environment, wandb_server
 
-from sigjepa.training.wandb_names import STEP
+from sigjepa.training.wandb_names import IDENTITY, STEP
 
 TINY_RUN = Path(__file__).parent / "tiny_run.py"
 LOSS_TERMS = ["infonce", "token_smooth_l1"]
@@ -97,6 +97,7 @@ def test_a_run_says_what_it_is(sweep, experiment):
     assert begun["tags"] == [f"experiment={experiment}", *(f"loss={term}" for term in losses), "teacher=minilm"]
     provenance = json.loads((folder / "provenance.json").read_text())
     sent = {key: value for record in of_type(records, "config") for key, value in record["update"].items()}
+    assert sent.pop(IDENTITY).startswith(f"{experiment} ")
     assert sent == provenance["config"]  # all of it, resolved
     assert sent["name"] == experiment
 

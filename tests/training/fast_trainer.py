@@ -6,7 +6,7 @@ from pathlib import Path
 from sigjepa.errors import SigjepaError
 from sigjepa.runtime.command import hydra_job
 from sigjepa.store.files import read_json
-from sigjepa.training.job import begin_job, earlier_job, experiment_key, job_settings
+from sigjepa.training.job import begin_job, earlier_job, experiment_settings, job_settings
 from sigjepa.training.run_directory import recorded_status, write_summary
 
 
@@ -14,7 +14,7 @@ def work(config):
     run_dir = Path(config.paths.run_dir)
     settings = job_settings(config)
     earlier = earlier_job(run_dir, settings, config.resume)
-    if begin_job(run_dir, settings, {}, earlier, experiment_key(config)).finished:
+    if begin_job(run_dir, settings, {}, earlier, experiment_settings(config)).finished:
         return read_json(run_dir / "summary.json")["value"]
     with recorded_status(run_dir / "summary.json", {}):
         print(f"trained seed={config.seed} dropout={config.model.dropout}", flush=True)

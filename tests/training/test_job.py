@@ -23,6 +23,7 @@ from sigjepa.training.job import (
 from sigjepa.training.run_directory import recorded_status, write_summary
 
 SETTINGS = {"seed": 0, "model": {"dropout": 0.1, "layers": [1, 2]}}
+EXPERIMENT = {"model": {"dropout": 0.1}}
 ARTIFACTS = {"corpus_hash": "abc", "negatives": None}
 
 
@@ -33,7 +34,7 @@ def compose(*overrides):
 
 def begun(folder, status="running", checkpoint=False):
     """A folder in which a job was begun, and came so far."""
-    begin_job(folder, SETTINGS, ARTIFACTS, earlier_job(folder, SETTINGS, "auto"), "an experiment")
+    begin_job(folder, SETTINGS, ARTIFACTS, earlier_job(folder, SETTINGS, "auto"), EXPERIMENT)
     write_summary(folder / "summary.json", {"status": status})
     if checkpoint:
         (folder / LAST_CHECKPOINT).parent.mkdir()
@@ -42,7 +43,7 @@ def begun(folder, status="running", checkpoint=False):
 
 
 def again(folder, resume="auto", settings=SETTINGS, artifacts=ARTIFACTS):
-    return begin_job(folder, settings, artifacts, earlier_job(folder, settings, resume), "an experiment")
+    return begin_job(folder, settings, artifacts, earlier_job(folder, settings, resume), EXPERIMENT)
 
 
 def test_settings_tell_what_is_asked_for_not_where_nor_by_which_process(tmp_path):
@@ -71,13 +72,15 @@ def test_an_experiment_is_its_settings_without_the_seed_and_without_its_name():
     key = experiment_key(compose())
     assert key == experiment_key(compose("seed=4", "name=x"))
     assert key != experiment_key(compose("loss.infonce.temperature=0.08"))
+    beside = ("logger=none", "baseline=[bm25]", "data.num_workers=1", "callbacks.status=null", "executor=processes")
+    assert key == experiment_key(compose(*beside, "paths.data_dir=x", "trainer.enable_progress_bar=false"))
     assert key != experiment_key(compose("data.seed=4"))  # a seed that is set apart is a setting
 
 
 def test_a_new_folder_begins_anew_and_says_which_job_it_holds(tmp_path):
     assert again(tmp_path) == ResumePoint()
     job = json.loads((tmp_path / JOB_FILE).read_text())
-    assert job == {"experiment": "an experiment", "artifacts": ARTIFACTS, "settings": SETTINGS}
+    assert job == {"experiment": EXPERIMENT, "artifacts": ARTIFACTS, "settings": SETTINGS}
 
 
 def test_a_finished_job_is_done(tmp_path):
