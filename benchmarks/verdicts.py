@@ -144,7 +144,7 @@ def rates(setting: Setting, sweeps: int, gain: float, seed: int = 0) -> dict[str
         null = found[1 if gain else 0 : setting.experiments]
         null += found[setting.experiments + (1 if gain else 0) : 2 * setting.experiments + 1]
         counts["any false call"] += any(is_called(one) for row in null for one in row.values())
-        counts["a false call of Rank@10"] += is_called(found[1][MAIN])
+        counts["a false call of Rank@10"] += is_called(null[0][MAIN])
         counts["the difference found"] += bool(gain) and is_called(found[0][MAIN])
     return {name: count / sweeps for name, count in counts.items()}
 

@@ -139,3 +139,21 @@ def test_the_folder_is_written_whole(sweep):
     assert page == output / "report.html"
     assert {path.name for path in output.iterdir()} == {"report.md", "report.html", "figures"}
     assert "exp2_1 is better than exp1_4" in page.read_text()
+
+
+def test_a_difference_that_is_asked_for_gets_the_seeds_that_show_it(sweep):
+    said = sections_of(markdown_of(find_runs([sweep]), sweep, power=2.0))["What the figures support"]
+    assert "a true difference of 2 points of test Rank@10 from exp1_4" in said
+    assert "exp2_1 " in said.split("a true difference of 2 points")[1]
+
+
+def test_queries_whose_signature_is_not_in_train_have_a_table_of_their_own(sweep):
+    runs = find_runs([sweep])
+    section = sections_of(markdown_of(runs, sweep))["Results"]
+    unseen = ~runs[0].pool_facts("test").in_train
+    header = next(line for line in section.splitlines() if line.startswith("| on unseen signatures"))
+    row = next(line for line in section.split(header)[1].splitlines() if line.startswith("| exp2_1"))
+    cells = dict(zip(*([cell.strip() for cell in line.strip("|").split("|")] for line in (header, row)), strict=True))
+    members = [run for run in runs if run.experiment == "exp2_1" and run.status == "finished"]
+    expected = sum(run.queries("test").values["rank10"][unseen].mean() for run in members) / len(members)
+    assert cells["Rank@10"] == f"{100 * expected:.2f}"
