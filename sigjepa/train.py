@@ -20,8 +20,6 @@ from sigjepa.runtime.terminal import show
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import lightning
-
     from sigjepa.data.datamodule import FunctionDataModule
     from sigjepa.data.training_data import TrainingData
     from sigjepa.evaluation.baselines import Baseline
@@ -50,14 +48,13 @@ def train(config: DictConfig) -> float:
     metrics = build_metrics(resolved["metrics"], resolved["monitor"], resolved["allowed_targets"])
     monitoring(resolved["callbacks"], metrics, resolved["allowed_targets"])
     run_dir = Path(resolved["paths"]["run_dir"])
-    summary = run_dir / "summary.json"
     facts: dict[str, Any] = {"experiment": resolved["name"], "seed": resolved["seed"]}
     first = is_first_process()
     with jobs.run_lock(run_dir) if first else nullcontext():
         settings = jobs.job_settings(config)
         earlier = jobs.earlier_job(run_dir, settings, resolved["resume"])
         # what an earlier job has recorded stays until it is known whether this one goes on with it
-        with recorded_status(summary, facts) if first and earlier is None else nullcontext():
+        with recorded_status(run_dir / "summary.json", facts) if first and earlier is None else nullcontext():
             pipeline = pipeline_of(config)
             data = pipeline.get()
         job = (settings, data.hashes(), earlier, jobs.experiment_settings(config))
@@ -65,7 +62,7 @@ def train(config: DictConfig) -> float:
         if start.finished:
             log.info("%s is finished: nothing to do. resume=never trains it anew.", run_dir)
             return read_run(run_dir).figure(resolved["monitor"])
-        with recorded_status(summary, facts) if first else nullcontext(), lost_process_named():
+        with recorded_status(run_dir / "summary.json", facts) if first else nullcontext(), lost_process_named():
             baselines = pipeline.measure_baselines(data) if first else {}
             return fit_and_test(config, resolved, data, baselines, metrics, start, facts)
 
@@ -122,8 +119,8 @@ def fit_and_test(
         trainer.fit(module, datamodule=datamodule, ckpt_path=start.checkpoint, weights_only=True)
         figures = evaluate_best(trainer, module, datamodule)
         earlier_seconds = sum(one.earlier_seconds for one in callbacks if isinstance(one, ResumeCheckpoint))
-        facts |= never_began(components, int(figures["best_epoch"])) | figures
-        facts |= {"wall_seconds": round(earlier_seconds + time.perf_counter() - started, 1)}
+        wall = {"wall_seconds": round(earlier_seconds + time.perf_counter() - started, 1)}
+        facts |= never_began(components, int(figures["best_epoch"])) | figures | wall
         if trainer.is_global_zero:
             files.write_predictions(run_dir, module.evaluated)
             files.write_pool_facts(run_dir, data.corpus)
