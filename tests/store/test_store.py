@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from stages import Squares, Total
 
@@ -121,6 +121,13 @@ def test_the_lock_is_waited_for(tmp_path):
     assert values == [[0, 1, 4, 9, 16]]
 
 
+def says_the_same(content, other):
+    try:
+        return json.loads(content) == json.loads(other)
+    except ValueError:
+        return False
+
+
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_every_flipped_byte_is_found_and_only_its_part_is_built_again(tmp_path_factory, data):
@@ -132,6 +139,8 @@ def test_every_flipped_byte_is_found_and_only_its_part_is_built_again(tmp_path_f
     path = store.folder(stage) / data.draw(st.sampled_from(names))
     content = bytearray(path.read_bytes())
     content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+    if path.name == "manifest.json":
+        assume(not says_the_same(path.read_bytes(), content))  # a blank became a tab
     path.write_bytes(content)
     with pytest.raises(DamagedError, match=path.name):
         store.get(stage)

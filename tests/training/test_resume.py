@@ -93,7 +93,6 @@ def train(make_batch, tmp_path):
         train_loader = ResumableLoader(
             functions,
             sampler=LengthBucketSampler(ids, np.ones(len(ids)), batch_size=4, seed=7),
-            batch_size=None,
             generator=torch.Generator(),
             position=EpochPosition(),
         )
