@@ -19,7 +19,8 @@ import numpy as np
 
 from sigjepa.evaluation.metrics import default_metrics, query_values
 from sigjepa.evaluation.ranks import Ranks
-from sigjepa.evaluation.significance import BETTER, WORSE, Effect, Pair, effects, run_noise
+from sigjepa.evaluation.significance import BETTER, WORSE, Effect, Pair, effects
+from sigjepa.evaluation.variance import run_noise
 from sigjepa.reporting.tables import markdown_table
 from sigjepa.store.progress import progress
 

@@ -20,7 +20,7 @@ from sigjepa.pipeline import prepare_data as prepare_data
 from sigjepa.reporting.comparison import Comparison as Comparison
 from sigjepa.reporting.comparison import compare as compare
 from sigjepa.reporting.conclusions import conclusions as conclusions
-from sigjepa.reporting.runs import Run as Run
+from sigjepa.reporting.run import Run as Run
 from sigjepa.reporting.runs import read_run as read_run
 from sigjepa.reporting.runs import read_runs as read_runs
 from sigjepa.runtime.compose import compose as compose

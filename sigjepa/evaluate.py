@@ -16,7 +16,7 @@ from sigjepa.store.files import write_json
 
 if TYPE_CHECKING:
     from sigjepa.data.training_data import TrainingData
-    from sigjepa.reporting.runs import Run
+    from sigjepa.reporting.run import Run
 
 
 def evaluate(config: DictConfig) -> None:

@@ -13,7 +13,7 @@ from sigjepa.runtime.command import hydra_job, run_command
 from sigjepa.runtime.instantiate import plain
 
 if TYPE_CHECKING:
-    from sigjepa.reporting.runs import Run
+    from sigjepa.reporting.run import Run
 
 log = logging.getLogger(__name__)
 

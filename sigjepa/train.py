@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sigjepa.data.training_data import TrainingData
     from sigjepa.evaluation.baselines import Baseline
     from sigjepa.evaluation.metrics import Metrics
-    from sigjepa.reporting.runs import Run
+    from sigjepa.reporting.run import Run
     from sigjepa.training.job import ResumePoint
 
 log = logging.getLogger(__name__)

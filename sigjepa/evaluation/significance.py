@@ -6,12 +6,12 @@ moves all queries of a run, another package all runs on its queries. So its vari
     V  =  V_packages + V_runs - V_both
 
 V_packages is the delete-one jackknife over packages of the differences averaged over the seeds, and at least its mean
-over all comparisons with the same reference. V_runs comes from the
-spread of the means of runs; V_both, what a run does on one package more than on others, is in each of the two. V is
-never taken to be less than V_packages or V_runs. The spread of runs is pooled over all experiments of a pool, as in
-Dunnett's test: three seeds alone leave two degrees of freedom, with which hardly any difference is ever shown. The
-degrees of freedom of V are Satterthwaite's; two comparisons with one reference share half of their variance, so that K
-of them give a mean of V_packages (P - 1) / (1/K + (1 - 1/K)/4) of them, where P are the packages.
+over all comparisons with the same reference. V_runs comes from the spread of the means of runs; V_both, what a run does
+on one package more than on others, is in each of the two. V is never taken to be less than V_packages or V_runs. The
+spread of runs is pooled over all experiments of a pool, as in Dunnett's test: three seeds alone leave two degrees of
+freedom, with which hardly any difference is ever shown. The degrees of freedom of V are Satterthwaite's; two
+comparisons with one reference share half of their variance, so that K of them give a mean of V_packages
+(P - 1) / (1/K + (1 - 1/K)/4) of them, where P are the packages.
 
 The family is the report, and the level is shared out in it by `SHARES`: most to Holm over the comparisons of
 experiments on the main metric, some to Holm over those with baselines on it, the rest to Holm over all
@@ -22,25 +22,20 @@ Sources: Cameron, Gelbach and Miller (2011), J. Business & Economic Statistics 2
 Statistics 6. How often it errs is measured by `benchmarks/verdicts.py`.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.metrics import Direction, Metrics, QueryValues
+from sigjepa.evaluation.paired_tests import CONFIDENCE, PairedTest, mcnemar_p_value, package_test
+from sigjepa.evaluation.variance import RunNoise, Variance, package_variance
 
-CONFIDENCE = 0.95
 LEVEL = 0.05
 SHARES = {"experiments": 0.7, "baselines": 0.2, "other metrics": 0.1}
 """Of the level: comparisons of two experiments, and with baselines, on the main metric; all others."""
-POWER = 0.8
-MAX_SEEDS = 100
-"""Seeds beyond which nobody goes to show a difference."""
-RESAMPLES = 9999
 BETTER, WORSE, WITHIN_NOISE, NOT_TESTED = "better", "worse", "within noise", "not tested"
 ONE_SEED = "one seed: not called"
 RULE = (
@@ -69,47 +64,6 @@ class SeedInterval:
     def half_width(self) -> float | None:
         """The reach of the interval from the mean."""
         return None if self.high is None else self.high - self.mean
-
-
-@dataclass(frozen=True)
-class PairedTest:
-    """A mean difference over queries, its interval, and its two-sided p-value, NaN where there is none."""
-
-    difference: float
-    low: float
-    high: float
-    p_value: float
-
-
-@dataclass(frozen=True)
-class RunNoise:
-    """The spread of runs that differ by their seed alone, pooled over the experiments of a pool.
-
-    variance: `[M]` by metric, of a run's mean. by_package: `[M]` the part of it that differs between packages and
-    queries. freedom: degrees of freedom, 0 where no experiment has two seeds.
-    """
-
-    variance: np.ndarray
-    by_package: np.ndarray
-    freedom: int
-
-
-class Variance(NamedTuple):
-    """The parts of a difference's variance by metric, all `[M]`: of packages, of runs, and of what is in both."""
-
-    packages: np.ndarray
-    runs: np.ndarray
-    both: np.ndarray
-
-    @property
-    def total(self) -> np.ndarray:
-        """V, see the module."""
-        return np.maximum(self.packages + self.runs - self.both, np.maximum(self.packages, self.runs))
-
-    def freedom(self, packages: float, runs: int) -> np.ndarray:
-        """Return `[M]` Satterthwaite's degrees of freedom, of so many for either part."""
-        spread = self.packages**2 / packages + self.runs**2 / runs
-        return np.divide(self.total**2, spread, out=np.full_like(spread, packages), where=spread > 0)
 
 
 @dataclass(frozen=True)
@@ -246,34 +200,6 @@ def value_matrix(queries: QueryValues, names: Sequence[str]) -> np.ndarray:
     return np.stack([queries.values[name] for name in names], axis=1)
 
 
-def package_variance(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Return `[M]` the delete-one-package jackknife variance of the mean of `values` `[N, M]`.
-
-    groups: `[N]` packages, numbered from 0. NaN where there is one package.
-    """
-    count = int(groups.max()) + 1
-    if count < 2:
-        return np.full(values.shape[1], np.nan)
-    sizes = np.bincount(groups, minlength=count)[:, None]
-    sums = np.zeros((count, values.shape[1]))
-    np.add.at(sums, groups, values)
-    without = (sums.sum(axis=0) - sums) / (len(values) - sizes)
-    return (count - 1) / count * ((without - values.mean(axis=0)) ** 2).sum(axis=0)
-
-
-def run_noise(experiments: Sequence[Sequence[np.ndarray]], groups: np.ndarray) -> RunNoise:
-    """Return the noise of runs; experiments: by experiment the values `[N, M]` of each of its runs."""
-    columns = experiments[0][0].shape[1]
-    variance, by_package, freedom = np.zeros(columns), np.zeros(columns), 0
-    for runs in experiments:
-        middle = np.mean(runs, axis=0)
-        for run in runs if len(runs) > 1 else ():
-            variance += (run - middle).mean(axis=0) ** 2
-            by_package += package_variance(run - middle, groups)
-        freedom += len(runs) - 1
-    return RunNoise(variance / max(freedom, 1), by_package / max(freedom, 1), freedom)
-
-
 def crossed_tests(pair: Pair, beside: Sequence[Pair]) -> list[PairedTest]:
     """Return by metric the test of a pair's mean difference; without a p-value where it has one seed or package.
 
@@ -324,87 +250,6 @@ def adjust(p_values: np.ndarray, trained: np.ndarray, main: int) -> np.ndarray:
         tested = cells & np.isfinite(p_values)
         adjusted[tested] = np.minimum(holm(p_values[tested]) / share, 1)
     return adjusted
-
-
-def seeds_needed(pair: Pair, difference: float, column: int, comparisons: int, experiments: int) -> int | None:
-    """Return how many seeds show a true `difference` of a metric with probability `POWER`; None where no number does.
-
-    By the pair's own variance, were it the first of `comparisons` of experiments in Holm's order, with the runs of
-    so many `experiments` to pool over.
-    """
-    now = len(pair.differences)
-    for seeds in range(2, MAX_SEEDS + 1):
-        if power(pair, difference, column, comparisons, experiments, seeds, now) >= POWER:
-            return seeds
-    return None
-
-
-def power(
-    pair: Pair, difference: float, column: int, comparisons: int, experiments: int, seeds: int, now: int
-) -> float:
-    """Return the probability that a true `difference` is shown with `seeds` seeds, from the variance with `now`."""
-    from scipy import stats  # noqa: PLC0415 - slow to import
-
-    packages, runs, both = (part[column : column + 1] for part in pair.variance)
-    of_packages = np.maximum(packages - both, 0)
-    scale = now / seeds
-    variance = Variance(of_packages + both * scale, runs * scale, both * scale)
-    freedom = variance.freedom(pair.package_freedom(), max(experiments, 1) * (seeds - 1))[0]
-    error = math.sqrt(variance.total[0])
-    if error == 0:
-        return 1.0
-    critical = stats.t.ppf(1 - SHARES["experiments"] * LEVEL / (2 * max(comparisons, 1)), freedom)
-    return float(stats.nct.sf(critical, freedom, abs(difference) / error))
-
-
-def package_test(differences: np.ndarray, groups: np.ndarray) -> PairedTest:
-    """Return the test of the mean of `differences` `[N]` within a seed, packages being what is sampled.
-
-    The interval is Student's t on the jackknife; the p-value comes from `permutation_p_value` of the packages' sums.
-    """
-    from scipy import stats  # noqa: PLC0415 - slow to import
-
-    mean, packages = float(differences.mean()), int(groups.max()) + 1
-    error = math.sqrt(package_variance(differences[:, None], groups)[0])
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, max(packages - 1, 1))) * error
-    sums = np.bincount(groups, weights=differences, minlength=packages)
-    p_value = permutation_p_value(sums[:, None])[0] if packages > 1 else math.nan
-    return PairedTest(mean, mean - half, mean + half, float(p_value))
-
-
-def permutation_p_value(differences: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
-    """Return the two-sided p-value `[M]` of the mean of each column of `differences [N, M]`, N at least 2; never 0.
-
-    Were the two runs alike, each row's pair could be swapped, which flips the sign of its difference. So signs are
-    permuted, once for all columns; exactly, by listing all of them, where there are no more than `resamples`.
-    """
-    from scipy import stats  # noqa: PLC0415 - slow to import
-
-    def means(signs: np.ndarray, axis: int) -> np.ndarray:
-        return signs @ differences / len(differences)
-
-    result = stats.permutation_test(
-        (np.ones(len(differences)),),
-        means,
-        permutation_type="samples",
-        n_resamples=resamples,
-        batch=500,
-        vectorized=True,
-        rng=np.random.default_rng(seed),
-    )
-    return result.pvalue
-
-
-def mcnemar_p_value(differences: np.ndarray) -> float:
-    """Return the exact McNemar p-value of Rank@1 in a seed; differences: `[N]`, a column of `paired_differences`.
-
-    A query counts for the run that is more likely to place its true body first, so a tie that the other run breaks
-    counts whole, like a miss; without ties this is McNemar's test. Two-sided; 1 when no query tells the runs apart.
-    """
-    from scipy import stats  # noqa: PLC0415 - slow to import
-
-    wins, losses = int((differences > 0).sum()), int((differences < 0).sum())
-    return float(stats.binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
 
 
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:

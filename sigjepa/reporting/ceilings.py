@@ -18,7 +18,7 @@ from sigjepa.evaluation.ceiling import (
 )
 from sigjepa.evaluation.geometry import Geometry, measure_geometry
 from sigjepa.evaluation.plateau import Plateau, explain_plateau
-from sigjepa.reporting.runs import Run
+from sigjepa.reporting.run import Run
 from sigjepa.reporting.tables import markdown_table
 from sigjepa.store.progress import progress
 

@@ -13,7 +13,9 @@ from sigjepa.errors import SigjepaError, nearest_name
 from sigjepa.evaluation import significance
 from sigjepa.evaluation.metrics import Metric, QueryValues
 from sigjepa.evaluation.significance import NOT_TESTED
-from sigjepa.reporting.runs import FINISHED, Run, common_metrics, repeated_seeds
+from sigjepa.evaluation.variance import RunNoise, run_noise
+from sigjepa.reporting.run import Run
+from sigjepa.reporting.runs import FINISHED, common_metrics, repeated_seeds
 
 NOT_A_RANKING = "random"
 """The baseline that is an expectation: there is nothing to pair queries with."""
@@ -160,9 +162,7 @@ def _findings(pairs: Sequence[_Paired], metrics: dict[str, Metric], main: str) -
     return findings
 
 
-def _noises(
-    groups: Mapping[str, Sequence[Run]], split: str, metrics: Mapping[str, Metric]
-) -> dict[str, significance.RunNoise]:
+def _noises(groups: Mapping[str, Sequence[Run]], split: str, metrics: Mapping[str, Metric]) -> dict[str, RunNoise]:
     """Return the noise of the runs of each pool; a run that can't be read, or repeats a seed, is left out."""
     pools: dict[str, dict[str, list[np.ndarray]]] = defaultdict(lambda: defaultdict(list))
     packages: dict[str, np.ndarray] = {}
@@ -178,7 +178,7 @@ def _noises(
                         pools[run.pool()][name].append(values)
             except SigjepaError:  # the pair that needs it says so
                 continue
-    return {pool: significance.run_noise(list(runs.values()), packages[pool]) for pool, runs in pools.items()}
+    return {pool: run_noise(list(runs.values()), packages[pool]) for pool, runs in pools.items()}
 
 
 def _pair(
@@ -189,7 +189,7 @@ def _pair(
     groups: Mapping[str, Sequence[Run]],
     split: str,
     metrics: Sequence[str],
-    noises: Mapping[str, significance.RunNoise],
+    noises: Mapping[str, RunNoise],
     trained: int = 2,
 ) -> _Paired:
     """Pair each run of an experiment with what `reference` beside it, called `name`, scored, query by query."""

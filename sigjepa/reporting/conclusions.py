@@ -7,17 +7,8 @@ from statistics import mean
 
 from sigjepa.evaluation.baselines import reference_label
 from sigjepa.evaluation.metrics import Metric
-from sigjepa.evaluation.significance import (
-    BETTER,
-    MAX_SEEDS,
-    NOT_TESTED,
-    ONE_SEED,
-    POWER,
-    WITHIN_NOISE,
-    WORSE,
-    Effect,
-    seeds_needed,
-)
+from sigjepa.evaluation.power import MAX_SEEDS, POWER, seeds_needed
+from sigjepa.evaluation.significance import BETTER, NOT_TESTED, ONE_SEED, WITHIN_NOISE, WORSE, Effect
 from sigjepa.reporting.comparison import Comparison, Finding
 
 RELATIONS = {

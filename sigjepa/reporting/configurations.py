@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from sigjepa.reporting.experiments import flatten, shown
-from sigjepa.reporting.runs import Run, by_experiment
+from sigjepa.reporting.run import Run
+from sigjepa.reporting.runs import by_experiment
 
 NOT_COMPARED = ("seed", "name", "paths", "logger", "data.seed", "data.data_dir")
 """Keys that differ between any two runs and say nothing about the experiment; a prefix ends at a dot."""

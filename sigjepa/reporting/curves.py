@@ -6,7 +6,8 @@ from statistics import mean
 
 from sigjepa.evaluation.metrics import metric_at
 from sigjepa.reporting.published import MARK, published_curve, published_summary
-from sigjepa.reporting.runs import FINISHED, Run, all_metrics, by_experiment
+from sigjepa.reporting.run import Run
+from sigjepa.reporting.runs import FINISHED, all_metrics, by_experiment
 
 
 def curve_rows(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sigjepa.evaluation.significance import BETTER, WORSE
 from sigjepa.reporting.comparison import Comparison, Finding
 from sigjepa.reporting.conclusions import finding_rows
-from sigjepa.reporting.runs import Run
+from sigjepa.reporting.run import Run
 
 PUBLISHED = "exp2_1"
 REMEDIES = {

@@ -9,7 +9,7 @@ from torch import Tensor
 from sigjepa.corpus.corpus import Corpus
 from sigjepa.data.dataset import share_identical_bodies
 from sigjepa.errors import SigjepaError
-from sigjepa.reporting.runs import Run
+from sigjepa.reporting.run import Run
 from sigjepa.teacher.shards import TeacherShards
 
 

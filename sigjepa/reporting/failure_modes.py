@@ -5,7 +5,8 @@ from functools import partial
 from statistics import mean
 
 from sigjepa.reporting.labels import label_of
-from sigjepa.reporting.runs import Run, all_metrics, by_experiment
+from sigjepa.reporting.run import Run
+from sigjepa.reporting.runs import all_metrics, by_experiment
 
 EARLY_EPOCHS = 5
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from lightning.pytorch.loggers import Logger
 
 from sigjepa.reporting.plots import plot_curves
-from sigjepa.reporting.runs import Run
+from sigjepa.reporting.run import Run
 from sigjepa.training.wandb_records import log_images, log_tables, result_rows
 
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from sigjepa.evaluation.metrics import metric_at
 from sigjepa.reporting.labels import label_of
-from sigjepa.reporting.runs import Run, all_metrics, by_experiment
+from sigjepa.reporting.run import Run
+from sigjepa.reporting.runs import all_metrics, by_experiment
 from sigjepa.store.files import atomic_path
 
 if TYPE_CHECKING:

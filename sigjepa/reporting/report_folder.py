@@ -24,7 +24,8 @@ from sigjepa.reporting.plots import (
     plot_differences,
     plot_gauges,
 )
-from sigjepa.reporting.runs import FINISHED, Run, all_metrics, by_experiment
+from sigjepa.reporting.run import Run
+from sigjepa.reporting.runs import FINISHED, all_metrics, by_experiment
 from sigjepa.store.files import atomic_path
 from sigjepa.store.progress import stage
 

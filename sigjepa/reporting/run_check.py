@@ -13,7 +13,7 @@ from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.metrics import Metrics, of_split, query_values
 from sigjepa.evaluation.pools import HELD_OUT
 from sigjepa.evaluation.ranks import pool_ranks
-from sigjepa.reporting.runs import Run
+from sigjepa.reporting.run import Run
 from sigjepa.runtime.config_files import composition_of
 
 OF_A_COMMAND = ("run", "split", "baseline", "paths", "executor", "logger", "resume", "allowed_targets", "hydra")

@@ -14,7 +14,8 @@ from sigjepa.reporting.diagnoses import PUBLISHED, diagnosis_rows, diagnosis_sen
 from sigjepa.reporting.failure_modes import failure_mode_tables, health_table
 from sigjepa.reporting.labels import label_of
 from sigjepa.reporting.published import MARK, NOTE, published_results, published_summary
-from sigjepa.reporting.runs import FINISHED, Run, all_metrics, by_experiment, why_no_repetitions
+from sigjepa.reporting.run import Run
+from sigjepa.reporting.runs import FINISHED, all_metrics, by_experiment, why_no_repetitions
 from sigjepa.reporting.tables import (
     INTERVAL_NOTE,
     ONE_SEED_NOTE,

@@ -6,7 +6,8 @@ from statistics import mean
 from sigjepa.evaluation.baselines import reference_label
 from sigjepa.evaluation.metrics import Metric, Metrics, metric_at
 from sigjepa.evaluation.significance import seed_interval
-from sigjepa.reporting.runs import Run, all_metrics, by_experiment, why_no_repetitions
+from sigjepa.reporting.run import Run
+from sigjepa.reporting.runs import all_metrics, by_experiment, why_no_repetitions
 
 INTERVAL_NOTE = "± is half the width of the 95 % interval of the mean over seeds (Student's t)."
 ONE_SEED_NOTE = "With one seed there is no ±: a single value says nothing about its spread. Run more seeds: seed=0,1,2."

@@ -8,7 +8,8 @@ from typing import Any
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.metrics import Metrics, default_metrics, selecting
 from sigjepa.reporting.labels import label_of
-from sigjepa.reporting.runs import Run, all_metrics
+from sigjepa.reporting.run import Run
+from sigjepa.reporting.runs import all_metrics
 from sigjepa.training.wandb_names import GROUP_LENGTH, IDENTITY, STEP, shortened
 
 LOGGER = "sigjepa.training.loggers.wandb_logger"

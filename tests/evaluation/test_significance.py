@@ -6,22 +6,11 @@ from scipy import stats
 
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.metrics import QueryValues, RankMetric, default_metrics, query_values, rank_figures
+from sigjepa.evaluation.paired_tests import mcnemar_p_value, permutation_p_value
+from sigjepa.evaluation.power import seeds_needed
 from sigjepa.evaluation.ranks import Ranks
-from sigjepa.evaluation.significance import (
-    SHARES,
-    Pair,
-    RunNoise,
-    adjust,
-    effects,
-    holm,
-    mcnemar_p_value,
-    package_variance,
-    paired_differences,
-    permutation_p_value,
-    run_noise,
-    seed_interval,
-    seeds_needed,
-)
+from sigjepa.evaluation.significance import SHARES, Pair, adjust, effects, holm, paired_differences, seed_interval
+from sigjepa.evaluation.variance import RunNoise, package_variance, run_noise
 
 TESTED = {name: metric for name, metric in default_metrics().items() if metric.tested}
 METRICS = tuple(TESTED)

@@ -10,7 +10,7 @@ from sigjepa.evaluation.rank_files import write_arrays
 from sigjepa.evaluation.ranks import Ranks
 from sigjepa.reporting.comparison import compare
 from sigjepa.reporting.conclusions import FINDING_HEADER, conclusions, finding_rows
-from sigjepa.reporting.runs import Run
+from sigjepa.reporting.run import Run
 from sigjepa.training.run_directory import write_baselines, write_metrics, write_query_values
 
 TESTED = {name: metric for name, metric in default_metrics().items() if metric.tested}

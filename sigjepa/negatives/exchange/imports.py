@@ -1,6 +1,7 @@
 """Hard negatives from a file that a person brings: what its kinds share, and its reading as a stage."""
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -38,7 +39,7 @@ ASSUMED_SCORE = 1
 
 
 @component("negatives")
-class ImportedFile:
+class ImportedFile(ABC):
     """A file of pairs, with the meta file `<name>.meta.json` beside it when there is one.
 
     Another filter reads nothing again, a changed file is read.
@@ -90,9 +91,9 @@ class ImportedFile:
         names = ("ids", "outside_train", "check_cosim", "cosim_tolerance", "model")
         return {name: getattr(self, name) for name in names}
 
+    @abstractmethod
     def read(self, pairs: TrainPairs, recorded: Mapping[str, Any]) -> tuple[JudgedPairs, dict[str, Any]]:
         """Return the scored pairs, and metadata; recorded: what the meta file holds."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from abc import ABC, abstractmethod
 from dataclasses import asdict
 from typing import Annotated, Any, ClassVar
 
@@ -25,7 +26,7 @@ Recall = Annotated[float, Field(ge=0, le=1)]
 
 
 @component("negatives.search.beyond")
-class Approximate:
+class Approximate(ABC):
     """An approximate search whose recall is measured, and its effort raised until that is high enough.
 
     min_recall: lowest share of the exact pairs that must be found. recall_queries: functions on which that is measured.
@@ -42,9 +43,9 @@ class Approximate:
         """Return all that the found pairs depend on, beside the vectors, `top_k` and `min_cosim`."""
         return {"method": self.method, **asdict(self)}
 
+    @abstractmethod
     def build(self, bodies: UnitVectors, top_k: int, min_cosim: float) -> tuple[NeighborIndex, dict[str, Any]]:
         """Return the index over `bodies`, and a record of it with its measured recall."""
-        raise NotImplementedError
 
     def measured(
         self, index: "FaissIndex", most: int, bodies: UnitVectors, top_k: int, min_cosim: float
