@@ -118,7 +118,7 @@ def fit_and_test(
             log_tables(loggers, {"hard_negatives": statistic_rows(mined or {})})
         trainer.fit(module, datamodule=datamodule, ckpt_path=start.checkpoint, weights_only=True)
         figures = evaluate_best(trainer, module, datamodule)
-        earlier_seconds = sum(one.earlier_seconds for one in callbacks if isinstance(one, ResumeCheckpoint))
+        earlier_seconds = sum(each.earlier_seconds for each in callbacks if isinstance(each, ResumeCheckpoint))
         wall = {"wall_seconds": round(earlier_seconds + time.perf_counter() - started, 1)}
         facts |= never_began(components, int(figures["best_epoch"])) | figures | wall
         if trainer.is_global_zero:

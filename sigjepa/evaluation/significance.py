@@ -208,7 +208,7 @@ def crossed_tests(pair: Pair, beside: Sequence[Pair]) -> list[PairedTest]:
     from scipy import stats  # noqa: PLC0415 - slow to import
 
     means, several = pair.averaged.mean(axis=0), len(pair.differences) > 1
-    pooled = np.mean([one.variance.packages for one in beside], axis=0)
+    pooled = np.mean([other.variance.packages for other in beside], axis=0)
     variance = pair.variance._replace(packages=np.maximum(pair.variance.packages, pooled))
     total = variance.total if several else variance.packages
     packages = pair.package_freedom(len(beside))
@@ -225,7 +225,7 @@ def effects(pairs: Sequence[Pair], metrics: Metrics, main: str) -> list[dict[str
 
     metrics: tested ones, the columns of the pairs. main: the one of them that conclusions are about.
     """
-    tests = [crossed_tests(pair, [one for one in pairs if one.reference == pair.reference]) for pair in pairs]
+    tests = [crossed_tests(pair, [other for other in pairs if other.reference == pair.reference]) for pair in pairs]
     trained = np.array([pair.trained > 1 for pair in pairs], dtype=bool)
     p_values = np.array([[test.p_value for test in row] for row in tests]).reshape(-1, len(metrics))
     adjusted = adjust(p_values, trained, list(metrics).index(main))

@@ -61,7 +61,7 @@ def measure_space(
     bodies, train = targets[pool_ids].float(), targets[train_ids].float()
     directions = (Isotropic(), TowardsBodies(train), residuals)
     steps = progress(directions, "simulate predictions", unit="direction")
-    return measure_geometry(bodies, train), [measure_curve(bodies, pool_ids, one) for one in steps]
+    return measure_geometry(bodies, train), [measure_curve(bodies, pool_ids, step) for step in steps]
 
 
 def run_residuals(run: Run, targets: Tensor) -> AlongResiduals:
@@ -108,7 +108,7 @@ def curve_table(curves: Sequence[CeilingCurve]) -> str:
     ]
     for level in NEEDED:
         needed = [curve.cosine_needed(level) for curve in curves]
-        rows.append([f"needed for {level:.0%}", *("never" if one is None else f"{one:.2f}" for one in needed)])
+        rows.append([f"needed for {level:.0%}", *("never" if size is None else f"{size:.2f}" for size in needed)])
     return markdown_table(header, rows)
 
 
@@ -119,11 +119,11 @@ def plateau_table(plateaus: Mapping[str, Plateau]) -> str:
     rows = [
         [
             name,
-            *(f"{100 * value:.1f}" for value in (1 - one.rank10, *vars(one.parts).values())),
-            *("—" if share is None else str(share) for share in (one.crowding, one.near)),
-            one.verdict,
+            *(f"{100 * value:.1f}" for value in (1 - plateau.rank10, *vars(plateau.parts).values())),
+            *("—" if share is None else str(share) for share in (plateau.crowding, plateau.near)),
+            plateau.verdict,
         ]
-        for name, one in plateaus.items()
+        for name, plateau in plateaus.items()
     ]
     return markdown_table(header, rows)
 
@@ -159,6 +159,6 @@ def ceiling_text(ceiling: Ceiling) -> list[str]:
             "verdict needs both shares, with their whole intervals, on one side of one half. Student error includes "
             "what no signature can tell.",
             plateau_table(ceiling.plateaus),
-            "\n".join(f"- {name}: {one.sentence()}" for name, one in first_of_each(ceiling.plateaus).items()),
+            "\n".join(f"- {name}: {plateau.sentence()}" for name, plateau in first_of_each(ceiling.plateaus).items()),
         ]
     return paragraphs

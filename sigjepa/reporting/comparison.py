@@ -107,7 +107,7 @@ def compare(
     names = sorted(groups)
     pair = partial(_pair, groups=groups, split=split, metrics=list(metrics), noises=_noises(groups, split, metrics))
     wanted = [(name, baseline) for name in names if name != baseline]
-    wanted += [one for one in also if one not in wanted]
+    wanted += [pair for pair in also if pair not in wanted]
     between = [pair(name, other, partial(_counterpart, others=groups[other], split=split)) for name, other in wanted]
     beside = [
         pair(name, reference, partial(Run.baseline_queries, name=reference, split=split), trained=1)
@@ -120,9 +120,9 @@ def compare(
         split,
         metrics,
         main,
-        [one for one in findings[: len(between) * len(metrics)] if one.reference == baseline],
+        [finding for finding in findings[: len(between) * len(metrics)] if finding.reference == baseline],
         findings[len(between) * len(metrics) :],
-        [one for one in findings if (one.experiment, one.reference) in also],
+        [finding for finding in findings if (finding.experiment, finding.reference) in also],
     )
 
 
@@ -152,13 +152,13 @@ def _counterpart(run: Run, others: Sequence[Run], split: str) -> QueryValues:
 
 def _findings(pairs: Sequence[_Paired], metrics: dict[str, Metric], main: str) -> list[Finding]:
     """Return a finding for each of `pairs` and each metric."""
-    tested = iter(significance.effects([one.pair for one in pairs if one.pair is not None], metrics, main))
+    tested = iter(significance.effects([pair.pair for pair in pairs if pair.pair is not None], metrics, main))
     findings = []
-    for one in pairs:
-        effects = next(tested) if one.pair is not None else {}
+    for pair in pairs:
+        effects = next(tested) if pair.pair is not None else {}
         for name in metrics:
-            level = one.level.get(name, math.nan)
-            findings.append(Finding(one.experiment, one.reference, name, level, effects.get(name), one.remark))
+            level = pair.level.get(name, math.nan)
+            findings.append(Finding(pair.experiment, pair.reference, name, level, effects.get(name), pair.remark))
     return findings
 
 

@@ -45,23 +45,31 @@ def conclusions(comparison: Comparison) -> list[str]:
     """
     metric = comparison.metrics[comparison.main]
     main = [finding for finding in comparison.experiments if finding.metric == comparison.main]
-    tested = sorted((one for one in main if one.effect), key=lambda one: -metric.gain(one.difference))
+    tested = sorted(
+        (finding for finding in main if finding.effect), key=lambda finding: -metric.gain(finding.difference)
+    )
     place = f"On {comparison.split} {metric.label}"
     if tested:
         aside = f" (the best of {len(tested)} differences tested)" if len(tested) > 1 else ""
         first = _sentence(comparison, tested[0], aside)
     else:
-        why = "; ".join(dict.fromkeys(one.remark for one in main)) or "there is no other experiment"
+        why = "; ".join(dict.fromkeys(finding.remark for finding in main)) or "there is no other experiment"
         first = f"{place}, no experiment is tested against {comparison.baseline}: {why}."
-    trivial = [one for one in comparison.trivial if one.metric == comparison.main and one.effect]
+    trivial = [finding for finding in comparison.trivial if finding.metric == comparison.main and finding.effect]
     sentences = [first, f"{place}, {_against_strongest(trivial, metric)}", _visible(comparison, tested)]
-    others = [*tested[1:], *(one for one in main if tested and not one.effect)]
-    others += [one for one in comparison.experiments if one not in main and one.verdict.startswith((BETTER, WORSE))]
-    sentences += [_sentence(comparison, one) for one in others]
+    others = [*tested[1:], *(finding for finding in main if tested and not finding.effect)]
+    others += [
+        finding
+        for finding in comparison.experiments
+        if finding not in main and finding.verdict.startswith((BETTER, WORSE))
+    ]
+    sentences += [_sentence(comparison, finding) for finding in others]
     beside: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for one in trivial:
-        difference = f"{reference_label(one.reference)} ({metric.format_difference(one.difference)}{metric.unit})"
-        beside[one.experiment][_relation(one, "{}")].append(difference)
+    for finding in trivial:
+        difference = (
+            f"{reference_label(finding.reference)} ({metric.format_difference(finding.difference)}{metric.unit})"
+        )
+        beside[finding.experiment][_relation(finding, "{}")].append(difference)
     for experiment, relations in beside.items():
         parts = "; ".join(relation.format(", ".join(names)) for relation, names in relations.items())
         sentences.append(f"{place}, {experiment} is {parts}.")
@@ -71,12 +79,12 @@ def conclusions(comparison: Comparison) -> list[str]:
 def _against_strongest(tested: Sequence[Finding], metric: Metric) -> str:
     if not tested:
         return "no experiment is tested against a trivial baseline; the table says why."
-    names = dict.fromkeys(one.reference for one in tested)
-    scores = {name: mean(one.level for one in tested if one.reference == name) for name in names}
+    names = dict.fromkeys(finding.reference for finding in tested)
+    scores = {name: mean(finding.level for finding in tested if finding.reference == name) for name in names}
     strongest = max(scores, key=lambda name: metric.gain(scores[name]))
-    against = [one for one in tested if one.reference == strongest]
-    best = max(against, key=lambda one: metric.gain(one.difference))
-    tally = Counter(one.verdict for one in against)
+    against = [finding for finding in tested if finding.reference == strongest]
+    best = max(against, key=lambda finding: metric.gain(finding.difference))
+    tally = Counter(finding.verdict for finding in against)
     better = sum(count for verdict, count in tally.items() if verdict.startswith(BETTER))
     label, percent = reference_label(strongest), " %" if metric.percent else ""
     return (
@@ -91,11 +99,11 @@ def _visible(comparison: Comparison, tested: Sequence[Finding]) -> str:
     """Return the smallest difference from the baseline experiment that the intervals over seeds would have shown."""
     metric = comparison.metrics[comparison.main]
     shows = f"a difference from {comparison.baseline} on {comparison.split} {metric.label} shows only above"
-    effects = {one.experiment: one.effect for one in tested if one.effect}
+    effects = {finding.experiment: finding.effect for finding in tested if finding.effect}
     if not effects:
         return f"What the noise of seeds would let one see against {comparison.baseline} is unknown: nothing is tested."
     several = {name: effect for name, effect in effects.items() if len(effect.seeds) > 1}
-    widths = sorted((one.test.high - one.test.difference, name) for name, one in (several or effects).items())
+    widths = sorted((effect.test.high - effect.test.difference, name) for name, effect in (several or effects).items())
     ends = dict.fromkeys((widths[0], widths[-1]))
     described = " to ".join(f"{metric.format(width)}{metric.unit} ({name})" for width, name in ends)
     if not several:
@@ -111,11 +119,15 @@ def seeds_sentence(comparison: Comparison, difference: float) -> str:
     """
     metric = comparison.metrics[comparison.main]
     place = f"{difference:g}{metric.unit} of {comparison.split} {metric.label} from {comparison.baseline}"
-    main = [one for one in comparison.experiments if one.metric == comparison.main and one.effect]
-    known = {one.experiment: one.effect for one in main if one.effect and len(one.effect.seeds) > 1}
+    main = [finding for finding in comparison.experiments if finding.metric == comparison.main and finding.effect]
+    known = {finding.experiment: finding.effect for finding in main if finding.effect and len(finding.effect.seeds) > 1}
     if not known:
         return f"How many seeds show {place} is unknown: run two experiments with two seeds each, or more, first."
-    pairs = {(one.experiment, one.reference) for one in (*comparison.experiments, *comparison.also) if one.effect}
+    pairs = {
+        (finding.experiment, finding.reference)
+        for finding in (*comparison.experiments, *comparison.also)
+        if finding.effect
+    }
     true = difference / (100 if metric.percent else 1)
     needs = {
         name: seeds_needed(effect.pair, true, effect.column, len(pairs), len(main) + 1)

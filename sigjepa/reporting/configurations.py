@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sigjepa.reporting.experiments import flatten, shown
+from sigjepa.reporting.experiments import shown
 from sigjepa.reporting.run import Run
 from sigjepa.reporting.runs import by_experiment
+from sigjepa.store.manifest import flatten
 
 NOT_COMPARED = ("seed", "name", "paths", "logger", "data.seed", "data.data_dir")
 """Keys that differ between any two runs and say nothing about the experiment; a prefix ends at a dot."""
@@ -31,13 +32,13 @@ def configuration_differences(runs: Sequence[Run]) -> dict[str, dict[str, str]]:
     Several values within one experiment are joined by ` / `; a key that a run lacks is `-`.
     """
     groups = {name: [origin(run) for run in members] for name, members in by_experiment(runs).items()}
-    keys = dict.fromkeys(key for origins in groups.values() for one in origins for key in one)
+    keys = dict.fromkeys(key for origins in groups.values() for origin in origins for key in origin)
     differences = {}
     for key in keys:
         if any(key == skipped or key.startswith(f"{skipped}.") for skipped in NOT_COMPARED):
             continue
         values = {
-            name: " / ".join(dict.fromkeys(shown(one[key]) if key in one else "-" for one in origins))
+            name: " / ".join(dict.fromkeys(shown(origin[key]) if key in origin else "-" for origin in origins))
             for name, origins in groups.items()
         }
         if len(set(values.values())) > 1 or any(" / " in value for value in values.values()):

@@ -48,4 +48,4 @@ def open_evidence(run: Run, data_dir: Path | None = None) -> Evidence:
 
 def same_teacher(run: Run, runs: Sequence[Run]) -> list[Run]:
     """Return those of `runs` that one opening of `run`'s evidence serves: the same pools and the same teacher."""
-    return [one for one in runs if one.pool() == run.pool() and one.config["teacher"] == run.config["teacher"]]
+    return [other for other in runs if other.pool() == run.pool() and other.config["teacher"] == run.config["teacher"]]

@@ -1,10 +1,10 @@
 """Experiments that share a name, told apart by the settings in which they differ."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sigjepa.store.manifest import content_key
+from sigjepa.store.manifest import content_key, flatten
 
 MAX_VALUE = 40
 """Letters of a value in a name."""
@@ -48,15 +48,6 @@ def differences_of(identities: Mapping[str, Mapping[str, Any]]) -> dict[str, str
         else ""
         for key, values in parted.items()
     }
-
-
-def flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the dotted key and value of every leaf; an empty mapping or list is a leaf."""
-    if isinstance(node, Mapping) and node:
-        for key, value in node.items():
-            yield from flatten(value, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, node
 
 
 def shown(value: Any) -> str:

@@ -122,10 +122,10 @@ def explore(
     ids = checked_ids(shown, bodies, queries=queries, compared=compared, top=top)
     expected = np.stack([(run.ranks.optimistic + run.ranks.pessimistic) / 2 for run in shown.values()])
     predictions = torch.stack([torch.from_numpy(run.predictions).float() for run in shown.values()])
-    own = F.cosine_similarity(predictions, bodies.float()[None], dim=-1).numpy()
+    true_cosines = F.cosine_similarity(predictions, bodies.float()[None], dim=-1).numpy()
     names = list(shown)
     change = np.log2(expected[names.index(compared[0])] / expected[names.index(compared[1])]) if compared else None
-    kinds = sample_queries(ids, expected.mean(axis=0), own.mean(axis=0), change, queries)
+    kinds = sample_queries(ids, expected.mean(axis=0), true_cosines.mean(axis=0), change, queries)
 
     rows = torch.tensor(list(kinds))
     # One call for all runs and the teacher: what costs is finding the identical bodies of the pool.
@@ -158,7 +158,13 @@ def explore(
         )
         for position, (row, why) in enumerate(kinds.items())
     )
-    return ExplorerData(tuple(names), compared, len(ids), sampled, {one: functions[one] for one in sorted(needed)})
+    return ExplorerData(
+        tuple(names),
+        compared,
+        len(ids),
+        sampled,
+        {function_id: functions[function_id] for function_id in sorted(needed)},
+    )
 
 
 def checked_ids(
@@ -263,7 +269,7 @@ def highlight(code: str) -> list[tuple[str, str]]:
     )
     tokens: list[tuple[str, str]] = []
     for kind, text in PythonLexer(stripnl=False, ensurenl=False).get_tokens(code):
-        letter = next((letter for letter, families in classes if any(kind in one for one in families)), "")
+        letter = next((letter for letter, families in classes if any(kind in family for family in families)), "")
         if tokens and (tokens[-1][0] == letter or text.isspace()):
             tokens[-1] = (tokens[-1][0], tokens[-1][1] + text)
         else:

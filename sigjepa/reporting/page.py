@@ -91,7 +91,9 @@ def number_headings(tokens: Sequence[Token]) -> Iterator[tuple[str, str]]:
     for heading, inline in pairwise(tokens):
         if heading.type == "heading_open" and heading.tag == "h2":
             name = re.sub(r"[^a-z0-9]+", "-", inline.content.lower()).strip("-") or "section"
-            anchor = next(one for one in chain([name], (f"{name}-{again}" for again in count(2))) if one not in taken)
+            anchor = next(
+                free for free in chain([name], (f"{name}-{again}" for again in count(2))) if free not in taken
+            )
             taken.add(anchor)
             heading.attrSet("id", anchor)
             yield anchor, inline.content

@@ -110,14 +110,14 @@ def draw_figures(
     if any(run.provenance["hard_negatives"] for run in finished):
         plot_gauges(finished, figures / "mined", MINED_GAUGES)
     main = comparison.metrics[comparison.main]
-    differences = {
-        f"{one.experiment} - {reference_label(one.reference)}": (
-            one.difference,
-            one.effect.test.low,
-            one.effect.test.high,
+    differences = {  # those from the mean body would be off the scale
+        f"{finding.experiment} - {reference_label(finding.reference)}": (
+            finding.difference,
+            finding.effect.test.low,
+            finding.effect.test.high,
         )
-        for one in (*comparison.experiments, *comparison.trivial)
-        if one.metric == comparison.main and one.effect is not None and one.reference != "mean_body"  # off the scale
+        for finding in (*comparison.experiments, *comparison.trivial)
+        if finding.metric == comparison.main and finding.effect is not None and finding.reference != "mean_body"
     }
     title = f"difference in {comparison.split} {main.label}{main.unit and ', percentage points'}, 95 % interval"
     plot_differences(differences, figures / "differences", title, 100 if main.percent else 1)
@@ -188,7 +188,10 @@ def explore_runs(
     retrievals = {name: Retrieval(*run.predictions(split), run.ranks(split)[1]) for name, run in shown.items()}
     ids = next(iter(retrievals.values())).ids
     columns = {name: evidence.corpus.column(name) for name in FunctionText.__dataclass_fields__}
-    texts = {int(one): FunctionText(**{name: column[one] for name, column in columns.items()}) for one in ids}
+    texts = {
+        int(function_id): FunctionText(**{name: column[function_id] for name, column in columns.items()})
+        for function_id in ids
+    }
     level = f"{split}/{finished[0].monitor.partition('/')[2]}"
     others = [name for name in shown if name != baseline and baseline in shown]
     furthest = max(

@@ -137,7 +137,12 @@ class Run:
         return curve
 
     def check_began(self) -> None:
-        """Raise SigjepaError when the run was to learn from mined candidates and its best checkpoint never saw one."""
+        """Raise SigjepaError when its best checkpoint never saw what the run was to learn from.
+
+        That is what its summary says that it ended before, or mined candidates, of which none stood in the softmax.
+        """
+        if late := self.summary.get("never_began"):
+            raise SigjepaError(f"never began: {late}")
         infonce = (self.config.get("loss") or {}).get("infonce") or {}
         if not self.config.get("negatives") or infonce.get("mined_candidates") in (None, "none"):
             return

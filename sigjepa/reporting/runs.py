@@ -53,14 +53,14 @@ def checked(run: Run, split: str) -> Run:
     try:
         if run.status == FINISHED:
             _ = run.baselines, run.config, run.pool(), run.registry, run.rows
-            for one in {"val", split}:
-                ids, predictions = run.predictions(one)
-                others = (run.queries(one).ids, run.ranks(one)[0], run.pool_facts(one).ids)
+            for half in {"val", split}:
+                ids, predictions = run.predictions(half)
+                others = (run.queries(half).ids, run.ranks(half)[0], run.pool_facts(half).ids)
                 same = all(np.array_equal(ids, other) for other in others)
                 if not same or predictions.ndim != 2 or len(predictions) != len(ids):
-                    raise SigjepaError(f"{run.folder} has files of different {one} queries; train it again.")
+                    raise SigjepaError(f"{run.folder} has files of different {half} queries; train it again.")
                 for name in run.baselines:
-                    run.baseline_queries(name, one)
+                    run.baseline_queries(name, half)
             for key in ("best_epoch", f"{split}/{run.monitor.partition('/')[2]}", run.monitor):
                 run.figure(key)
         elif (run.folder / METRICS_CSV).exists() and run.rows:

@@ -95,7 +95,7 @@ def unseen_table(finished: Sequence[Run], split: str) -> str:
     names = [name for name, metric in metrics.items() if metric.tested and split in metric.splits]
 
     def cells(values: Sequence[QueryValues]) -> list[str]:
-        means = [[one.values[name][unseen].mean() for one in values] for name in names]
+        means = [[queries.values[name][unseen].mean() for queries in values] for name in names]
         return [metrics[name].format(mean(map(float, row))) for name, row in zip(names, means, strict=True)]
 
     rows = [

@@ -21,12 +21,13 @@ OTHER_POOL_NOTE = (
 def columns_of(metrics: Metrics, monitor: str) -> dict[str, Metric]:
     """Return the columns of a result table by key: what was selected by, and every metric with a better end on test."""
     on_test = {f"test/{name}": metric for name, metric in metrics.items() if metric.direction}
-    return {monitor: metric_at(monitor, metrics)} | {key: one for key, one in on_test.items() if "test" in one.splits}
+    tested = {key: metric for key, metric in on_test.items() if "test" in metric.splits}
+    return {monitor: metric_at(monitor, metrics)} | tested
 
 
 def header_of(columns: Mapping[str, Metric]) -> list[str]:
     """Return the headers of such columns; those of test, which is most of them, do not say so."""
-    return [one.label if key.startswith("test/") else f"val {one.label}" for key, one in columns.items()]
+    return [metric.label if key.startswith("test/") else f"val {metric.label}" for key, metric in columns.items()]
 
 
 def spread(values: Sequence[float], metric: Metric) -> str:

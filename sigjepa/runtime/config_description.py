@@ -127,7 +127,11 @@ def check_overrides(description: ConfigDescription, overrides: Sequence[str]) ->
             if group and option.isidentifier() and option not in group.options:
                 raise SigjepaError(no_option(f"{override.get_key_element()}/{option}", group.options))
     adds = any(override.is_add() or override.is_force_add() or override.is_delete() for override in parsed)
-    if description.complete and not adds and not any(one.get_key_element() in description.groups for one in swept):
+    if (
+        description.complete
+        and not adds
+        and not any(override.get_key_element() in description.groups for override in swept)
+    ):
         for name in (override.get_key_element() for override in parsed):
             exists = name in description.groups or description.has_key(name)
             if not exists and not name.startswith(("hydra.", "hydra/")):

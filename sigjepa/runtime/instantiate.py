@@ -80,8 +80,8 @@ def check_targets(container: Any, allowed_targets: Sequence[str] = ()) -> None:
     """Raise SigjepaError for a target, or a package of files, in plain nodes that `instantiate` would refuse."""
     for string in _strings(container):
         package = string.removeprefix(PACKAGE_SCHEME).partition("/")[0]
-        own = f"{package}.".startswith(tuple(allowed_targets))
-        if string.startswith(PACKAGE_SCHEME) and package not in ALLOWED_PACKAGES and not own:
+        is_allowed = f"{package}.".startswith(tuple(allowed_targets))
+        if string.startswith(PACKAGE_SCHEME) and package not in ALLOWED_PACKAGES and not is_allowed:
             raise SigjepaError(
                 f"The configuration asks for {string}, but files are taken of {', '.join(ALLOWED_PACKAGES)} alone. If "
                 f"{package} is your own package, add it to allowed_targets: 'allowed_targets=[{package}.]'."

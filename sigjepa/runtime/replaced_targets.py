@@ -25,7 +25,8 @@ def drop_keys_of_replaced_targets(config: DictConfig, hydra: DictConfig) -> None
     """
     overrides = [*hydra.overrides.hydra, *hydra.overrides.task]
     ours = config_directory().resolve()
-    strangers = any(one.schema == "file" and Path(one.path).resolve() != ours for one in hydra.runtime.config_sources)
+    sources = hydra.runtime.config_sources
+    strangers = any(source.schema == "file" and Path(source.path).resolve() != ours for source in sources)
     if not (strangers or _experiments_replace() or any("_target_" in word for word in overrides)):
         return  # which is known without looking for the files
     raw: Any = OmegaConf.to_container(config)

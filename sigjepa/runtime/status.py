@@ -115,8 +115,8 @@ class Status:
         """Return what the file holds; `stage` is the innermost, `eta_seconds` of it."""
         now, stages = self.clock(), list(self._stages)
         facts = dict(self._facts)
-        for one in stages:
-            facts |= one.facts
+        for stage in stages:
+            facts |= stage.facts
         inner = stages[-1] if stages else None
         return {
             "pid": os.getpid(),
@@ -124,7 +124,7 @@ class Status:
             "started": self.started.isoformat(timespec="seconds"),
             "updated": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
             "stage": inner.name if inner else None,
-            "within": [one.name for one in stages[:-1]],
+            "within": [stage.name for stage in stages[:-1]],
             "unit": inner.unit if inner else None,
             "done": inner.done if inner else None,
             "total": inner.total if inner else None,

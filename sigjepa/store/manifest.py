@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
@@ -168,17 +168,16 @@ class Manifest:
 
 def differences(have: Mapping[str, Any], want: Mapping[str, Any]) -> list[str]:
     """Return what distinguishes two nested mappings, as `key: have x, want y`."""
-    flat_have, flat_want = _flatten(have), _flatten(want)
+    flat_have, flat_want = dict(flatten(have)), dict(flatten(want))
     keys = sorted(flat_have.keys() | flat_want.keys())
     pairs = [(key, flat_have.get(key, "nothing"), flat_want.get(key, "nothing")) for key in keys]
     return [f"{key}: have {have}, want {want}" for key, have, want in pairs if have != want]
 
 
-def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, inner in value.items():
-        if isinstance(inner, Mapping):
-            flat.update(_flatten(inner, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = inner
-    return flat
+def flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted key and value of every leaf of a nested mapping; an empty mapping is a leaf."""
+    if isinstance(node, Mapping) and node:
+        for key, value in node.items():
+            yield from flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    elif prefix:
+        yield prefix, node

@@ -84,14 +84,14 @@ def observed(observer: Observer) -> Iterator[None]:
 @contextmanager
 def stage(name: str, *, total: int | None = None, unit: str = "it") -> Iterator[Stage]:
     """A stage that draws no bar: one whose bar another library draws, or that can't be counted."""
-    observer, one = _observer.get(), Stage(name, total, unit)
+    observer, stage = _observer.get(), Stage(name, total, unit)
     if observer is not None:
-        observer.began(one)
+        observer.began(stage)
     try:
-        yield one
+        yield stage
     finally:
         if observer is not None:
-            observer.ended(one)
+            observer.ended(stage)
 
 
 class Bar(tqdm):

@@ -75,8 +75,8 @@ class Network:
         with in_words(self.folder), torch.inference_mode():
             alone = []
             for text in texts:
-                own = slice(sequences.offsets[text], sequences.offsets[text + 1])
-                tokens, kept = self.tensor(sequences.tokens[own]), self.tensor(sequences.kept[own])
+                place = slice(sequences.offsets[text], sequences.offsets[text + 1])
+                tokens, kept = self.tensor(sequences.tokens[place]), self.tensor(sequences.kept[place])
                 output = self.model(input_ids=tokens[None], output_hidden_states=True, return_dict=True)
                 layers = len(output.hidden_states) - 1
                 if not -layers - 1 <= layer <= layers:
@@ -89,8 +89,8 @@ class Network:
             require_same_states(torch.cat(alone), self.kept_states(batch, layer), self.folder, "teacher")
             if self.max_positions is None:  # then a limit may show only here
                 long = np.resize(sequences.tokens, longest)
-                one = TokenSequences(long, np.ones(longest, dtype=bool), np.array([0, longest]), 0)
-                self.kept_states(pad(one, np.array([0]), self.padding_side, self.pad_token), layer)
+                longest_text = TokenSequences(long, np.ones(longest, dtype=bool), np.array([0, longest]), 0)
+                self.kept_states(pad(longest_text, np.array([0]), self.padding_side, self.pad_token), layer)
         return alone[0].shape[-1]
 
     def tokenize(self, texts: Sequence[str], max_tokens: int, *, keep_special: bool) -> TokenSequences:

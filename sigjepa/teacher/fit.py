@@ -37,9 +37,9 @@ def require_tensors(model: Any, loading_info: Mapping[str, Any], folder: Path, o
     loading_info: what `from_pretrained` returns beside the model.
     """
     encoder = encoder_of(model)
-    own = {id(tensor) for tensor in chain(encoder.parameters(), encoder.buffers())}
+    used = {id(tensor) for tensor in chain(encoder.parameters(), encoder.buffers())}
     named = chain(model.named_parameters(remove_duplicate=False), model.named_buffers(remove_duplicate=False))
-    names = {name for name, tensor in named if id(tensor) in own and not POOLER.search(name)}
+    names = {name for name, tensor in named if id(tensor) in used and not POOLER.search(name)}
     parts = {name.partition(".")[0] for name in names}
     missing = names.intersection(loading_info["missing_keys"])
     unexpected = {
@@ -74,11 +74,11 @@ def require_known_tokens(rows: int, tokenizer: Any, folder: Path) -> None:
         return
     texts = [file.read_text(encoding="utf-8") for file in tokenizer_files(folder)]
     spelt = {token: {token, json.dumps(token)[1:-1]} for token in beyond}
-    own = [token for token in beyond if any(word in text for word in spelt[token] for text in texts)]
-    if own:
+    listed = [token for token in beyond if any(word in text for word in spelt[token] for text in texts)]
+    if listed:
         raise SigjepaError(
-            f"The tokenizer in {folder} has {len(own)} tokens beyond the {rows} that the model has embeddings for: "
-            f"{_some(own)}. Save the tokenizer that the model was trained with, or resize the embeddings."
+            f"The tokenizer in {folder} has {len(listed)} tokens beyond the {rows} that the model has embeddings for: "
+            f"{_some(listed)}. Save the tokenizer that the model was trained with, or resize the embeddings."
         )
 
 

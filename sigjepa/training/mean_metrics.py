@@ -32,7 +32,7 @@ class MeanMetrics:
         self.sums = {}
         names = dict.fromkeys(name for part in parts for name in part)
         held = {name: [part[name] for part in parts if name in part] for name in names}
-        return {name: sum(one for one, _ in pairs) / sum(one for _, one in pairs) for name, pairs in held.items()}
+        return {name: sum(value for value, _ in pairs) / sum(size for _, size in pairs) for name, pairs in held.items()}
 
     def state_dict(self) -> dict[str, list[float]]:
         """Sum and weight by name, plain numbers."""

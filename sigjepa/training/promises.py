@@ -42,7 +42,7 @@ def check_negatives(components: Mapping[str, Any], data: TrainingData) -> None:
 def warn_of_late_beginnings(components: Mapping[str, Any], max_epochs: int | None) -> None:
     """Warn of components that begin, as they say with `begins`, when training is over, or may be."""
     stopping = [component for component in components.values() if isinstance(component, EarlyStopping)]
-    patience = min((one.patience for one in stopping), default=math.inf)
+    patience = min((callback.patience for callback in stopping), default=math.inf)
     last = math.inf if max_epochs is None or max_epochs < 0 else max_epochs
     for key, component in components.items():
         begins = getattr(component, "begins", 0)

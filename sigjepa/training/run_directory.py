@@ -60,11 +60,11 @@ def write_predictions(run_dir: Path, evaluated: Mapping[str, SplitPredictions]) 
     `ranks.npz`, `queries.npz` with the values of metrics, and `predictions.npz` with `<split>_ids` `[N]` and
     `<split>_pooled` `[N, D]`.
     """
-    write_ranks(run_dir / "ranks.npz", {split: (one.ids, one.ranks) for split, one in evaluated.items()})
-    write_query_values(run_dir / QUERIES_FILE, {split: one.queries for split, one in evaluated.items()})
+    write_ranks(run_dir / "ranks.npz", {split: (of_split.ids, of_split.ranks) for split, of_split in evaluated.items()})
+    write_query_values(run_dir / QUERIES_FILE, {split: of_split.queries for split, of_split in evaluated.items()})
     predictions: dict[str, Any] = {}
-    for split, one in evaluated.items():
-        predictions |= {f"{split}_ids": one.ids, f"{split}_pooled": one.predictions}
+    for split, of_split in evaluated.items():
+        predictions |= {f"{split}_ids": of_split.ids, f"{split}_pooled": of_split.predictions}
     write_arrays(run_dir / "predictions.npz", predictions)
 
 

@@ -1,6 +1,7 @@
 import json
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,10 @@ def test_a_run_whose_best_checkpoint_never_saw_what_it_is_called_for_is_not_test
         make_run(f"began-{mined}", mined=mined, config=config).check_began()
     with pytest.raises(SigjepaError, match="never began"):
         make_run("never", config=infonce).check_began()
+    late = make_run("late")
+    summary = late.summary | {"never_began": "callbacks.refresh begins in epoch 9"}
+    with pytest.raises(SigjepaError, match=r"callbacks\.refresh"):
+        replace(late, summary=summary).check_began()
 
 
 def test_a_damaged_run_names_the_file_and_the_others_go_on(make_run, tmp_path):

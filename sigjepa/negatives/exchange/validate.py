@@ -39,15 +39,15 @@ def check_cosines(path: Path, judged: JudgedPairs, shards: "TeacherShards", tole
     """Raise SigjepaError when cosines of a file are not those of the shards, so of another corpus or teacher."""
     anchors, neighbors, cosim = judged.anchor_ids, judged.neighbor_ids, judged.cosim
     sample = np.unique(np.linspace(0, len(anchors) - 1, SAMPLE).astype(np.int64)) if len(anchors) else np.arange(0)
-    own = pair_cosines(shards, anchors[sample], neighbors[sample])
-    distances = np.abs(own - cosim[sample])
+    now = pair_cosines(shards, anchors[sample], neighbors[sample])
+    distances = np.abs(now - cosim[sample])
     off = int((distances > tolerance).sum())
     if off > MAX_OFF * len(sample):
         worst = int(np.argmax(distances))
         raise SigjepaError(
             f"{path} is of another corpus or teacher: {off} of {len(sample)} sampled cosines differ by more than "
             f"{tolerance} from those in {shards.folder} (the pair of functions {anchors[sample][worst]} and "
-            f"{neighbors[sample][worst]} has {cosim[sample][worst]:.4f} in the file, {own[worst]:.4f} there). Use the "
+            f"{neighbors[sample][worst]} has {cosim[sample][worst]:.4f} in the file, {now[worst]:.4f} there). Use the "
             "corpus and teacher that it was made with, or accept another teacher's cosines with "
             "negatives.check_cosim=false."
         )
