@@ -1,4 +1,4 @@
-"""The chain corpus → teacher shards → hard negatives → baselines, named once, and the check of what components need."""
+"""The chain corpus → lexicon, teacher shards → hard negatives → baselines, and what components need of it."""
 
 import logging
 import time
@@ -15,6 +15,7 @@ from sigjepa.data.training_data import TrainingData
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.baseline_stage import baseline_stages, measure_baselines
 from sigjepa.evaluation.baselines import Baseline, baseline_names
+from sigjepa.lexicon.stage import LexiconStage
 from sigjepa.negatives.sources import HardNegativesSource
 from sigjepa.runtime.instantiate import component_class, instantiate
 from sigjepa.store.progress import stage as progress_stage
@@ -51,7 +52,7 @@ class Pipeline:
 
     corpus: builds the corpus. teacher: embeds it; body_states: whether token states of bodies are kept. negatives:
     mines or imports hard negatives; None is without. store: where all of it is kept. baselines: names of those that
-    stand beside a student.
+    stand beside a student. lexicon: whether a component of the run needs the lexicon; baselines have it built by need.
     """
 
     corpus: CorpusStage
@@ -60,11 +61,13 @@ class Pipeline:
     body_states: bool
     store: Store
     baselines: Sequence[str] = ()
+    lexicon: bool = False
 
     @property
     def kinds(self) -> list[str]:
         """The artifacts of the chain, in the order in which they are built."""
-        return ["corpus", "teacher shards", *(["hard negatives"] if self.negatives is not None else [])]
+        optional = {"lexicon": self.lexicon, "hard negatives": self.negatives is not None}
+        return ["corpus", "teacher shards", *(kind for kind, wanted in optional.items() if wanted)]
 
     def get(self) -> TrainingData:
         """Return the data, built where it is missing; raises SigjepaError when val or test is too small to rank."""
@@ -113,14 +116,15 @@ class Pipeline:
 
     def collect(self, get: Callable[[Stage[Any]], Any]) -> TrainingData:
         """Return the data, each artifact of the chain as `get` gives it for its stage."""
-        artifacts: list[Any] = []
+        artifacts: dict[str, Any] = {}
         started = time.perf_counter()
         for kind, artifact in zip(self.kinds, self._walk(get), strict=True):
             log.info("%s ready in %.1f s", kind, time.perf_counter() - started)
-            artifacts.append(artifact)
+            artifacts[kind] = artifact
             started = time.perf_counter()
-        corpus, shards, *negatives = artifacts
-        return TrainingData(corpus, shards, self.store, negatives[0] if negatives else None, self.negatives)
+        hard_negatives, lexicon = artifacts.get("hard negatives"), artifacts.get("lexicon")
+        chain = (artifacts["corpus"], artifacts["teacher shards"], self.store)
+        return TrainingData(*chain, hard_negatives, self.negatives, lexicon)
 
     def _walk(self, get: Callable[[Stage[Any]], Any]) -> Iterator[Any]:
         with progress_stage("corpus"):
@@ -130,6 +134,9 @@ class Pipeline:
         with progress_stage("teacher shards"):
             shards = get(self.shard_stage(corpus))
         yield shards
+        if self.lexicon:
+            with progress_stage("lexicon"):
+                yield get(LexiconStage(corpus))
         if self.negatives is not None:
             with progress_stage("hard negatives"):
                 yield self.negatives.prepare(corpus, shards, get, self.store.data_dir)
@@ -156,6 +163,7 @@ def pipeline_of(config: DictConfig) -> Pipeline:
         bool(config.data.body_states),
         Store(Path(config.paths.data_dir), instantiate(config.executor, allowed)),
         baseline_names(config.baseline),
+        any("lexicon" in needs for needs in component_needs(config).values()),
     )
 
 
@@ -172,26 +180,33 @@ def check(config: DictConfig) -> None:
     """
     baseline_names(config.baseline)
     allowed = list(config.allowed_targets)
-    student = component_class(config.model, allowed, ["teacher_dim"])
-    given = set(getattr(student, "gives", ()))
+    given = {"lexicon", *getattr(component_class(config.model, allowed, ["teacher_dim"]), "gives", ())}
     if config.data.body_states:
         given.add("body_states")
     if config.negatives is not None:
         given |= {"hard_negatives", *getattr(component_class(config.negatives, allowed), "gives", ())}
     if config.data.batch_size > 1 or config.negatives is not None or config.trainer.get("devices", 1) != 1:
         given.add("other_bodies")
-    losses: Mapping[str, Any] = instantiate(config.loss, allowed) or {}
-    callbacks = {name: component_class(node, allowed) for name, node in (config.callbacks or {}).items() if node}
-    needs = {f"loss.{name}": needs_of(loss) for name, loss in losses.items()}
-    needs |= {"model": needs_of(student)} | {f"callbacks.{name}": needs_of(cls) for name, cls in callbacks.items()}
     problems = [
         f"{component} needs {need.replace('_', ' ')}: {SETTINGS.get(need, need)}"
-        for component, wanted in needs.items()
+        for component, wanted in component_needs(config).items()
         for need in wanted
         if need not in given
     ]
     if problems:
         raise SigjepaError("The settings do not fit together. " + "; ".join(problems) + ".")
+
+
+def component_needs(config: DictConfig) -> dict[str, Sequence[str]]:
+    """Return what the components of a run say that they need, by their key."""
+    allowed = list(config.allowed_targets)
+    losses: Mapping[str, Any] = instantiate(config.loss, allowed) or {}
+    components = {f"loss.{name}": loss for name, loss in losses.items()}
+    components["model"] = component_class(config.model, allowed, ["teacher_dim"])
+    for name, node in (config.callbacks or {}).items():
+        if node:
+            components[f"callbacks.{name}"] = component_class(node, allowed)
+    return {name: needs_of(component) for name, component in components.items()}
 
 
 def needs_of(component: Any) -> Sequence[str]:

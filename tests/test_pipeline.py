@@ -8,6 +8,8 @@ import pytest
 from sigjepa.corpus.sources.installed import InstalledPackages
 from sigjepa.corpus.stage import CorpusStage
 from sigjepa.errors import DamagedError, SigjepaError
+from sigjepa.lexicon.stage import LexiconStage
+from sigjepa.models.predictor import SigPredictor
 from sigjepa.pipeline import check, pipeline_of
 from sigjepa.runtime.config_files import config_directory
 
@@ -40,6 +42,35 @@ def test_a_changed_config_never_reads_a_stale_artifact(tiny_pipeline, tiny_data)
 def test_shards_with_body_states_serve_a_run_without(tiny_pipeline, tiny_data):
     assert tiny_data.shards.has_body_states
     assert replace(tiny_pipeline, body_states=False).get().shards.folder == tiny_data.shards.folder
+
+
+def test_the_lexicon_is_built_where_it_is_asked_for_and_nowhere_else(tiny_pipeline, tiny_data, tmp_path, monkeypatch):
+    for reference in (tiny_data.corpus.reference, tiny_data.shards.reference):
+        place = f"{reference.kind}/{reference.folder}"
+        shutil.copytree(tiny_data.store.data_dir / place, tmp_path / place)
+    store = replace(tiny_pipeline.store, data_dir=tmp_path)
+    pipeline = replace(tiny_pipeline, negatives=None, store=store, baselines=["random"])
+    data = pipeline.get()
+    pipeline.measure_baselines(data)
+    assert data.references().keys() == {"corpus", "shards"}
+    assert not (tmp_path / "lexicon").exists()
+    needing = replace(pipeline, lexicon=True)
+    assert needing.missing() == ["lexicon", "baselines"]
+    assert data.lexicon.corpus_hash == data.corpus.hash
+    assert data.lexicon is data.lexicon
+    assert needing.missing() == []
+    monkeypatch.setattr(LexiconStage, "build", None)
+    again = needing.get()
+    assert again.references()["lexicon"] == again.lexicon.reference == data.lexicon.reference
+    assert again.hashes()["lexicon"] == data.lexicon.folder.name
+
+
+def test_a_component_says_that_it_needs_the_lexicon(monkeypatch):
+    config = composed()
+    assert not pipeline_of(config).lexicon
+    monkeypatch.setattr(SigPredictor, "needs", ["lexicon"], raising=False)
+    check(config)
+    assert pipeline_of(config).lexicon
 
 
 def test_a_pool_too_small_for_rank_10_is_an_error_before_anything_is_embedded(tiny_pipeline, tmp_path):

@@ -1,4 +1,4 @@
-"""The data that a run is trained on: the corpus, the teacher's states of it, and its hard negatives."""
+"""The data that a run is trained on: the corpus, the teacher's states of it, its hard negatives and its lexicon."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,6 +7,8 @@ from torch import Tensor
 
 from sigjepa.corpus.corpus import Corpus
 from sigjepa.data.dataset import share_identical_bodies
+from sigjepa.lexicon.lexicon import Lexicon
+from sigjepa.lexicon.stage import LexiconStage
 from sigjepa.negatives.index.hard_negatives import HardNegatives
 from sigjepa.negatives.sources import HardNegativesSource
 from sigjepa.store.manifest import Reference
@@ -19,7 +21,8 @@ class TrainingData:
     """Opened artifacts.
 
     hard_negatives: None without mining or import. source: where hard negatives come from, to mine them anew in
-    training. store: where the artifacts lie, and what is built from them goes.
+    training. store: where the artifacts lie, and what is built from them goes. opened_lexicon: where a component of the
+    run needs it; the run is then trained on it, too.
     """
 
     corpus: Corpus
@@ -27,21 +30,29 @@ class TrainingData:
     store: Store
     hard_negatives: HardNegatives | None = None
     source: HardNegativesSource | None = None
+    opened_lexicon: Lexicon | None = None
 
     @cached_property
     def targets(self) -> Tensor:
         """The targets of students: `[n, D]` body embeddings by function id, byte-identical bodies equal."""
         return share_identical_bodies(self.corpus.column("body"), self.shards.body_pooled)
 
+    @cached_property
+    def lexicon(self) -> Lexicon:
+        """The lexicon of the corpus, built where it is missing, when it is first asked for."""
+        return self.opened_lexicon or self.store.get(LexiconStage(self.corpus))
+
     def references(self) -> dict[str, Reference]:
         """Return the artifacts as a run's provenance records what it was trained on."""
         references = {"corpus": self.corpus.reference, "shards": self.shards.reference}
         if self.hard_negatives is not None and self.hard_negatives.reference is not None:
             references["negatives"] = self.hard_negatives.reference
+        if self.opened_lexicon is not None:
+            references["lexicon"] = self.opened_lexicon.reference
         return references
 
     def hashes(self) -> dict[str, str | None]:
-        """Return the content hash of the corpus and the keyed folder names of all three artifacts, for provenance."""
+        """Return the content hash of the corpus and the keyed folder names of all artifacts, for provenance."""
         names = {name: reference.folder for name, reference in self.references().items()}
         return {"corpus_hash": self.corpus.hash, "negatives": None, **names}
 

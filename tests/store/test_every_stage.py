@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+from dataclasses import replace
 
 import pytest
 
@@ -15,7 +16,7 @@ from sigjepa.store import build
 from sigjepa.store.manifest import MANIFEST_FILE, Manifest
 from sigjepa.store.store import Store
 
-KINDS = ["corpus", "teacher", "mined", "judged", "negatives", "baselines"]
+KINDS = ["corpus", "teacher", "lexicon", "mined", "judged", "negatives", "baselines"]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,8 @@ def stages(store, small_corpus):
 
     words = ["experiment=exp2_1", "data.body_states=true", "negatives.tiers=null", "teacher.hard_negative_min_cosim=0"]
     paths = [f"paths.data_dir={store.data_dir}", "paths.run_dir=none", "logger=none"]
-    data = pipeline_of(compose([*small_corpus, *words, *paths])).collect(get)
+    pipeline = pipeline_of(compose([*small_corpus, *words, *paths]))
+    data = replace(pipeline, lexicon=True).collect(get)
     get(*baseline_stages(["zero_shot"], data))
     return {stage.kind: stage for stage in recorded}
 
