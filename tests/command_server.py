@@ -1,21 +1,23 @@
 """Commands in processes of their own that start at once: forks of a process that has the heavy libraries imported.
 
 `python -m sigjepa.train` spends several seconds importing torch and Lightning, and the tests run more than a hundred
-commands. The server imports them once; for each command it forks a process that takes the command's folder, environment
-and output, imports sigjepa itself, and runs the module as `__main__`. It runs no computation before it forks, so that a
-command has threads of its own.
+commands. The server imports them once, and what all commands share of sigjepa; for each command it forks a process that
+takes the command's folder, environment and output, and runs the command's module as `__main__`. It runs no computation
+before it forks, so that a command has threads of its own.
 """
 
 import contextlib
 import json
 import os
 import runpy
+import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 PRELOADED = (
     "torch._dynamo",
@@ -23,7 +25,44 @@ PRELOADED = (
     "transformers.models.auto.modeling_auto",
     "hydra.main",
     "pyarrow.parquet",
+    "wandb",
+    "wandb_workspaces.workspaces",
+    "sigjepa.pipeline",
+    "sigjepa.training.callbacks",
+    "sigjepa.training.module",
+    "sigjepa.training.sweep_jobs",
+    "sigjepa.reporting.comparison",
 )
+
+
+class Command:
+    """A command that was started: the number of its process, and what it came to."""
+
+    def __init__(self, words: Sequence[str], pid: int, status: Future[str], folder: TemporaryDirectory) -> None:
+        self.pid = pid
+        self._words, self._status, self._folder = words, status, folder
+
+    def poll(self) -> int | None:
+        """Return the exit status, or None while the process runs."""
+        return int(self._status.result()) if self._status.done() else None
+
+    def wait(self, timeout: float = 800) -> subprocess.CompletedProcess[str]:
+        """Return what `subprocess.run` would; a process that takes longer is killed, which is an error."""
+        try:
+            status = self._status.result(timeout)
+        except TimeoutError:
+            self.kill()
+            self._status.result(60)
+            raise
+        with self._folder as folder:
+            printed = [Path(folder, name).read_text(errors="replace") for name in ("stdout", "stderr")]
+        assert status, f"no answer from the command {self._words}:\n{printed[0]}{printed[1]}"
+        return subprocess.CompletedProcess(self._words, int(status), *printed)
+
+    def kill(self) -> None:
+        """Kill the process, if it still runs."""
+        if not self._status.done():
+            os.kill(self.pid, signal.SIGKILL)
 
 
 class CommandServer:
@@ -33,30 +72,35 @@ class CommandServer:
         command = [sys.executable, "-u", __file__]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._requests, self._answers = self._process.stdin, self._process.stdout
+        self._reader = ThreadPoolExecutor(1)
         self._lock = threading.Lock()  # one command at a time
+
+    def start(self, words: Sequence[str | Path], cwd: Path, environment: Mapping[str, str]) -> Command:
+        """Start `python <words>`, `-m module …` or `script.py …`; the one before must have ended."""
+        self._lock.acquire()
+        folder = TemporaryDirectory()
+        files = {name: str(Path(folder.name, name)) for name in ("stdout", "stderr")}
+        for file in files.values():
+            Path(file).touch()
+        request = {"words": [*map(str, words)], "cwd": str(cwd), "environment": dict(environment), **files}
+        self._requests.write(json.dumps(request) + "\n")
+        self._requests.flush()
+        pid = int(self._answers.readline())
+        status = self._reader.submit(self._answers.readline)
+        status.add_done_callback(lambda _: self._lock.release())
+        return Command(request["words"], pid, status, folder)
 
     def run(
         self, words: Sequence[str | Path], cwd: Path, environment: Mapping[str, str], timeout: float = 800
     ) -> subprocess.CompletedProcess[str]:
         """Run `python <words>`, `-m module …` or `script.py …`, and return what `subprocess.run` would."""
-        with self._lock, tempfile.TemporaryDirectory() as folder:
-            out, err = Path(folder, "stdout"), Path(folder, "stderr")
-            request = {"words": [*map(str, words)], "cwd": str(cwd), "environment": dict(environment)}
-            request |= {"stdout": str(out), "stderr": str(err)}
-            late = threading.Timer(timeout, self._process.kill)
-            late.start()
-            self._requests.write(json.dumps(request) + "\n")
-            self._requests.flush()
-            answer = self._answers.readline()
-            late.cancel()
-            printed = [path.read_text(errors="replace") if path.exists() else "" for path in (out, err)]
-            assert answer, f"no answer from the command {request['words']}:\n{printed[0]}{printed[1]}"
-            return subprocess.CompletedProcess(request["words"], int(answer), *printed)
+        return self.start(words, cwd, environment).wait(timeout)
 
     def close(self) -> None:
         """End the server."""
         self._requests.close()
         self._process.wait(timeout=60)
+        self._reader.shutdown()
 
 
 @contextlib.contextmanager
@@ -110,6 +154,7 @@ def _serve() -> None:
             _take_over(request)
             _run(request["words"])
             return
+        print(process, flush=True)
         print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
 
 

@@ -1,5 +1,6 @@
 """Fixtures that several rooms share."""
 
+import multiprocessing
 import os
 import shutil
 
@@ -50,10 +51,24 @@ def make_batch():
 
 
 @pytest.fixture(scope="session")
-def run_python():
-    """Run Python words in a process of its own as `subprocess.run` would, without its start; see command_server.py."""
+def commands():
+    """Processes of Python that start at once; see command_server.py."""
     with command_server() as server:
-        yield server.run
+        yield server
+
+
+@pytest.fixture(scope="session")
+def run_python(commands):
+    """Run Python words in a process of its own as `subprocess.run` would."""
+    return commands.run
+
+
+@pytest.fixture(scope="session")
+def forkserver():
+    """A start method of processes that know nothing of this one, and have the heavy libraries imported."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["sigjepa.pipeline", "transformers", "lightning.pytorch", "torch._dynamo"])
+    return context
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,10 @@
 """A command of the server is the process that `subprocess.run` would have started."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -36,3 +38,18 @@ def test_one_command_leaves_nothing_to_the_next(run_python, tmp_path):
     assert failed.returncode == 1
     assert "OSError" in failed.stderr
     assert run_python(["-m", "looks"], tmp_path, os.environ).stdout == "False False\n"
+
+
+def test_a_started_command_is_watched_and_killed(commands, tmp_path):
+    (tmp_path / "waits.py").write_text(
+        "import os, pathlib, signal\npathlib.Path(str(os.getpid())).touch()\nsignal.pause()"
+    )
+    started = commands.start(["waits.py"], tmp_path, os.environ)
+    end = time.monotonic() + 60
+    while not (tmp_path / str(started.pid)).exists():
+        assert started.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    started.kill()
+    assert started.wait().returncode == -signal.SIGKILL
+    assert started.poll() == -signal.SIGKILL

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_student import SMALL_STUDENT
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-QUICKEST = ("data=tiny", "trainer.max_epochs=1", "logger=none", "hydra.run.dir=run")
+QUICKEST = ("data=tiny", "trainer.max_epochs=1", "logger=none", *SMALL_STUDENT, "hydra.run.dir=run")
 
 
 def test_prepare_reuses_what_is_there_and_prints_both_tables(run, tmp_path):
@@ -41,12 +42,12 @@ def test_a_value_that_is_not_given_is_one_clear_message(run, tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "way_out"),
     [
-        (["size.max_functions=30"], "Take a larger corpus"),  # found while it prepares
+        (["size.max_functions_per_repository=5"], "Take a larger corpus"),  # found while it prepares
         pytest.param(["optimizer.lr=1e30", "trainer.max_epochs=2"], "Lower optimizer.lr", marks=pytest.mark.slow),
     ],
 )
-def test_a_run_that_fails_on_its_way_says_so_in_its_summary(run, tmp_path, overrides, way_out):
-    done = run("train", *QUICKEST, *overrides, cwd=tmp_path, check=False)
+def test_a_run_that_fails_on_its_way_says_so_in_its_summary(run, small_corpus, tmp_path, overrides, way_out):
+    done = run("train", *QUICKEST, *small_corpus, *overrides, cwd=tmp_path, check=False)
     assert done.returncode == 1
     assert way_out in done.stderr
     assert "Traceback" not in done.stderr
@@ -59,7 +60,7 @@ def test_negatives_are_scheduled_drawn_and_refreshed_by_overrides_alone(run, tmp
     """Everything that hard negatives can do, in one run; what the index lacks of it shows in the metrics."""
     run(
         "train",
-        *("experiment=hardneg_curriculum", "data=tiny", "trainer.max_epochs=4", "logger=none", "hydra.run.dir=run"),
+        *(*QUICKEST, "experiment=hardneg_curriculum", "trainer.max_epochs=4"),
         *("schedule@loss.infonce.schedule=cosine", "loss.infonce.schedule.start_epoch=1"),
         *(
             "negatives/sampler=annealed",

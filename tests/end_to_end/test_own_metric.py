@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 import pytest
+from small_student import SMALL_STUDENT
 from wandb_reader import definitions, read_records, transaction_log
 
 import sigjepa.train as train_module
@@ -66,6 +67,7 @@ def train(run, tmp_path_factory):
             "train",
             *("data=tiny", f"hydra.searchpath=[file://{folder / 'my_conf'}]", "metrics=mine", "monitor=val/place"),
             *("allowed_targets=[my_metrics.]", f"name={name}", f"optimizer.lr={rate}", "trainer.max_epochs=2"),
+            *SMALL_STUDENT,
             f"hydra.run.dir=runs/{name}",
             cwd=folder,
             PYTHONPATH=path,

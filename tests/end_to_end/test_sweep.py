@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from small_student import SMALL_STUDENT
 from wandb_reader import history, of_type, read_records, transaction_log
 
 EXPERIMENTS = ["exp1_4", "exp2_1", "exp2_2", "hardneg_curriculum"]
@@ -121,7 +122,7 @@ def test_token_loss_is_logged_by_exp2_2_alone(sweep):
 def test_checkpoints_hold_plain_values_only(sweep):
     checkpoint = torch.load(run_directory(sweep, "exp2_2") / "checkpoints" / "best.ckpt", weights_only=True)
     assert checkpoint["hyper_parameters"]["name"] == "exp2_2"
-    assert checkpoint["hyper_parameters"]["model"]["hidden_dim"] == 256
+    assert f"model.hidden_dim={checkpoint['hyper_parameters']['model']['hidden_dim']}" in SMALL_STUDENT
 
 
 def test_each_job_has_a_finished_wandb_run_of_its_own_grouped_by_sweep(sweep):

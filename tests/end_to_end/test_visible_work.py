@@ -3,32 +3,24 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
+from small_student import SMALL_STUDENT
 
 from sigjepa.reporting.runs import read_run
 
 
 @pytest.fixture
-def training(tiny_datamodule, tiny_data_dir, tmp_path):
-    """A long training run in a process of its own, and its folder; killed at the end of the test."""
-    env = os.environ | {"SIGJEPA_DATA_DIR": str(tiny_data_dir), "OMP_NUM_THREADS": "1"}
+def training(start, tmp_path):
+    """A long training run, and its folder; killed at the end of the test."""
     overrides = ("experiment=exp1_4", "data=tiny", "trainer.max_epochs=10000", "logger=none", "baseline=random")
     patience = "callbacks.early_stopping.patience=10000"
-    with (tmp_path / "output.txt").open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "sigjepa.train", *overrides, patience, "hydra.run.dir=run"],
-            cwd=tmp_path,
-            env=env,
-            stdout=output,
-            stderr=output,
-        )
-    yield process, tmp_path / "run"
-    process.kill()
-    process.wait()
+    command = start("train", *overrides, patience, *SMALL_STUDENT, "hydra.run.dir=run", cwd=tmp_path)
+    yield command, tmp_path / "run"
+    if command.poll() is None:
+        command.kill()
+        command.wait()
 
 
 def wait_for(condition, process, seconds=120):
@@ -55,7 +47,7 @@ def test_a_run_tells_where_it_is_goes_on_and_is_known_to_be_killed(training):
     wait_for(lambda: told("step") > steps, process)  # it lets the run go on
     assert (told("pid"), told("epoch") > 0, told("last_checkpoint") is not None) == (process.pid, True, True)
     assert read_run(folder).reason == f"still running, as process {process.pid}"
-    assert "it/s" not in (folder.parent / "output.txt").read_text()  # Lightning's bar is for a terminal
     process.kill()
-    process.wait()
+    killed = process.wait()
+    assert "it/s" not in killed.stdout + killed.stderr  # Lightning's bar is for a terminal
     assert "was killed" in read_run(folder).reason

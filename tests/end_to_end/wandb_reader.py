@@ -1,5 +1,6 @@
 """What a local W&B run holds, read by wandb's own reader of its transaction log, `wandb leet inspect`."""
 
+import functools
 import json
 import os
 import subprocess
@@ -15,7 +16,12 @@ def transaction_log(run_dir: Path) -> Path:
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
-    """The records of a `.wandb` file, in the order in which they were written."""
+    """The records of a `.wandb` file, in the order in which they were written; who asks must not change them."""
+    return _read_records(path, path.stat().st_mtime_ns)
+
+
+@functools.cache
+def _read_records(path: Path, _modified: int) -> list[dict[str, Any]]:
     done = subprocess.run(
         [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(path.resolve())],
         cwd=path.parent,  # it keeps a log where it runs
