@@ -25,6 +25,7 @@ from sigjepa.evaluation.baselines import BASELINES, FUSION_WEIGHTS
 from sigjepa.evaluation.lexical import bm25_scorer
 from sigjepa.evaluation.pools import HELD_OUT, Pool, Pools
 from sigjepa.evaluation.ranks import cosine_scores, score_ranks
+from sigjepa.lexicon.function_terms import extract_terms
 from sigjepa.reporting.tables import markdown_table
 from sigjepa.store.files import write_json
 from sigjepa.teacher.normalize import fit_centre
@@ -39,15 +40,16 @@ def make_pools(size: int, seed: int = 0) -> dict[str, Pool]:
     choice, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     vocabulary = np.array([f"{a}{b}{c}" for a in "bdfgkl" for b in ("ar", "en", "ist", "o") for c in "mnrstvz"])
 
-    def pool(count: int) -> Pool:
+    def pool(split: str, count: int) -> Pool:
         drawn = (choice.zipf(1.3, size=(count, BODY_WORDS)) - 1) % len(vocabulary)
         bodies = [" ".join(words) for words in vocabulary[drawn]]
         signatures = [f"def {'_'.join(words)}(self):" for words in vocabulary[drawn[:, :SIGNATURE_WORDS]]]
         vectors = torch.randn(count, DIMENSION, generator=generator)
         noisy = vectors + 4 * torch.randn(count, DIMENSION, generator=generator)
-        return Pool(np.arange(count), signatures, bodies, noisy, vectors)
+        terms = extract_terms(signatures, bodies)[0]
+        return Pool(np.arange(count), signatures, bodies, noisy, vectors, [split] * count, terms)
 
-    return {"train": pool(TRAIN), **{split: pool(size) for split in HELD_OUT}}
+    return {split: pool(split, TRAIN if split == "train" else size) for split in ("train", *HELD_OUT)}
 
 
 def whole_matrices(pools: Pools) -> tuple[float, float]:

@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 from omegaconf import DictConfig
 
 from sigjepa.corpus.corpus import Corpus
-from sigjepa.corpus.folds import Fold, FoldStage, chosen_fold
 from sigjepa.corpus.stage import CorpusStage
 from sigjepa.data.training_data import TrainingData
 from sigjepa.errors import SigjepaError
+from sigjepa.evaluation.baseline import Baseline
 from sigjepa.evaluation.baseline_stage import baseline_stages, measure_baselines
-from sigjepa.evaluation.baselines import Baseline, baseline_names
+from sigjepa.evaluation.baselines import baseline_names
 from sigjepa.lexicon.stage import LexiconStage
 from sigjepa.negatives.sources import HardNegativesSource
 from sigjepa.runtime.instantiate import component_class, instantiate
@@ -54,7 +54,6 @@ class Pipeline:
     corpus: builds the corpus. teacher: embeds it; body_states: whether token states of bodies are kept. negatives:
     mines or imports hard negatives; None is without. store: where all of it is kept. baselines: names of those that
     stand beside a student. lexicon: whether a component of the run needs the lexicon; baselines have it built by need.
-    fold: the part of the corpus that is test; None is by the corpus' own splits.
     """
 
     corpus: CorpusStage
@@ -64,7 +63,6 @@ class Pipeline:
     store: Store
     baselines: Sequence[str] = ()
     lexicon: bool = False
-    fold: Fold | None = None
 
     @property
     def kinds(self) -> list[str]:
@@ -86,7 +84,7 @@ class Pipeline:
             return artifact
 
         data = self.collect(repaired)
-        for stage in baseline_stages(self.baselines, data):
+        for stage in baseline_stages(self.baselines, data, repaired):
             repaired(stage)
         return data, problems
 
@@ -108,8 +106,12 @@ class Pipeline:
                 built.append(artifact)
         except NotBuiltError:
             return [*self.kinds[len(built) :], *(["baselines"] if self.baselines else [])]
-        stages = baseline_stages(self.baselines, TrainingData(built[0], built[1], self.store))
-        return ["baselines"] if any(self.store.missing(stage) for stage in stages) else []
+        try:
+            for stage in baseline_stages(self.baselines, TrainingData(built[0], built[1], self.store), opened):
+                opened(stage)
+        except NotBuiltError:
+            return ["baselines"]
+        return []
 
     def shard_stage(self, corpus: Corpus) -> ShardStage:
         """Return the stage of the shards: with body states where they are needed, or already at hand."""
@@ -129,19 +131,13 @@ class Pipeline:
         chain = (artifacts["corpus"], artifacts["teacher shards"], self.store)
         return TrainingData(*chain, hard_negatives, self.negatives, lexicon)
 
-    def divided(self, corpus: Corpus, get: Callable[[Stage[Any]], Any]) -> Corpus:
-        """Return the corpus with the splits that a run uses: its own, or those by which the chosen fold is test."""
-        divided: Corpus = corpus if self.fold is None else get(FoldStage(corpus, self.fold))
-        return divided
-
     def _walk(self, get: Callable[[Stage[Any]], Any]) -> Iterator[Any]:
         with progress_stage("corpus"):
-            whole: Corpus = get(self.corpus)
-            corpus = self.divided(whole, get)
+            corpus: Corpus = get(self.corpus)
         check_pools(corpus)
         yield corpus
         with progress_stage("teacher shards"):
-            shards = get(self.shard_stage(whole))  # whose functions are those of every fold
+            shards = get(self.shard_stage(corpus))
         yield shards
         if self.lexicon:
             with progress_stage("lexicon"):
@@ -173,7 +169,6 @@ def pipeline_of(config: DictConfig) -> Pipeline:
         Store(Path(config.paths.data_dir), instantiate(config.executor, allowed)),
         baseline_names(config.baseline),
         any("lexicon" in needs for needs in component_needs(config).values()),
-        chosen_fold(config.folds, config.fold),
     )
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from sigjepa.data.datamodule import FunctionDataModule
     from sigjepa.data.training_data import TrainingData
-    from sigjepa.evaluation.baselines import Baseline
+    from sigjepa.evaluation.baseline import Baseline
     from sigjepa.evaluation.metrics import Metrics
     from sigjepa.reporting.run import Run
     from sigjepa.training.job import ResumePoint
@@ -48,7 +48,7 @@ def train(config: DictConfig) -> float:
     metrics = build_metrics(resolved["metrics"], resolved["monitor"], resolved["allowed_targets"])
     monitoring(resolved["callbacks"], metrics, resolved["allowed_targets"])
     run_dir = Path(resolved["paths"]["run_dir"])
-    facts: dict[str, Any] = {"experiment": resolved["name"], "seed": resolved["seed"], "fold": resolved["fold"]}
+    facts: dict[str, Any] = {"experiment": resolved["name"], "seed": resolved["seed"]}
     first = is_first_process()
     with jobs.run_lock(run_dir) if first else nullcontext():
         settings = jobs.job_settings(config)

@@ -3,10 +3,8 @@ import shutil
 from dataclasses import replace
 
 import hydra
-import numpy as np
 import pytest
 
-from sigjepa.corpus.folds import Fold
 from sigjepa.corpus.sources.installed import InstalledPackages
 from sigjepa.corpus.stage import CorpusStage
 from sigjepa.errors import DamagedError, SigjepaError
@@ -58,6 +56,8 @@ def test_the_lexicon_is_built_where_it_is_asked_for_and_nowhere_else(tiny_pipeli
     assert not (tmp_path / "lexicon").exists()
     needing = replace(pipeline, lexicon=True)
     assert needing.missing() == ["lexicon", "baselines"]
+    assert replace(pipeline, baselines=["role_bm25"]).missing() == ["baselines"]
+    assert not (tmp_path / "lexicon").exists()
     assert data.lexicon.corpus_hash == data.corpus.hash
     assert data.lexicon is data.lexicon
     assert needing.missing() == []
@@ -73,22 +73,6 @@ def test_a_component_says_that_it_needs_the_lexicon(monkeypatch):
     monkeypatch.setattr(SigPredictor, "needs", ["lexicon"], raising=False)
     check(config)
     assert pipeline_of(config).lexicon
-
-
-def test_folds_share_the_embedding_of_their_corpus(tiny_pipeline, tiny_data):
-    folds = [replace(tiny_pipeline, negatives=None, baselines=(), fold=Fold(3, fold)) for fold in range(3)]
-    assert folds[0].missing() == ["corpus", "teacher shards"]
-    opened = [pipeline.get() for pipeline in folds]
-    assert folds[0].missing() == []
-    assert {data.shards.folder for data in opened} == {tiny_data.shards.folder}
-    pools = np.concatenate([data.corpus.ids("test") for data in opened])
-    assert sorted(pools) == list(range(len(tiny_data.corpus)))
-
-
-@pytest.mark.parametrize("words", [["folds=5"], ["fold=1"], ["folds=2", "fold=2"]])
-def test_a_wrong_fold_is_named_before_anything_is_built(words):
-    with pytest.raises(SigjepaError, match=words[-1]):
-        pipeline_of(composed(*words))
 
 
 def test_a_pool_too_small_for_rank_10_is_an_error_before_anything_is_embedded(tiny_pipeline, tmp_path):

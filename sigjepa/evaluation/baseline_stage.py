@@ -7,12 +7,15 @@ from typing import Any, ClassVar
 
 from sigjepa.corpus.corpus import Corpus
 from sigjepa.data.training_data import TrainingData
-from sigjepa.evaluation.baselines import BASELINES, Baseline
+from sigjepa.evaluation.baseline import Baseline
+from sigjepa.evaluation.baselines import BASELINES
 from sigjepa.evaluation.pools import HELD_OUT, read_pools
 from sigjepa.evaluation.rank_files import read_ranks, write_ranks
+from sigjepa.lexicon.lexicon import Lexicon
+from sigjepa.lexicon.stage import LexiconStage
 from sigjepa.store.manifest import Manifest, Reference
 from sigjepa.store.progress import progress
-from sigjepa.store.stage import Part, Stage
+from sigjepa.store.stage import Get, Part, Stage
 from sigjepa.teacher.shards import TeacherShards
 
 FORMAT = 2  # raise it when the same inputs give other ranks
@@ -21,14 +24,15 @@ RANKS_FILE = "ranks.npz"
 
 @dataclass(frozen=True)
 class BaselineStage(Stage[Baseline]):
-    """Rank the bodies of the val and test pools by the baseline `name` of `BASELINES`."""
+    """Rank the bodies of the val and test pools by the baseline `name` of `BASELINES`; lexicon: where that needs it."""
 
     name: str
     corpus: Corpus
     shards: TeacherShards
+    lexicon: Lexicon | None = None
 
     kind: ClassVar[str] = "baselines"
-    packages: ClassVar[Sequence[str]] = ("torch", "numpy", "bm25s")
+    packages: ClassVar[Sequence[str]] = ("torch", "numpy", "scipy", "bm25s")
 
     @property
     def label(self) -> str:
@@ -38,15 +42,17 @@ class BaselineStage(Stage[Baseline]):
     def inputs(self) -> dict[str, Any]:
         """Return the name and what identifies the corpus and the teacher's means: token states decide nothing."""
         means = self.shards.pooled_digest
-        return {"baseline": self.name, "corpus": self.corpus.hash, "pooled": means, "format": FORMAT}
+        inputs = {"baseline": self.name, "corpus": self.corpus.hash, "pooled": means, "format": FORMAT}
+        return inputs | ({} if self.lexicon is None else {"lexicon": self.lexicon.reference.content})
 
     def upstream(self) -> Mapping[str, Reference]:
-        """Return the corpus and the shards."""
-        return {"corpus": self.corpus.reference, "shards": self.shards.reference}
+        """Return the corpus, the shards and, where it is read, the lexicon."""
+        references = {"corpus": self.corpus.reference, "shards": self.shards.reference}
+        return references | ({} if self.lexicon is None else {"lexicon": self.lexicon.reference})
 
     def build(self, part: Part, out: Path) -> Mapping[str, Any]:
         """Write the ranks of every query, and return what does not follow from them."""
-        baseline = BASELINES[self.name].measure(read_pools(self.corpus, self.shards))
+        baseline = BASELINES[self.name].measure(read_pools(self.corpus, self.shards, self.lexicon))
         write_ranks(out / RANKS_FILE, baseline.ranks)
         return {"figures": baseline.figures}
 
@@ -56,9 +62,18 @@ class BaselineStage(Stage[Baseline]):
         return Baseline(manifest.facts["figures"], ranks)
 
 
-def baseline_stages(names: Sequence[str], data: TrainingData) -> list[BaselineStage]:
-    """Return the stages of baselines on the pools of a run's data; names: of `BASELINES`."""
-    return [BaselineStage(name, data.corpus, data.shards) for name in names]
+def baseline_stages(names: Sequence[str], data: TrainingData, get: Get | None = None) -> list[BaselineStage]:
+    """Return the stages of baselines on the pools of a run's data; names: of `BASELINES`.
+
+    get: gives the lexicon where one of them needs it; None gives that of `data`.
+    """
+    lexicon = None
+    if any(BASELINES[name].needs_lexicon for name in names):
+        lexicon = data.lexicon if get is None else get(LexiconStage(data.corpus))
+    return [
+        BaselineStage(name, data.corpus, data.shards, lexicon if BASELINES[name].needs_lexicon else None)
+        for name in names
+    ]
 
 
 def measure_baselines(names: Sequence[str], data: TrainingData) -> dict[str, Baseline]:

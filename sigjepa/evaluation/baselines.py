@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from sigjepa.errors import SigjepaError, nearest_name
+from sigjepa.evaluation.baseline import Baseline, from_ranks
 from sigjepa.evaluation.lexical import bm25_scorer
-from sigjepa.evaluation.metrics import Metrics, QueryValues, of_split, query_values
+from sigjepa.evaluation.lexicon_baselines import free_name_counts, free_name_rule, role_bm25, role_fusion
 from sigjepa.evaluation.pools import HELD_OUT, Pool, Pools
 from sigjepa.evaluation.ranks import Ranks, block_ranks, cosine_scorer, mean_cosine, pool_ranks
 from sigjepa.teacher.normalize import fit_centre, fit_whitening
@@ -18,44 +19,15 @@ FUSION_WEIGHTS = tuple(float(weight) for weight in np.linspace(0, 1, 21))
 """The shares of BM25 among which the fusion chooses on val."""
 
 
-@dataclass(frozen=True)
-class Baseline:
-    """Hold the places of true bodies by a baseline on the val and test pools.
-
-    figures: what does not follow from the ranks, such as `val/cosine`, or the `weight` of the fusion. ranks:
-    `{split: (ids [N], Ranks)}`.
-    """
-
-    figures: Mapping[str, float]
-    ranks: Mapping[str, tuple[np.ndarray, Ranks]]
-
-    def queries(self, metrics: Metrics) -> dict[str, QueryValues]:
-        """Return by split the values of every query by those of `metrics` that have one a query."""
-        return {split: query_values(ids, ranks, of_split(metrics, split)) for split, (ids, ranks) in self.ranks.items()}
-
-    def measured(self, metrics: Metrics) -> dict[str, float]:
-        """Return `metrics` by key, `val/rank10`, as far as a baseline has them, and its other figures."""
-        queries = self.queries(metrics).items()
-        means = {f"{split}/{name}": mean for split, values in queries for name, mean in values.means().items()}
-        known = {f"{split}/{name}" for split in HELD_OUT for name in metrics}
-        return means | {
-            key: value for key, value in self.figures.items() if "/" not in key or key in known - means.keys()
-        }
-
-
-def _from_ranks(ranks: Mapping[str, Ranks], pools: Pools, figures: Mapping[str, float]) -> Baseline:
-    return Baseline(figures, {split: (pools[split].ids, places) for split, places in ranks.items()})
-
-
 def _from_predictions(predictions: Mapping[str, Tensor], bodies: Mapping[str, Tensor], pools: Pools) -> Baseline:
     cosines = {f"{split}/cosine": mean_cosine(predictions[split], bodies[split]) for split in HELD_OUT}
-    return _from_ranks({split: pool_ranks(predictions[split], bodies[split]) for split in HELD_OUT}, pools, cosines)
+    return from_ranks({split: pool_ranks(predictions[split], bodies[split]) for split in HELD_OUT}, pools, cosines)
 
 
 def random_order(pools: Pools) -> Baseline:
     """Give the expectation of guessing: every body of a pool tied with every other."""
     sizes = {split: np.full(len(pools[split].ids), len(pools[split].ids)) for split in HELD_OUT}
-    return _from_ranks({split: Ranks(np.ones_like(size), size) for split, size in sizes.items()}, pools, {})
+    return from_ranks({split: Ranks(np.ones_like(size), size) for split, size in sizes.items()}, pools, {})
 
 
 def mean_body(pools: Pools) -> Baseline:
@@ -105,7 +77,7 @@ def bm25(pools: Pools) -> Baseline:
         score = bm25_scorer(pool.signatures, pool.bodies)
         return block_ranks(lambda rows: [score(rows)], torch.arange(len(pool.ids)))[0]
 
-    return _from_ranks({split: ranks(pools[split]) for split in HELD_OUT}, pools, {})
+    return from_ranks({split: ranks(pools[split]) for split in HELD_OUT}, pools, {})
 
 
 def fusion(pools: Pools) -> Baseline:
@@ -131,7 +103,7 @@ def fusion(pools: Pools) -> Baseline:
 
     on_val = ranks("val", FUSION_WEIGHTS)
     weight = max(on_val, key=lambda weight: quality(on_val[weight]))
-    return _from_ranks({"val": on_val[weight], "test": ranks("test", [weight])[weight]}, pools, {"weight": weight})
+    return from_ranks({"val": on_val[weight], "test": ranks("test", [weight])[weight]}, pools, {"weight": weight})
 
 
 def _standardized(scores: Tensor) -> Tensor:
@@ -142,10 +114,14 @@ def _standardized(scores: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class BaselineMethod:
-    """Name a way to rank without training: what tables call it, and the function that ranks the held-out pools."""
+    """Name a way to rank without training: what tables call it, and the function that ranks the held-out pools.
+
+    needs_lexicon: whether it reads the terms of the pools.
+    """
 
     label: str
     measure: Callable[[Pools], Baseline]
+    needs_lexicon: bool = False
 
 
 BASELINES = {
@@ -156,6 +132,10 @@ BASELINES = {
     "zero_shot_whitened": BaselineMethod("teacher zero-shot, whitened", zero_shot_whitened),
     "bm25": BaselineMethod("BM25", bm25),
     "fusion": BaselineMethod("BM25 + zero-shot", fusion),
+    "role_bm25": BaselineMethod("role-weighted BM25", role_bm25, needs_lexicon=True),
+    "role_fusion": BaselineMethod("role-weighted BM25 + zero-shot", role_fusion, needs_lexicon=True),
+    "free_name_rule": BaselineMethod("role-weighted + free-name rule", free_name_rule, needs_lexicon=True),
+    "free_name_counts": BaselineMethod("role-weighted + free-name counts", free_name_counts, needs_lexicon=True),
 }
 """The baselines that `baseline` names in configs, in the order in which tables show them."""
 

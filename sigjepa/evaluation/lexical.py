@@ -22,7 +22,8 @@ def bm25_scorer(signatures: Sequence[str], bodies: Sequence[str]) -> Callable[[T
     except ModuleNotFoundError:
         raise SigjepaError(
             "bm25s is not installed: pip install bm25s, or leave its baselines out with "
-            "'baseline=[random,mean_body,zero_shot,zero_shot_centred,zero_shot_whitened]'."
+            "'baseline=[random,mean_body,zero_shot,zero_shot_centred,zero_shot_whitened,role_bm25,role_fusion,"
+            "free_name_rule,free_name_counts]'."
         ) from None
     logging.getLogger("bm25s").setLevel(logging.WARNING)  # importing it set DEBUG: a line for every index
     documents = [split_identifier(body) for body in bodies]

@@ -9,6 +9,8 @@ from torch import Tensor
 from sigjepa.corpus.corpus import Corpus
 from sigjepa.data.dataset import share_identical_bodies
 from sigjepa.errors import SigjepaError, nearest_name
+from sigjepa.lexicon.function_terms import FunctionTerms
+from sigjepa.lexicon.lexicon import Lexicon
 from sigjepa.teacher.shards import TeacherShards
 
 HELD_OUT = ("val", "test")
@@ -16,13 +18,25 @@ HELD_OUT = ("val", "test")
 
 @dataclass(frozen=True)
 class Pool:
-    """Hold a split: ids `[N]`, ascending, the texts of both halves, and the teacher's embeddings of them `[N, D]`."""
+    """Hold a split: ids `[N]`, ascending, the texts of both halves, and the teacher's embeddings of them `[N, D]`.
+
+    packages: the repository of each function. terms: of all functions, None where nothing needs the lexicon.
+    """
 
     ids: np.ndarray
     signatures: Sequence[str]
     bodies: Sequence[str]
     signature_pooled: Tensor
     body_pooled: Tensor
+    packages: Sequence[str]
+    terms: FunctionTerms | None = None
+
+    @property
+    def lexicon_terms(self) -> FunctionTerms:
+        """The terms of all functions; raises ValueError where the pool was read without the lexicon."""
+        if self.terms is None:
+            raise ValueError("these pools were read without a lexicon: set needs_lexicon for what needs it")
+        return self.terms
 
 
 Pools = Mapping[str, Pool]
@@ -63,9 +77,18 @@ def check_held_out(split: str) -> None:
         raise SigjepaError(f"split={split} is no held-out pool.{nearest_name(split, HELD_OUT)} Use val or test.")
 
 
-def read_pools(corpus: Corpus, shards: TeacherShards) -> dict[str, Pool]:
-    """Return the pools of a corpus and its shards; byte-identical bodies have equal embeddings."""
+def read_pools(corpus: Corpus, shards: TeacherShards, lexicon: Lexicon | None = None) -> dict[str, Pool]:
+    """Return the pools of a corpus, its shards and its lexicon; byte-identical bodies have equal embeddings.
+
+    Raises SigjepaError for a lexicon of another corpus.
+    """
+    if lexicon is not None and lexicon.corpus_hash != corpus.hash:
+        raise SigjepaError(
+            f"The lexicon {lexicon.folder} is of the corpus {lexicon.corpus_hash}, not of {corpus.hash}; "
+            "`python -m sigjepa.prepare` builds the right one."
+        )
     signatures, bodies = corpus.column("signature"), corpus.column("body")
+    repositories = corpus.column("repository")
     body_pooled = share_identical_bodies(bodies, shards.body_pooled)
     return {
         split: Pool(
@@ -74,6 +97,8 @@ def read_pools(corpus: Corpus, shards: TeacherShards) -> dict[str, Pool]:
             [bodies[i] for i in ids],
             shards.signature_pooled[ids].float(),
             body_pooled[ids].float(),
+            [repositories[i] for i in ids],
+            lexicon.terms.take(ids) if lexicon is not None else None,
         )
         for split in ("train", *HELD_OUT)
         for ids in [corpus.ids(split)]

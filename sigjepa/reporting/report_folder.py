@@ -29,7 +29,7 @@ from sigjepa.reporting.runs import FINISHED, all_metrics, by_experiment
 from sigjepa.store.files import atomic_path
 from sigjepa.store.progress import stage
 
-LEVELS = ("zero_shot", "zero_shot_centred", "bm25", "fusion")
+LEVELS = ("zero_shot", "zero_shot_centred", "bm25", "fusion", "free_name_counts")
 """Baselines whose level the curves are drawn against."""
 
 
@@ -77,7 +77,7 @@ def report_markdown(
     comparison = compare(finished, baseline or finished[0].experiment, split=split, also=remedy_pairs(finished))
     draw_figures(finished, written, comparison, figures, key)
     parts += [
-        sections.conclusions_section(finished, comparison, power),
+        sections.conclusions_section(comparison, power),
         sections.runs_section(runs),
         sections.results_section(finished, comparison, published),
         *([sections.diagnoses_section(comparison)] if comparison.also else []),

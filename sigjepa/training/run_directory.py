@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sigjepa.corpus.corpus import Corpus
-from sigjepa.evaluation.baselines import Baseline
+from sigjepa.evaluation.baseline import Baseline
 from sigjepa.evaluation.metrics import Metrics, QueryValues
 from sigjepa.evaluation.pools import pool_facts
 from sigjepa.evaluation.rank_files import write_arrays, write_ranks

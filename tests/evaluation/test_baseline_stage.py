@@ -10,7 +10,7 @@ from sigjepa.evaluation.baselines import BASELINES, baseline_names
 from sigjepa.evaluation.pools import read_pools
 from sigjepa.pipeline import pipeline_of
 from sigjepa.store.executor import ProcessPool
-from sigjepa.store.manifest import Manifest
+from sigjepa.store.manifest import Manifest, Reference
 from sigjepa.store.store import Store
 
 
@@ -31,7 +31,7 @@ def assert_equal(baseline, expected):
 
 def test_a_second_job_opens_what_the_first_has_measured(pipeline, tiny_data, monkeypatch):
     first = pipeline.measure_baselines(tiny_data)
-    pools = read_pools(tiny_data.corpus, tiny_data.shards)
+    pools = read_pools(tiny_data.corpus, tiny_data.shards, tiny_data.lexicon)
     assert list(first) == list(BASELINES)
     for name, baseline in first.items():
         assert_equal(baseline, BASELINES[name].measure(pools))
@@ -57,12 +57,23 @@ def test_the_manifest_names_corpus_and_shards(pipeline, tiny_data):
     assert {"torch", "bm25s"} <= manifest.origin["versions"].keys()
 
 
-@pytest.mark.parametrize("artifact", ["corpus", "shards"])
-def test_another_corpus_or_other_shards_have_their_own(tiny_data, artifact):
-    (stage,) = baseline_stages(["bm25"], tiny_data)
+def test_a_baseline_is_of_the_lexicon_where_it_needs_one_and_only_then(tiny_data):
+    with_words, without = baseline_stages(["role_bm25", "bm25"], tiny_data)
+    assert with_words.upstream() == {**without.upstream(), "lexicon": tiny_data.lexicon.reference}
+    assert "lexicon" not in without.inputs()
+    assert baseline_stages(["bm25"], tiny_data, pytest.fail) == [without]
+    asked = []
+    baseline_stages(["free_name_rule", "free_name_counts"], tiny_data, lambda stage: asked.append(stage.kind))
+    assert asked == ["lexicon"]
+
+
+@pytest.mark.parametrize("artifact", ["corpus", "shards", "lexicon"])
+def test_another_corpus_other_shards_or_another_lexicon_have_their_own(tiny_data, artifact):
+    (stage,) = baseline_stages(["role_bm25"], tiny_data)
 
     class Other:
         hash = pooled_digest = "another"
+        reference = Reference("lexicon", "folder", "another", "another")
 
     assert replace(stage, **{artifact: Other()}).inputs() != stage.inputs()
 

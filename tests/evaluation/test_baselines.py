@@ -14,6 +14,7 @@ from sigjepa.evaluation.lexical import bm25_scorer
 from sigjepa.evaluation.metrics import RecallAt, default_metrics, rank_figures
 from sigjepa.evaluation.pools import Pool
 from sigjepa.evaluation.ranks import BLOCK, pool_ranks, score_ranks
+from sigjepa.lexicon.function_terms import extract_terms
 
 HALVES = ("signature_pooled", "body_pooled")
 
@@ -31,14 +32,17 @@ def make_pools(signatures, bodies, texts=None):
     """A third of the functions a split; without `texts`, function i is called `name_i` and so is its body's call."""
     count, size = len(bodies), len(bodies) // 3
     texts = texts or [f"shared name{i} word{i % 7}" for i in range(count)]
+    names = [f"def {text.replace(' ', '_')}():" for text in texts]
     spans = {split: slice(i * size, (i + 1) * size) for i, split in enumerate(("train", "val", "test"))}
     return {
         split: Pool(
             np.arange(count)[span],
-            [f"def {text.replace(' ', '_')}():" for text in texts[span]],
+            names[span],
             texts[span],
             signatures[span],
             bodies[span],
+            [split] * size,
+            extract_terms(names[span], texts[span])[0],
         )
         for split, span in spans.items()
     }
@@ -204,7 +208,7 @@ def test_memory_is_linear_in_the_pool():
 
     pools = make_pools(torch.randn(3 * size, 8), torch.randn(3 * size, 8))
     with Watch():
-        measured(["zero_shot", "bm25", "fusion"], pools)
+        measured(["zero_shot", "bm25", "fusion", "free_name_counts"], pools)
     assert 0 < largest <= BLOCK
 
 

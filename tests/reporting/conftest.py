@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from sigjepa.evaluation.baselines import Baseline
+from sigjepa.evaluation.baseline import Baseline
 from sigjepa.evaluation.metrics import default_metrics, query_values, rank_figures
 from sigjepa.evaluation.pools import PoolFacts
 from sigjepa.evaluation.rank_files import write_arrays

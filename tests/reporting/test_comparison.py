@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sigjepa.errors import SigjepaError
-from sigjepa.evaluation.baselines import Baseline
+from sigjepa.evaluation.baseline import Baseline
 from sigjepa.evaluation.metrics import RankMetric, RecallAt, default_metrics, query_values, rank_figures
 from sigjepa.evaluation.rank_files import write_arrays
 from sigjepa.evaluation.ranks import Ranks

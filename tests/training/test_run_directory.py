@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from sigjepa.evaluation.baselines import Baseline
+from sigjepa.evaluation.baseline import Baseline
 from sigjepa.evaluation.metrics import Metric, RecallAt, default_metrics, query_values
 from sigjepa.evaluation.rank_files import write_ranks
 from sigjepa.evaluation.ranks import Ranks
