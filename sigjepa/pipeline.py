@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from omegaconf import DictConfig
 
 from sigjepa.corpus.corpus import Corpus
+from sigjepa.corpus.folds import Fold, FoldStage, chosen_fold
 from sigjepa.corpus.stage import CorpusStage
 from sigjepa.data.training_data import TrainingData
 from sigjepa.errors import SigjepaError
@@ -54,6 +55,7 @@ class Pipeline:
     corpus: builds the corpus. teacher: embeds it; body_states: whether token states of bodies are kept. negatives:
     mines or imports hard negatives; None is without. store: where all of it is kept. baselines: names of those that
     stand beside a student. lexicon: whether a component of the run needs the lexicon; baselines have it built by need.
+    fold: the part of the corpus that is test; None is by the corpus' own splits.
     """
 
     corpus: CorpusStage
@@ -63,6 +65,7 @@ class Pipeline:
     store: Store
     baselines: Sequence[str] = ()
     lexicon: bool = False
+    fold: Fold | None = None
 
     @property
     def kinds(self) -> list[str]:
@@ -131,13 +134,19 @@ class Pipeline:
         chain = (artifacts["corpus"], artifacts["teacher shards"], self.store)
         return TrainingData(*chain, hard_negatives, self.negatives, lexicon)
 
+    def divided(self, corpus: Corpus, get: Callable[[Stage[Any]], Any]) -> Corpus:
+        """Return the corpus with the splits that a run uses: its own, or those by which the chosen fold is test."""
+        divided: Corpus = corpus if self.fold is None else get(FoldStage(corpus, self.fold))
+        return divided
+
     def _walk(self, get: Callable[[Stage[Any]], Any]) -> Iterator[Any]:
         with progress_stage("corpus"):
-            corpus: Corpus = get(self.corpus)
+            whole: Corpus = get(self.corpus)
+            corpus = self.divided(whole, get)
         check_pools(corpus)
         yield corpus
         with progress_stage("teacher shards"):
-            shards = get(self.shard_stage(corpus))
+            shards = get(self.shard_stage(whole))  # whose functions are those of every fold
         yield shards
         if self.lexicon:
             with progress_stage("lexicon"):
@@ -169,6 +178,7 @@ def pipeline_of(config: DictConfig) -> Pipeline:
         Store(Path(config.paths.data_dir), instantiate(config.executor, allowed)),
         baseline_names(config.baseline),
         any("lexicon" in needs for needs in component_needs(config).values()),
+        chosen_fold(config.folds, config.fold),
     )
 
 

@@ -25,7 +25,7 @@ from sigjepa.runtime.command import hydra_job, run_command
 if TYPE_CHECKING:
     from sigjepa.training.sweep_jobs import SweepJob
 
-DECIDE_NEEDS = ("corpus", "teacher", "negatives", "baseline", "data", "trainer")
+DECIDE_NEEDS = ("corpus", "folds", "fold", "teacher", "negatives", "baseline", "data", "trainer")
 """Keys of a job that decide its steps and which artifacts it needs."""
 HEADER = ("job", "differs from the first in", "steps", "to build first", "state")
 
@@ -85,7 +85,8 @@ def steps_and_missing(job: SweepJob) -> tuple[str, str]:
     epochs = job.settings["trainer"].get("max_epochs")
     if "corpus" in missing or not isinstance(epochs, int):
         return "?", ", ".join(missing) or "-"
-    functions = len(pipeline.store.get(pipeline.corpus).ids("train"))
+    corpus = pipeline.divided(pipeline.store.get(pipeline.corpus), pipeline.store.get)
+    functions = len(corpus.ids("train"))
     return f"at most {epochs * math.ceil(functions / job.config.data.batch_size)}", ", ".join(missing) or "-"
 
 

@@ -48,7 +48,7 @@ def train(config: DictConfig) -> float:
     metrics = build_metrics(resolved["metrics"], resolved["monitor"], resolved["allowed_targets"])
     monitoring(resolved["callbacks"], metrics, resolved["allowed_targets"])
     run_dir = Path(resolved["paths"]["run_dir"])
-    facts: dict[str, Any] = {"experiment": resolved["name"], "seed": resolved["seed"]}
+    facts: dict[str, Any] = {"experiment": resolved["name"], "seed": resolved["seed"], "fold": resolved["fold"]}
     first = is_first_process()
     with jobs.run_lock(run_dir) if first else nullcontext():
         settings = jobs.job_settings(config)

@@ -40,6 +40,7 @@ GIVEN = {
     ("negatives/judge", "openai"): ["negatives.judge.model=tiny"],
     ("negatives/judge", "causal_lm"): ["negatives.judge.path=somewhere"],
     ("teacher", "hf"): ["teacher.path=somewhere", "teacher.dim=8"],
+    ("sweep", "folds"): ["fold=0"],
 }
 
 
@@ -228,6 +229,13 @@ def test_the_remedies_sweep_names_experiments_that_exist():
     jobs = sweep_jobs("remedies")
     assert {job[0].split("=")[1] for job in jobs} == {"exp1_4", "exp2_1", *REMEDIES, "hardneg_curriculum"}
     assert len(jobs) == 7 * 3
+
+
+def test_the_sweep_of_folds_runs_each_fold_with_each_seed(compose):
+    jobs = sweep_jobs("folds")
+    assert {(plain(config)["fold"], config.seed) for job in jobs for config in [compose("sweep=folds", *job)]} == {
+        (fold, seed) for fold in range(5) for seed in range(3)
+    }
 
 
 def test_samplers_take_numbers_and_ramps(compose):

@@ -3,8 +3,10 @@ import shutil
 from dataclasses import replace
 
 import hydra
+import numpy as np
 import pytest
 
+from sigjepa.corpus.folds import Fold
 from sigjepa.corpus.sources.installed import InstalledPackages
 from sigjepa.corpus.stage import CorpusStage
 from sigjepa.errors import DamagedError, SigjepaError
@@ -73,6 +75,22 @@ def test_a_component_says_that_it_needs_the_lexicon(monkeypatch):
     monkeypatch.setattr(SigPredictor, "needs", ["lexicon"], raising=False)
     check(config)
     assert pipeline_of(config).lexicon
+
+
+def test_folds_share_the_embedding_of_their_corpus(tiny_pipeline, tiny_data):
+    folds = [replace(tiny_pipeline, negatives=None, baselines=(), fold=Fold(3, fold)) for fold in range(3)]
+    assert folds[0].missing() == ["corpus", "teacher shards"]
+    opened = [pipeline.get() for pipeline in folds]
+    assert folds[0].missing() == []
+    assert {data.shards.folder for data in opened} == {tiny_data.shards.folder}
+    pools = np.concatenate([data.corpus.ids("test") for data in opened])
+    assert sorted(pools) == list(range(len(tiny_data.corpus)))
+
+
+@pytest.mark.parametrize("words", [["folds=5"], ["fold=1"], ["folds=2", "fold=2"]])
+def test_a_wrong_fold_is_named_before_anything_is_built(words):
+    with pytest.raises(SigjepaError, match=words[-1]):
+        pipeline_of(composed(*words))
 
 
 def test_a_pool_too_small_for_rank_10_is_an_error_before_anything_is_embedded(tiny_pipeline, tmp_path):

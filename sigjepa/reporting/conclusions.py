@@ -138,7 +138,7 @@ def seeds_sentence(comparison: Comparison, difference: float) -> str:
     limit = "; where that is many, packages are the limit: take a larger test split" if None in needs.values() else ""
     return (
         f"Seeds of every experiment that show a true difference of {place} with a probability of {POWER:.0%}, in a "
-        f"report of {len(pairs)} comparisons: {said}{limit}."
+        f"report of {len(pairs)} comparison{'s' * (len(pairs) > 1)}: {said}{limit}."
     )
 
 

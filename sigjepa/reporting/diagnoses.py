@@ -1,11 +1,14 @@
 """The four diagnosed reasons of Exp 2.1's failure, and which of them runs support: each reason's remedy, tested."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sigjepa.evaluation.significance import BETTER, WORSE
 from sigjepa.reporting.comparison import Comparison, Finding
 from sigjepa.reporting.conclusions import finding_rows
 from sigjepa.reporting.run import Run
+from sigjepa.store.manifest import flatten
 
 PUBLISHED = "exp2_1"
 REMEDIES = {
@@ -16,14 +19,29 @@ REMEDIES = {
     "hardneg_curriculum": "all four together",
 }
 """What each experiment takes away from Exp 2.1, and nothing else."""
+REMEDIED = re.compile(r"negatives\.(tiers|filter\.max_score_c)\b|loss\.infonce\.(mined_candidates|schedule)\b")
+"""The places of the settings that remedies change."""
 
 
 def remedy_pairs(runs: Sequence[Run]) -> list[tuple[str, str]]:
-    """Return each remedy among the runs with the Exp 2.1 of the same further settings, as both are called in tables."""
-    published = {run.experiment.removeprefix(PUBLISHED): run.experiment for run in runs if run.name == PUBLISHED}
-    remedies = {run.experiment: run.name for run in runs if run.name in REMEDIES}
-    suffixes = {label: label.removeprefix(name) for label, name in remedies.items()}
-    return [(label, published[suffix]) for label, suffix in suffixes.items() if suffix in published]
+    """Return each remedy among the runs with the Exp 2.1 of the same further settings, as both are called in tables.
+
+    One without such an Exp 2.1, or with two that are equally near, has no place here: it would be no remedy alone.
+    """
+    published = {run.experiment: dict(flatten(run.identity)) for run in runs if run.name == PUBLISHED}
+    pairs = []
+    for label, identity in {run.experiment: run.identity for run in runs if run.name in REMEDIES}.items():
+        changes = {other: _changes(settings, dict(flatten(identity))) for other, settings in published.items()}
+        near = {other: len(places) for other, places in changes.items() if all(map(REMEDIED.match, places))}
+        nearest = [other for other, count in near.items() if count == min(near.values())]
+        pairs += [(label, nearest[0])] if len(nearest) == 1 else []
+    return pairs
+
+
+def _changes(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """Return the places of the settings in which two flattened ones differ."""
+    absent = object()
+    return [place for place in {*first, *second} if first.get(place, absent) != second.get(place, absent)]
 
 
 def diagnosis_rows(comparison: Comparison) -> list[list[str]]:

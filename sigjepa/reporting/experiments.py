@@ -1,6 +1,7 @@
 """Experiments that share a name, told apart by the settings in which they differ."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ def tell_apart(named: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
     """Return a label for each run: its name and, where other settings share it, what differs, `name · lr=1`.
 
     named: the name of each run, and the settings that make its experiment; a run without any, which has not begun,
-    keeps its name.
+    keeps its name. Where words tell two apart no more, as `1` and `"1"`, the hash of the settings does.
     """
     keys = [content_key(settings) if settings else "" for _, settings in named]
     identities: dict[str, dict[str, Mapping[str, Any]]] = {}
@@ -22,7 +23,10 @@ def tell_apart(named: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
         if key:
             identities.setdefault(name, {})[key] = settings
     suffixes = {name: differences_of(settings) for name, settings in identities.items()}
-    return [f"{name}{suffixes.get(name, {}).get(key, '')}" for (name, _), key in zip(named, keys, strict=True)]
+    labels = [f"{name}{suffixes.get(name, {}).get(key, '')}" for (name, _), key in zip(named, keys, strict=True)]
+    begun = {(label, name, key) for label, (name, _), key in zip(labels, named, keys, strict=True) if key}
+    shared = {label for label, count in Counter(label for label, *_ in begun).items() if count > 1}
+    return [f"{label} · {key[:6]}" if label in shared else label for label, key in zip(labels, keys, strict=True)]
 
 
 def differences_of(identities: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

@@ -77,7 +77,7 @@ def report_markdown(
     comparison = compare(finished, baseline or finished[0].experiment, split=split, also=remedy_pairs(finished))
     draw_figures(finished, written, comparison, figures, key)
     parts += [
-        sections.conclusions_section(comparison, power),
+        sections.conclusions_section(finished, comparison, power),
         sections.runs_section(runs),
         sections.results_section(finished, comparison, published),
         *([sections.diagnoses_section(comparison)] if comparison.also else []),

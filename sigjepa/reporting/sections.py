@@ -20,10 +20,12 @@ from sigjepa.reporting.tables import (
     INTERVAL_NOTE,
     ONE_SEED_NOTE,
     OTHER_POOL_NOTE,
+    baselines_beside,
     markdown_table,
     results_table,
     spread_over_seeds,
 )
+from sigjepa.reporting.trials import best_trials
 
 
 def section(title: str, *paragraphs: str) -> str:
@@ -36,9 +38,12 @@ def image(caption: str, name: str) -> str:
     return f"![{caption}](figures/{name}.png)"
 
 
-def conclusions_section(comparison: Comparison, power: float | None) -> str:
-    """Return what the figures support, by the tests alone; power: a difference whose seeds are wanted."""
+def conclusions_section(finished: Sequence[Run], comparison: Comparison, power: float | None) -> str:
+    """Return what the figures support, by the tests alone, and the best trial of a search; power: a difference whose
+    seeds are wanted.
+    """
     said = conclusions(comparison) + ([seeds_sentence(comparison, power)] if power is not None else [])
+    said += best_trials(finished)
     sentences = "\n".join(f"- {sentence}" for sentence in said)
     return section("What the figures support", sentences, f"How a verdict is reached: {RULE}")
 
@@ -85,7 +90,7 @@ def results_section(finished: Sequence[Run], comparison: Comparison, published: 
 def unseen_table(finished: Sequence[Run], split: str) -> str:
     """Return the figures of the queries whose signature does not stand verbatim in train, beside those of all.
 
-    Means over the seeds; baselines are those beside the first run.
+    Means over the seeds; of the runs that have the first one's pool.
     """
     first = finished[0]
     facts, metrics = first.pool_facts(split), first.metrics
@@ -103,7 +108,12 @@ def unseen_table(finished: Sequence[Run], split: str) -> str:
         for name, members in by_experiment(finished).items()
         if all(run.pool() == first.pool() and set(names) <= set(run.metrics) for run in members)
     ]
-    rows += [[reference_label(name), *cells([first.baseline_queries(name, split)])] for name in first.baselines]
+    rows += baselines_beside(
+        (run.experiment, [reference_label(name), *cells([run.baseline_queries(name, split)])])
+        for run in finished
+        for name in run.baselines
+        if run.pool() == first.pool() and set(names) <= set(run.metrics)
+    )
     head = (
         f"Signatures of {int(facts.in_train.sum()):,} of {len(unseen):,} {split} queries stand verbatim in train. Of "
         f"the other {int(unseen.sum()):,} alone, ranked in the whole pool:"

@@ -74,26 +74,27 @@ def results_table(runs: Sequence[Run]) -> str:
         cells = [spread_over_seeds(members, key, metric) for key, metric in columns.items()]
         epoch = f"{mean(member.figure('best_epoch') for member in members):.0f}"
         rows.append([f"{experiment}{mark}", *([str(len(members))] if several else []), *cells, epoch])
-    for name, *cells in _baselines_beside(runs, columns):
+    measured = ((run.experiment, row) for run in runs for row in _baseline_rows(run.baselines, columns))
+    for name, *cells in baselines_beside(measured):
         rows.append([name, *([""] if several else []), *cells, ""])
     return markdown_table(["on test", *(["seeds"] if several else []), *header_of(columns), "epoch"], rows)
 
 
-def _baselines_beside(runs: Sequence[Run], columns: Mapping[str, Metric]) -> list[list[str]]:
+def baselines_beside(measured: Iterable[tuple[str, Sequence[str]]]) -> list[list[str]]:
     """Return a row for each baseline and, where runs of other teachers or pools have other figures, for each of them.
 
-    Such a row says beside which experiments its figures were measured.
+    measured: an experiment, and the name of a baseline with its figures beside it. Such a row says beside which
+    experiments its figures were measured.
     """
     rows: dict[str, list[tuple[list[str], list[str]]]] = {}
-    for run in runs:
-        for name, *cells in _baseline_rows(run.baselines, columns):
-            for known, beside in rows.setdefault(name, []):
-                if all(a == b for a, b in zip(known, cells, strict=True) if a and b):  # measured by other metrics, too
-                    known[:] = [a or b for a, b in zip(known, cells, strict=True)]
-                    beside.extend([run.experiment] if run.experiment not in beside else [])
-                    break
-            else:
-                rows[name].append((cells, [run.experiment]))
+    for experiment, (name, *cells) in measured:
+        for known, beside in rows.setdefault(name, []):
+            if all(a == b for a, b in zip(known, cells, strict=True) if a and b):  # measured by other metrics, too
+                known[:] = [a or b for a, b in zip(known, cells, strict=True)]
+                beside.extend([experiment] if experiment not in beside else [])
+                break
+        else:
+            rows[name].append((cells, [experiment]))
     return [
         [f"{name}, beside {', '.join(beside)}" if len(found) > 1 else name, *cells]
         for name, found in rows.items()

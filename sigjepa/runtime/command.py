@@ -91,9 +91,10 @@ def hydra_job(config_name: str, work: Callable[[DictConfig], Any]) -> None:
 
 
 def job_label(number: int, config: DictConfig) -> str:
-    """Return what begins the lines of a job that runs beside others: its number in the sweep, its name and its seed."""
+    """Return what begins the lines of a job that runs beside others: its number in the sweep, name, fold and seed."""
     name = textwrap.shorten(str(config.get("name", "")), 40, placeholder="…")
-    return " ".join(filter(None, [f"#{number}", name, f"seed {config.seed}" if "seed" in config else ""]))
+    parts = [f"{key} {config[key]}" for key in ("fold", "seed") if config.get(key) is not None]
+    return " ".join(filter(None, [f"#{number}", name, *parts]))
 
 
 @contextmanager

@@ -71,8 +71,8 @@ NO_EXPERIMENT = (
 
 
 def experiment_settings(config: DictConfig) -> dict[str, Any]:
-    """Return an experiment's identity, resolved: a job's settings without the seed, the name and `NO_EXPERIMENT`."""
-    settings = job_settings(config, without=("seed", "name"))
+    """Return an experiment's identity, resolved: a job's settings without seed, fold, name and `NO_EXPERIMENT`."""
+    settings = job_settings(config, without=("seed", "fold", "name"))
     for place in NO_EXPERIMENT:
         *groups, key = place.split(".")
         node: Any = settings

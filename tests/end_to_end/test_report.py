@@ -6,9 +6,12 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 
 import pytest
-from wandb_reader import history, read_records, tables, transaction_log
+from wandb_reader import history, of_type, read_records, tables, transaction_log
+
+from sigjepa.training.wandb_names import IDENTITY
 
 EXPERIMENTS = ["exp1_4", "exp2_1", "exp2_2", "hardneg_curriculum"]
 
@@ -138,3 +141,27 @@ def test_evaluate_refuses_words_that_contradict_the_run_before_anything_is_built
     assert "size.max_functions" in done.stderr
     assert "teacher.name" in done.stderr
     assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.slow  # trains six times
+def test_settings_of_one_name_are_told_apart_by_the_commands(run, tmp_path):
+    few = ("data=tiny", "trainer.max_epochs=1", "model.layers=1", "baseline=[zero_shot]", "explorer_queries=0")
+    teacher = ("teacher=minilm", "teacher.max_body_tokens=64,128", "logger=none")
+    run("train", "-m", "optimizer.lr=1e-4,1e-2", "seed=0,1", *few[:-1], "hydra.sweep.dir=rates", cwd=tmp_path)
+    run("train", "-m", *teacher, *few[:-1], "hydra.sweep.dir=teachers", cwd=tmp_path)
+    folders = [path for path in (tmp_path / "rates").iterdir() if path.is_dir()]
+    sent = [read_records(transaction_log(folder)) for folder in folders]
+    identities = [
+        record["update"][IDENTITY] for one in sent for record in of_type(one, "config") if IDENTITY in record["update"]
+    ]
+    assert sorted(Counter(identities).values()) == [2, 2]
+    assert {record["run_group"] for one in sent for record in of_type(one, "run")} == {"rates"}
+    run("report", "runs=rates", "output=a", few[-1], "power=20", cwd=tmp_path)
+    said = (tmp_path / "a" / "report.md").read_text()
+    for rate in ("0.0001", "0.01"):
+        assert f"| exp1_4 · optimizer.lr={rate} " in said
+    assert "2 experiments called exp1_4, the best on val Rank@10" in said
+    assert "a true difference of 20 points of test Rank@10" in said
+    run("report", "runs=teachers", "output=b", few[-1], cwd=tmp_path)
+    rows = [line for line in (tmp_path / "b" / "report.md").read_text().splitlines() if "zero-shot, beside" in line]
+    assert Counter(row.partition("=")[2].split()[0] for row in rows) == {"64": 2, "128": 2}  # in both tables

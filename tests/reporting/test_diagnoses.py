@@ -3,7 +3,9 @@ import pytest
 from sigjepa.reporting.comparison import compare
 from sigjepa.reporting.conclusions import FINDING_HEADER
 from sigjepa.reporting.diagnoses import REMEDIES, diagnosis_rows, diagnosis_sentences, remedy_pairs
+from sigjepa.reporting.runs import find_runs
 from sigjepa.reporting.sections import diagnoses_section
+from sigjepa.store.files import write_json
 
 SKILLS = {
     "exp1_4": 0.5,
@@ -64,3 +66,23 @@ def test_the_section_says_all_of_it(runs):
     assert text.startswith("## The four diagnoses")
     assert "- coverage asymmetry: supported" in text
     assert "| coverage asymmetry " in text
+
+
+def with_settings(folder, **settings):
+    write_json(folder / "job.json", {"experiment": settings, "settings": {}, "artifacts": {}})
+
+
+def test_a_remedy_is_paired_with_the_exp2_1_of_the_same_further_settings(make_run, tmp_path):
+    for rate in (1, 2):
+        make_run(f"base{rate}", experiment="exp2_1")
+        with_settings(tmp_path / f"base{rate}", optimizer={"lr": rate}, negatives={"filter": {"max_score_c": 1}})
+    make_run("remedy", experiment="hardneg_score0")
+    with_settings(tmp_path / "remedy", optimizer={"lr": 2}, negatives={"filter": {"max_score_c": 0}})
+    assert remedy_pairs(find_runs([tmp_path])) == [("hardneg_score0", "exp2_1 · optimizer.lr=2")]
+
+
+def test_a_remedy_that_differs_in_something_else_is_none(make_run, tmp_path):
+    for name, experiment, rate in (("base", "exp2_1", 1), ("remedy", "hardneg_score0", 2)):
+        make_run(name, experiment=experiment)
+        with_settings(tmp_path / name, optimizer={"lr": rate})
+    assert remedy_pairs(find_runs([tmp_path])) == []

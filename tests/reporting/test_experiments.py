@@ -24,6 +24,12 @@ def test_long_values_stay_different():
     assert max(map(len, labels)) < 60
 
 
+def test_what_words_do_not_tell_apart_a_hash_does():
+    labels = tell_apart([("a", {"x": 1}), ("a", {"x": "1"}), ("a", {"x": 1}), ("a", {"x": 2})])
+    assert labels[0] == labels[2]
+    assert len(set(labels)) == 3
+
+
 def test_settings_of_one_name_are_rows_of_their_own_with_the_baselines_of_their_teacher(make_run, tmp_path):
     for seed in range(2):
         for name, teacher in (("x", "minilm"), ("y", "another")):

@@ -98,7 +98,8 @@ def test_each_type_of_error_has_its_line_and_a_defect_none(error, message):
 
 
 def test_jobs_side_by_side_are_told_apart_in_few_letters():
-    assert job_label(3, OmegaConf.create({"name": "exp1_4", "seed": 2})) == "#3 exp1_4 seed 2"
+    assert job_label(3, OmegaConf.create({"name": "exp1_4", "seed": 2, "fold": None})) == "#3 exp1_4 seed 2"
+    assert job_label(0, OmegaConf.create({"name": "exp1_4", "seed": 2, "fold": 0})) == "#0 exp1_4 fold 0 seed 2"
     assert len(job_label(3, OmegaConf.create({"name": "a long name " * 9, "seed": 2}))) < 60
     assert job_label(0, OmegaConf.create({})) == "#0"
 

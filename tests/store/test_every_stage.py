@@ -16,7 +16,18 @@ from sigjepa.store import build
 from sigjepa.store.manifest import MANIFEST_FILE, Manifest
 from sigjepa.store.store import Store
 
-KINDS = ["corpus", "teacher", "lexicon", "mined", "judged", "negatives", "baselines"]
+STAGES = [
+    *(
+        "CorpusStage",
+        "FoldStage",
+        "ShardStage",
+        "LexiconStage",
+        "MinedPairsStage",
+        "JudgedPairsStage",
+        "HardNegativesStage",
+    ),
+    "BaselineStage",
+]
 
 
 @pytest.fixture(scope="module")
@@ -27,22 +38,29 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def stages(store, small_corpus):
-    """The stages of a whole chain by kind, and one baseline, all built in `store`."""
+    """The stages of a whole chain by class, and one baseline, all built in `store`."""
     recorded = []
 
     def get(stage):
         recorded.append(stage)
         return store.get(stage)
 
-    words = ["experiment=exp2_1", "data.body_states=true", "negatives.tiers=null", "teacher.hard_negative_min_cosim=0"]
+    words = [
+        "folds=3",
+        "fold=0",
+        "experiment=exp2_1",
+        "data.body_states=true",
+        "negatives.tiers=null",
+        "teacher.hard_negative_min_cosim=0",
+    ]
     paths = [f"paths.data_dir={store.data_dir}", "paths.run_dir=none", "logger=none"]
     pipeline = pipeline_of(compose([*small_corpus, *words, *paths]))
     data = replace(pipeline, lexicon=True).collect(get)
     get(*baseline_stages(["zero_shot"], data))
-    return {stage.kind: stage for stage in recorded}
+    return {type(stage).__name__: stage for stage in recorded}
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=STAGES)
 def stage(request, stages):
     return stages[request.param]
 
@@ -62,7 +80,7 @@ def flip(path):
 
 
 def test_no_stage_is_left_out(stages):
-    assert list(stages) == KINDS
+    assert list(stages) == STAGES
 
 
 def test_damage_of_any_file_is_found_and_mended(stage, copy):
@@ -87,7 +105,7 @@ def test_a_damaged_manifest_costs_no_work(stage, copy, monkeypatch):
 
 def test_a_manifest_of_another_artifact_is_refused(stage, stages, store, copy):
     copied, manifest = copy
-    other = stages[KINDS[KINDS.index(stage.kind) - 1]]
+    other = stages[STAGES[STAGES.index(type(stage).__name__) - 1]]
     shutil.copy(store.folder(other) / MANIFEST_FILE, manifest.folder / MANIFEST_FILE)
     with pytest.raises(DamagedError, match=MANIFEST_FILE):
         copied.get(stage)
