@@ -36,8 +36,8 @@ def train(config: DictConfig) -> float:
     from sigjepa.pipeline import check, pipeline_of
     from sigjepa.reporting.runs import read_run
     from sigjepa.training import job as jobs
-    from sigjepa.training.callbacks import monitoring
     from sigjepa.training.process_check import check_processes, lost_process_named
+    from sigjepa.training.promises import check_beginnings
     from sigjepa.training.run_directory import recorded_status
 
     resolved = plain(config)
@@ -46,7 +46,7 @@ def train(config: DictConfig) -> float:
     jobs.check_resume(resolved["resume"])
     check_processes(resolved["trainer"], os.environ)
     metrics = build_metrics(resolved["metrics"], resolved["monitor"], resolved["allowed_targets"])
-    monitoring(resolved["callbacks"], metrics, resolved["allowed_targets"])
+    check_beginnings(resolved, metrics)
     run_dir = Path(resolved["paths"]["run_dir"])
     facts: dict[str, Any] = {"experiment": resolved["name"], "seed": resolved["seed"], "fold": resolved["fold"]}
     first = is_first_process()
@@ -87,7 +87,7 @@ def fit_and_test(
     from sigjepa.training.callbacks import build_callbacks
     from sigjepa.training.loggers import finished
     from sigjepa.training.module import build_module
-    from sigjepa.training.promises import check_negatives, components_of, never_began, warn_of_late_beginnings
+    from sigjepa.training.promises import check_negatives, components_of, never_began
     from sigjepa.training.provenance import provenance, write_file_digests, write_provenance
     from sigjepa.training.resume import ResumeCheckpoint
     from sigjepa.training.wandb_records import log_identity, log_tables, statistic_rows
@@ -104,7 +104,6 @@ def fit_and_test(
     callbacks = build_callbacks(resolved["callbacks"], metrics, allowed)
     components = components_of(dict(module.losses.items()), resolved["callbacks"], callbacks)
     check_negatives(components, data)
-    warn_of_late_beginnings(components, resolved["trainer"].get("max_epochs"))
     with finished(list((instantiate(config.logger, allowed) or {}).values())) as loggers:
         log_identity(loggers, config)
         trainer: lightning.Trainer = instantiate(config.trainer, allowed, callbacks=callbacks, logger=loggers)

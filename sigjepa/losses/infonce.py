@@ -135,7 +135,9 @@ class InfoNCE(nn.Module):
     @property
     def begins(self) -> float:
         """The epoch from which on the term is what its settings promise: mined candidates count in it."""
-        return beginning(self.schedule) if self.mined_candidates != "none" else 0.0
+        if self.mined_candidates == "none":
+            return 0.0
+        return beginning(self.schedule) if any(self.score_weights) else math.inf
 
     @property
     def temperature(self) -> Tensor:

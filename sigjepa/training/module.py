@@ -193,7 +193,7 @@ class SigJepaModule(LightningModule):
         optimizer = build_optimizer(self.make_optimizer, self)
         if self.make_scheduler is None:
             return optimizer
-        total_steps = int(self.trainer.estimated_stepping_batches)
+        total_steps = self.trainer.estimated_stepping_batches
         steps_per_epoch = int(self.trainer.num_training_batches)
         schedule = (optimizer, total_steps, steps_per_epoch, self.monitor, str(self.direction))
         return {"optimizer": optimizer, "lr_scheduler": build_scheduler(self.make_scheduler, *schedule)}

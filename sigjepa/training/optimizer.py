@@ -1,6 +1,7 @@
 """Optimizers and schedulers: parameter groups, Muon beside AdamW, averaged weights, and the learning rate."""
 
 import inspect
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -124,7 +125,7 @@ def build_optimizer(make: Callable[[list[dict[str, Any]]], Optimizer], module: n
 def build_scheduler(
     make: Callable[..., LRScheduler],
     optimizer: Optimizer,
-    total_steps: int,
+    total_steps: float,
     steps_per_epoch: int,
     monitor: str,
     mode: str,
@@ -135,16 +136,23 @@ def build_scheduler(
     run is given to it: the run's `total_steps` (or `T_max`), the optimizer's rate as `max_lr`, and to
     ReduceLROnPlateau whether `monitor` should rise (`mode="max"`) or fall. A scheduler that knows the run's steps, and
     CyclicLR, is stepped at each of them; ReduceLROnPlateau after an epoch's validation; any other at an epoch's end, as
-    torch documents it. Raises SigjepaError when a setting is missing or refused.
+    torch documents it. total_steps: infinite for a run without an end. Raises SigjepaError when a setting is missing or
+    refused, and for such a run where the scheduler spans it.
     """
     target = getattr(make, "func", make)
     missing = set(inspect.signature(target).parameters) - set(getattr(make, "keywords", {}))
     is_plateau = isinstance(target, type) and issubclass(target, ReduceLROnPlateau)
     every_step = "T_max" in missing or target is CyclicLR
     every_step |= any(name in inspect.signature(target).parameters for name in TOTAL_STEPS)
-    settings: dict[str, Any] = {name: total_steps for name in (*TOTAL_STEPS, "T_max") if name in missing}
+    wanted = {name for name in (*TOTAL_STEPS, "T_max") if name in missing}
     if {"epochs", "steps_per_epoch"} & getattr(make, "keywords", {}).keys():  # OneCycleLR's other way to say it
-        settings.pop("total_steps", None)
+        wanted -= {"total_steps"}
+    if wanted and math.isinf(total_steps):
+        raise SigjepaError(
+            f"The scheduler spans the run ({' and '.join(sorted(wanted))}), and trainer.max_epochs=-1 has no last "
+            "step: give trainer.max_epochs or trainer.max_steps, or choose scheduler=reduce_on_plateau or none."
+        )
+    settings: dict[str, Any] = {name: int(total_steps) for name in wanted}
     if "max_lr" in missing:
         settings["max_lr"] = [group["lr"] for group in optimizer.param_groups]
     if "cycle_momentum" in missing and not {"momentum", "betas"} & set(optimizer.defaults):

@@ -10,6 +10,10 @@ from lightning.pytorch.callbacks import EarlyStopping
 
 from sigjepa.data.training_data import TrainingData
 from sigjepa.errors import SigjepaError
+from sigjepa.evaluation.metrics import Metrics
+from sigjepa.runtime.instantiate import instantiate
+from sigjepa.store.manifest import flatten
+from sigjepa.training.callbacks import build_callbacks
 
 log = logging.getLogger(__name__)
 
@@ -39,19 +43,54 @@ def check_negatives(components: Mapping[str, Any], data: TrainingData) -> None:
         )
 
 
-def warn_of_late_beginnings(components: Mapping[str, Any], max_epochs: int | None) -> None:
-    """Warn of components that begin, as they say with `begins`, when training is over, or may be."""
+def check_beginnings(resolved: Mapping[str, Any], metrics: Metrics) -> None:
+    """Raise SigjepaError for loss terms and callbacks that begin after `trainer.max_epochs`, before anything is built.
+
+    Each says when it begins as `begins`. What is switched off in so many words, by a weight of 0, and what begins
+    after early stopping may end training, is warned of. resolved: the run's config.
+    """
+    allowed = resolved["allowed_targets"]
+    callbacks = build_callbacks(resolved["callbacks"], metrics, allowed)
+    components = components_of(instantiate(resolved["loss"], allowed) or {}, resolved["callbacks"], callbacks)
+    max_epochs = resolved["trainer"].get("max_epochs")
+    settings = dict(flatten({group: resolved[group] for group in ("loss", "callbacks")}))
+    never = [
+        f"{key} begins in epoch {begins:g} ({setting_of(key, begins, settings)})"
+        for key, component in components.items()
+        if math.isfinite(begins := beginning_of(component)) and begins >= last_of(max_epochs)
+    ]
+    if never:
+        raise SigjepaError(
+            f"{' and '.join(never)}, and trainer.max_epochs={max_epochs} ends training before: this run would not do "
+            "what it is called. Train for more epochs, or let it begin earlier."
+        )
+    warn_of_late_beginnings(components)
+
+
+def last_of(max_epochs: int | None) -> float:
+    """Return how many epochs training has at most: Lightning takes -1 for no limit, and null for 1000."""
+    return 1000 if max_epochs is None else math.inf if max_epochs < 0 else max_epochs
+
+
+def beginning_of(component: Any) -> float:
+    """Return the epoch from which on a component does what it is for; infinity for one that never does."""
+    return math.inf if getattr(component, "weight", 1) == 0 else getattr(component, "begins", 0)
+
+
+def setting_of(key: str, begins: float, settings: Mapping[str, Any]) -> str:
+    """Return the setting of a component, with its value, that says when it begins; its own key where none does."""
+    named = (f"{place}={value}" for place, value in settings.items() if value == begins and place.startswith(f"{key}."))
+    return next(named, key)
+
+
+def warn_of_late_beginnings(components: Mapping[str, Any]) -> None:
+    """Warn of components that a weight switches off, and of those that begin when early stopping may end training."""
     stopping = [component for component in components.values() if isinstance(component, EarlyStopping)]
     patience = min((callback.patience for callback in stopping), default=math.inf)
-    last = math.inf if max_epochs is None or max_epochs < 0 else max_epochs
     for key, component in components.items():
-        begins = getattr(component, "begins", 0)
-        if begins >= last:
-            log.warning(
-                "%s never begins in this run: it does in epoch %g, and trainer.max_epochs=%s ends training before. "
-                "Whatever it is called, this run trains without it.",
-                *(key, begins, max_epochs),
-            )
+        begins = beginning_of(component)
+        if begins == math.inf:
+            log.warning("%s never begins: its weight is 0. Whatever it is called, this run trains without it.", key)
         elif begins > patience:
             log.warning(
                 "%s begins in epoch %g, but early stopping may end training after epoch %d; raise "

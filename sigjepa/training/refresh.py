@@ -1,6 +1,7 @@
 """Refreshing hard negatives while training goes on, from what the student confuses."""
 
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -50,7 +51,8 @@ class RefreshNegatives(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refresh when the epochs done are a multiple of the period, and some are still to come."""
         done = trainer.current_epoch + 1
-        if done % self.every_n_epochs or done >= (trainer.max_epochs or 0):
+        last = math.inf if trainer.max_epochs is None or trainer.max_epochs < 0 else trainer.max_epochs
+        if done % self.every_n_epochs or done >= last:
             return
         datamodule, source = _parts(trainer)
         data = datamodule.data

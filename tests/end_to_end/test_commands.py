@@ -31,10 +31,18 @@ def test_the_same_seed_gives_the_same_weights(run, tmp_path):
     assert all(torch.equal(first[key], again[key]) for key in first)
 
 
-def test_a_value_that_is_not_given_is_one_clear_message(run, tmp_path):
-    done = run("train", *QUICKEST, "corpus=folder", cwd=tmp_path, check=False)
+@pytest.mark.parametrize(
+    ("word", "named"),
+    [
+        ("corpus=folder", "'corpus.source.paths'"),  # which has no value
+        ("experiment=hardneg_curriculum", "loss.infonce.schedule.start_epoch=10"),  # after the only epoch
+    ],
+)
+def test_a_value_that_can_not_be_used_is_one_clear_message(run, tmp_path, word, named):
+    done = run("train", *QUICKEST, word, cwd=tmp_path, check=False)
     assert done.returncode == 1
-    assert "'corpus.source.paths'" in done.stderr
+    assert named in done.stderr
+    assert "corpus ready" not in done.stdout
     assert "Traceback" not in done.stderr
     assert [line for line in done.stderr.splitlines() if line.startswith("sigjepa:")]
 

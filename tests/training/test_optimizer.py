@@ -185,6 +185,13 @@ def test_a_schedule_that_lacks_a_setting_or_refuses_one_is_named(scheduler, name
         build_scheduler(scheduler, optimizer, 10, 5, "val/rank10", "max")
 
 
+def test_a_schedule_that_spans_the_run_needs_its_end():
+    optimizer = ADAMW([nn.Parameter(torch.zeros(1))])
+    with pytest.raises(SigjepaError, match=r"total_steps.*trainer\.max_epochs"):
+        build_scheduler(warmup_cosine, optimizer, math.inf, 5, "val/rank10", "max")
+    assert build_scheduler(lr_scheduler.ReduceLROnPlateau, optimizer, math.inf, 5, "val/rank10", "max")
+
+
 def test_an_optimizer_that_refuses_a_setting_is_named():
     with pytest.raises(SigjepaError, match="optimizer.*learning rate"):
         build_optimizer(functools.partial(torch.optim.AdamW, lr=-1.0), nn.Linear(2, 2))

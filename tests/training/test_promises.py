@@ -1,6 +1,7 @@
 """A run that would not do what its settings promise says so, or does not begin."""
 
 import math
+from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -9,11 +10,14 @@ import pytest
 from lightning.pytorch.callbacks import EarlyStopping
 
 from sigjepa.errors import SigjepaError
+from sigjepa.evaluation.metrics import build_metrics
 from sigjepa.losses.infonce import InfoNCE
+from sigjepa.losses.token_smooth_l1 import TokenSmoothL1
 from sigjepa.negatives.index.csr import CSR
 from sigjepa.negatives.index.ramp import Ramp, beginning
-from sigjepa.training.promises import check_negatives, never_began, warn_of_late_beginnings
-from sigjepa.training.refresh import RefreshNegatives
+from sigjepa.runtime.compose import compose
+from sigjepa.runtime.instantiate import plain
+from sigjepa.training.promises import check_beginnings, check_negatives, never_began, warn_of_late_beginnings
 
 
 def curriculum(start, **options):
@@ -39,19 +43,42 @@ def test_without_mined_candidates_there_is_nothing_to_wait_for():
 
 
 @pytest.mark.parametrize(
-    ("components", "epochs", "patience", "named"),
+    ("overrides", "named"),
     [
-        (curriculum(10), 3, 15, "trainer.max_epochs=3"),
-        (curriculum(10), 10, 15, "trainer.max_epochs=10"),
-        (curriculum(10), 20, 5, "patience"),
-        (curriculum(10), 11, 15, None),
-        (curriculum(0), 1, 0, None),
-        ({"callbacks.refresh_negatives": RefreshNegatives(4, "folder")}, 4, 15, "trainer.max_epochs=4"),
-        ({"loss.other": SimpleNamespace()}, 1, 0, None),
+        (
+            ["experiment=hardneg_curriculum", "trainer.max_epochs=3"],
+            r"loss\.infonce\.schedule\.start_epoch=10.*max_epochs=3",
+        ),
+        (["experiment=hardneg_delayed", "trainer.max_epochs=10"], r"loss\.infonce\.schedule\.start_epoch=10"),
+        (["callbacks=refresh", "trainer.max_epochs=5"], r"callbacks\.refresh_negatives\.every_n_epochs=5"),
+        (["experiment=hardneg_curriculum", "trainer.max_epochs=11"], None),
+        (["experiment=hardneg_curriculum", "trainer.max_epochs=-1"], None),
+        (["experiment=hardneg_curriculum", "trainer.max_epochs=null"], None),
+        (["experiment=exp2_1", "trainer.max_epochs=1"], None),
+        (["experiment=exp2_1", "trainer.max_epochs=1", "loss.infonce.schedule=0.0"], None),  # in so many words
     ],
 )
-def test_what_begins_after_the_end_is_warned_of(caplog, components, epochs, patience, named):
-    warn_of_late_beginnings(components | {"callbacks.stop": EarlyStopping("val/rank10", patience=patience)}, epochs)
+def test_what_begins_after_the_last_epoch_is_refused(overrides, named):
+    resolved = plain(compose([*overrides, "data=tiny"]))
+    metrics = build_metrics(resolved["metrics"], resolved["monitor"], [])
+    with pytest.raises(SigjepaError, match=named) if named else nullcontext():
+        check_beginnings(resolved, metrics)
+
+
+@pytest.mark.parametrize(
+    ("components", "patience", "named"),
+    [
+        (curriculum(10), 5, "patience"),
+        (curriculum(10), 15, None),
+        (curriculum(0), 0, None),
+        ({"loss.infonce": InfoNCE("union", 0.0)}, 15, "loss.infonce never begins"),
+        ({"loss.infonce": InfoNCE("union", score_weights=[0, 0])}, 15, "loss.infonce never begins"),
+        ({"loss.token_smooth_l1": TokenSmoothL1(weight=0)}, 15, "loss.token_smooth_l1 never begins"),
+        ({"loss.other": SimpleNamespace()}, 15, None),
+    ],
+)
+def test_what_a_weight_switches_off_or_patience_may_end_before_is_warned_of(caplog, components, patience, named):
+    warn_of_late_beginnings(components | {"callbacks.stop": EarlyStopping("val/rank10", patience=patience)})
     assert (named in caplog.text) if named else not caplog.text
 
 

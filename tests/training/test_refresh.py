@@ -118,6 +118,21 @@ def test_a_resumed_run_takes_up_the_negatives_it_had(train, tmp_path):
         assert torch.equal(one, other)
 
 
+class StopsAfter(lightning.Callback):
+    """Ends training after an epoch."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        trainer.should_stop = trainer.current_epoch == self.epoch
+
+
+def test_without_a_last_epoch_there_is_always_one_to_come(train):
+    _, _, _, refresh = train(-1, StopsAfter(2))
+    assert refresh.refreshed_epoch == 2
+
+
 def test_shared_pairs_is_a_share(tiny_datamodule):
     index = tiny_datamodule.data.hard_negatives
     assert shared_pairs(index, index) == 1.0
