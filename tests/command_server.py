@@ -19,14 +19,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-PRELOADED = (
+PRELOADED = (  # not wandb, whose temporary folder of this process would end with the first command
     "torch._dynamo",
     "lightning.pytorch",
     "transformers.models.auto.modeling_auto",
     "hydra.main",
     "pyarrow.parquet",
-    "wandb",
-    "wandb_workspaces.workspaces",
     "sigjepa.pipeline",
     "sigjepa.training.callbacks",
     "sigjepa.training.module",
