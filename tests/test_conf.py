@@ -175,9 +175,15 @@ REMEDIES = {
 }
 
 
-def changes(compose, *overrides):
+@pytest.fixture
+def published(compose):
+    """The values of `experiment=exp2_1` by their dotted keys."""
+    return flat(plain(compose("experiment=exp2_1")))
+
+
+def changes(published, config):
     """What differs from `experiment=exp2_1`, besides names and what the datamodule repeats of the negatives."""
-    published, other = flat(plain(compose("experiment=exp2_1"))), flat(plain(compose(*overrides)))
+    other = flat(config)
     assert published.keys() == other.keys()
     return {
         key: value
@@ -196,13 +202,13 @@ def test_exp2_1_is_the_published_one(compose):
 
 
 @pytest.mark.parametrize("experiment", REMEDIES)
-def test_a_remedy_is_exp2_1_with_one_thing_changed(compose, experiment):
-    assert changes(compose, f"experiment={experiment}") == REMEDIES[experiment]
+def test_a_remedy_is_exp2_1_with_one_thing_changed(compose, published, experiment):
+    assert changes(published, plain(compose(f"experiment={experiment}"))) == REMEDIES[experiment]
 
 
-def test_the_curriculum_is_all_remedies(compose):
+def test_the_curriculum_is_all_remedies(compose, published):
     expected = {key: value for remedy in REMEDIES.values() for key, value in remedy.items()}
-    assert changes(compose, "experiment=hardneg_curriculum") == expected
+    assert changes(published, plain(compose("experiment=hardneg_curriculum"))) == expected
 
 
 def sweep_jobs(name):
@@ -214,15 +220,15 @@ def sweep_jobs(name):
     return list(itertools.product(*values))
 
 
-def test_the_factorial_crosses_every_remedy_once(compose):
-    jobs = sweep_jobs("factorial")
-    cells = [changes(compose, "sweep=factorial", *job) for job in jobs]
+def test_the_factorial_crosses_every_remedy_once(compose, published):
+    configs = [plain(compose("sweep=factorial", *job)) for job in sweep_jobs("factorial")]
+    cells = [changes(published, config) for config in configs]
     keys = {*REMEDIES["hardneg_coverage"], *REMEDIES["hardneg_score0"], *REMEDIES["hardneg_per_anchor"]}
     keys.add("loss.infonce.schedule.start_epoch")
     assert len({str(sorted(cell.items())) for cell in cells}) == len(cells) == 16
     assert {key for cell in cells for key in cell} == keys
-    assert len({plain(compose("sweep=factorial", *job))["name"] for job in jobs}) == 16
-    assert plain(compose("sweep=factorial"))["size"] == plain(compose("data=quick"))["size"]
+    assert len({config["name"] for config in configs}) == 16
+    assert configs[0]["size"] == plain(compose("data=quick"))["size"]
 
 
 def test_the_remedies_sweep_names_experiments_that_exist():

@@ -10,7 +10,10 @@ import pytest
 
 PACKAGE = Path(__file__).parent / "outside_package"
 ALLOWED = "allowed_targets=[outside.]"
-SHORT = ("data=tiny", "size.max_functions=200", "trainer.max_epochs=2", "logger=none", "baseline=[random,zero_shot]")
+SHORT = (
+    *("data=tiny", "size.max_functions=100", "size.split_shares={train: 0.5, val: 0.25, test: 0.25}"),
+    *("trainer.max_epochs=2", "logger=none", "baseline=[random,zero_shot]"),
+)
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 
 from sigjepa.corpus.folds import Fold
-from sigjepa.corpus.sources.installed import InstalledPackages
-from sigjepa.corpus.stage import CorpusStage
 from sigjepa.errors import DamagedError, SigjepaError
 from sigjepa.lexicon.stage import LexiconStage
 from sigjepa.models.predictor import SigPredictor
@@ -28,17 +26,26 @@ def test_a_second_pipeline_finds_the_artifacts(tiny_config, tiny_pipeline, tiny_
     assert {path: path.stat().st_mtime_ns for path in tiny_data.shards.folder.iterdir()} == before
 
 
-def test_a_changed_config_never_reads_a_stale_artifact(tiny_pipeline, tiny_data):
-    smaller = CorpusStage(InstalledPackages(packages=[]), max_functions=150, max_functions_per_repository=20)
-    other = replace(tiny_pipeline, corpus=smaller, negatives=None, body_states=False, baselines=["random"])
+@pytest.fixture(scope="module")
+def small_pipeline(small_corpus, tmp_path_factory):
+    """How the data of a corpus of 42 functions is come by, in a store of its own."""
+    words = ("experiment=exp1_4", "baseline=[random]", f"paths.data_dir={tmp_path_factory.mktemp('small')}")
+    return pipeline_of(composed(*small_corpus, *words))
+
+
+def test_a_changed_config_never_reads_a_stale_artifact(small_pipeline):
+    data = small_pipeline.get()
+    fewer = replace(small_pipeline.corpus, max_functions_per_repository=13)
+    other = replace(small_pipeline, corpus=fewer)
     assert other.missing() == ["corpus", "teacher shards", "baselines"]
-    data = other.get()
-    assert data.corpus.folder != tiny_data.corpus.folder
-    assert data.shards.folder != tiny_data.shards.folder
-    assert len(data.shards) == len(data.corpus) <= 150
+    changed = other.get()
+    assert changed.corpus.folder != data.corpus.folder
+    assert changed.shards.folder != data.shards.folder
+    assert (len(data.shards), len(changed.shards)) == (len(data.corpus), len(changed.corpus)) == (42, 39)
     assert other.missing() == ["baselines"]
-    other.measure_baselines(data)
+    other.measure_baselines(changed)
     assert other.missing() == []
+    assert small_pipeline.missing() == ["baselines"]
 
 
 def test_shards_with_body_states_serve_a_run_without(tiny_pipeline, tiny_data):
@@ -93,10 +100,10 @@ def test_a_wrong_fold_is_named_before_anything_is_built(words):
         pipeline_of(composed(*words))
 
 
-def test_a_pool_too_small_for_rank_10_is_an_error_before_anything_is_embedded(tiny_pipeline, tmp_path):
-    few = CorpusStage(InstalledPackages(packages=[]), max_functions=60, max_functions_per_repository=5)
-    pipeline = replace(tiny_pipeline, corpus=few, store=replace(tiny_pipeline.store, data_dir=tmp_path))
-    with pytest.raises(SigjepaError, match=r"test split"):
+def test_a_pool_too_small_for_rank_10_is_an_error_before_anything_is_embedded(small_pipeline, tmp_path):
+    few = replace(small_pipeline.corpus, max_functions_per_repository=5)
+    pipeline = replace(small_pipeline, corpus=few, store=replace(small_pipeline.store, data_dir=tmp_path))
+    with pytest.raises(SigjepaError, match="val split"):
         pipeline.get()
     assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
 
@@ -134,20 +141,21 @@ def test_the_command_says_what_is_missing_and_builds_nothing(run_python, tmp_pat
     assert not (tmp_path / "data").exists()
 
 
-def test_repair_mends_what_is_damaged(tiny_pipeline, tiny_data, tmp_path):
-    for reference in (tiny_data.corpus.reference, tiny_data.shards.reference):
+def test_repair_mends_what_is_damaged(small_pipeline, tmp_path):
+    data = small_pipeline.get()
+    for reference in (data.corpus.reference, data.shards.reference):
         place = f"{reference.kind}/{reference.folder}"
-        shutil.copytree(tiny_data.store.data_dir / place, tmp_path / place)
+        shutil.copytree(data.store.data_dir / place, tmp_path / place)
     (path,) = tmp_path.glob("corpus/*/functions.parquet")
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    pipeline = replace(tiny_pipeline, negatives=None, store=replace(tiny_pipeline.store, data_dir=tmp_path))
+    pipeline = replace(small_pipeline, store=replace(small_pipeline.store, data_dir=tmp_path))
     with pytest.raises(DamagedError, match=path.name):
         pipeline.get()
-    data, problems = pipeline.repair()
+    mended, problems = pipeline.repair()
     assert len(problems) == 1
     assert path.name in problems[0]
-    assert data.corpus.reference == tiny_data.corpus.reference
-    assert data.shards.reference == tiny_data.shards.reference
+    assert mended.corpus.reference == data.corpus.reference
+    assert mended.shards.reference == data.shards.reference
     assert pipeline.repair()[1] == []

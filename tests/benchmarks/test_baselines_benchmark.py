@@ -1,50 +1,43 @@
 """The benchmark of the baselines runs, and its whole matrices give what the blocks give."""
 
+import importlib
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-ROOT = Path(__file__).parents[2]
-CHECK = """
-import json
-from baselines import make_pools, whole_matrices
 from sigjepa.evaluation.baselines import BASELINES
-pools = make_pools(300)
-fused = BASELINES["fusion"].measure(pools)
-print(json.dumps([[fused.figures["weight"], fused.ranks["test"][1].recall_at(10).mean()], whole_matrices(pools)]))
-"""
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
-def test_whole_matrices_give_the_same_fusion():
-    command = [sys.executable, "-c", CHECK]
-    printed = subprocess.run(command, cwd=ROOT / "benchmarks", check=True, capture_output=True, text=True).stdout
-    in_blocks, whole = json.loads(printed.splitlines()[-1])
-    assert in_blocks == whole
+@pytest.fixture
+def benchmark(monkeypatch):
+    """The script as a module, which finds its neighbours as when it is run."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("baselines")
 
 
-def test_a_row_a_baseline_with_time_and_memory(tmp_path):
-    command = [sys.executable, "benchmarks/baselines.py", "--sizes", "40", "80", "--names", "fusion", "bm25"]
-    output = tmp_path / "baselines.json"
-    printed = subprocess.run(
-        [*command, "--output", output], cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout
-    measured = json.loads(output.read_text())["seconds_and_mib"]
-    assert {name: list(sizes) for name, sizes in measured.items()} == {"fusion": ["40", "80"], "bm25": ["40", "80"]}
-    assert all(seconds > 0 and mib >= 0 for sizes in measured.values() for seconds, mib in sizes.values())
-    assert "fusion" in printed
+def test_whole_matrices_give_the_same_fusion(benchmark):
+    pools = benchmark.make_pools(300)
+    fused = BASELINES["fusion"].measure(pools)
+    in_blocks = (fused.figures["weight"], fused.ranks["test"][1].recall_at(10).mean())
+    assert in_blocks == benchmark.whole_matrices(pools)
 
 
-def test_the_process_grows_by_less_than_the_pool_squared():
+def test_a_row_a_baseline_with_time_and_less_memory_than_the_pool_squared(benchmark, tmp_path, capsys):
     """A block at a time can fill the memory, too: with holes between what is kept of each.
 
     What the process that starts it has held, as a test runner may, does not count.
     """
     held = np.ones(300 * 2**17)  # 300 MiB
-    check = "from baselines import measure; print(measure('fusion', [2500], 1)[2500][1])"
-    command = [sys.executable, "-c", check]
-    printed = subprocess.run(command, cwd=ROOT / "benchmarks", check=True, capture_output=True, text=True).stdout
-    assert len(held) * 8 / 2**20 > 6 * 2500**2 * 4 / 2**20
-    assert 0 < float(printed) < 6 * 2500**2 * 4 / 2**20
+    output = tmp_path / "baselines.json"
+    benchmark.main(["--sizes", "40", "2500", "--names", "fusion", "--output", str(output)])
+    measured = json.loads(output.read_text())["seconds_and_mib"]
+    assert {name: list(sizes) for name, sizes in measured.items()} == {"fusion": ["40", "2500"]}
+    assert all(seconds > 0 and mib >= 0 for seconds, mib in measured["fusion"].values())
+    assert "| fusion" in capsys.readouterr().out
+    limit = 6 * 2500**2 * 4 / 2**20
+    assert len(held) * 8 / 2**20 > limit
+    assert 0 < measured["fusion"]["2500"][1] < limit

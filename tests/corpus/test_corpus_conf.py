@@ -76,10 +76,9 @@ def test_every_size_gives_what_a_corpus_asks_for(size: str, tmp_path: Path) -> N
     assert recipe.inputs().get("tier_sizes") == (None if size != "full" else {"phase0": 28_400, "heads": 22_435})
 
 
-def test_a_composed_recipe_builds_a_corpus_of_the_standard_library(tmp_path: Path) -> None:
-    config = composed(next(file for file in FILES if file.stem == "installed"))
-    config.max_functions = 40
-    config.max_functions_per_repository = 2
+def test_a_composed_recipe_builds_a_corpus(tmp_path: Path, small_corpus: list[str]) -> None:
+    config = composed(next(file for file in FILES if file.stem == "folder"))
+    config.merge_with_dotlist([word.removeprefix("corpus.") for word in small_corpus if word.startswith("corpus.")])
+    config.max_functions_per_repository = 5
     corpus = Store(tmp_path).get(instantiate(config))  # nested lists and mappings arrive as OmegaConf's own
-    assert len(corpus) == 40
-    assert all(repository.startswith("python/") for repository in corpus.column("repository"))
+    assert len(corpus) == 15

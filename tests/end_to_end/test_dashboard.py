@@ -26,14 +26,6 @@ def filtered_groups(spec):
     return [item["value"] for item in runset["filters"]["filters"] if item["key"]["name"] == "group"]
 
 
-def test_a_dry_run_prints_the_workspace_without_a_login(run, tmp_path):
-    done = run("dashboard", "--dry-run", cwd=tmp_path, HOME=str(tmp_path))
-    view = json.loads(done.stdout)
-    assert view["project"] == "sigjepa"
-    assert ["val/rank10"] in panels(view["spec"]).values()
-    assert filtered_groups(view["spec"]) == []
-
-
 def test_without_a_login_the_way_to_one_is_named(run, tmp_path):
     done = run("dashboard", cwd=tmp_path, check=False, HOME=str(tmp_path))
     assert done.returncode == 1
@@ -42,7 +34,7 @@ def test_without_a_login_the_way_to_one_is_named(run, tmp_path):
 
 
 def test_the_workspace_of_a_sweep_shows_what_its_runs_logged(sweep, run, tmp_path):
-    done = run("dashboard", f"runs={sweep}", "dry_run=true", cwd=tmp_path, HOME=str(tmp_path))
+    done = run("dashboard", f"runs={sweep}", "--dry-run", cwd=tmp_path, HOME=str(tmp_path))  # without a login
     view = json.loads(done.stdout)
     assert view["project"] == "sigjepa"
     assert filtered_groups(view["spec"]) == [[sweep.name]]
@@ -62,7 +54,7 @@ def test_the_workspace_is_created_on_the_server(run, tmp_path):
     with wandb_server() as server:
         arguments = {"cwd": tmp_path, "HOME": str(tmp_path), **server.environment()}
         created = run("dashboard", "group=my_sweep", "entity=my_team", **arguments)
-        run("dashboard", "group=my_sweep", **arguments)
+        run("dashboard", **arguments)
         first, second = server.views
         assert server.failures == []
     assert (first["entityName"], first["projectName"], first["type"]) == ("my_team", "sigjepa", "project-view")
@@ -71,6 +63,7 @@ def test_the_workspace_is_created_on_the_server(run, tmp_path):
     printed = json.loads(workspace_json(sweep_workspace(Destination("my_team", "sigjepa", ("my_sweep",)))))
     assert panels(spec) == panels(printed["spec"])
     assert filtered_groups(spec) == [["my_sweep"]]
+    assert filtered_groups(json.loads(second["spec"])) == []
     assert f"{server.url}/my_team/sigjepa?nw=" in created.stdout
 
 

@@ -73,7 +73,7 @@ def worker(rank: int, folder: str, batch: Batch, pooled: torch.Tensor, states: t
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
+def results(tmp_path_factory, forkserver):
     folder = tmp_path_factory.mktemp("gloo")
     generator = torch.Generator().manual_seed(3)
     scores = torch.randint(-1, 2, (7, 9), generator=generator).to(torch.int8)
@@ -101,7 +101,8 @@ def results(tmp_path_factory):
     batch.body_pooled[5] = batch.body_pooled[2]  # byte-identical bodies on different ranks
     pooled, states = torch.randn(7, 8, generator=generator), torch.randn(7, 5, 8, generator=generator)
     single = run_terms(batch, pooled, states)
-    multiprocessing.spawn(worker, (str(folder), batch, pooled, states), nprocs=2)
+    arguments = (str(folder), batch, pooled, states)
+    multiprocessing.start_processes(worker, arguments, 2, start_method=forkserver.get_start_method())
     ranks = [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
     return single, ranks
 

@@ -1,5 +1,4 @@
-import subprocess
-import sys
+import os
 
 import pytest
 
@@ -19,11 +18,12 @@ hydra_job("train", work)
 
 
 @pytest.fixture(scope="module")
-def stopped_sweep(tmp_path_factory):
+def stopped_sweep(run_python, tmp_path_factory):
     """A real Hydra sweep of four jobs of which the third ended it."""
     folder = tmp_path_factory.mktemp("stopped")
     words = ["-m", "experiment=exp1_4,exp2_1", "seed=0,1", "loss=[infonce]", "hydra.sweep.dir=sweep"]
-    subprocess.run([sys.executable, "-c", SCRIPT, *words], cwd=folder, capture_output=True, check=False)
+    (folder / "script.py").write_text(SCRIPT)
+    run_python(["script.py", *words], folder, os.environ)
     return folder / "sweep"
 
 

@@ -1,7 +1,6 @@
 """Configs from Python equal those of a command, and mistakes are one clear error."""
 
-import subprocess
-import sys
+import os
 
 import pytest
 from hydra.core.hydra_config import HydraConfig
@@ -21,10 +20,9 @@ def test_every_value_resolves_though_no_command_runs(tmp_path):
     assert not HydraConfig.initialized()
 
 
-def test_a_run_from_python_is_the_job_of_the_command():
+def test_a_run_from_python_is_the_job_of_the_command(run_python, tmp_path):
     overrides = ["experiment=exp2_1", "data=tiny", "trainer.max_epochs=1"]
-    command = [sys.executable, "-m", "sigjepa.train", *overrides, "--cfg", "job"]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    shown = run_python(["-m", "sigjepa.train", *overrides, "--cfg", "job"], tmp_path, os.environ).stdout
     assert job_settings(compose(overrides)) == job_settings(OmegaConf.create(shown))
 
 

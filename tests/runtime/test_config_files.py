@@ -1,7 +1,6 @@
 """A config file of a stranger's runs nothing and allows itself nothing; the command line may."""
 
-import subprocess
-import sys
+import os
 from pathlib import Path
 
 import pytest
@@ -90,11 +89,11 @@ def test_from_python_it_is_refused_as_well(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["runs_code_by_callback", "allows_itself"])
-def test_the_command_refuses_it_before_anything_of_it_is_imported(tmp_path, name):
+def test_the_command_refuses_it_before_anything_of_it_is_imported(run_python, tmp_path, name):
     (tmp_path / "some_module_on_the_path.py").write_text("open('imported', 'w')\nclass AnyClass: ...\n")
     stranger(tmp_path / "conf", (STRANGERS / f"{name}.yaml").read_text(), f"experiment/{name}")
-    command = [sys.executable, "-m", "sigjepa.train", "--config-dir", "conf", f"experiment={name}", "data=tiny"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    command = ["-m", "sigjepa.train", "--config-dir", "conf", f"experiment={name}", "data=tiny"]
+    done = run_python(command, tmp_path, os.environ)
     assert done.returncode == 1
     assert f"{name}.yaml" in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,6 +1,5 @@
 """Every real stage of the chain, damaged, deleted, mistaken for another and killed: found, and built again alone."""
 
-import multiprocessing
 import os
 import shutil
 import signal
@@ -117,17 +116,9 @@ def die_before_the_first_record(store, stage):
     store.get(stage)
 
 
-@pytest.fixture(scope="module")
-def processes():
-    """Processes that have imported already what stages need."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["sigjepa.pipeline", "transformers", "lightning"])
-    return context
-
-
-def test_a_killed_build_is_done_again(stage, store, processes, tmp_path):
+def test_a_killed_build_is_done_again(stage, store, forkserver, tmp_path):
     killed = Store(tmp_path)
-    child = processes.Process(target=die_before_the_first_record, args=(killed, stage))
+    child = forkserver.Process(target=die_before_the_first_record, args=(killed, stage))
     child.start()
     child.join()
     assert child.exitcode == -signal.SIGKILL

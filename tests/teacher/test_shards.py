@@ -217,7 +217,8 @@ def _sums(shards: TeacherShards) -> list[float]:
     return [float(shards.signature_states(function).sum()) for function in range(len(shards))]
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", "forkserver"])
+@pytest.mark.usefixtures("forkserver")
 def test_workers_read_through_maps_of_their_own(shards: TeacherShards, method: str) -> None:
     expected = _sums(shards)  # the parent's maps are open by now
     assert len(pickle.dumps(shards)) < 10_000  # maps do not travel

@@ -90,13 +90,15 @@ def worker(rank: int, batch: Batch, folder: str, world_size: int, port: int) -> 
 
 
 @pytest.mark.parametrize("world_size", [2, pytest.param(4, marks=pytest.mark.slow)])
-def test_weights_and_ranks_are_those_of_one_process(make_batch, tmp_path, world_size):
+def test_weights_and_ranks_are_those_of_one_process(make_batch, forkserver, tmp_path, world_size):
     batch = make_batch(size=FUNCTIONS)
     alone = trained(batch, str(tmp_path), 0, 1)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    multiprocessing.spawn(worker, (batch, str(tmp_path), world_size, port), nprocs=world_size)
+    multiprocessing.start_processes(
+        worker, (batch, str(tmp_path), world_size, port), world_size, start_method=forkserver.get_start_method()
+    )
     for rank in range(world_size):
         one = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         assert one["steps"] == alone["steps"] == 3

@@ -1,7 +1,5 @@
 import json
 import os
-import subprocess
-import sys
 
 import hydra
 import pytest
@@ -142,14 +140,14 @@ def test_an_unknown_word_is_named():
         check_resume("atuo")
 
 
-def test_a_folder_is_trained_in_by_one_process(tmp_path):
+def test_a_folder_is_trained_in_by_one_process(run_python, tmp_path):
     attempt = "import sys; from pathlib import Path; from sigjepa.training.job import run_lock\n"
     attempt += "with run_lock(Path(sys.argv[1])): pass"
-    command = [sys.executable, "-c", attempt, str(tmp_path)]
-    with run_lock(tmp_path):
-        other = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
-    assert f"Another process is training in {tmp_path}" in other.stderr
-    with run_lock(tmp_path):
+    (tmp_path / "attempt.py").write_text(attempt)
+    with run_lock(tmp_path / "run"):
+        other = run_python(["attempt.py", tmp_path / "run"], tmp_path, os.environ)
+    assert f"Another process is training in {tmp_path / 'run'}" in other.stderr
+    with run_lock(tmp_path / "run"):
         pass
 
 
