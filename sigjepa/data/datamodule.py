@@ -9,7 +9,7 @@ import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Sampler
 
-from sigjepa.data.batch import Batch
+from sigjepa.data.batch import Batch, Halves
 from sigjepa.data.coverage import batch_coverage
 from sigjepa.data.dataset import FunctionDataset
 from sigjepa.data.loader import BatchLoader, EpochPosition, ResumableLoader
@@ -26,6 +26,8 @@ class FunctionDataModule(LightningDataModule):
     data: opened artifacts. batch_size: functions per process and step. eval_batch_size: functions per validation step.
     body_states: whether batches carry the body's token states; max_body_states: at most this many of each body, from
     its start, None is all of them.
+    random_bodies: how many random train bodies a batch of the
+    train split brings, which are candidates for all its anchors.
     bucket_batches: batches per length bucket; 1 shuffles without regard to length. num_workers: loader processes; 0
     loads in the main one. Raises SigjepaError for a batch size below 1.
     """
@@ -37,11 +39,14 @@ class FunctionDataModule(LightningDataModule):
         eval_batch_size: int = 256,
         body_states: bool = False,
         max_body_states: int | None = None,
+        random_bodies: int = 0,
         bucket_batches: int = 16,
         num_workers: int = 0,
         seed: int = 0,
     ) -> None:
         super().__init__()
+        if random_bodies < 0:
+            raise SigjepaError(f"data.random_bodies is {random_bodies}; give a number of at least 0.")
         if batch_size < 1:
             raise SigjepaError(f"data.batch_size is {batch_size}; give a positive number of functions per step.")
         self.data = data
@@ -49,6 +54,7 @@ class FunctionDataModule(LightningDataModule):
         self.eval_batch_size = eval_batch_size
         self.body_states = body_states
         self.max_body_states = max_body_states
+        self.random_bodies = random_bodies
         self.sampler = NegativeSampler(seed=seed) if data.source is None else data.source.sampler
         self.bucket_batches = bucket_batches
         self.num_workers = num_workers
@@ -60,6 +66,7 @@ class FunctionDataModule(LightningDataModule):
         loader: Callable[..., BatchLoader],
         sampler: Sampler[BatchIndices],
         hard_negatives: HardNegatives | None,
+        random_ids: np.ndarray | None = None,
     ) -> DataLoader[Batch]:
         dataset = FunctionDataset(
             self.data.shards,
@@ -68,6 +75,9 @@ class FunctionDataModule(LightningDataModule):
             self.sampler,
             self.body_states,
             self.max_body_states,
+            self.data.function_terms if self.data.opened_lexicon else None,
+            self.random_bodies,
+            random_ids,
         )
         return loader(
             dataset,
@@ -109,7 +119,15 @@ class FunctionDataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return the batches of `train_sampler`, with the hard negatives of their anchors."""
         loader = partial(ResumableLoader, position=self.position)
-        return self._loader(loader, self.train_sampler(), self.data.hard_negatives)
+        train = self.data.corpus.ids("train")
+        return self._loader(loader, self.train_sampler(), self.data.hard_negatives, train)
+
+    def train_halves(self) -> Halves:
+        """Return both halves of the train split, for a student that fits something to it before training."""
+        data, ids = self.data, torch.as_tensor(self.data.corpus.ids("train"))
+        terms = data.function_terms
+        signatures = (data.shards.signature_pooled[ids].float(), terms.of_signatures(ids))
+        return Halves(*signatures, data.targets[ids].float(), terms.of_bodies(ids))
 
     def use_negatives(self, hard_negatives: HardNegatives) -> None:
         """Serve these hard negatives from the next loader on."""

@@ -9,9 +9,13 @@ from torch.utils.data import Dataset
 
 from sigjepa.data.batch import Batch, NegativeBatch
 from sigjepa.data.sampler import BatchIndices
+from sigjepa.data.terms import FunctionTerms
 from sigjepa.negatives.index.hard_negatives import RELATED_FROM, HardNegatives
 from sigjepa.negatives.index.sampling import NegativeSampler
 from sigjepa.teacher.shards import TeacherShards
+
+RANDOM_STREAM = 2
+"""Of the random numbers of a step; the sampler of hard negatives draws from 0 and 1."""
 
 
 def share_identical_bodies(bodies: Sequence[str], body_pooled: Tensor) -> Tensor:
@@ -37,7 +41,8 @@ class FunctionDataset(Dataset[Batch]):
 
     body_pooled: `[n, D]` targets by function id. hard_negatives: None serves batches without. sampler: which of its
     hard negatives an anchor brings. body_states: whether batches carry the body's token states; max_body_states: at
-    most this many of each body, from its start; None is all of them.
+    most this many of each body, from its start; None is all of them. terms: of all functions; None serves batches
+    without. random_bodies: how many bodies of `random_ids` a batch brings as candidates for all its anchors.
     """
 
     def __init__(
@@ -48,6 +53,9 @@ class FunctionDataset(Dataset[Batch]):
         sampler: NegativeSampler | None = None,
         body_states: bool = False,
         max_body_states: int | None = None,
+        terms: FunctionTerms | None = None,
+        random_bodies: int = 0,
+        random_ids: np.ndarray | None = None,
     ) -> None:
         self.shards = shards
         self.body_pooled = body_pooled
@@ -55,17 +63,27 @@ class FunctionDataset(Dataset[Batch]):
         self.sampler = sampler if sampler is not None else NegativeSampler()
         self.body_states = body_states
         self.max_body_states = max_body_states
+        self.terms = terms
+        self.random_bodies = random_bodies
+        self.random_ids = random_ids
 
     def __getitem__(self, request: BatchIndices) -> Batch:
         """Return the batch of the request's ids, in their order."""
         ids = request.ids
         signature_states, signature_mask = pad_states([self.shards.signature_states(int(i)) for i in ids])
+        rows = torch.as_tensor(np.asarray(ids, dtype=np.int64))
         batch = Batch(
-            ids=torch.as_tensor(np.asarray(ids, dtype=np.int64)),
+            ids=rows,
             signature_states=signature_states,
             signature_mask=signature_mask,
-            body_pooled=self.body_pooled[torch.as_tensor(np.asarray(ids, dtype=np.int64))],
+            body_pooled=self.body_pooled[rows],
         )
+        if self.terms is not None:
+            batch.signature_pooled = self.shards.signature_pooled[rows].float()
+            batch.signature_terms = self.terms.of_signatures(rows)
+            batch.body_terms = self.terms.of_bodies(rows)
+        if self.random_ids is not None and self.random_bodies:
+            batch.random = self._random(request, self.random_ids)
         if self.body_states:
             batch.body_states, batch.body_mask = pad_states(
                 [self.shards.body_states(int(i))[: self.max_body_states] for i in ids]
@@ -97,8 +115,20 @@ class FunctionDataset(Dataset[Batch]):
         by_row = np.full((len(ids), len(unique)), -1, dtype=np.int8)
         for anchor, (own, own_scores) in enumerate(zip(ids, scores, strict=True)):
             by_row[anchor, np.searchsorted(unique, own)] = own_scores
-        row_ids = torch.from_numpy(unique)
-        return NegativeBatch(ids=row_ids, embeddings=self.body_pooled[row_ids], scores=torch.from_numpy(by_row))
+        return self._bodies(unique, by_row)
+
+    def _random(self, request: BatchIndices, ids: np.ndarray) -> NegativeBatch:
+        """Return random bodies from outside of the batch, the same in a resumed run."""
+        generator = np.random.default_rng([self.sampler.seed, request.step, int(request.ids[0]), RANDOM_STREAM])
+        number = min(len(ids), self.random_bodies + len(request.ids))
+        drawn = generator.choice(ids, number, replace=False)
+        outside = np.sort(drawn[~np.isin(drawn, request.ids)][: self.random_bodies])
+        return self._bodies(outside, np.full((len(request.ids), len(outside)), -1, np.int8))
+
+    def _bodies(self, ids: np.ndarray, scores: np.ndarray) -> NegativeBatch:
+        rows = torch.from_numpy(ids.astype(np.int64))
+        terms = None if self.terms is None else self.terms.of_bodies(rows)
+        return NegativeBatch(rows, self.body_pooled[rows], torch.from_numpy(scores), terms)
 
 
 def _related_ids(ids: np.ndarray, hard_negatives: HardNegatives) -> Tensor:

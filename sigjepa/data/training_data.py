@@ -7,11 +7,14 @@ from torch import Tensor
 
 from sigjepa.corpus.corpus import Corpus
 from sigjepa.data.dataset import share_identical_bodies
+from sigjepa.data.terms import FunctionTerms
+from sigjepa.lexicon.features import build_features
 from sigjepa.lexicon.lexicon import Lexicon
 from sigjepa.lexicon.stage import LexiconStage
 from sigjepa.negatives.index.hard_negatives import HardNegatives
 from sigjepa.negatives.sources import HardNegativesSource
 from sigjepa.store.manifest import Reference
+from sigjepa.store.progress import stage
 from sigjepa.store.store import Store
 from sigjepa.teacher.shards import TeacherShards
 
@@ -41,6 +44,13 @@ class TrainingData:
     def lexicon(self) -> Lexicon:
         """The lexicon of the corpus, built where it is missing, when it is first asked for."""
         return self.opened_lexicon or self.store.get(LexiconStage(self.corpus))
+
+    @cached_property
+    def function_terms(self) -> FunctionTerms:
+        """The terms of all functions with the statistics of train, for students that read the lexicon."""
+        repositories, train = self.corpus.column("repository"), self.corpus.ids("train")
+        with stage("Counting terms of train"):
+            return FunctionTerms(build_features(self.lexicon.terms, repositories, train))
 
     def references(self) -> dict[str, Reference]:
         """Return the artifacts as a run's provenance records what it was trained on."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sigjepa.data.views import Views, pooled_views, score, take_views
 from sigjepa.errors import SigjepaError
 
 BLOCK = 256
@@ -74,16 +75,26 @@ def block_ranks(
 def pool_ranks(predictions: Tensor, bodies: Tensor, block: int = BLOCK) -> Ranks:
     """Return the cosine rank of body i for prediction i among all `bodies`: both `[N, D]`, the whole split.
 
-    Identical bodies are scored once and counted as often as they stand in the pool, so ties are exact. Raises
-    SigjepaError when a prediction is not finite. block: as in `block_ranks`.
+    Raises SigjepaError when a prediction is not finite. block: as in `block_ranks`; ties: as in `view_ranks`.
     """
     _check_finite(predictions)
-    unique, columns, counts = torch.unique(bodies.float(), dim=0, return_inverse=True, return_counts=True)
-    candidates = F.normalize(unique, dim=-1)
+    return view_ranks(pooled_views(predictions), pooled_views(bodies), bodies, block)
+
+
+def view_ranks(predictions: Views, bodies: Views, identity: Tensor, block: int = BLOCK) -> Ranks:
+    """Return the rank of body i for prediction i among all bodies by the score of their views, of N rows each.
+
+    identity: `[N, D]`, equal for identical bodies alone: they are scored once and counted as often as they stand in the
+    pool, so ties are exact. Raises SigjepaError when a score is not finite. block: as in `block_ranks`.
+    """
+    unique, columns, counts = torch.unique(identity.float(), dim=0, return_inverse=True, return_counts=True)
+    rows = torch.arange(len(identity), device=identity.device)
+    first = columns.new_full((len(unique),), len(identity)).scatter_reduce(0, columns, rows, "amin")
+    candidates = take_views(bodies, first)
     (ranks,) = block_ranks(
-        lambda rows: [F.normalize(predictions[rows].float(), dim=-1) @ candidates.T],
+        lambda rows: [_finite(score(take_views(predictions, rows), candidates))],
         columns,
-        counts if len(unique) < len(bodies) else None,  # sums of booleans are many times as fast
+        counts if len(unique) < len(identity) else None,  # sums of booleans are many times as fast
         block=block,
     )
     return ranks
@@ -94,11 +105,15 @@ def _check_finite(predictions: Tensor) -> None:
         raise SigjepaError("A prediction is NaN or infinite; the student diverged. Lower optimizer.lr or clip more.")
 
 
-def score_ranks(scores: Tensor) -> Ranks:
-    """Return the ranks of candidate i for query i by `scores` `[N, N]`; raises SigjepaError when one is not finite."""
+def _finite(scores: Tensor) -> Tensor:
     if not torch.isfinite(scores).all():
         raise SigjepaError("A score is NaN or infinite; check the embeddings and texts it was computed from.")
-    (ranks,) = block_ranks(lambda rows: [scores[rows]], torch.arange(len(scores), device=scores.device))
+    return scores
+
+
+def score_ranks(scores: Tensor) -> Ranks:
+    """Return the ranks of candidate i for query i by `scores` `[N, N]`; raises SigjepaError when one is not finite."""
+    (ranks,) = block_ranks(lambda rows: [_finite(scores)[rows]], torch.arange(len(scores), device=scores.device))
     return ranks
 
 

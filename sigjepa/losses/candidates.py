@@ -1,11 +1,12 @@
 """The candidates in an anchor's softmax: its own body, the other bodies of the batch, and mined hard negatives."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from sigjepa.data.batch import Batch, NegativeBatch
+from sigjepa.data.views import Views, concatenate_views, pooled_views, take_views
 from sigjepa.losses.distributed import gather_rows
 
 
@@ -16,7 +17,8 @@ class Candidates:
     ids: `[C]`, embeddings: `[C, D]`, in-batch rows first. labels: `[B]` column of each anchor's own body.
     excluded: `[B, C]` true where a candidate must not be a negative of the anchor. related: `[B, C]` true where it was
     judged related to the anchor (`score_c >= 2`), which is excluded, too. scores: `[B, C]` the judge's `score_c` where
-    the pair was mined for the anchor, else -1. in_batch: how many of the C are in-batch; the rest are mined.
+    the pair was mined for the anchor, else -1. in_batch: how many of the C are in-batch or random; the rest are mined.
+    views: of a student that has its own view of bodies; None scores by the cosine with `embeddings`.
     """
 
     ids: Tensor
@@ -26,10 +28,18 @@ class Candidates:
     related: Tensor
     scores: Tensor
     in_batch: int
+    views: Views | None = None
+
+    def scored_views(self, number: int | None = None) -> Views:
+        """Return the views of the first `number` candidates, None for all."""
+        views = pooled_views(self.embeddings) if self.views is None else self.views
+        if number is None or number == len(self.ids):
+            return views
+        return take_views(views, torch.arange(number, device=self.ids.device))
 
 
 def in_batch_candidates(batch: Batch) -> Candidates:
-    """Return every body of the global batch, false negatives excluded (Exp 1.4)."""
+    """Return every body of the global batch and the random ones it brings, false negatives excluded (Exp 1.4)."""
     ids, offset = gather_rows(batch.ids)
     embeddings, _ = gather_rows(batch.body_pooled)
     labels = offset + torch.arange(len(batch), device=ids.device)
@@ -37,7 +47,12 @@ def in_batch_candidates(batch: Batch) -> Candidates:
     excluded = _same_body(batch, ids, embeddings) | related
     excluded[torch.arange(len(batch), device=ids.device), labels] = False
     scores = torch.full_like(excluded, -1, dtype=torch.int8)
-    return Candidates(ids, embeddings, labels, excluded, related, scores, in_batch=len(ids))
+    candidates = Candidates(ids, embeddings, labels, excluded, related, scores, len(ids), batch.body_views)
+    if batch.random is None:
+        return candidates
+    everyone = torch.ones(len(batch), len(batch.random.ids), dtype=torch.bool, device=ids.device)
+    candidates = _append(candidates, batch, batch.random, everyone)
+    return replace(candidates, in_batch=len(candidates.ids))
 
 
 def union_candidates(batch: Batch) -> Candidates:
@@ -104,6 +119,7 @@ def _append(candidates: Candidates, batch: Batch, rows: NegativeBatch, admitted:
         related=torch.cat([candidates.related, related & ~repeated], dim=1),
         scores=torch.cat([candidates.scores, rows.scores], dim=1),
         in_batch=candidates.in_batch,
+        views=None if candidates.views is None else concatenate_views([candidates.views, rows.views or {}]),
     )
 
 

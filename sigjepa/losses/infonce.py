@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sigjepa.data.batch import Batch
+from sigjepa.data.views import score
 from sigjepa.errors import SigjepaError, nearest_name
 from sigjepa.losses.candidates import MINED_CANDIDATES, Candidates, in_batch_candidates, with_related
 from sigjepa.losses.distributed import gather_rows, sum_over_processes, world_size
@@ -17,8 +18,7 @@ from sigjepa.negatives.index.ramp import Schedule, beginning, check_extremes, va
 
 
 def info_nce(
-    predictions: Tensor,
-    candidates: Tensor,
+    scores: Tensor,
     labels: Tensor,
     inverse_temperature: Tensor,
     excluded: Tensor,
@@ -27,20 +27,19 @@ def info_nce(
     """Return the cross-entropy of each anchor's own body among its candidates, `[B]` (CPC,
     https://arxiv.org/abs/1807.03748).
 
-    predictions: `[B, D]`, candidates: `[C, D]`, both normalised here. labels: `[B]`. excluded: `[B, C]` candidates
-    that get no softmax mass. log_weights: `[C]` or `[B, C]` added to the logits, so a candidate of weight w counts w
-    times. Logits are at least fp32 whatever the inputs and autocast say.
+    scores: `[B, C]` of anchors and candidates, of `scores_of`. labels: `[B]`. excluded: `[B, C]` candidates that get no
+    softmax mass. log_weights: `[C]` or `[B, C]` added to the logits, so a candidate of weight w counts w times.
+    Logits are at least fp32 whatever the inputs and autocast say.
     """
-    with torch.autocast(predictions.device.type, enabled=False):
-        logits = _logits(predictions, candidates, inverse_temperature)
+    with torch.autocast(scores.device.type, enabled=False):
+        logits = scores * at_least_float32(inverse_temperature)
         if log_weights is not None:
             logits = logits + log_weights
         return F.cross_entropy(logits.masked_fill(excluded, -torch.inf), labels, reduction="none")
 
 
 def multi_positive_info_nce(
-    predictions: Tensor,
-    candidates: Tensor,
+    scores: Tensor,
     positives: Tensor,
     inverse_temperature: Tensor,
     excluded: Tensor,
@@ -52,8 +51,8 @@ def multi_positive_info_nce(
     positives stand in no denominator. With one positive it is `info_nce`. positives: `[B, C]`, at least one a row;
     excluded: `[B, C]` candidates that are no negatives; the rest as in `info_nce`.
     """
-    with torch.autocast(predictions.device.type, enabled=False):
-        logits = _logits(predictions, candidates, inverse_temperature)
+    with torch.autocast(scores.device.type, enabled=False):
+        logits = scores * at_least_float32(inverse_temperature)
         weighted = logits if log_weights is None else logits + log_weights
         # the lowest finite number, not -inf: an anchor without negatives would have no gradient but NaN
         lowest = torch.finfo(logits.dtype).min
@@ -62,10 +61,10 @@ def multi_positive_info_nce(
         return (losses * positives).sum(dim=1) / positives.sum(dim=1)
 
 
-def _logits(predictions: Tensor, candidates: Tensor, inverse_temperature: Tensor) -> Tensor:
-    predictions, candidates = at_least_float32(predictions), at_least_float32(candidates)
-    cosine = F.normalize(predictions, dim=-1) @ F.normalize(candidates, dim=-1).T
-    return cosine * at_least_float32(inverse_temperature)
+def scores_of(prediction: Prediction, candidates: Candidates, number: int | None = None) -> Tensor:
+    """Return the scores `[B, C]` of predictions and their first `number` candidates, None for all, at least fp32."""
+    with torch.autocast(prediction.pooled.device.type, enabled=False):
+        return score(prediction.scored_views(), candidates.scored_views(number))
 
 
 RELATED = ("mask", "positive")
@@ -149,21 +148,16 @@ class InfoNCE(nn.Module):
         mined_weight = value_at(self.schedule, progress.epoch) if self.mined_candidates != "none" else 0.0
         candidates = MINED_CANDIDATES[self.mined_candidates](batch) if mined_weight > 0 else in_batch_candidates(batch)
         log_weights = self._log_weights(candidates, mined_weight)
+        scores = scores_of(prediction, candidates)
         own_losses = losses = info_nce(
-            prediction.pooled,
-            candidates.embeddings,
-            candidates.labels,
-            1 / self.temperature,
-            candidates.excluded,
-            log_weights,
+            scores, candidates.labels, 1 / self.temperature, candidates.excluded, log_weights
         )
         if self.related == "positive":
             extended = with_related(candidates, batch)
             positives = extended.related.scatter(1, extended.labels[:, None], True)
             more = len(extended.ids) - len(candidates.ids)
             losses = multi_positive_info_nce(
-                prediction.pooled,
-                extended.embeddings,
+                scores_of(prediction, extended),
                 positives,
                 1 / self.temperature,
                 extended.excluded,
@@ -182,8 +176,8 @@ class InfoNCE(nn.Module):
     def _log_weights(self, candidates: Candidates, mined_weight: float) -> Tensor:
         """Return `[B, C]`: 0 for in-batch candidates, log of the curriculum's and the score's weight for mined ones."""
         weights = torch.ones(candidates.scores.shape, device=candidates.ids.device)
-        for score, weight in enumerate(self.score_weights):
-            weights[candidates.scores == score] = weight
+        for judged, weight in enumerate(self.score_weights):
+            weights[candidates.scores == judged] = weight
         weights[:, candidates.in_batch :] *= mined_weight
         return weights.log()
 
@@ -194,8 +188,7 @@ class InfoNCE(nn.Module):
         """Return the figures behind the four failure modes of Exp 2.1, with the own body as the one positive."""
         n = candidates.in_batch
         in_batch_losses = info_nce(
-            prediction.pooled,
-            candidates.embeddings[:n],
+            scores_of(prediction, candidates, n),
             candidates.labels,
             1 / self.temperature,
             candidates.excluded[:, :n],

@@ -128,7 +128,9 @@ def ceiling_section(finished: Sequence[Run], split: str, evidence: Evidence | Si
     """Return the teacher's ceiling and why runs miss, or what is missing to tell."""
     if isinstance(evidence, SigjepaError):
         return sections.section("The teacher's ceiling", f"Not measured: {evidence}")
-    served = same_teacher(finished[0], finished)
+    served = same_teacher(finished[0], [run for run in finished if run.scores_by_cosine])
+    if not served:
+        return sections.section("The teacher's ceiling", "Not measured: no student scores by the cosine of one vector.")
     train_ids = torch.from_numpy(evidence.corpus.ids("train"))
     ceiling = measure_ceiling(served, evidence.targets, train_ids, split)
     curves = {
@@ -177,14 +179,19 @@ def evidence_or_reason(finished: Sequence[Run], data_dir: Path | None) -> Eviden
 def explore_runs(
     finished: Sequence[Run], baseline: str | None, split: str, evidence: Evidence | SigjepaError, queries: int
 ) -> ExplorerData | None:
-    """Return the error explorer of one run of each experiment, the first seed's; None without evidence or queries.
+    """Return the error explorer of one run of each experiment, the first seed's.
+
+    None without evidence, queries, or a student that scores by the cosine of one vector: others are left out.
 
     Largest changes are between the baseline experiment and the one that differs most from it on the split.
     """
     if isinstance(evidence, SigjepaError) or queries < 1:
         return None
-    baseline = baseline or finished[0].experiment
-    shown = {name: runs[0] for name, runs in by_experiment(same_teacher(finished[0], finished)).items()}
+    by_cosine = [run for run in same_teacher(finished[0], finished) if run.scores_by_cosine]
+    shown = {name: runs[0] for name, runs in by_experiment(by_cosine).items()}
+    if not shown:
+        return None
+    baseline = baseline or next(iter(shown))
     retrievals = {name: Retrieval(*run.predictions(split), run.ranks(split)[1]) for name, run in shown.items()}
     ids = next(iter(retrievals.values())).ids
     columns = {name: evidence.corpus.column(name) for name in FunctionText.__dataclass_fields__}

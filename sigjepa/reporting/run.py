@@ -12,10 +12,10 @@ from sigjepa.evaluation.metrics import Metric, QueryValues
 from sigjepa.evaluation.pools import PoolFacts
 from sigjepa.evaluation.rank_files import read_arrays, read_ranks
 from sigjepa.evaluation.ranks import Ranks
-from sigjepa.reporting.run_files import as_mapping, read_pool_facts, read_queries, read_rows, verified
+from sigjepa.reporting.run_files import as_mapping, read_pool_facts, read_queries, read_rows, verified, was_written
 from sigjepa.store.files import read_json
 from sigjepa.training.job import JOB_FILE
-from sigjepa.training.run_directory import METRICS_FILE, POOL_FILE, QUERIES_FILE
+from sigjepa.training.run_directory import METRICS_FILE, POOL_FILE, PREDICTIONS_FILE, QUERIES_FILE
 
 METRICS_CSV, UNREADABLE = "metrics.csv", "unreadable"
 
@@ -174,7 +174,20 @@ class Run:
         """Return the package of each query of a split, and whether its signature stands in train."""
         return read_pool_facts(verified(self.folder, POOL_FILE), split)
 
+    @property
+    def scores_by_cosine(self) -> bool:
+        """Whether ranks follow from one predicted vector a query: a student may sum several views instead."""
+        return was_written(self.folder, PREDICTIONS_FILE)
+
     def predictions(self, split: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return ids `[N]` and the best checkpoint's predictions `[N, D]` of a split."""
-        ids, pooled = read_arrays(verified(self.folder, "predictions.npz"), f"{split}_ids", f"{split}_pooled")
+        """Return ids `[N]` and the best checkpoint's predictions `[N, D]` of a split.
+
+        Raises SigjepaError where ranks do not follow from them.
+        """
+        if not self.scores_by_cosine:
+            raise SigjepaError(
+                f"{self.folder} has no predicted vectors: the score of its student sums several views, from which the "
+                "ranks in ranks.npz come. What is measured in the teacher's space is not defined for it."
+            )
+        ids, pooled = read_arrays(verified(self.folder, PREDICTIONS_FILE), f"{split}_ids", f"{split}_pooled")
         return ids, pooled

@@ -29,6 +29,14 @@ def verified(folder: Path, name: str) -> Path:
     return folder / name
 
 
+def was_written(folder: Path, name: str) -> bool:
+    """Return whether a run left a file: it is there, or the record of its files names it."""
+    record = folder / FILES_FILE
+    files = read_json(record) if record.exists() else None
+    named = files.get("files") if isinstance(files, dict) else None
+    return (folder / name).exists() or (isinstance(named, dict) and name in named) or not isinstance(named, dict)
+
+
 def as_mapping(value: Any, path: Path) -> dict[str, Any]:
     """Return a file's content, or a part of it, which must be a mapping; raises SigjepaError naming the file."""
     if not isinstance(value, dict):

@@ -54,10 +54,14 @@ def checked(run: Run, split: str) -> Run:
         if run.status == FINISHED:
             _ = run.baselines, run.config, run.pool(), run.registry, run.rows
             for half in {"val", split}:
-                ids, predictions = run.predictions(half)
-                others = (run.queries(half).ids, run.ranks(half)[0], run.pool_facts(half).ids)
+                ids = run.queries(half).ids
+                others = [run.ranks(half)[0], run.pool_facts(half).ids]
+                shape: tuple[int, ...] = (len(ids), 0)
+                if run.scores_by_cosine:
+                    predicted, predictions = run.predictions(half)
+                    others, shape = [*others, predicted], predictions.shape
                 same = all(np.array_equal(ids, other) for other in others)
-                if not same or predictions.ndim != 2 or len(predictions) != len(ids):
+                if not same or len(shape) != 2 or shape[0] != len(ids):
                     raise SigjepaError(f"{run.folder} has files of different {half} queries; train it again.")
                 for name in run.baselines:
                     run.baseline_queries(name, half)

@@ -11,23 +11,30 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from sigjepa.data.batch import Batch
+from sigjepa.data.datamodule import FunctionDataModule
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.metrics import Metrics, default_metrics, measure, of_split, query_values, selecting
-from sigjepa.evaluation.ranks import pool_ranks
-from sigjepa.losses.distributed import gather_rows, sum_over_processes, world_size
+from sigjepa.losses.distributed import sum_over_processes, world_size
 from sigjepa.losses.loss import Loss, Progress
 from sigjepa.models.prediction import Prediction
+from sigjepa.models.student import BodyEncoder, FittedStudent
 from sigjepa.runtime.instantiate import instantiate
+from sigjepa.training.evaluation_pass import Evaluation, concatenate_evaluations, evaluation
 from sigjepa.training.loggers import RunLogger
 from sigjepa.training.mean_metrics import MeanMetrics
 from sigjepa.training.optimizer import build_optimizer, build_scheduler, eval_mode, train_mode
 from sigjepa.training.run_directory import SplitPredictions
 
+INPUTS = ("signature_states", "signature_mask", "body_positions")
+"""What a student is given that does not say what it `reads`, in order."""
+
 
 class SigJepaModule(LightningModule):
     """Trains a student on named, weighted loss terms.
 
-    model: `(signature_states, signature_mask, body_positions) -> Prediction`. losses: terms by the name they are
+    model: `(signature_states, signature_mask, body_positions) -> Prediction`; one that names other fields of a Batch as
+    `reads` is given these. One with `body_views(body_pooled, body_terms) -> Views` has its own view of bodies, and one
+    with `fit(halves)` fits something to train before the first step. losses: terms by the name they are
     logged under. optimizer: `(parameter groups) -> Optimizer`. scheduler: `(optimizer, ...) -> LRScheduler`, given what
     `build_scheduler` says; None keeps the rate. hyperparameters: the resolved config, plain values only, stored in the
     checkpoint and sent to loggers. metrics: what is measured, by name. monitor: that of them by which the best
@@ -63,15 +70,38 @@ class SigJepaModule(LightningModule):
         self.direction = selecting(monitor, metrics).direction
         self.mean_metrics = MeanMetrics()
         self.evaluated: dict[str, SplitPredictions] = {}
-        self._collected: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._collected: list[Evaluation] = []
 
     def forward(self, batch: Batch) -> Prediction:
         """Return the student's prediction; of the body it reads how many positions to predict, and in eval nothing."""
         body_positions = batch.body_states.shape[1] if self.training and batch.body_states is not None else 0
-        return self.model(batch.signature_states, batch.signature_mask, body_positions)
+        given = {"body_positions": body_positions}
+        return self.model(
+            *(given.get(name, getattr(batch, name, None)) for name in getattr(self.model, "reads", INPUTS))
+        )
+
+    def encode_bodies(self, batch: Batch) -> None:
+        """Let a student that has its own view of bodies make it, of all bodies of a batch."""
+        if isinstance(self.model, BodyEncoder):
+            encode = self.model.body_views
+            batch.body_views = encode(batch.body_pooled, batch.body_terms)
+            for rows in (batch.negatives, batch.related, batch.random):
+                if rows is not None:
+                    rows.views = encode(rows.embeddings, rows.terms)
 
     def on_fit_start(self) -> None:
-        """Give every further process dropout of its own (the first draws a single one's); tell loggers what is best."""
+        """Let a student fit what it fits before training, give every further process dropout of its own (the first
+        draws a single one's), and tell loggers what is best.
+
+        Raises SigjepaError for several processes and a student with its own view of bodies.
+        """
+        if isinstance(self.model, BodyEncoder) and world_size() > 1:
+            raise SigjepaError(
+                f"A student with its own view of bodies trains in one process, and there are {world_size()}: set "
+                "trainer.devices=1 trainer.num_nodes=1."
+            )
+        if isinstance(self.model, FittedStudent):
+            self.model.fit(cast(FunctionDataModule, self.trainer.datamodule).train_halves())  # type: ignore[attr-defined]
         if self.global_rank > 0:
             torch.manual_seed(torch.initial_seed() + self.global_rank)
         for logger in self.loggers:
@@ -99,6 +129,7 @@ class SigJepaModule(LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Return the weighted sum of the loss terms; raises SigjepaError with step and term when one is not finite."""
         prediction = self(batch)
+        self.encode_bodies(batch)
         done = batch_index / self.trainer.num_training_batches
         progress = Progress(epoch=self.current_epoch + done, step=self.global_step)
         total = torch.zeros((), device=prediction.pooled.device)
@@ -148,20 +179,19 @@ class SigJepaModule(LightningModule):
 
     def _evaluate(self, split: str, batch: Batch, last: bool) -> None:
         """Collect this process's share of a pass; with its last batch, rank every true body in the whole pool."""
-        self._collected.append((batch.ids, self(batch).pooled.float(), batch.body_pooled))
+        self.encode_bodies(batch)
+        self._collected.append(evaluation(self(batch), batch))
         if not last:
             return
-        mine = (torch.cat(parts) for parts in zip(*self._collected, strict=True))
-        ids, predictions, bodies = (gather_rows(rows)[0] for rows in mine)
+        whole = concatenate_evaluations(self._collected)
         self._collected.clear()
-        order = torch.argsort(ids)
-        ids, predictions, bodies = ids[order], predictions[order], bodies[order]
-        check_each_once(ids, split)
+        check_each_once(whole.ids, split)
         metrics = of_split(self.metrics, split)
-        ranks = pool_ranks(predictions, bodies)
-        queries = query_values(ids.cpu().numpy(), ranks, metrics)
-        self.evaluated[split] = SplitPredictions(queries.ids, ranks, predictions.cpu().numpy(), queries)
-        for name, value in measure(predictions, bodies, queries, metrics).items():
+        ranks = whole.ranks()
+        queries = query_values(whole.ids.cpu().numpy(), ranks, metrics)
+        pooled = whole.predictions.cpu().numpy() if whole.views is None else None
+        self.evaluated[split] = SplitPredictions(queries.ids, ranks, pooled, queries)
+        for name, value in measure(whole.predictions, whole.bodies, queries, metrics).items():
             key = f"{split}/{name}"
             self.log(key, value, prog_bar=key == self.monitor, on_step=False, on_epoch=True, batch_size=1)
 

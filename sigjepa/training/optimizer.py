@@ -24,18 +24,30 @@ TOTAL_STEPS = ("total_steps", "num_training_steps")
 
 
 def parameter_groups(module: nn.Module) -> list[dict[str, Any]]:
-    """Return two groups of `module`'s parameters: matrices, and what weight decay would only distort.
+    """Return groups of `module`'s parameters: matrices, and what weight decay would only distort.
 
-    Vectors and scalars (norms, biases, mask token, temperature) and embeddings get no weight decay.
+    Vectors and scalars (norms, biases, mask token, temperature) and embeddings get no weight decay. Parameters below a
+    module with an `lr_scale`, the nearest one's, are groups of their own that carry it.
     """
     embeddings = {id(layer.weight) for layer in module.modules() if isinstance(layer, nn.Embedding)}
-    decayed: list[nn.Parameter] = []
-    undecayed: list[nn.Parameter] = []
+    scales = {id(parameter): 1.0 for parameter in module.parameters()}
+    for each in module.modules():  # a module comes before those below it
+        if isinstance(scale := getattr(each, "lr_scale", None), float | int):
+            scales |= {id(parameter): float(scale) for parameter in each.parameters()}
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for scale in sorted(set(scales.values()), reverse=True) or [1.0]:
+        groups |= {(scale, True): [], (scale, False): []}
     for parameter in module.parameters():
         if parameter.requires_grad:
             plain = parameter.ndim < 2 or id(parameter) in embeddings
-            (undecayed if plain else decayed).append(parameter)
-    return [{"params": decayed}, {"params": undecayed, "weight_decay": 0.0}]
+            groups[scales[id(parameter)], not plain].append(parameter)
+    return [
+        {"params": parameters}
+        | ({} if decayed else {"weight_decay": 0.0})
+        | ({} if scale == 1 else {"lr_scale": scale})
+        for (scale, decayed), parameters in groups.items()
+        if parameters or scale == 1
+    ]
 
 
 class MuonAdamW(Optimizer):
@@ -115,9 +127,15 @@ def eval_mode(optimizers: Iterable[Optimizer]) -> None:
 
 
 def build_optimizer(make: Callable[[list[dict[str, Any]]], Optimizer], module: nn.Module) -> Optimizer:
-    """Return `make`'s optimizer over the parameter groups of `module`; raises SigjepaError for settings it refuses."""
+    """Return `make`'s optimizer over the parameter groups of `module`; raises SigjepaError for settings it refuses.
+
+    The rate of a group with an `lr_scale` is so many times that of the others.
+    """
     try:
-        return make(parameter_groups(module))
+        optimizer = make(parameter_groups(module))
+        for group in optimizer.param_groups:
+            group["lr"] *= group.get("lr_scale", 1.0)
+        return optimizer
     except (TypeError, ValueError) as error:
         raise SigjepaError(f"The optimizer can't be built ({error}): check the keys of `optimizer`.") from error
 
@@ -161,7 +179,7 @@ def build_scheduler(
         settings["mode"] = mode
     try:
         scheduler = make(optimizer, **settings)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ZeroDivisionError) as error:  # torch's OneCycleLR divides by few steps
         raise SigjepaError(f"The scheduler can't be built ({error}): check the keys of `scheduler`.") from error
     if is_plateau:
         # by step: Lightning steps those by epoch after checkpoints are saved, and a resumed run would miss it
@@ -173,9 +191,12 @@ def build_scheduler(
 def warmup_cosine(
     optimizer: Optimizer, total_steps: int, warmup_fraction: float = 0.05, final_fraction: float = 0.01
 ) -> LRScheduler:
-    """Warm up linearly over `warmup_fraction` of the steps, then decay by a cosine to `final_fraction` of the peak."""
+    """Warm up linearly over `warmup_fraction` of the steps, then decay by a cosine to `final_fraction` of the peak.
+
+    Groups with rates of their own end at that of the lowest.
+    """
     warmup_steps = max(1, round(warmup_fraction * total_steps))
-    peak = max(group["lr"] for group in optimizer.param_groups)
+    peak = min(group["lr"] for group in optimizer.param_groups)
     warmup = LinearLR(optimizer, start_factor=1 / (warmup_steps + 1), total_iters=warmup_steps)
     decay = CosineAnnealingLR(optimizer, T_max=max(1, total_steps - warmup_steps), eta_min=final_fraction * peak)
     return SequentialLR(optimizer, [warmup, decay], milestones=[warmup_steps])

@@ -20,7 +20,7 @@ from sigjepa.store.files import atomic_path, read_json, write_json
 from sigjepa.training.process_check import LostProcessError
 
 FINISHED = "finished"
-METRICS_FILE, QUERIES_FILE, POOL_FILE = "metrics.json", "queries.npz", "pool.npz"
+METRICS_FILE, QUERIES_FILE, POOL_FILE, PREDICTIONS_FILE = "metrics.json", "queries.npz", "pool.npz", "predictions.npz"
 FILES_FILE = "files.json"
 """Holds the digest of every file of a finished run."""
 INTERRUPTIONS = (KeyboardInterrupt, SystemExit, OSError, MemoryError, LostProcessError)
@@ -30,12 +30,13 @@ INTERRUPTIONS = (KeyboardInterrupt, SystemExit, OSError, MemoryError, LostProces
 class SplitPredictions:
     """Hold one split as a student sees it: ids `[N]`, ascending, their ranks, predictions `[N, D]`, and their values.
 
-    queries: of every metric that has one a query.
+    predictions: None of a student whose score is not the cosine of one vector. queries: of every metric that has one a
+    query.
     """
 
     ids: np.ndarray
     ranks: Ranks
-    predictions: np.ndarray
+    predictions: np.ndarray | None
     queries: QueryValues
 
 
@@ -57,15 +58,17 @@ def write_metrics(run_dir: Path, metrics: Metrics, monitor: str) -> None:
 def write_predictions(run_dir: Path, evaluated: Mapping[str, SplitPredictions]) -> None:
     """Write what a checkpoint predicts for each split.
 
-    `ranks.npz`, `queries.npz` with the values of metrics, and `predictions.npz` with `<split>_ids` `[N]` and
-    `<split>_pooled` `[N, D]`.
+    `ranks.npz`, `queries.npz` with the values of metrics, and, where ranks follow from them, `predictions.npz` with
+    `<split>_ids` `[N]` and `<split>_pooled` `[N, D]`.
     """
     write_ranks(run_dir / "ranks.npz", {split: (of_split.ids, of_split.ranks) for split, of_split in evaluated.items()})
     write_query_values(run_dir / QUERIES_FILE, {split: of_split.queries for split, of_split in evaluated.items()})
     predictions: dict[str, Any] = {}
     for split, of_split in evaluated.items():
-        predictions |= {f"{split}_ids": of_split.ids, f"{split}_pooled": of_split.predictions}
-    write_arrays(run_dir / "predictions.npz", predictions)
+        if of_split.predictions is not None:
+            predictions |= {f"{split}_ids": of_split.ids, f"{split}_pooled": of_split.predictions}
+    if predictions:
+        write_arrays(run_dir / PREDICTIONS_FILE, predictions)
 
 
 def write_pool_facts(run_dir: Path, corpus: Corpus) -> None:

@@ -94,3 +94,20 @@ def test_pad_states_of_one():
     padded, mask = pad_states([torch.ones(2, 3)])
     assert padded.shape == (1, 2, 3)
     assert mask.all()
+
+
+def test_random_bodies_come_from_outside_of_the_batch_and_are_the_same_in_a_resumed_run():
+    dataset = FunctionDataset(Shards(), BODIES, random_bodies=3, random_ids=np.array([0, 1, 2, 4, 5]))
+    seen = set()
+    for step in range(20):
+        random = dataset[request([2, 0], step=step)].random
+        assert random.ids.tolist() == sorted(set(random.ids.tolist()) - {0, 2})
+        assert len(random.ids) == 3
+        assert torch.equal(random.embeddings, BODIES[random.ids])
+        assert not random.owners.any()
+        assert torch.equal(dataset[request([2, 0], step=step)].random.ids, random.ids)
+        seen |= set(random.ids.tolist())
+    assert seen == {1, 4, 5}
+    more = FunctionDataset(Shards(), BODIES, random_bodies=50, random_ids=np.arange(6))[request([2, 0])].random
+    assert more.ids.tolist() == [1, 3, 4, 5]
+    assert FunctionDataset(Shards(), BODIES)[request([2, 0])].random is None

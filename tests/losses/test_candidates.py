@@ -85,3 +85,14 @@ def test_no_anchor_ever_loses_its_own_body_or_meets_it_twice(size, mined, seed):
             kept[label] = False
             assert not (candidates.embeddings[kept] == batch.body_pooled[anchor]).all(dim=1).any()
             assert len(candidates.ids[kept].unique()) == kept.sum()
+
+
+def test_random_bodies_are_candidates_for_everyone_but_their_twins(make_batch):
+    batch = make_batch(size=4)
+    bodies = torch.cat([torch.randn(2, 8), batch.body_pooled[1:2]])
+    batch.random = NegativeBatch(torch.tensor([50, 51, 52]), bodies, torch.full((4, 3), -1, dtype=torch.int8))
+    candidates = in_batch_candidates(batch)
+    assert candidates.in_batch == 7
+    assert candidates.ids.tolist() == [0, 1, 2, 3, 50, 51, 52]
+    assert candidates.excluded[:, 4:].tolist() == [[False, False, row == 1] for row in range(4)]
+    assert candidates.labels.tolist() == [0, 1, 2, 3]

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from sigjepa.data.batch import NegativeBatch
+from sigjepa.data.views import pooled_views, score
 from sigjepa.errors import SigjepaError
 from sigjepa.losses.infonce import InfoNCE, info_nce, multi_positive_info_nce
 from sigjepa.losses.loss import Progress
@@ -46,9 +47,8 @@ def test_info_nce_equals_the_naive_formula(anchors, extra, temperature, seed):
     weights = torch.rand(anchors + extra, generator=generator) + 0.01
     weights[labels] = 1.0
     expected = naive_info_nce(predictions, candidates, labels, temperature, excluded, weights)
-    actual = info_nce(
-        predictions, candidates, labels, torch.tensor(1 / temperature), excluded, log_weights=weights.log()
-    )
+    scores = score(pooled_views(predictions), pooled_views(candidates))
+    actual = info_nce(scores, labels, torch.tensor(1 / temperature), excluded, log_weights=weights.log())
     torch.testing.assert_close(actual.double(), expected.double(), rtol=1e-4, atol=1e-4)
 
 
@@ -199,7 +199,8 @@ def test_multi_positive_info_nce_equals_the_naive_formula(anchors, extra, seed):
     weights = torch.randint(0, 3, (anchors, anchors + extra), generator=generator).float()  # 0 is out of the softmax
     expected = naive_multi_positive(predictions, candidates, positives, 0.2, excluded, weights)
     leaf = predictions.clone().requires_grad_()
-    actual = multi_positive_info_nce(leaf, candidates, positives, torch.tensor(5.0), excluded, weights.log())
+    scores = score(pooled_views(leaf), pooled_views(candidates))
+    actual = multi_positive_info_nce(scores, positives, torch.tensor(5.0), excluded, weights.log())
     torch.testing.assert_close(actual.detach().double(), expected.double(), rtol=1e-4, atol=1e-5)
     actual.sum().backward()
     assert torch.isfinite(leaf.grad).all()
@@ -248,9 +249,9 @@ def test_scores_weigh_in_the_softmax_of_their_own_anchor(make_batch, mined_candi
     losses = []
     for anchor in range(6):
         weights, excluded = torch.ones(1, 13), torch.zeros(1, 13, dtype=torch.bool)
-        for column, score in enumerate(batch.negatives.scores[anchor].tolist()):
-            weights[0, 6 + column] = 1.0 if score < 0 else score_weights[score]
-            excluded[0, 6 + column] = score < 0 and mined_candidates == "per_anchor"
+        for column, judged in enumerate(batch.negatives.scores[anchor].tolist()):
+            weights[0, 6 + column] = 1.0 if judged < 0 else score_weights[judged]
+            excluded[0, 6 + column] = judged < 0 and mined_candidates == "per_anchor"
         label = torch.tensor([anchor])
         losses.append(naive_info_nce(predictions[[anchor]], candidates, label, 0.1, excluded, weights[0]))
     loss = InfoNCE(mined_candidates, score_weights=score_weights, temperature=0.1)

@@ -296,3 +296,18 @@ def test_weights_that_a_checkpoint_brought_are_not_switched(fit, make_batch, tmp
     kept = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
     for name, weights in module.state_dict().items():
         assert torch.equal(weights, kept[name]), name
+
+
+def test_parameters_below_a_module_with_its_own_scale_have_that_rate():
+    inner = nn.Sequential(nn.Linear(2, 2))
+    inner.lr_scale = 0.5
+    outer = nn.Sequential(nn.Linear(2, 2), inner, nn.Linear(2, 2))
+    outer.lr_scale = 0.1
+    module = nn.ModuleList([nn.Linear(2, 2), outer])
+    optimizer = build_optimizer(functools.partial(torch.optim.AdamW, lr=1.0, weight_decay=0.3), module)
+    rates = {id(parameter): group for group in optimizer.param_groups for parameter in group["params"]}
+    assert len(rates) == len(list(module.parameters()))
+    for layer, lr in ((module[0], 1.0), (outer[0], 0.1), (inner[0], 0.5), (outer[2], 0.1)):
+        assert rates[id(layer.weight)]["lr"] == rates[id(layer.bias)]["lr"] == lr
+        assert rates[id(layer.weight)]["weight_decay"] == 0.3
+        assert rates[id(layer.bias)]["weight_decay"] == 0

@@ -1,0 +1,157 @@
+"""Features of functions: the numbers that students read of each term, statistics of train among them.
+
+A statistic that a train function is given leaves out its own package: a function of a new package has none of it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sigjepa.errors import SigjepaError
+from sigjepa.lexicon.function_terms import FunctionTerms
+from sigjepa.lexicon.signature import PARAMETER_FLAGS, ROLES
+from sigjepa.lexicon.statistics import PackageCounts
+from sigjepa.lexicon.terms import TermTable, Vocabulary, term_hash
+from sigjepa.lexicon.uses import SPELLINGS, USES
+
+SATURATION = {"words": (1.0, 0.9), "names": (1.5, 0.75)}
+"""BM25's k1 and b for split words and for bare names."""
+PRIOR = 2.0
+"""So many functions are added to the counts of a name, at the rate of all names."""
+
+WORD_FEATURES = ("idf", *ROLES, "length")
+"""idf of the word, how often it stands in each role, and how many words the signature has, as log(1 + n)."""
+STATISTICS = ("log_odds", "log_count", "parameter_log_share", "body_log_share")
+"""Of a name on train: log odds of what is asked of it and of how many functions they are counted, as log(1 + n); share
+of signatures that have it as a parameter, and of bodies that name it, as logarithms."""
+FREE_NAME_FEATURES = (*USES, *SPELLINGS, "free_names", "self_free", *STATISTICS)
+"""Uses and spelling as log(1 + n), how many free names the body has, whether `self` or `cls` is one; the log odds are
+those of being a parameter."""
+PARAMETER_FEATURES = (*PARAMETER_FLAGS, "place", "parameters", *STATISTICS)
+"""Flags, the place among the parameters and how many there are, as log(1 + n); the log odds are those of being
+unused."""
+
+
+@dataclass(frozen=True)
+class FunctionFeatures:
+    """Tables of n functions whose values are float32.
+
+    signature_words, signature_names: `WORD_FEATURES`. function_names: the name of the function, without values.
+    parameters: `PARAMETER_FEATURES`. body_words, body_names: BM25's saturated frequency. free_names:
+    `FREE_NAME_FEATURES`. super_calls: without values.
+    """
+
+    signature_words: TermTable
+    signature_names: TermTable
+    function_names: TermTable
+    parameters: TermTable
+    body_words: TermTable
+    body_names: TermTable
+    free_names: TermTable
+    super_calls: TermTable
+
+
+def build_features(terms: FunctionTerms, packages: Sequence[str], train: np.ndarray) -> FunctionFeatures:
+    """Return the features of all functions.
+
+    packages: of each. train: ids of the functions that statistics are counted on. Raises SigjepaError when no train
+    body has a word.
+    """
+    names = terms.signature_names
+    is_function_name = names.values[:, ROLES.index("name")] > 0
+    signature_words, body_words = _words(terms, packages, train, "words")
+    signature_names, body_names = _words(terms, packages, train, "names")
+    free_names, parameters = _names(terms, packages, train)
+    return FunctionFeatures(
+        signature_words=signature_words,
+        signature_names=signature_names,
+        function_names=_chosen(names, is_function_name),
+        parameters=parameters,
+        body_words=body_words,
+        body_names=body_names,
+        free_names=free_names,
+        super_calls=_with_values(terms.super_calls, terms.super_calls.values[:, :0]),
+    )
+
+
+def _words(terms: FunctionTerms, packages: Sequence[str], train: np.ndarray, form: str) -> tuple[TermTable, TermTable]:
+    """Return the words or bare names of signatures and of bodies."""
+    signatures, bodies = (getattr(terms, f"{half}_{form}") for half in ("signature", "body"))
+    trained = bodies.take(train)
+    if form == "words" and not len(trained.terms):
+        raise SigjepaError("No body of the train split has a word, so no word weighs anything; check corpus.source.")
+    vocabulary = Vocabulary.of([signatures, bodies])
+    counts = PackageCounts.of(trained, vocabulary, [packages[i] for i in train])
+    having = counts.of_others(packages, signatures.functions, vocabulary.columns(signatures.terms))
+    functions = counts.functions_of_others(packages, signatures.functions)
+    idf = np.log1p((functions - having + 0.5) / (having + 0.5))
+    length = np.log1p(np.diff(signatures.offsets))[signatures.functions]
+    frequency = bodies.values[:, 0].astype(float)
+    lengths = np.bincount(bodies.functions, frequency, minlength=len(bodies))
+    average = max(trained.values.sum() / max(len(trained), 1), 1.0)
+    k1, b = SATURATION[form]
+    saturated = frequency / (frequency + k1 * (1 - b + b * lengths[bodies.functions] / average))
+    return (
+        _with_values(signatures, np.column_stack([idf, signatures.values, length])),
+        _with_values(bodies, saturated[:, None]),
+    )
+
+
+def _names(terms: FunctionTerms, packages: Sequence[str], train: np.ndarray) -> tuple[TermTable, TermTable]:
+    """Return the free names of bodies and the parameters of signatures."""
+    free, parameters = terms.free_names, terms.parameters
+    vocabulary = Vocabulary.of([free, parameters, terms.body_names])
+    counted = terms.take(train)
+    own = [packages[i] for i in train]
+    having_parameter = PackageCounts.of(counted.parameters, vocabulary, own)
+    having_named = PackageCounts.of(counted.body_names, vocabulary, own)
+    having_free = PackageCounts.of(counted.free_names, vocabulary, own)
+
+    def statistics(table: TermTable, trained: TermTable, having: PackageCounts, holds: np.ndarray) -> np.ndarray:
+        """Return `STATISTICS` `[m, 4]` of a table; holds: of each entry of train, whether what is asked holds."""
+        rows, columns = table.functions, vocabulary.columns(table.terms)
+        count = having.of_others(packages, rows, columns)
+        holding = PackageCounts.of(trained, vocabulary, own, holds).of_others(packages, rows, columns)
+        rate = (holds.sum() + 1) / (len(holds) + 2)
+        share = (holding + PRIOR * rate) / (count + PRIOR)
+        functions = having_named.functions_of_others(packages, rows)
+        shares = [
+            np.log((each.of_others(packages, rows, columns) + 0.5) / (functions + 1))
+            for each in (having_parameter, having_named)
+        ]
+        return np.column_stack([np.log(share) - np.log1p(-share), np.log1p(count), *shares])
+
+    is_parameter = in_rows(counted.free_names, counted.parameters)
+    rows = free.functions
+    is_self = np.isin(free.terms, np.array([term_hash("self"), term_hash("cls")], np.uint64))
+    has_self = np.bincount(rows, is_self, minlength=len(free))[rows]
+    number = np.log1p(np.diff(free.offsets))[rows]
+    of_free = statistics(free, counted.free_names, having_free, is_parameter)
+    free_values = np.column_stack([np.log1p(free.values), number, has_self, of_free])
+    unused = ~in_rows(counted.parameters, counted.body_names)
+    rows = parameters.functions
+    place = np.log1p(np.arange(len(rows)) - parameters.offsets[:-1][rows])
+    number = np.log1p(np.diff(parameters.offsets))[rows]
+    of_parameters = statistics(parameters, counted.parameters, having_parameter, unused)
+    parameter_values = np.column_stack([parameters.values, place, number, of_parameters])
+    return _with_values(free, free_values), _with_values(parameters, parameter_values)
+
+
+def in_rows(table: TermTable, other: TermTable) -> np.ndarray:
+    """Return for each entry `[m]` of a table whether the same function has its term in `other`."""
+    _, codes = np.unique(np.concatenate([table.terms, other.terms]), return_inverse=True)
+    width = int(codes.max(initial=0)) + 1
+    keys = table.functions * width + codes[: len(table.terms)]
+    return np.isin(keys, other.functions * width + codes[len(table.terms) :])
+
+
+def _with_values(table: TermTable, values: np.ndarray) -> TermTable:
+    return TermTable(table.offsets, table.terms, values.astype(np.float32))
+
+
+def _chosen(table: TermTable, chosen: np.ndarray) -> TermTable:
+    """Return the chosen entries `[m]` of a table, without values."""
+    kept = np.bincount(table.functions, chosen, minlength=len(table))
+    offsets = np.concatenate([[0], np.cumsum(kept)]).astype(np.int64)
+    return TermTable(offsets, table.terms[chosen], np.empty((int(chosen.sum()), 0), np.float32))

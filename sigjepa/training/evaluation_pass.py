@@ -1,0 +1,59 @@
+"""A pass over a split: what each batch gives, put together and ranked with the last one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sigjepa.data.batch import Batch
+from sigjepa.data.views import View, Views, concatenate_views, take_views
+from sigjepa.evaluation.ranks import Ranks, pool_ranks, view_ranks
+from sigjepa.losses.distributed import gather_rows
+from sigjepa.models.prediction import Prediction
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The predictions and bodies of some functions.
+
+    ids: `[n]`. predictions, bodies: `[n, D]`, whose cosines mean something. identity: `[n, D]`, equal for identical
+    bodies. views: of predictions and of bodies, of a student whose score is not the cosine.
+    """
+
+    ids: Tensor
+    predictions: Tensor
+    bodies: Tensor
+    identity: Tensor
+    views: tuple[Views, Views] | None = None
+
+    def ranks(self) -> Ranks:
+        """Return the rank of each function's own body among all."""
+        if self.views is None:
+            return pool_ranks(self.predictions, self.bodies)
+        return view_ranks(*self.views, self.identity)
+
+
+def evaluation(prediction: Prediction, batch: Batch) -> Evaluation:
+    """Return what one batch gives."""
+    predicted = prediction.pooled.float()
+    if prediction.views is None or batch.body_views is None:
+        return Evaluation(batch.ids, predicted, batch.body_pooled, batch.body_pooled)
+    own: View | None = batch.body_views.get("pooled")
+    bodies = own.vectors if own is not None and isinstance(own.vectors, Tensor) else batch.body_pooled
+    return Evaluation(batch.ids, predicted, bodies, batch.body_pooled, (prediction.views, batch.body_views))
+
+
+def concatenate_evaluations(parts: Sequence[Evaluation]) -> Evaluation:
+    """Return what all batches of all processes gave, ascending by id; there is at least one batch in each process."""
+    names = ("ids", "predictions", "bodies", "identity")
+    ids, predictions, bodies, identity = (
+        gather_rows(torch.cat([getattr(part, name) for part in parts]))[0] for name in names
+    )
+    order = torch.argsort(ids)
+    pairs = [part.views for part in parts if part.views is not None]  # of one process alone, as `on_fit_start` checks
+    views = None
+    if pairs:
+        of_predictions, of_bodies = (take_views(concatenate_views(half), order) for half in zip(*pairs, strict=True))
+        views = (of_predictions, of_bodies)
+    return Evaluation(ids[order], predictions[order], bodies[order], identity[order], views)

@@ -1,0 +1,74 @@
+"""The flagship at its commands, on a tiny corpus."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+SETTINGS = ("experiment=flagship", "data=tiny", "data.batch_size=64", "data.random_bodies=20", "logger=none")
+BASELINES = "baseline=[random,zero_shot_whitened,bm25,fusion]"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, run):
+    """Two runs of two epochs, with and without free names."""
+    folder = tmp_path_factory.mktemp("flagship")
+    for name, overrides in (("whole", []), ("words", ["model.parts.free_names=null", "name=words_and_vectors"])):
+        settings = (*SETTINGS, BASELINES, "trainer.max_epochs=2", f"hydra.run.dir=runs/{name}", *overrides)
+        run("train", *settings, cwd=folder)
+    return folder
+
+
+def summary(folder, name):
+    return json.loads((folder / "runs" / name / "summary.json").read_text())
+
+
+def test_it_beats_word_matching_and_its_teacher_on_unseen_packages(folder):
+    baselines = json.loads((folder / "runs" / "whole" / "baselines.json").read_text())
+    strongest = max(figures["test/rank1"] for figures in baselines.values())
+    whole, words = (summary(folder, name)["test/rank1"] for name in ("whole", "words"))
+    assert whole > words
+    assert whole > strongest
+
+
+def test_its_ranks_come_from_the_whole_score(folder):
+    run_dir = folder / "runs" / "whole"
+    assert not (run_dir / "predictions.npz").exists()
+    with np.load(run_dir / "ranks.npz") as ranks:
+        best, worst = ranks["test_optimistic"], ranks["test_pessimistic"]
+    hits = np.clip(2 - best, 0, worst - best + 1) / (worst - best + 1)
+    assert summary(folder, "whole")["test/rank1"] == pytest.approx(hits.mean())
+    with (run_dir / "metrics.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert float(rows[-1]["train/loss"]) < float(rows[0]["train/loss"])
+
+
+def test_a_report_compares_it_and_leaves_it_out_where_vectors_are_asked_for(folder, run):
+    run("report", "runs=runs", "output=report", cwd=folder)
+    report = (folder / "report" / "report.md").read_text()
+    assert "flagship" in report
+    assert "words_and_vectors" in report
+    assert "no student scores by the cosine" in report
+
+
+def test_what_is_measured_in_the_space_of_the_teacher_is_refused(folder, run):
+    done = run("evaluate", "run=runs/whole", BASELINES, cwd=folder, check=False)
+    assert done.returncode == 1
+    assert "runs/whole has no predicted vectors" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_parts_that_are_all_off_end_before_anything_is_built(folder, run):
+    parts = ("words", "names", "vectors", "free_names")
+    off = [f"model.parts.{name}=null" for name in parts]
+    done = run("train", *SETTINGS, *off, cwd=folder, check=False)
+    assert done.returncode == 1
+    assert "model.parts" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_several_processes_are_refused(folder, run):
+    done = run("train", *SETTINGS, "baseline=[]", "trainer=ddp_cpu", "trainer.max_epochs=1", cwd=folder, check=False)
+    assert done.returncode == 1
+    assert "trainer.devices=1" in done.stderr

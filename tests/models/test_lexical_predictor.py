@@ -1,0 +1,238 @@
+"""The parts of the lexical student on real functions, against their formulas one pair at a time."""
+
+import math
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from sigjepa.corpus.identifiers import split_identifier
+from sigjepa.data.batch import Halves
+from sigjepa.data.terms import FunctionTerms
+from sigjepa.data.views import in_rows, score
+from sigjepa.errors import SigjepaError
+from sigjepa.evaluation.lexical import bm25_scorer
+from sigjepa.lexicon.features import FREE_NAME_FEATURES, PARAMETER_FEATURES, build_features
+from sigjepa.lexicon.function_terms import extract_terms
+from sigjepa.models.lexical.parameters import FreeNames
+from sigjepa.models.lexical.vectors import WhitenedVectors
+from sigjepa.models.lexical.words import SharedWords
+from sigjepa.models.lexical_predictor import LexicalPredictor
+
+DIM = 8
+PARTS = {
+    "words": partial(SharedWords, "words"),
+    "names": partial(SharedWords, "names", scale=0.5),
+    "vectors": partial(WhitenedVectors, DIM, scale=3.0),
+    "free_names": partial(FreeNames, epochs=1),
+}
+
+
+@pytest.fixture(scope="module")
+def corpus(tiny_data):
+    columns = [tiny_data.corpus.column(name)[:120] for name in ("signature", "body", "repository")]
+    return [list(column) for column in columns]
+
+
+@pytest.fixture(scope="module")
+def halves(corpus):
+    return halves_of(*corpus)
+
+
+@pytest.fixture(scope="module")
+def fitted(halves):
+    model = student()
+    model.fit(halves)
+    return model
+
+
+def halves_of(signatures, bodies, repositories):
+    terms, _ = extract_terms(signatures, bodies)
+    everything = FunctionTerms(build_features(terms, repositories, np.arange(len(bodies))))
+    ids = torch.arange(len(bodies))
+    generator = torch.Generator().manual_seed(0)
+    pooled = [torch.randn(len(bodies), DIM, generator=generator) for _ in range(2)]
+    return Halves(pooled[0], everything.of_signatures(ids), pooled[1], everything.of_bodies(ids))
+
+
+def student(names=tuple(PARTS), **parts):
+    torch.manual_seed(0)
+    built = {name: PARTS[name]() for name in names} | parts
+    return LexicalPredictor(built, teacher_dim=DIM).eval()
+
+
+def scores(model, halves):
+    prediction = model(halves.signature_pooled, halves.signature_terms)
+    return score(prediction.views, model.body_views(halves.body_pooled, halves.body_terms))
+
+
+def entries(table, row):
+    at = (table.rows == row).nonzero().flatten().tolist()
+    return {int(table.terms[i]): table.values[i] for i in at}
+
+
+@torch.no_grad()
+def test_words_are_bm25_until_they_are_trained():
+    """Peer: bm25s, where a corpus is its own train split and no word stands in two packages' statistics."""
+    signatures = ["def open_file(path):", "def close_file(self):", "def read(stream, size):", "def size(stream):"]
+    bodies = ["path.open()\nreturn file", "self.file.close()", "stream.read(size)\nsize", "return stream.size"]
+    packages = ["a", "b", "c", "d"]
+    halves = halves_of(signatures, bodies, packages)
+    part = SharedWords("words")
+    part.fit(halves)
+    words = halves.signature_terms["signature_words"]
+    words = words.with_values(words.values.clone())
+    frequencies = {
+        int(term): sum(int(term) in entries(halves.body_terms["body_words"], row) for row in range(4))
+        for term in words.terms
+    }
+    # of the pool itself, as the peer counts them
+    idf = [math.log1p((4 - n + 0.5) / (n + 0.5)) for n in (frequencies[int(term)] for term in words.terms)]
+    words.values[:, 0] = torch.tensor(idf)
+    views = part.signature_views(halves.signature_pooled, {"signature_words": words})
+    actual = score(views, part.body_views(halves.body_pooled, halves.body_terms))
+    expected = torch.tensor([[bm25(query, body, bodies) for body in bodies] for query in signatures])
+    torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)
+    assert (actual.argmax(dim=1) == bm25_scorer(signatures, bodies)(torch.arange(4)).argmax(dim=1)).all()
+
+
+def bm25(query, body, bodies, k1=1.0, b=0.9):
+    documents = [split_identifier(each) for each in bodies]
+    average = sum(map(len, documents)) / len(documents)
+    document, total = split_identifier(body), 0.0
+    for word in split_identifier(query):
+        having = sum(word in each for each in documents)
+        idf = math.log1p((len(documents) - having + 0.5) / (having + 0.5))
+        frequency = document.count(word)
+        total += idf * frequency / (frequency + k1 * (1 - b + b * len(document) / average))
+    return total
+
+
+@torch.no_grad()
+def test_vectors_are_whitened_zero_shot_until_they_are_trained(halves):
+    part = WhitenedVectors(DIM, scale=3.0, shrinkage=0.0).eval()
+    part.fit(halves)
+    centered = [half - half.mean(dim=0) for half in (halves.signature_pooled, halves.body_pooled)]
+    covariance = torch.cat(centered).double().T @ torch.cat(centered).double() / (2 * len(centered[0]))
+    inverse = torch.linalg.inv(covariance)  # cosines after any whitening are those of this product
+    norms = [(half.double() @ inverse * half.double()).sum(dim=1).sqrt() for half in centered]
+    expected = 3 * (centered[0].double() @ inverse @ centered[1].double().T) / norms[0][:, None] / norms[1]
+    views = part.signature_views(halves.signature_pooled, {})
+    actual = score(views, part.body_views(halves.body_pooled, {}))
+    torch.testing.assert_close(actual.double(), expected, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_free_names_are_scored_by_their_formula(halves):
+    part = FreeNames(epochs=0, weights=(0.3, 0.8, 0.65, 1.2, 0.05), super_weights=(2.0, 1.5), scale=0.7)
+    part.fit(halves)
+    views = part.signature_views(halves.signature_pooled, halves.signature_terms)
+    actual = score(views, part.body_views(halves.body_pooled, halves.body_terms))
+    share = FREE_NAME_FEATURES.index("parameter_log_share")
+    odds, odds_unused = FREE_NAME_FEATURES.index("log_odds"), PARAMETER_FEATURES.index("log_odds")
+    named = PARAMETER_FEATURES.index("body_log_share")
+    for query, body in [(0, 0), (3, 3), (5, 9), (20, 4), (40, 40), (77, 110), (119, 119)]:
+        free, names = (entries(halves.body_terms[table], body) for table in ("free_names", "body_names"))
+        calls = entries(halves.body_terms["super_calls"], body)
+        parameters = entries(halves.signature_terms["parameters"], query)
+        own = entries(halves.signature_terms["function_names"], query)
+        total = 0.0
+        for term, values in free.items():
+            p, q = 1 / (1 + math.exp(-values[odds])), math.exp(values[share])
+            if term in parameters:
+                total += 0.3 * math.log(p) - 0.8 * math.log(q)
+            else:
+                total += 0.65 * math.log((1 - p) / (1 - q))
+        of_signature = 0.0
+        for term, values in parameters.items():
+            u, r = 1 / (1 + math.exp(-values[odds_unused])), math.exp(values[named])
+            unused, used = 1.2 * math.log(u / (1 - min(r, 0.999))), 0.05 * math.log((1 - u) / r)
+            total += used if term in names else unused
+            of_signature += unused  # the same for all bodies of the signature: the score leaves it out
+        total += sum(2.0 if term in own else -1.5 for term in calls)
+        assert float(actual[query, body]) == pytest.approx(0.7 * (total - of_signature), abs=1e-3)
+
+
+def test_fitting_learns_which_free_names_are_parameters(halves):
+    torch.manual_seed(0)
+    part = FreeNames(epochs=0)
+    part.fit(halves)
+    free, parameters = halves.body_terms["free_names"], halves.signature_terms["parameters"]
+    holds = in_rows(free, parameters).float()
+    before = F.binary_cross_entropy_with_logits(part.is_parameter(free.values)[0], holds)
+    part.is_parameter.fit(free.values, holds, epochs=20)
+    after = F.binary_cross_entropy_with_logits(part.is_parameter(free.values)[0], holds)
+    assert after < 0.8 * before
+
+
+@torch.no_grad()
+def test_the_score_is_the_sum_of_the_parts_that_are_on(fitted, halves):
+    one_by_one = torch.zeros(120, 120)
+    for name, part in fitted.parts.items():
+        alone = LexicalPredictor({name: part, "other": None}, teacher_dim=DIM).eval()
+        one_by_one += scores(alone, halves)
+    torch.testing.assert_close(scores(fitted, halves), one_by_one, rtol=1e-4, atol=1e-4)
+
+
+def test_a_student_without_parts_is_refused():
+    with pytest.raises(SigjepaError, match="model.parts"):
+        LexicalPredictor({"words": None}, teacher_dim=DIM)
+
+
+@torch.no_grad()
+def test_a_prediction_is_a_function_of_its_signature_alone(corpus, halves, fitted):
+    """Other bodies and other batch mates change neither its views nor the views of a body."""
+    model = fitted
+    signatures, bodies, repositories = corpus
+    others = [0, 7, 3]
+    terms, _ = extract_terms(signatures, bodies)
+    everything = FunctionTerms(build_features(terms, repositories, np.arange(len(bodies))))
+    some = torch.tensor(others)
+    few = model(halves.signature_pooled[some], everything.of_signatures(some)).views
+    all_views = model(halves.signature_pooled, halves.signature_terms).views
+    for name, view in few.items():
+        torch.testing.assert_close(dense(view), dense(all_views[name].take(some)), rtol=1e-5, atol=1e-5)
+    bodies_of_few = model.body_views(halves.body_pooled[some], everything.of_bodies(some))
+    all_bodies = model.body_views(halves.body_pooled, halves.body_terms)
+    for name, view in bodies_of_few.items():
+        torch.testing.assert_close(dense(view), dense(all_bodies[name].take(some)), rtol=1e-5, atol=1e-5)
+
+
+def dense(view):
+    return view.vectors if isinstance(view.vectors, torch.Tensor) else view.vectors.values
+
+
+def test_every_parameter_has_a_gradient(halves):
+    model = student().train()
+    model.fit(halves)
+    for parameter in model.parameters():
+        parameter.data += 0.01 * torch.randn_like(parameter)  # layers that begin at 0 would hide those before them
+    F.cross_entropy(scores(model, halves), torch.arange(120)).backward()
+    without = [
+        name for name, parameter in model.named_parameters() if parameter.grad is None or not parameter.grad.any()
+    ]
+    assert not without
+
+
+def test_it_is_fitted_once_and_a_checkpoint_brings_what_was_fitted(halves, fitted):
+    model = fitted
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    model.fit(halves)
+    restored = student()
+    restored.load_state_dict(state)
+    restored.fit(halves)
+    for name, value in restored.state_dict().items():
+        torch.testing.assert_close(value, state[name], rtol=0, atol=0)
+        torch.testing.assert_close(model.state_dict()[name], state[name], rtol=0, atol=0)
+
+
+def test_a_vectors_part_takes_the_dimension_of_the_teacher():
+    model = LexicalPredictor({"vectors": partial(WhitenedVectors, hidden_dim=4)}, teacher_dim=32)
+    assert model.parts["vectors"].whitening.shape == (32, 32)
+
+
+def test_an_unknown_form_is_refused():
+    with pytest.raises(SigjepaError, match="words"):
+        SharedWords("word")
