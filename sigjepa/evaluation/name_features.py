@@ -7,13 +7,12 @@ from scipy import sparse
 
 from sigjepa.evaluation.pair_features import PairFeature, PoolFeatures, SparseFeature
 from sigjepa.evaluation.pools import Pool, Pools
+from sigjepa.lexicon.features import PRIOR, in_rows
 from sigjepa.lexicon.function_terms import FREE_NAME_COLUMNS, FunctionTerms
 from sigjepa.lexicon.signature import ROLES
 from sigjepa.lexicon.statistics import PackageCounts
 from sigjepa.lexicon.terms import TermTable, Vocabulary
 
-PRIOR = 2.0
-"""So many functions are added to the counts of a name, at the rate of all names of its kind."""
 TABLES = ("signature_names", "parameters", "body_names", "free_names", "super_calls")
 USES_COUNTED = ("called", "attribute", "subscripted", "iterated", "none", "passed", "early")
 KINDS = ("builtin", "underscore", "capitalized")
@@ -91,8 +90,8 @@ class _Rates:
     @classmethod
     def of(cls, train: Pool, vocabulary: Vocabulary) -> "_Rates":
         terms, packages = train.lexicon_terms, train.packages
-        is_parameter = _is_in(terms.free_names, terms.parameters)
-        is_unused = ~_is_in(terms.parameters, terms.body_names)
+        is_parameter = in_rows(terms.free_names, terms.parameters)
+        is_unused = ~in_rows(terms.parameters, terms.body_names)
         kinds = _kinds(terms.free_names)
         counts = [(is_parameter[kinds == kind].sum(), (kinds == kind).sum()) for kind in range(len(KINDS) + 1)]
         return cls(
@@ -149,11 +148,3 @@ def _kinds(free_names: TermTable) -> np.ndarray:
     """Return the place of each free name in `KINDS`, behind the last for one of none."""
     flags = [free_names.values[:, FREE_NAME_COLUMNS.index(kind)] > 0 for kind in KINDS]
     return np.select(flags, range(len(KINDS)), len(KINDS))
-
-
-def _is_in(table: TermTable, other: TermTable) -> np.ndarray:
-    """Return for each entry `[m]` of a table whether the same function has the term in `other`."""
-    terms, numbers = np.unique(np.concatenate([table.terms, other.terms]), return_inverse=True)
-    functions = np.concatenate([table.functions, other.functions])
-    pairs = functions * max(len(terms), 1) + numbers
-    return np.isin(pairs[: len(table.terms)], pairs[len(table.terms) :])

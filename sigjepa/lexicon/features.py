@@ -8,15 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sigjepa.errors import SigjepaError
+from sigjepa.lexicon.bm25 import check_words, inverse_document_frequencies, saturated_frequencies
 from sigjepa.lexicon.function_terms import FunctionTerms
 from sigjepa.lexicon.signature import PARAMETER_FLAGS, ROLES
 from sigjepa.lexicon.statistics import PackageCounts
 from sigjepa.lexicon.terms import TermTable, Vocabulary, term_hash
 from sigjepa.lexicon.uses import SPELLINGS, USES
 
-SATURATION = {"words": (1.0, 0.9), "names": (1.5, 0.75)}
-"""BM25's k1 and b for split words and for bare names."""
 PRIOR = 2.0
 """So many functions are added to the counts of a name, at the rate of all names."""
 
@@ -79,22 +77,15 @@ def _words(terms: FunctionTerms, packages: Sequence[str], train: np.ndarray, for
     """Return the words or bare names of signatures and of bodies."""
     signatures, bodies = (getattr(terms, f"{half}_{form}") for half in ("signature", "body"))
     trained = bodies.take(train)
-    if form == "words" and not len(trained.terms):
-        raise SigjepaError("No body of the train split has a word, so no word weighs anything; check corpus.source.")
+    if form == "words":
+        check_words(trained)
     vocabulary = Vocabulary.of([signatures, bodies])
     counts = PackageCounts.of(trained, vocabulary, [packages[i] for i in train])
-    having = counts.of_others(packages, signatures.functions, vocabulary.columns(signatures.terms))
-    functions = counts.functions_of_others(packages, signatures.functions)
-    idf = np.log1p((functions - having + 0.5) / (having + 0.5))
+    idf = inverse_document_frequencies(signatures, packages, counts, vocabulary)
     length = np.log1p(np.diff(signatures.offsets))[signatures.functions]
-    frequency = bodies.values[:, 0].astype(float)
-    lengths = np.bincount(bodies.functions, frequency, minlength=len(bodies))
-    average = max(trained.values.sum() / max(len(trained), 1), 1.0)
-    k1, b = SATURATION[form]
-    saturated = frequency / (frequency + k1 * (1 - b + b * lengths[bodies.functions] / average))
     return (
         _with_values(signatures, np.column_stack([idf, signatures.values, length])),
-        _with_values(bodies, saturated[:, None]),
+        _with_values(bodies, saturated_frequencies(bodies, trained, form)[:, None]),
     )
 
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from sigjepa.errors import SigjepaError
+from sigjepa.lexicon.bm25 import FORMS
 from sigjepa.lexicon.features import (
     FREE_NAME_FEATURES,
     PARAMETER_FEATURES,
     PRIOR,
-    SATURATION,
     WORD_FEATURES,
     build_features,
     in_rows,
@@ -57,7 +57,7 @@ def test_idf_counts_the_train_bodies_of_other_packages(features):
 
 
 def test_bodies_hold_saturated_frequencies(terms, features):
-    for form, (k1, b) in SATURATION.items():
+    for form, (k1, b) in FORMS.items():
         counts = getattr(terms, f"body_{form}")
         lengths = np.bincount(counts.functions, counts.values[:, 0], minlength=4)
         average = lengths[:3].mean()

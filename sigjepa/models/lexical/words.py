@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from sigjepa.data.batch import Halves, Terms
 from sigjepa.data.views import TermRows, View, Views
 from sigjepa.errors import SigjepaError, nearest_name
-from sigjepa.lexicon.features import SATURATION, WORD_FEATURES
+from sigjepa.lexicon.bm25 import FORMS
+from sigjepa.lexicon.features import WORD_FEATURES
 from sigjepa.lexicon.signature import ROLES
 from sigjepa.models.lexical.part import ScaledRate, Standardize, zero_linear
 
@@ -26,8 +27,8 @@ class SharedWords(nn.Module):
 
     def __init__(self, form: str, hidden_dim: int = 16, scale: float = 1.0, lr_scale: float = 0.1) -> None:
         super().__init__()
-        if form not in SATURATION:
-            raise SigjepaError(f"form={form}: use {' or '.join(SATURATION)}.{nearest_name(form, SATURATION)}")
+        if form not in FORMS:
+            raise SigjepaError(f"form={form}: use {' or '.join(FORMS)}.{nearest_name(form, FORMS)}")
         self.form = form
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
         self.roles = nn.Parameter(torch.ones(len(ROLES)))
