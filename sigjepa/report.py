@@ -48,6 +48,7 @@ def written_state(folders: list[Path]) -> object:
 
 def write_once(runs: list["Run"], resolved: dict[str, Any]) -> None:
     """Write the report of `runs` as they are now."""
+    from sigjepa.reporting.folds import pool_folds
     from sigjepa.reporting.report_folder import (
         check_comparable,
         evidence_or_reason,
@@ -61,7 +62,8 @@ def write_once(runs: list["Run"], resolved: dict[str, Any]) -> None:
     started = time.perf_counter()
     runs = [checked(run, resolved["split"]) for run in runs]
     finished = [run for run in runs if run.status == FINISHED] if resolved["watch"] else finished_runs(runs)
-    check_comparable(finished, resolved["allow_different_pools"])
+    pooled, left_out = pool_folds(finished)
+    check_comparable(pooled, resolved["allow_different_pools"])
     output, baseline, split = Path(resolved["output"]), resolved["baseline"], resolved["split"]
     evidence = evidence_or_reason(finished, Path(resolved["data_dir"]) if resolved["data_dir"] else None)
     markdown = report_markdown(
@@ -84,9 +86,11 @@ def write_once(runs: list["Run"], resolved: dict[str, Any]) -> None:
         from sigjepa.training.wandb_records import log_report, result_rows
 
         figures = {path.stem: path for path in sorted((page.parent / "figures").glob("*.png"))}
-        results = result_rows({f"{run.experiment}, seed {run.seed}": run.summary for run in finished})
+        results = result_rows({f"{run.experiment}, seed {run.seed}": run.summary for run in pooled})
         group = resolved["group"] or finished[0].folder.resolve().parent.name
         log_report(page.parent, resolved["project"], group, figures, {"results": results}, mode=resolved["wandb"])
+    for experiment, reasons in left_out.items():
+        log.warning("Left out of tables and tests: %s, %s", experiment, "; ".join(reasons))
     print(f"{len(finished)} of {len(runs)} runs finished; {page} written in {time.perf_counter() - started:.1f} s")
 
 

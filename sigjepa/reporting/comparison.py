@@ -14,6 +14,7 @@ from sigjepa.evaluation import significance
 from sigjepa.evaluation.metrics import Metric, QueryValues
 from sigjepa.evaluation.significance import NOT_TESTED
 from sigjepa.evaluation.variance import RunNoise, run_noise
+from sigjepa.reporting.folds import pool_folds
 from sigjepa.reporting.run import Run
 from sigjepa.reporting.runs import FINISHED, common_metrics, repeated_seeds
 
@@ -87,9 +88,10 @@ def compare(
 ) -> Comparison:
     """Test every experiment of `runs` against the experiment `baseline`, and against the `trivial` baselines.
 
-    Finished runs are paired with those of the same seed and pool, on the metrics that they share; what can't be is
-    marked, not dropped. trivial: None is every one that a run has measured. also: more pairs of experiments, tested in
-    the same family. Raises SigjepaError when no run is of `baseline`, or the runs share no metric that can be tested.
+    Finished runs, pooled over folds, are paired with those of the same seed and pool, on the metrics that they share;
+    what can't be is marked, not dropped. trivial: None is every one that a run has measured. also: more pairs of
+    experiments, tested in the same family. Raises SigjepaError when no run is of `baseline`, none is finished, or they
+    share no metric that can be tested.
     """
     groups: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
@@ -97,7 +99,12 @@ def compare(
     if baseline not in groups:
         hint = f"{nearest_name(baseline, groups)} The runs are of: {', '.join(sorted(groups))}."
         raise SigjepaError(f"There is no experiment '{baseline}' to compare with.{hint}")
+    pooled, left_out = pool_folds([run for members in groups.values() for run in members])
+    groups = {name: [run for run in pooled if run.experiment == name] for name in groups}
     finished = [run for members in groups.values() for run in members]
+    if not finished:
+        why = "; ".join(f"{name}, {reason}" for name, reasons in left_out.items() for reason in reasons)
+        raise SigjepaError(f"There is nothing to compare: {why or 'no run is finished'}.")
     metrics = tested_metrics(finished, split)
     monitored = finished[0].monitor.partition("/")[2]
     main = monitored if monitored in metrics else next(iter(metrics))
@@ -105,12 +112,19 @@ def compare(
         measured = dict.fromkeys(name for run in finished for name in run.baselines)
         trivial = [name for name in measured if name != NOT_A_RANKING]
     names = sorted(groups)
-    pair = partial(_pair, groups=groups, split=split, metrics=list(metrics), noises=_noises(groups, split, metrics))
+    pair = partial(
+        _pair,
+        groups=groups,
+        split=split,
+        metrics=list(metrics),
+        noises=_noises(groups, split, metrics),
+        left_out=left_out,
+    )
     wanted = [(name, baseline) for name in names if name != baseline]
     wanted += [pair for pair in also if pair not in wanted]
     between = [pair(name, other, partial(_counterpart, others=groups[other], split=split)) for name, other in wanted]
     beside = [
-        pair(name, reference, partial(Run.baseline_queries, name=reference, split=split), trained=1)
+        pair(name, reference, partial(_baseline, name=reference, split=split), trained=1)
         for name in names
         for reference in trivial
     ]
@@ -137,6 +151,11 @@ def tested_metrics(finished: Sequence[Run], split: str) -> dict[str, Metric]:
             "tested; report those apart that were measured by other metrics."
         )
     return metrics
+
+
+def _baseline(run: Run, name: str, split: str) -> QueryValues:
+    """Return what a trivial baseline scored on the pool of a run."""
+    return run.baseline_queries(name, split)
 
 
 def _counterpart(run: Run, others: Sequence[Run], split: str) -> QueryValues:
@@ -190,6 +209,7 @@ def _pair(
     split: str,
     metrics: Sequence[str],
     noises: Mapping[str, RunNoise],
+    left_out: Mapping[str, Sequence[str]],
     trained: int = 2,
 ) -> _Paired:
     """Pair each run of an experiment with what `reference` beside it, called `name`, scored, query by query."""
@@ -197,7 +217,8 @@ def _pair(
     by_seed: dict[int, np.ndarray] = {}
     levels, queries, repeated = [], set(), repeated_seeds(runs)
     packages = np.empty(0)
-    remarks = [] if runs else ["the experiment has no finished run"]
+    remarks = list(left_out.get(experiment, ()))
+    remarks += [] if runs or remarks else ["the experiment has no finished run"]
     for run in runs:
         try:
             if run.seed is None or run.seed in repeated:

@@ -7,7 +7,7 @@ from statistics import mean
 from sigjepa.evaluation.metrics import metric_at
 from sigjepa.reporting.published import MARK, published_curve, published_summary
 from sigjepa.reporting.run import Run
-from sigjepa.reporting.runs import FINISHED, all_metrics, by_experiment
+from sigjepa.reporting.runs import FINISHED, all_metrics, by_experiment, counted
 
 
 def curve_rows(
@@ -38,16 +38,15 @@ def curve_rows(
         values = [curve[epoch] for curve in curves[name] if epoch in curve]
         if not values:
             return "—"
-        seeds = len(curves[name])
-        marks = _mark("best", best[name][epoch], seeds) + _mark("stop", last[name][epoch], seeds)
+        marks = _mark("best", best[name][epoch], groups[name]) + _mark("stop", last[name][epoch], groups[name])
         return f"{metric.format(mean(values))}{marks}"
 
     def reference(name: str, epoch: int) -> str:
         curve, summary = references[name], published_summary(name)
         if epoch not in curve:
             return "—"
-        marks = _mark("best", epoch == summary["best_epoch"], 1) + _mark("stop", epoch == summary["stopped_epoch"], 1)
-        return f"{metric.format(curve[epoch])}{marks}"
+        marked = {"best": summary["best_epoch"], "stop": summary["stopped_epoch"]}
+        return " ".join([metric.format(curve[epoch]), *(f"({word})" for word in marked if epoch == marked[word])])
 
     rows = [
         [str(epoch), *(cell(name, epoch) for name in groups), *(reference(name, epoch) for name in references)]
@@ -56,7 +55,7 @@ def curve_rows(
     return ["epoch", *groups, *(f"{name} published {MARK}" for name in references)], rows
 
 
-def _mark(word: str, count: int, seeds: int) -> str:
+def _mark(word: str, count: int, runs: Sequence[Run]) -> str:
     if not count:
         return ""
-    return f" ({word})" if seeds == 1 else f" ({word} of {count} seed{'s' if count > 1 else ''})"
+    return f" ({word})" if len(runs) == 1 else f" ({word} of {counted(runs[:count])})"

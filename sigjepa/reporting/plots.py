@@ -12,7 +12,7 @@ import numpy as np
 from sigjepa.evaluation.metrics import metric_at
 from sigjepa.reporting.labels import label_of
 from sigjepa.reporting.run import Run
-from sigjepa.reporting.runs import all_metrics, by_experiment
+from sigjepa.reporting.runs import all_metrics, by_experiment, counted
 from sigjepa.store.files import atomic_path
 
 if TYPE_CHECKING:
@@ -71,8 +71,8 @@ def band(axes: "Axes", runs: Sequence[Run], metric: str, scale: float = 1.0) -> 
         if rows:
             epochs = sorted(rows)
             colour = PALETTE[number % len(PALETTE)]
-            seeds = f"{len(members)} seed{'s' if len(members) > 1 else ''}"
-            axes.plot(epochs, [np.mean(rows[epoch]) for epoch in epochs], color=colour, label=f"{experiment} ({seeds})")
+            label = f"{experiment} ({counted(members)})"
+            axes.plot(epochs, [np.mean(rows[epoch]) for epoch in epochs], color=colour, label=label)
             lowest, highest = ([pick(rows[epoch]) for epoch in epochs] for pick in (min, max))
             axes.fill_between(epochs, lowest, highest, color=colour, alpha=0.18, linewidth=0)
     axes.grid(alpha=0.25)

@@ -15,6 +15,8 @@ from sigjepa.reporting.comparison import Comparison, compare
 from sigjepa.reporting.diagnoses import remedy_pairs
 from sigjepa.reporting.evidence import Evidence, open_evidence, same_teacher
 from sigjepa.reporting.explorer import ExplorerData, FunctionText, Retrieval, explore
+from sigjepa.reporting.fold_text import folds_section
+from sigjepa.reporting.folds import pool_folds
 from sigjepa.reporting.page import harmless, render_page
 from sigjepa.reporting.plots import (
     MINED_GAUGES,
@@ -65,28 +67,30 @@ def report_markdown(
     for a file that can't be read.
     """
     finished = [run for run in runs if run.status == FINISHED]
+    pooled, left_out = pool_folds(finished)
     written = [run for run in runs if (run.folder / "metrics.csv").exists() and (run in finished or run.rows)]
     parts = [f"# {title_of(runs)}\n"]
     key = metric or (written[0].monitor if written else "")
-    if not finished:
-        parts.append(sections.runs_section(runs))
+    if not pooled:
+        parts.append(sections.runs_section(runs, left_out))
         if written:
             parts.append(sections.curves_section(written, key, epochs, published))
             plot_curves(written, figures / "curves", key)
         return harmless("\n".join(parts))
-    comparison = compare(finished, baseline or finished[0].experiment, split=split, also=remedy_pairs(finished))
-    draw_figures(finished, written, comparison, figures, key)
+    comparison = compare(finished, baseline or pooled[0].experiment, split=split, also=remedy_pairs(pooled))
+    draw_figures(pooled, written, comparison, figures, key)
     parts += [
         sections.conclusions_section(finished, comparison, power),
-        sections.runs_section(runs),
-        sections.results_section(finished, comparison, published),
+        sections.runs_section(runs, left_out),
+        sections.results_section(pooled, comparison, published),
+        *filter(None, [folds_section(pooled, comparison)]),
         *([sections.diagnoses_section(comparison)] if comparison.also else []),
         sections.curves_section(written, key, epochs, published),
         sections.tests_section(comparison),
         ceiling_section(finished, split, evidence, figures),
         sections.hard_negatives_section(finished),
         sections.health_section(finished),
-        sections.configuration_section(finished),
+        sections.configuration_section(pooled),
         sections.origin_section(finished, command),
     ]
     return harmless("\n".join(parts))
@@ -99,10 +103,11 @@ def title_of(runs: Sequence[Run]) -> str:
 
 @stage("Drawing figures")
 def draw_figures(
-    finished: Sequence[Run], written: Sequence[Run], comparison: Comparison, figures: Path, key: str
+    pooled: Sequence[Run], written: Sequence[Run], comparison: Comparison, figures: Path, key: str
 ) -> None:
-    """Draw curves, differences and gauges."""
-    measured = finished[0].baselines if all(run.baselines == finished[0].baselines for run in finished) else {}
+    """Draw curves, differences and gauges; pooled: the finished runs among those that have `written` epochs."""
+    finished = [run for run in written if run.status == FINISHED]
+    measured = pooled[0].baselines if all(run.baselines == pooled[0].baselines for run in pooled) else {}
     levels = {reference_label(name): measured[name][key] for name in LEVELS if key in measured.get(name, {})}
     plot_curves(written, figures / "curves", key, levels)
     gauges = [name for name, metric in all_metrics(finished).items() if not metric.direction and not metric.beside]
@@ -145,8 +150,10 @@ def ceiling_section(finished: Sequence[Run], split: str, evidence: Evidence | Si
         for name, members in plateaus.items()
     }
     plot_ceiling(curves, points, figures / "ceiling")
+    fold = finished[0].fold
     return sections.section(
         "The teacher's ceiling",
+        "" if fold is None else f"Of fold {fold} alone: each fold has a pool of its own.",
         *ceiling_text(ceiling),
         sections.image("Rank@10 by cosine, and where the runs are", "ceiling"),
     )

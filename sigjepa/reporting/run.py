@@ -58,6 +58,11 @@ class Run:
         """The student's seed, where it is known."""
         return self.summary.get("seed")
 
+    @property
+    def fold(self) -> int | None:
+        """Which fold of a cross-validation is its test split; None without one."""
+        return self.summary.get("fold")
+
     def figure(self, key: str) -> float:
         """Return a figure of `summary.json`; raises SigjepaError naming the file and the key when it is not there."""
         value = self.summary.get(key)

@@ -104,7 +104,12 @@ def find_runs(folders: Sequence[Path]) -> list[Run]:
         raise SigjepaError(f"There is no run in {names}; give the folder of a run or of a sweep: runs=...")
     labels = tell_apart([(run.name, run.identity) for run in found.values()])
     labelled = [replace(run, label=label) for run, label in zip(found.values(), labels, strict=True)]
-    return sorted(labelled, key=lambda run: (run.experiment, run.seed if run.seed is not None else -1, run.folder))
+    return sorted(labelled, key=lambda run: (run.experiment, *map(first_none, (run.seed, run.fold)), run.folder))
+
+
+def first_none(number: int | None) -> int:
+    """Return what sorts None before all seeds and folds."""
+    return -1 if number is None else number
 
 
 def read_runs(named: str | Path | Sequence[str | Path]) -> list[Run]:
@@ -155,6 +160,12 @@ def by_experiment(runs: Sequence[Run]) -> dict[str, list[Run]]:
     for run in runs:
         groups.setdefault(run.experiment, []).append(run)
     return groups
+
+
+def counted(runs: Sequence[Run]) -> str:
+    """Return how many runs an experiment has, in words: of seeds, or of folds and seeds."""
+    noun = "seed" if all(run.fold is None for run in runs) else "run"
+    return f"{len(runs)} {noun}{'s' if len(runs) > 1 else ''}"
 
 
 def repeated_seeds(runs: Sequence[Run]) -> list[int | None]:

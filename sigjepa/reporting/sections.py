@@ -1,7 +1,8 @@
 """The sections of a report, each as Markdown: what the published write-up has, and what it lacked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import mean
+from types import MappingProxyType
 
 from sigjepa.evaluation.baselines import reference_label
 from sigjepa.evaluation.metrics import Metrics, QueryValues, metric_at
@@ -48,17 +49,31 @@ def conclusions_section(finished: Sequence[Run], comparison: Comparison, power: 
     return section("What the figures support", sentences, f"How a verdict is reached: {RULE}")
 
 
-def runs_section(runs: Sequence[Run]) -> str:
-    """Return every run by status; those that are not finished by name, with the reason."""
+def runs_section(runs: Sequence[Run], left_out: Mapping[str, Sequence[str]] = MappingProxyType({})) -> str:
+    """Return every run by status; those that are not finished by name, with the reason.
+
+    left_out: seeds whose folds can't be pooled and why, by experiment.
+    """
     unfinished = [run for run in runs if run.status != FINISHED]
+    several = any(run.fold is not None for run in runs)
     rows = [
-        [run.experiment, "" if run.seed is None else str(run.seed), run.status, run.folder.name, run.reason]
+        [
+            *(run.experiment, number_or_nothing(run.seed), *([number_or_nothing(run.fold)] if several else [])),
+            *(run.status, run.folder.name, run.reason),
+        ]
         for run in unfinished
     ]
     count = f"{len(runs) - len(unfinished)} of {len(runs)} runs are finished."
-    table = markdown_table(["experiment", "seed", "status", "folder", "reason"], rows) if rows else ""
+    header = ["experiment", "seed", *(["fold"] if several else []), "status", "folder", "reason"]
     note = "What is not finished has no place in tables and tests." if rows else ""
-    return section("Runs", count, table, note)
+    incomplete = "\n".join(f"- {name}, {reason}." for name, reasons in left_out.items() for reason in reasons)
+    head = "Without place in tables and tests, for their folds can't be pooled:" if incomplete else ""
+    return section("Runs", count, markdown_table(header, rows) if rows else "", note, head, incomplete)
+
+
+def number_or_nothing(number: int | None) -> str:
+    """Return a number as a cell, empty for None."""
+    return "" if number is None else str(number)
 
 
 def results_section(finished: Sequence[Run], comparison: Comparison, published: bool) -> str:
@@ -194,12 +209,13 @@ def curves_section(runs: Sequence[Run], key: str, epochs: Sequence[int], publish
     """Return the training curves at chosen epochs, and their figure."""
     header, rows = curve_rows(runs, key, epochs, published)
     label, metric = label_of(key, all_metrics(runs)), metric_at(key, all_metrics(runs))
+    seeds = "seeds" if all(run.fold is None for run in runs) else "seeds and folds"
     return section(
         "Training curves",
-        f"{label}{' in percent' if metric.percent else ''}, mean over the seeds that reached an epoch; epochs count "
+        f"{label}{' in percent' if metric.percent else ''}, mean over the {seeds} that reached an epoch; epochs count "
         f"from 0; best and last epochs marked. {NOTE if published else ''}".strip(),
         markdown_table(header, rows),
-        image(f"{label} by epoch, band from the least to the greatest seed", "curves"),
+        image(f"{label} by epoch, band from the least to the greatest of the {seeds}", "curves"),
     )
 
 
@@ -265,7 +281,8 @@ def origin_section(finished: Sequence[Run], command: str) -> str:
         f"- commits: {', '.join(commits)}",
         f"- corpora: {', '.join(corpora)}",
         "- functions: "
-        + ", ".join(f"{sizes.get(f'{split}_functions', 0):,} {split}" for split in ("train", "val", "test")),
+        + ", ".join(f"{sizes.get(f'{split}_functions', 0):,} {split}" for split in ("train", "val", "test"))
+        + ("" if finished[0].fold is None else f", in fold {finished[0].fold}"),
         f"- training time of all runs together: {hours:.1f} h",
     ]
     return section("Origin", "\n".join(lines))

@@ -13,14 +13,14 @@ from sigjepa.training.sweep_jobs import recorded_jobs
 
 
 def overrides_of(folder: Path) -> dict[str, Any]:
-    """Return `experiment` and `seed` as a job's overrides, or else its folder's name, tell them."""
+    """Return `experiment`, `seed` and `fold` as a job's overrides, or else its folder's name, tell them."""
     path = folder / ".hydra" / "overrides.yaml"
     overrides = read_yaml(path) if path.exists() else folder.name.split(",")
     if not isinstance(overrides, list):
         raise SigjepaError(f"{path} is not a list of overrides; leave the run out.")
     values = dict(item.lstrip("+").split("=", 1) for item in overrides if isinstance(item, str) and "=" in item)
     known: dict[str, Any] = {"experiment": values["experiment"]} if "experiment" in values else {}
-    return known | ({"seed": int(values["seed"])} if values.get("seed", "").isdecimal() else {})
+    return known | {key: int(values[key]) for key in ("seed", "fold") if values.get(key, "").isdecimal()}
 
 
 def is_training(folder: Path) -> bool:

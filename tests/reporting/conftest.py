@@ -31,14 +31,18 @@ def make_run(tmp_path):
         mined=False,
         config=None,
         registry=None,
+        folds=None,
+        fold=None,
     ):
         registry = registry or default_metrics()
         folder = tmp_path / name
-        generator = np.random.default_rng([seed, len(experiment), int(1000 * skill)])
+        generator = np.random.default_rng([seed, len(experiment), int(1000 * skill), *([] if fold is None else [fold])])
         evaluated, metrics = {}, {}
         for first, split in ((100, "val"), (200, "test")):
             places = np.where(generator.random(QUERIES) < skill, generator.integers(1, 11, QUERIES), 11)
             ids, ranks = np.arange(first, first + QUERIES), Ranks(places, places)
+            if fold is not None:  # of a corpus whose every `folds`-th function is test
+                ids = np.arange(fold, folds * QUERIES, folds) if split == "test" else ids
             predictions = generator.normal(size=(QUERIES, 8)).astype(np.float32)
             evaluated[split] = SplitPredictions(ids, ranks, predictions, query_values(ids, ranks, registry))
             metrics |= {f"{split}/{key}": value for key, value in rank_figures(ranks, registry).items()} | {
@@ -75,15 +79,19 @@ def make_run(tmp_path):
         gauges = ("prediction_std", "target_std", "effective_rank", "target_effective_rank")
         gauges += ("pairwise_cosine", "target_pairwise_cosine")
         summary = metrics | {f"val/{gauge}": 0.5 for gauge in gauges}
-        summary |= {"experiment": experiment, "seed": seed, "status": "finished", "best_epoch": epochs - 1}
+        summary |= {"experiment": experiment, "seed": seed, "fold": fold, "status": "finished"}
+        summary |= {"best_epoch": epochs - 1}
         summary |= {"stopped_epoch": epochs - 1, "temperature": 0.05, "first_loss": 4.2, "wall_seconds": 9.0}
         summary |= {"hard_negative_coverage": 0.4 if mined else 0.0, "hard_negatives_per_anchor": 3.0 if mined else 0.0}
         summary |= {"covered_anchors_per_batch": 25.6} if mined else {}
         (folder / "summary.json").write_text(json.dumps(summary))
         provenance = {
             "command": ["train"],
-            "config": {"name": experiment, "seed": seed, "teacher": {"name": "minilm"}, "loss": {}} | (config or {}),
-            "artifacts": {"corpus_hash": corpus_hash, "corpus": "c", "shards": "s", "negatives": None},
+            "config": {"name": experiment, "seed": seed, "teacher": {"name": "minilm"}, "loss": {}}
+            | {"folds": folds, "fold": fold}
+            | (config or {}),
+            "artifacts": {"corpus_hash": corpus_hash, "corpus": "c", "shards": "s", "negatives": None}
+            | ({} if fold is None else {"corpus_hash": f"{corpus_hash}-{fold}", "corpus": f"c-{fold}"}),
             "data_dir": str(tmp_path / "data"),
             "hard_negatives": {"Judge": "structural", "Total pairs": "12"} if mined else None,
             "git": {"sha": "0" * 40, "dirty": False},

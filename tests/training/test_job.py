@@ -66,12 +66,15 @@ def test_whatever_else_is_changed_is_another_job(override):
     assert job_settings(compose(override)) != job_settings(compose())
 
 
-def test_an_experiment_is_its_settings_without_the_seed_and_without_its_name():
+def test_an_experiment_is_its_settings_without_seed_fold_and_name():
     key = experiment_key(compose())
     assert key == experiment_key(compose("seed=4", "name=x"))
     assert key != experiment_key(compose("loss.infonce.temperature=0.08"))
     beside = ("logger=none", "baseline=[bm25]", "data.num_workers=1", "callbacks.status=null", "executor=processes")
     assert key == experiment_key(compose(*beside, "paths.data_dir=x", "trainer.enable_progress_bar=false"))
+    folds = [experiment_key(compose("folds=5", f"fold={fold}")) for fold in range(2)]
+    assert folds[0] == folds[1] != key
+    assert job_settings(compose("folds=5", "fold=0")) != job_settings(compose("folds=5", "fold=1"))
     assert key != experiment_key(compose("data.seed=4"))  # a seed that is set apart is a setting
 
 
