@@ -150,7 +150,8 @@ def test_repair_mends_what_is_damaged(small_pipeline, tmp_path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    pipeline = replace(small_pipeline, store=replace(small_pipeline.store, data_dir=tmp_path))
+    store = replace(small_pipeline.store, data_dir=tmp_path)
+    pipeline = replace(small_pipeline, store=store, baselines=["role_bm25"])
     with pytest.raises(DamagedError, match=path.name):
         pipeline.get()
     mended, problems = pipeline.repair()
@@ -158,4 +159,8 @@ def test_repair_mends_what_is_damaged(small_pipeline, tmp_path):
     assert path.name in problems[0]
     assert mended.corpus.reference == data.corpus.reference
     assert mended.shards.reference == data.shards.reference
+    assert pipeline.repair()[1] == []
+    (path,) = tmp_path.glob("lexicon/*/*.npz")
+    path.write_bytes(path.read_bytes()[:-1])
+    assert path.name in pipeline.repair()[1][0]
     assert pipeline.repair()[1] == []

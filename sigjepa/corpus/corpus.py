@@ -16,7 +16,7 @@ from sigjepa.corpus.split import SPLITS, TIERS
 from sigjepa.corpus.summary import summary_text
 from sigjepa.errors import SigjepaError, nearest_name
 from sigjepa.store.artifact import OpenedArtifact
-from sigjepa.store.manifest import damaged
+from sigjepa.store.manifest import Reference, damaged
 
 FUNCTIONS_FILE = "functions.parquet"
 SUMMARY_REPOSITORIES = 20
@@ -57,6 +57,11 @@ class Corpus(OpenedArtifact):
     def hash(self) -> str:
         """Content hash of all rows, equal wherever the same functions got the same splits and tiers."""
         return str(self.manifest.facts["hash"])
+
+    @property
+    def undivided(self) -> Reference:
+        """The corpus that has the same functions under the same ids: this one, or the one that it is a fold of."""
+        return self.manifest.upstream.get("corpus", self.reference)
 
     def __len__(self) -> int:
         return self.table.num_rows

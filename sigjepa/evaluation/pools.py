@@ -82,9 +82,9 @@ def read_pools(corpus: Corpus, shards: TeacherShards, lexicon: Lexicon | None = 
 
     Raises SigjepaError for a lexicon of another corpus.
     """
-    if lexicon is not None and lexicon.corpus_hash != corpus.hash:
+    if lexicon is not None and lexicon.corpus_hash != corpus.undivided.content:
         raise SigjepaError(
-            f"The lexicon {lexicon.folder} is of the corpus {lexicon.corpus_hash}, not of {corpus.hash}; "
+            f"The lexicon {lexicon.folder} is of the corpus {lexicon.corpus_hash}, not of {corpus.undivided.content}; "
             "`python -m sigjepa.prepare` builds the right one."
         )
     signatures, bodies = corpus.column("signature"), corpus.column("body")

@@ -13,7 +13,7 @@ class Lexicon(OpenedArtifact):
 
     @property
     def corpus_hash(self) -> str:
-        """The content hash of the corpus that it was read from."""
+        """The content hash of the corpus that it was read from, before it was divided into folds."""
         return str(self.manifest.inputs["corpus"])
 
     @cached_property

@@ -24,7 +24,10 @@ COUNTED = ("functions", "unparsed_signatures", "unparsed_bodies")
 
 @dataclass(frozen=True)
 class LexiconStage(Stage[Lexicon]):
-    """Read the terms of every function of a corpus; functions_per_part: functions in a file."""
+    """Read the terms of every function of a corpus, which all its folds share.
+
+    functions_per_part: functions in a file.
+    """
 
     corpus: Corpus
     functions_per_part: int = 2048
@@ -40,15 +43,15 @@ class LexiconStage(Stage[Lexicon]):
         if not len(self.corpus):
             raise SigjepaError("The corpus is empty, so there is no lexicon of it; widen corpus.source.")
         return {
-            "corpus": self.corpus.hash,
+            "corpus": self.corpus.undivided.content,
             "functions_per_part": self.functions_per_part,
             "python": ".".join(platform.python_version_tuple()[:2]),  # its grammar decides what parses
             "format": FORMAT,
         }
 
     def upstream(self) -> Mapping[str, Reference]:
-        """Return the corpus."""
-        return {"corpus": self.corpus.reference}
+        """Return the corpus, of a fold the whole one."""
+        return {"corpus": self.corpus.undivided}
 
     def parts(self) -> Sequence[Part]:
         """Return a part for every `functions_per_part` functions."""

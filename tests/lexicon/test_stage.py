@@ -4,23 +4,24 @@ import pickle
 import numpy as np
 import pytest
 
+from sigjepa.corpus.folds import Fold, FoldStage
 from sigjepa.errors import SigjepaError
+from sigjepa.evaluation.pools import read_pools
 from sigjepa.lexicon.function_terms import TABLES, extract_terms
 from sigjepa.lexicon.stage import LexiconStage
 from sigjepa.lexicon.terms import term_hash
 from sigjepa.store.executor import ProcessPool
-from sigjepa.store.manifest import Manifest
+from sigjepa.store.manifest import Manifest, Reference
 from sigjepa.store.store import Store
 
 
 class Texts:
     """A corpus of some functions."""
 
-    hash = "texts"
+    undivided = Reference("corpus", "texts", "texts", "texts")
 
-    def __init__(self, signatures, bodies, reference=None):
+    def __init__(self, signatures, bodies):
         self.columns = {"signature": signatures, "body": bodies}
-        self.reference = reference
 
     def __len__(self):
         return len(self.columns["body"])
@@ -51,6 +52,17 @@ def test_the_lexicon_of_a_corpus_is_the_terms_of_its_functions(tiny_data, tmp_pa
     assert_equal(pickle.loads(pickle.dumps(lexicon)).terms, lexicon.terms)
 
 
+def test_all_folds_share_the_lexicon(tiny_data, tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    whole = store.get(LexiconStage(tiny_data.corpus))
+    monkeypatch.setattr(LexiconStage, "build", None)
+    for fold in range(2):
+        corpus = store.get(FoldStage(tiny_data.corpus, Fold(2, fold)))
+        lexicon = store.get(LexiconStage(corpus))
+        assert lexicon.reference == whole.reference
+        read_pools(corpus, tiny_data.shards, lexicon)
+
+
 def test_processes_write_the_same_bytes(tiny_data, tmp_path):
     stage = LexiconStage(tiny_data.corpus, functions_per_part=200)
     here, there = Store(tmp_path / "here"), Store(tmp_path / "there", ProcessPool(1))
@@ -66,9 +78,9 @@ def test_every_free_name_of_a_real_body_is_one_of_its_bare_names(tiny_data):
         assert pairs[0] <= pairs[1]
 
 
-def test_code_of_another_language_has_words_alone_and_is_counted(tmp_path, tiny_data, caplog):
+def test_code_of_another_language_has_words_alone_and_is_counted(tmp_path, caplog):
     caplog.set_level(logging.WARNING)
-    texts = Texts(["function addOne(x)", "def f(x):"], ["{ return x + 1; }", "return x"], tiny_data.corpus.reference)
+    texts = Texts(["function addOne(x)", "def f(x):"], ["{ return x + 1; }", "return x"])
     store = Store(tmp_path)
     stage = LexiconStage(texts)
     lexicon = store.get(stage)
