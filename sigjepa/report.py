@@ -1,6 +1,7 @@
 """Compare runs: `python -m sigjepa.report runs=multirun/<sweep>` writes one folder with all that they can tell."""
 
 import logging
+import math
 import shlex
 import sys
 import time
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
+from sigjepa.errors import SigjepaError
 from sigjepa.runtime.command import hydra_job, run_command
 from sigjepa.runtime.instantiate import plain
 
@@ -25,6 +27,7 @@ def report(config: DictConfig) -> None:
 
     resolved = plain(config)
     check_held_out(resolved["split"])
+    check_numbers(resolved)
     watch, seconds = bool(resolved["watch"]), float(resolved["refresh_seconds"])
     folders = run_folders(resolved["runs"])
     log.info("runs in %s", ", ".join(map(str, folders)))
@@ -38,6 +41,15 @@ def report(config: DictConfig) -> None:
             if not watch or all(run.status in (FINISHED, "failed", "interrupted") for run in runs):
                 return
         time.sleep(seconds)
+
+
+def check_numbers(resolved: dict[str, Any]) -> None:
+    """Raise SigjepaError for a setting that should be a number and is none, or is out of its range."""
+    for key, above in (("power", 0.0), ("refresh_seconds", 0.0), ("explorer_queries", -1.0)):
+        value = resolved[key]
+        number = isinstance(value, int | float) and not isinstance(value, bool) and above < value < math.inf
+        if not number and (value is not None or key != "power"):
+            raise SigjepaError(f"{key}={value}: give a finite number above {above:g}.")
 
 
 def written_state(folders: list[Path]) -> object:

@@ -14,8 +14,9 @@ import xxhash
 from sigjepa.corpus.functions import Function
 from sigjepa.corpus.split import SPLITS, TIERS
 from sigjepa.corpus.summary import summary_text
-from sigjepa.errors import SigjepaError, nearest_name
+from sigjepa.errors import SigjepaError, StorageError, nearest_name
 from sigjepa.store.artifact import OpenedArtifact
+from sigjepa.store.files import read_errors
 from sigjepa.store.manifest import Reference, damaged
 
 FUNCTIONS_FILE = "functions.parquet"
@@ -46,7 +47,10 @@ class Corpus(OpenedArtifact):
         """All rows; raises SigjepaError naming the file when it is no table of functions."""
         file = self.folder / FUNCTIONS_FILE
         try:
-            table = pq.read_table(file)
+            with read_errors(file):
+                table = pq.read_table(file)
+        except StorageError:
+            raise
         except (pa.ArrowInvalid, OSError) as error:
             raise damaged(file, f"cannot be read as parquet ({error})", self.folder) from None
         if table.schema.names != SCHEMA.names:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sigjepa.errors import SigjepaError
+from sigjepa.errors import SigjepaError, StorageError
+from sigjepa.store.files import read_errors
 
 SOURCES_FILE = "sources.parquet"
 SCHEMA = pa.schema(
@@ -48,7 +49,10 @@ def write_sources(path: Path, files: Iterable[SourceFile]) -> None:
 def read_sources(path: Path) -> list[SourceFile]:
     """Return the files of a corpus; raises SigjepaError naming the file when it is missing or no table of them."""
     try:
-        rows = pq.read_table(path, schema=SCHEMA).to_pylist()
+        with read_errors(path):
+            rows = pq.read_table(path, schema=SCHEMA).to_pylist()
         return [SourceFile(**row) for row in rows]
+    except StorageError:
+        raise
     except (pa.ArrowException, OSError, TypeError) as error:
         raise SigjepaError(f"{path} cannot be read as the list of a corpus' source files ({error}).") from None

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from sigjepa.errors import SigjepaError
+from sigjepa.errors import SigjepaError, StorageError
 from sigjepa.evaluation.ranks import Ranks
-from sigjepa.store.files import atomic_path
+from sigjepa.store.files import atomic_path, read_errors
 
 MAX_INFLATION = 1000
 """What deflate can do at most: bytes of an array for a byte of the file."""
@@ -36,7 +36,7 @@ def write_ranks(path: Path, ranks: Mapping[str, tuple[np.ndarray, Ranks]]) -> No
 def read_arrays(path: Path, *names: str) -> tuple[np.ndarray, ...]:
     """Return the named arrays of an `.npz`; raises SigjepaError naming the file when it or one of them is missing."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with read_errors(path), np.load(path, allow_pickle=False) as arrays:
             if not isinstance(arrays, np.lib.npyio.NpzFile):
                 raise ValueError("it is not a zip of arrays")
             for name in names:
@@ -47,6 +47,8 @@ def read_arrays(path: Path, *names: str) -> tuple[np.ndarray, ...]:
         return found
     except FileNotFoundError:
         raise SigjepaError(f"{path} does not exist; the run is unfinished: run it again.") from None
+    except StorageError:
+        raise
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, NotImplementedError, zlib.error) as error:
         raise SigjepaError(f"{path} has no readable {', '.join(names)} ({error}); run it again.") from None
 

@@ -5,9 +5,11 @@ import os
 import re
 import sys
 import textwrap
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import hydra
@@ -30,7 +32,7 @@ from sigjepa.runtime.replaced_targets import drop_keys_of_replaced_targets
 from sigjepa.runtime.terminal import labelled_lines
 from sigjepa.runtime.words import FLAGS, hydra_words, parse_words, refuse_without_assertions
 from sigjepa.store.credentials import refuse_credentials, refuse_in_config, without_credentials
-from sigjepa.store.files import DISK_ERRORS
+from sigjepa.store.files import DISK_ERRORS, errno_of
 
 
 def run_command(
@@ -50,6 +52,7 @@ def run_command(
     """
     config_name = config_name or name
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise to here instead of printing and exiting inside Hydra
+    sys.excepthook = show_defect
     with mistakes_in_one_line(config_name):
         refuse_credentials(sys.argv[1:])  # before Hydra keeps the command line in its folder
         refuse_without_assertions(sys.argv[1:])
@@ -109,7 +112,12 @@ def mistakes_in_one_line(config_name: str) -> Iterator[None]:
         message = message_of(error, config_name, sys.argv[1:])
         if message is None:
             raise
-        sys.exit(f"sigjepa: {message}")
+        sys.exit(f"sigjepa: {without_credentials(message)}")
+
+
+def show_defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print the traceback of an error that nobody caught, without the values of credentials: it goes into reports."""
+    print(without_credentials("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr, end="")
 
 
 def message_of(error: Exception, config_name: str, words: Sequence[str]) -> str | None:
@@ -141,10 +149,11 @@ def explain(error: Exception, config_name: str, words: Sequence[str]) -> str:
 
 
 def _of_the_disk(error: Exception, config_name: str, words: Sequence[str]) -> str | None:
-    if not isinstance(error, OSError) or error.errno not in DISK_ERRORS:
+    number = errno_of(error) if isinstance(error, OSError) else None
+    if not isinstance(error, OSError) or number not in DISK_ERRORS:
         return None
     place = error.filename or "A file"
-    return f"{place} can't be read or written: {error.strerror}. {DISK_ERRORS[error.errno]}."
+    return f"{place} can't be read or written: {os.strerror(number)}. {DISK_ERRORS[number]}."
 
 
 MESSAGES: dict[type[Exception], Callable[[Exception, str, Sequence[str]], str | None]] = {

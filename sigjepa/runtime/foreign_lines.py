@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 
 from sigjepa.runtime.terminal import RewrittenStream
+from sigjepa.store.credentials import without_credentials
 
 LOG_LINES = {
     "lightning.pytorch.utilities.rank_zero": (
@@ -42,19 +43,35 @@ PRINTED = (
 
 @contextmanager
 def without_foreign_lines() -> Iterator[None]:
-    """Context manager: the lines of `LOG_LINES`, `WARNINGS` and `PRINTED` are left out, every other one stays."""
+    """Context manager: the lines of `LOG_LINES`, `WARNINGS` and `PRINTED` are left out, every other one stays.
+
+    What is logged stays without the values of credentials, whichever library repeats one.
+    """
     filters = {name: _filter(messages) for name, messages in LOG_LINES.items()}
+    scrub, handlers = _WithoutCredentials(), list(logging.getLogger().handlers)
     with warnings.catch_warnings():
         for message, category in WARNINGS:
             warnings.filterwarnings("ignore", message=message, category=category)
         for name, leave_out in filters.items():
             logging.getLogger(name).addFilter(leave_out)
+        for handler in handlers:
+            handler.addFilter(scrub)
         try:
             with redirect_stderr(RewrittenStream(sys.stderr, _without_printed)):  # type: ignore[type-var]
                 yield
         finally:
+            for handler in handlers:
+                handler.removeFilter(scrub)
             for name, leave_out in filters.items():
                 logging.getLogger(name).removeFilter(leave_out)
+
+
+class _WithoutCredentials(logging.Filter):
+    """Let every line pass, without the values of credentials."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = without_credentials(record.getMessage()), ()
+        return True
 
 
 def print_lightning_lines_once() -> None:

@@ -4,6 +4,7 @@ import errno
 import itertools
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from sigjepa.errors import SigjepaError, StorageError
 def file_digest(path: Path) -> str:
     """Return `xxh3_128:<hex>` of a file's bytes; safetensors and parquet do not notice a flipped byte, this does."""
     digest = xxhash.xxh3_128()
-    with path.open("rb") as stream:
+    with read_errors(path), path.open("rb") as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
     return f"xxh3_128:{digest.hexdigest()}"
@@ -39,6 +40,29 @@ DISK_ERRORS = {
     **dict.fromkeys((errno.ENAMETOOLONG, errno.ELOOP), "Take a shorter path"),
 }
 """What a disk or its file system says when it refuses to write, rename, lock, synchronize or map, and the way out."""
+
+
+@contextmanager
+def read_errors(path: Path) -> Iterator[None]:
+    """Raise StorageError naming `path` and the way out where the disk, not what is on it, keeps it from being read."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        number = errno_of(error)
+        if number not in DISK_ERRORS:
+            raise
+        way_out = "Give yourself the right to read it" if number in (errno.EACCES, errno.EPERM) else DISK_ERRORS[number]
+        raise StorageError(f"{path} can't be read: {os.strerror(number)}. {way_out}.") from error
+
+
+def errno_of(error: OSError) -> int | None:
+    """Return the number of an error of the operating system, which safetensors, written in Rust, has in its text."""
+    said = re.search(r"\(os error (\d+)\)", str(error))
+    return int(said[1]) if error.errno is None and said else error.errno
+
+
 MIN_FREE_BYTES = 1 << 20
 """With fewer bytes free than this, whatever fails while it writes has failed for want of space."""
 
@@ -124,10 +148,13 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file; raises SigjepaError naming the file when it is missing, unreadable or damaged."""
     try:
-        return json.loads(path.read_bytes())
+        with read_errors(path):
+            return json.loads(path.read_bytes())
     except FileNotFoundError:
         raise SigjepaError(f"{path} does not exist; run `python -m sigjepa.prepare` to build it.") from None
+    except StorageError:
+        raise
     except OSError as error:
-        raise SigjepaError(f"{path} can't be read: {error.strerror}. Give yourself the right to read it.") from None
+        raise SigjepaError(f"{path} can't be read: {error.strerror}. Give the path of a file.") from None
     except (ValueError, RecursionError) as error:
         raise SigjepaError(f"{path} is not valid JSON ({error}).") from None

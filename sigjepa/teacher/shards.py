@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sigjepa.errors import SigjepaError
 from sigjepa.store.artifact import OpenedArtifact
+from sigjepa.store.files import read_errors
 from sigjepa.store.manifest import Manifest
 
 
@@ -104,7 +105,7 @@ class TeacherShards(OpenedArtifact):
     def _shard(self, shard: int) -> dict[str, Tensor]:
         if shard not in self._maps:
             path = self.folder / self._files[shard]
-            with safe_open(path, framework="pt") as file:
+            with read_errors(path), safe_open(path, framework="pt") as file:
                 # torch tensors over a copy-on-write map: pages are read when touched, bfloat16 included.
                 self._maps[shard] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return self._maps[shard]

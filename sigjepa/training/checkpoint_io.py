@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
 
-from sigjepa.errors import SigjepaError
-from sigjepa.store.files import atomic_path
+from sigjepa.errors import SigjepaError, StorageError
+from sigjepa.store.files import atomic_path, read_errors
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -37,14 +37,17 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Nothing is unpickled but weights: a checkpoint may come from anywhere.
     """
     try:
-        with zipfile.ZipFile(path) as archive:  # torch does not compare the checksums that it writes
+        with read_errors(path), zipfile.ZipFile(path) as archive:  # torch does not compare the checksums that it writes
             if (broken := archive.testzip()) is not None:
                 raise ValueError(f"the checksum of {broken} differs")
             for member in archive.infolist():  # nor sizes: it would give whatever lies in memory for what is not there
                 whole = member.compress_type == zipfile.ZIP_STORED and len(archive.read(member)) == member.file_size
                 if not whole or member.comment or member.extra or member.external_attr:  # torch writes none of these
                     raise ValueError(f"the archive's record of {member.filename} is damaged")
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with read_errors(path):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except StorageError:
+        raise
     except FileNotFoundError:
         raise SigjepaError(f"{path} does not exist; train again, with resume=never.") from None
     except Exception as error:  # noqa: BLE001 - torch raises whatever the damaged bytes lead to

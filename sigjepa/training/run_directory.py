@@ -16,6 +16,7 @@ from sigjepa.evaluation.metrics import Metrics, QueryValues
 from sigjepa.evaluation.pools import pool_facts
 from sigjepa.evaluation.rank_files import write_arrays, write_ranks
 from sigjepa.evaluation.ranks import Ranks
+from sigjepa.store.credentials import without_credentials
 from sigjepa.store.files import atomic_path, read_json, write_json
 from sigjepa.training.process_check import LostProcessError
 
@@ -123,5 +124,7 @@ def recorded_status(path: Path, facts: Mapping[str, Any]) -> Iterator[None]:
         yield
     except BaseException as error:
         status = "interrupted" if isinstance(error, INTERRUPTIONS) else "failed"
-        write_summary(path, {**facts, "status": status, "error": f"{type(error).__name__}: {error}"})
+        write_summary(
+            path, {**facts, "status": status, "error": without_credentials(f"{type(error).__name__}: {error}")}
+        )
         raise

@@ -9,6 +9,8 @@ from collections import Counter
 import pytest
 from wandb_reader import history, of_type, read_records, tables, transaction_log
 
+from sigjepa.errors import SigjepaError
+from sigjepa.report import check_numbers
 from sigjepa.training.wandb_names import IDENTITY
 
 EXPERIMENTS = ["exp1_4", "exp2_1", "exp2_2", "hardneg_curriculum"]
@@ -74,6 +76,7 @@ def test_latest_is_the_sweep_that_was_written_last(sweep, run, tmp_path):
         (["runs=empty"], "There is no run in empty"),
         (["runs=latest"], "There is no run below multirun or outputs here"),
         (["runs=empty", "metrics=val/rank1"], "Did you mean 'metric'?"),
+        (["runs=empty", "power=0"], "power=0"),
     ],
 )
 def test_a_mistake_is_one_clear_message(run, tmp_path, overrides, message):
@@ -82,6 +85,14 @@ def test_a_mistake_is_one_clear_message(run, tmp_path, overrides, message):
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("wrong", [{"power": "x"}, {"power": -1}, {"explorer_queries": "x"}, {"refresh_seconds": 0}])
+def test_a_setting_that_is_no_number_in_its_range_is_named(wrong):
+    right = {"power": None, "refresh_seconds": 30, "explorer_queries": 0}
+    check_numbers(right)
+    with pytest.raises(SigjepaError, match=next(iter(wrong))):
+        check_numbers(right | wrong)
 
 
 def test_a_watched_report_follows_a_run_to_its_end(sweep, start, tmp_path):

@@ -1,6 +1,7 @@
 """Commands as a person types them: mistakes in one line, and what is answered without anything heavy."""
 
 import json
+import logging
 import subprocess
 import sys
 
@@ -11,7 +12,8 @@ from omegaconf import OmegaConf
 import sigjepa
 from sigjepa.__main__ import COMMANDS
 from sigjepa.errors import SigjepaError, StorageError
-from sigjepa.runtime.command import job_label, message_of
+from sigjepa.runtime.command import job_label, message_of, mistakes_in_one_line, show_defect
+from sigjepa.runtime.foreign_lines import without_foreign_lines
 
 HEAVY = {"torch", "lightning", "transformers", "wandb", "faiss", "matplotlib", "numpy", "pyarrow", "scipy"}
 OF_A_RUN = ("train", "prepare", "evaluate", "export", "sweep", "judge_agreement")
@@ -87,6 +89,7 @@ def test_options_swept_are_looked_at_before_the_first_job(tmp_path):
         (SigjepaError("a key"), "a key"),
         (StorageError(28, "No space left"), "No space left"),
         (OSError(28, "No space left on device", "file"), "file can't be read or written"),
+        (OSError("Input/output error (os error 5)"), "mount its file system again"),  # as safetensors says it
         (MissingConfigException("no", "experiment/exp1_5", ["exp1_4"]), "Did you mean 'exp1_4'?"),
         (FileNotFoundError(2, "No such file"), None),
         (ValueError("a defect"), None),
@@ -95,6 +98,24 @@ def test_options_swept_are_looked_at_before_the_first_job(tmp_path):
 def test_each_type_of_error_has_its_line_and_a_defect_none(error, message):
     told = message_of(error, "train", [])
     assert told is None if message is None else message in told
+
+
+def test_neither_a_defect_nor_a_mistake_nor_a_log_repeats_a_key(monkeypatch, capsys, caplog):
+    monkeypatch.setenv("PGPASSWORD", "plain-words-4711")
+    try:
+        {"a": 1}["plain-words-4711"]
+    except KeyError as error:
+        show_defect(KeyError, error, error.__traceback__)
+    with pytest.raises(SystemExit) as ended, mistakes_in_one_line("train"):
+        raise SigjepaError("the server said plain-words-4711")
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert "KeyError: '<credential>'" in said
+    assert ended.value.code == "sigjepa: the server said <credential>"
+    logging.getLogger().addHandler(caplog.handler)
+    with without_foreign_lines():
+        logging.getLogger("any").warning("it said %s", "plain-words-4711")
+    assert caplog.messages == ["it said <credential>"]
 
 
 def test_jobs_side_by_side_are_told_apart_in_few_letters():

@@ -6,13 +6,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sigjepa.errors import DamagedError, SigjepaError, StorageError
-from sigjepa.store.files import DISK_ERRORS, atomic_path, read_json, write_json
+from sigjepa.store.files import DISK_ERRORS, atomic_path, file_digest, read_errors, read_json, write_json
 from sigjepa.store.manifest import damaged, read_record, write_record
 from sigjepa.store.store import artifact_lock
 from sigjepa.training.checkpoint_io import AtomicCheckpointIO, read_checkpoint
@@ -74,6 +75,32 @@ def test_whatever_call_is_refused(tmp_path, monkeypatch, number, call):
             write_json(path, {"new": 1})
     assert read_json(path) == {"old": 1}
     assert [one.name for one in tmp_path.iterdir()] == ["table.json"]
+
+
+@pytest.mark.parametrize("number", sorted(DISK_ERRORS))
+def test_a_file_that_the_disk_keeps_from_being_read_is_no_damaged_file(tmp_path, monkeypatch, number):
+    import pyarrow.parquet
+    from safetensors import SafetensorError
+
+    from sigjepa.corpus.corpus import Corpus
+    from sigjepa.evaluation.rank_files import read_arrays
+
+    def refuse(*arguments, **named):
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        for place in ("pathlib.Path.open", "pathlib.Path.read_bytes", "zipfile.ZipFile", "numpy.load"):
+            patch.setattr(place, refuse)
+        patch.setattr(pyarrow.parquet, "read_table", refuse)
+        for read in (file_digest, read_json, read_record, read_checkpoint, lambda path: read_arrays(path, "a")):
+            with pytest.raises(StorageError, match=r"file\.bin can't be read"):
+                read(tmp_path / "file.bin")
+        with pytest.raises(StorageError, match=r"functions\.parquet can't be read"):
+            _ = Corpus(SimpleNamespace(folder=tmp_path)).table
+    with pytest.raises(StorageError, match="can't be read"), read_errors(tmp_path):
+        raise OSError(f"{os.strerror(number)} (os error {number})")  # as safetensors says it
+    with pytest.raises(SafetensorError), read_errors(tmp_path):
+        raise SafetensorError("what the file holds is wrong")
 
 
 def test_a_folder_of_somebody_else(tmp_path):

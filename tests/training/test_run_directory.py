@@ -75,3 +75,10 @@ def test_status_is_running_and_then_failed_with_the_reason(tmp_path):
         raise ValueError("boom")
     summary = json.loads(path.read_text())
     assert summary == {"seed": 3, "parameters": 7, "status": "failed", "error": "ValueError: boom"}
+
+
+def test_the_error_in_a_summary_holds_no_credential(tmp_path, monkeypatch):
+    monkeypatch.setenv("PGPASSWORD", "plain-words-4711")
+    with pytest.raises(ValueError, match="4711"), recorded_status(tmp_path / "summary.json", {}):
+        raise ValueError("plain-words-4711 was refused")
+    assert json.loads((tmp_path / "summary.json").read_text())["error"] == "ValueError: <credential> was refused"
