@@ -11,9 +11,9 @@ from sigjepa.errors import SigjepaError, nearest_name
 from sigjepa.evaluation.baseline import Baseline, from_ranks
 from sigjepa.evaluation.lexical import bm25_scorer
 from sigjepa.evaluation.lexicon_baselines import free_name_counts, free_name_rule, role_bm25, role_fusion
-from sigjepa.evaluation.pools import HELD_OUT, Pool, Pools
+from sigjepa.evaluation.pools import HELD_OUT, Pool, Pools, centered
 from sigjepa.evaluation.ranks import Ranks, block_ranks, cosine_scorer, mean_cosine, pool_ranks
-from sigjepa.teacher.normalize import fit_centre, fit_whitening
+from sigjepa.teacher.normalize import fit_whitening
 
 FUSION_WEIGHTS = tuple(float(weight) for weight in np.linspace(0, 1, 21))
 """The shares of BM25 among which the fusion chooses on val."""
@@ -43,17 +43,9 @@ def zero_shot(pools: Pools) -> Baseline:
     return _from_predictions(signatures, {split: pools[split].body_pooled for split in HELD_OUT}, pools)
 
 
-def _centered(pools: Pools) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return signatures less the mean train signature and bodies less the mean train body, for all three pools."""
-    centre_signature = fit_centre(pools["train"].signature_pooled)
-    centre_body = fit_centre(pools["train"].body_pooled)
-    signatures = {split: centre_signature(pool.signature_pooled) for split, pool in pools.items()}
-    return signatures, {split: centre_body(pool.body_pooled) for split, pool in pools.items()}
-
-
 def zero_shot_centred(pools: Pools) -> Baseline:
     """Rank by zero-shot after each half has lost its own train mean."""
-    return _from_predictions(*_centered(pools), pools)
+    return _from_predictions(*centered(pools), pools)
 
 
 def zero_shot_whitened(pools: Pools) -> Baseline:
@@ -61,7 +53,7 @@ def zero_shot_whitened(pools: Pools) -> Baseline:
 
     One for both: the bases of two whitenings have nothing to do with each other, and neither would their cosines.
     """
-    signatures, bodies = _centered(pools)
+    signatures, bodies = centered(pools)
     whiten = fit_whitening(torch.cat([signatures["train"], bodies["train"]]))
     return _from_predictions(
         {split: whiten(signatures[split]) for split in HELD_OUT},
@@ -85,7 +77,7 @@ def fusion(pools: Pools) -> Baseline:
 
     The weight is the one of `FUSION_WEIGHTS` with the highest Rank@10 on val, the highest MRR among equals.
     """
-    signatures, bodies = _centered(pools)
+    signatures, bodies = centered(pools)
 
     def ranks(split: str, weights: Sequence[float]) -> dict[float, Ranks]:
         lexical = bm25_scorer(pools[split].signatures, pools[split].bodies)

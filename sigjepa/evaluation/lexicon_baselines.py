@@ -6,10 +6,10 @@ from sigjepa.evaluation.baseline import Baseline, from_ranks
 from sigjepa.evaluation.conditional_logit import fit_weights
 from sigjepa.evaluation.name_features import missing_name_features, name_count_features
 from sigjepa.evaluation.pair_features import CosineFeature, PoolFeatures, merged, weighted_scorer
-from sigjepa.evaluation.pools import HELD_OUT, Pools
+from sigjepa.evaluation.pools import HELD_OUT, Pools, centered
 from sigjepa.evaluation.ranks import Ranks, block_ranks
 from sigjepa.evaluation.word_features import word_features
-from sigjepa.teacher.normalize import fit_centre, fit_whitening
+from sigjepa.teacher.normalize import fit_whitening
 
 SHRINKAGE = 0.3
 """Of the whitening, chosen on val of the pinned corpus; teacher zero-shot alone has less."""
@@ -37,13 +37,9 @@ def free_name_counts(pools: Pools) -> Baseline:
 
 def vector_features(pools: Pools) -> PoolFeatures:
     """Return for each pool the cosine of signature and body, centered by half and whitened together on train."""
-    centre_signature = fit_centre(pools["train"].signature_pooled)
-    centre_body = fit_centre(pools["train"].body_pooled)
-    halves = {
-        split: (centre_signature(pool.signature_pooled), centre_body(pool.body_pooled)) for split, pool in pools.items()
-    }
-    whiten = fit_whitening(torch.cat(halves["train"]), shrinkage=SHRINKAGE)
-    return {split: {"zero_shot": CosineFeature(*map(whiten, pair))} for split, pair in halves.items()}
+    signatures, bodies = centered(pools)
+    whiten = fit_whitening(torch.cat([signatures["train"], bodies["train"]]), shrinkage=SHRINKAGE)
+    return {split: {"zero_shot": CosineFeature(whiten(signatures[split]), whiten(bodies[split]))} for split in pools}
 
 
 def _fitted(pools: Pools, features: PoolFeatures) -> Baseline:

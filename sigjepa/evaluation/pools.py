@@ -11,6 +11,7 @@ from sigjepa.data.dataset import share_identical_bodies
 from sigjepa.errors import SigjepaError, nearest_name
 from sigjepa.lexicon.function_terms import FunctionTerms
 from sigjepa.lexicon.lexicon import Lexicon
+from sigjepa.teacher.normalize import fit_centre
 from sigjepa.teacher.shards import TeacherShards
 
 HELD_OUT = ("val", "test")
@@ -103,3 +104,11 @@ def read_pools(corpus: Corpus, shards: TeacherShards, lexicon: Lexicon | None = 
         for split in ("train", *HELD_OUT)
         for ids in [corpus.ids(split)]
     }
+
+
+def centered(pools: Pools) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return signatures less the mean train signature and bodies less the mean train body, for all three pools."""
+    centre_signature = fit_centre(pools["train"].signature_pooled)
+    centre_body = fit_centre(pools["train"].body_pooled)
+    signatures = {split: centre_signature(pool.signature_pooled) for split, pool in pools.items()}
+    return signatures, {split: centre_body(pool.body_pooled) for split, pool in pools.items()}
