@@ -53,13 +53,15 @@ class ResumingSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the sweep, and say before and after it what its jobs came to; raises what a job raises."""
-        from sigjepa.training.sweep_jobs import open_sweep
+        from sigjepa.training.sweep_jobs import is_grid, open_sweep
 
         with open_sweep(self.hydra_context, self.config, arguments) as context:
             self.config.hydra.launcher = {"_target_": f"{__name__}.ResumingLauncher"}
             chosen = Plugins.instance().instantiate_sweeper(
                 hydra_context=context, task_function=self.task_function, config=self.config
             )
+            if is_grid(self.config):  # all its jobs are composed by now: Hydra would do it again, to see whether it can
+                chosen.validate_batch_is_legal = lambda batch: None  # type: ignore[method-assign]
             return chosen.sweep(arguments)
 
 

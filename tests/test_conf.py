@@ -90,8 +90,12 @@ def test_every_option_composes_and_instantiates(compose, tmp_path, group, option
     assert pipeline_of(config).corpus is not None
 
 
-@pytest.mark.parametrize("config_name", ["train", "prepare", "evaluate"])
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
+OTHER_COMMANDS = [(name, experiment) for name in ("prepare", "evaluate") for experiment in ("exp2_1", "exp2_2")]
+
+
+@pytest.mark.parametrize(
+    ("config_name", "experiment"), [*(("train", experiment) for experiment in EXPERIMENTS), *OTHER_COMMANDS]
+)
 def test_every_experiment_composes_under_its_own_name(compose, config_name, experiment):
     config = compose(f"experiment={experiment}", config_name=config_name)
     assert config.name == experiment
