@@ -1,6 +1,7 @@
 """What the documents show works: commands and overrides compose, links resolve, code parses, the site builds."""
 
 import ast
+import copy
 import functools
 import re
 import shlex
@@ -11,11 +12,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 
 import sigjepa
 from sigjepa.__main__ import COMMANDS
 from sigjepa.runtime.compose import compose
 from sigjepa.runtime.config_description import describe_config
+from sigjepa.runtime.words import quote_value
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 REPORTS = CHECKOUT / "docs" / "results"  # written by a command, as it was then
@@ -70,12 +74,28 @@ def shown_commands():
             yield pytest.param(command, first, folder, id=f"{name_of(path)}: {command} {' '.join(words)}")
 
 
+def is_value(override):
+    """Whether an override gives a key a value, and so does not decide which files are composed."""
+    key, sign, _ = override.partition("=")
+    chooses = "@" in key or key.startswith(("+", "~", "hydra.")) or key.endswith("_target_")
+    return bool(sign) and not chooses and not (CHECKOUT / "conf" / key).is_dir()
+
+
+@functools.cache
+def composed(command, choices, folder):
+    return compose(choices, command, config_dir=folder)
+
+
 @pytest.mark.parametrize(("command", "overrides", "folder"), list(shown_commands()))
 def test_a_shown_command_composes(command, overrides, folder):
     if command == "provenance":  # takes a path, a word without `=`
         overrides = [f"path={Path(overrides[0]).name}" if overrides else "path=run"]
     command = "train" if command == "sweep" else command
-    assert compose(overrides, command, config_dir=folder)
+    config = copy.deepcopy(composed(command, tuple(word for word in overrides if not is_value(word)), folder))
+    OmegaConf.set_struct(config, True)  # a key that is not there is an error
+    values = [quote_value(word) for word in overrides if is_value(word)]
+    for override in OverridesParser.create().parse_overrides(values):
+        OmegaConf.update(config, override.key_or_group, override.value(), force_add=False)
 
 
 def shown_overrides():

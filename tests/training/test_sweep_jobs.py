@@ -1,6 +1,5 @@
 import json
-import subprocess
-import sys
+import multiprocessing
 
 import hydra
 import pytest
@@ -101,14 +100,13 @@ def test_a_folder_that_another_process_sweeps_in_is_not_taken(tmp_path):
     assert folder == tmp_path
 
 
+def make_folders(root):
+    return [hold_folder([], root)[0] for _ in range(25)]
+
+
 def test_folders_made_at_once_are_different(tmp_path):
-    make = "import sys; from pathlib import Path; from sigjepa.training.sweep_jobs import hold_folder\n"
-    make += "print(*(hold_folder([], Path(sys.argv[1]))[0] for _ in range(50)))"
-    processes = [
-        subprocess.Popen([sys.executable, "-c", make, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
-    folders = [folder for process in processes for folder in process.communicate()[0].split()]
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        folders = [folder for made in pool.map(make_folders, [tmp_path] * 4, chunksize=1) for folder in made]
     assert len(set(folders)) == len(folders) == 100
 
 
