@@ -35,9 +35,10 @@ unused."""
 class FunctionFeatures:
     """Tables of n functions whose values are float32.
 
-    signature_words, signature_names: `WORD_FEATURES`. function_names: the name of the function, without values.
+    signature_words, signature_names: `WORD_FEATURES`. function_names: a 1 for one of `NAME_VARIANTS`.
     parameters: `PARAMETER_FEATURES`. body_words, body_names: BM25's saturated frequency. free_names:
-    `FREE_NAME_FEATURES`. super_calls: without values.
+    `FREE_NAME_FEATURES`. super_calls: without values. mentions: 0 or 1 for
+    each of `MENTIONS`. signature_structure, body_structure: log2(1 + n).
     """
 
     signature_words: TermTable
@@ -48,6 +49,9 @@ class FunctionFeatures:
     body_names: TermTable
     free_names: TermTable
     super_calls: TermTable
+    mentions: TermTable
+    signature_structure: TermTable
+    body_structure: TermTable
 
 
 def build_features(terms: FunctionTerms, packages: Sequence[str], train: np.ndarray) -> FunctionFeatures:
@@ -56,20 +60,21 @@ def build_features(terms: FunctionTerms, packages: Sequence[str], train: np.ndar
     packages: of each. train: ids of the functions that statistics are counted on. Raises SigjepaError when no train
     body has a word.
     """
-    names = terms.signature_names
-    is_function_name = names.values[:, ROLES.index("name")] > 0
     signature_words, body_words = _words(terms, packages, train, "words")
     signature_names, body_names = _words(terms, packages, train, "names")
     free_names, parameters = _names(terms, packages, train)
     return FunctionFeatures(
         signature_words=signature_words,
         signature_names=signature_names,
-        function_names=_chosen(names, is_function_name),
+        function_names=_with_values(terms.function_names, terms.function_names.values),
         parameters=parameters,
         body_words=body_words,
         body_names=body_names,
         free_names=free_names,
         super_calls=_with_values(terms.super_calls, terms.super_calls.values[:, :0]),
+        mentions=_with_values(terms.mentions, terms.mentions.values > 0),
+        signature_structure=_with_values(terms.signature_structure, _log_counts(terms.signature_structure)),
+        body_structure=_with_values(terms.body_structure, _log_counts(terms.body_structure)),
     )
 
 
@@ -137,12 +142,10 @@ def in_rows(table: TermTable, other: TermTable) -> np.ndarray:
     return np.isin(keys, other.functions * width + codes[len(table.terms) :])
 
 
+def _log_counts(structure: TermTable) -> np.ndarray:
+    """Return `[m, 1]`: what is there once has 1."""
+    return np.log1p(structure.values) / np.log(2)
+
+
 def _with_values(table: TermTable, values: np.ndarray) -> TermTable:
     return TermTable(table.offsets, table.terms, values.astype(np.float32))
-
-
-def _chosen(table: TermTable, chosen: np.ndarray) -> TermTable:
-    """Return the chosen entries `[m]` of a table, without values."""
-    kept = np.bincount(table.functions, chosen, minlength=len(table))
-    offsets = np.concatenate([[0], np.cumsum(kept)]).astype(np.int64)
-    return TermTable(offsets, table.terms[chosen], np.empty((int(chosen.sum()), 0), np.float32))

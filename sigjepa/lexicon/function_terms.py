@@ -9,6 +9,7 @@ from sigjepa.corpus.identifiers import split_identifier
 from sigjepa.lexicon.body import read_body
 from sigjepa.lexicon.names import bare_names
 from sigjepa.lexicon.signature import PARAMETER_FLAGS, ROLES, Signature, read_signature
+from sigjepa.lexicon.structure import MENTIONS, NAME_VARIANTS, body_structure, name_variants, signature_structure
 from sigjepa.lexicon.terms import TermTable
 from sigjepa.lexicon.uses import SPELLINGS, USES
 
@@ -20,8 +21,10 @@ class FunctionTerms:
     """The tables of n functions; each row depends on the texts of its function alone.
 
     signature_words, signature_names: split words and bare names, a count for each of `ROLES`. parameters: a 0 or 1 for
-    each of `PARAMETER_FLAGS`. body_words, body_names: how often. free_names: a number for each of `FREE_NAME_COLUMNS`.
-    super_calls: attributes that the body takes of `super()`, with 1.
+    each of `PARAMETER_FLAGS`. function_names: the name of the function and what its body may use instead, a 1 for one
+    of `NAME_VARIANTS`. body_words, body_names: how often. free_names: a number for each of `FREE_NAME_COLUMNS`.
+    super_calls: attributes that the body takes of `super()`, with 1. mentions: names in the body, a count for each of
+    `MENTIONS`. signature_structure, body_structure: how often each of `SIGNATURE_STRUCTURES`, `BODY_STRUCTURES`.
     """
 
     signature_words: TermTable
@@ -31,6 +34,10 @@ class FunctionTerms:
     body_names: TermTable
     free_names: TermTable
     super_calls: TermTable
+    mentions: TermTable
+    function_names: TermTable
+    signature_structure: TermTable
+    body_structure: TermTable
 
     @classmethod
     def concatenate(cls, parts: Sequence["FunctionTerms"]) -> "FunctionTerms":
@@ -64,6 +71,7 @@ def extract_terms(signatures: Sequence[str], bodies: Sequence[str]) -> tuple[Fun
     """Return the terms of functions, and how many signatures and bodies are not Python (`unparsed_signatures`, …)."""
     read = [read_signature(signature) for signature in signatures]
     trees = [read_body(body) for body in bodies]
+    structures = [body_structure(body) for body in bodies]
     terms = FunctionTerms(
         signature_words=TermTable.of([_by_role(each, split_identifier) for each in read], len(ROLES)),
         signature_names=TermTable.of([_by_role(each, bare_names) for each in read], len(ROLES)),
@@ -72,6 +80,10 @@ def extract_terms(signatures: Sequence[str], bodies: Sequence[str]) -> tuple[Fun
         body_names=TermTable.counted(bare_names(body) for body in bodies),
         free_names=TermTable.of([tree.free_names.items() for tree in trees], len(FREE_NAME_COLUMNS)),
         super_calls=TermTable.counted(tree.super_calls for tree in trees),
+        mentions=TermTable.of([mentions.items() for _, mentions in structures], len(MENTIONS)),
+        function_names=TermTable.of([name_variants(each).items() for each in read], len(NAME_VARIANTS)),
+        signature_structure=TermTable.counted(map(signature_structure, signatures, read)),
+        body_structure=TermTable.counted(counts for counts, _ in structures),
     )
     unparsed = {
         "unparsed_signatures": sum(not each.parsed for each in read),

@@ -42,7 +42,10 @@ class TermTable:
 
     @classmethod
     def counted(cls, functions: Iterable[Iterable[str]]) -> "TermTable":
-        """Return the table of how often each function has each of its terms, in the order of first occurrence."""
+        """Return the table of how often each function has each of its terms, in the order of first occurrence.
+
+        functions: iterables of terms, or counts of them.
+        """
         return cls.of([[(term, (count,)) for term, count in Counter(terms).items()] for terms in functions], 1)
 
     @classmethod

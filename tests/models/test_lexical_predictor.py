@@ -11,12 +11,15 @@ from torch.nn import functional as F
 from sigjepa.corpus.identifiers import split_identifier
 from sigjepa.data.batch import Halves
 from sigjepa.data.terms import FunctionTerms
-from sigjepa.data.views import in_rows, score
+from sigjepa.data.views import TermRows, in_rows, score
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.lexical import bm25_scorer
 from sigjepa.lexicon.features import FREE_NAME_FEATURES, PARAMETER_FEATURES, build_features
 from sigjepa.lexicon.function_terms import extract_terms
+from sigjepa.lexicon.structure import BODY_STRUCTURES, MENTIONS, NAME_VARIANTS, SIGNATURE_STRUCTURES
+from sigjepa.lexicon.terms import term_hash
 from sigjepa.models.lexical.parameters import FreeNames
+from sigjepa.models.lexical.structure import OwnName, Structure, dense
 from sigjepa.models.lexical.vectors import WhitenedVectors
 from sigjepa.models.lexical.words import SharedWords
 from sigjepa.models.lexical_predictor import LexicalPredictor
@@ -26,6 +29,8 @@ PARTS = {
     "words": partial(SharedWords, "words"),
     "names": partial(SharedWords, "names", scale=0.5),
     "vectors": partial(WhitenedVectors, DIM, scale=3.0),
+    "structure": Structure,
+    "own_name": OwnName,
     "free_names": partial(FreeNames, epochs=1),
 }
 
@@ -137,7 +142,7 @@ def test_free_names_are_scored_by_their_formula(halves):
         free, names = (entries(halves.body_terms[table], body) for table in ("free_names", "body_names"))
         calls = entries(halves.body_terms["super_calls"], body)
         parameters = entries(halves.signature_terms["parameters"], query)
-        own = entries(halves.signature_terms["function_names"], query)
+        own = {t for t, v in entries(halves.signature_terms["function_names"], query).items() if v[0]}
         total = 0.0
         for term, values in free.items():
             p, q = 1 / (1 + math.exp(-values[odds])), math.exp(values[share])
@@ -153,6 +158,57 @@ def test_free_names_are_scored_by_their_formula(halves):
             of_signature += unused  # the same for all bodies of the signature: the score leaves it out
         total += sum(2.0 if term in own else -1.5 for term in calls)
         assert float(actual[query, body]) == pytest.approx(0.7 * (total - of_signature), abs=1e-3)
+
+
+@torch.no_grad()
+def test_structures_are_multiplied_by_a_matrix(halves):
+    part = Structure()
+    part.fit(halves)
+    assert not score(part.signature_views(None, halves.signature_terms), part.body_views(None, halves.body_terms)).any()
+    rows = SIGNATURE_STRUCTURES.index("parameters"), SIGNATURE_STRUCTURES.index("self")
+    column, presence = BODY_STRUCTURES.index("call"), len(BODY_STRUCTURES) + BODY_STRUCTURES.index("return")
+    part.matrix.weight[rows[0], column], part.matrix.weight[rows[1], presence] = 2.0, -3.0
+    signatures, bodies = halves.signature_terms["signature_structure"], halves.body_terms["body_structure"]
+    number, own, calls, returns = (
+        torch.tensor([float(entries(table, row).get(key, torch.zeros(1))[0]) for row in range(120)])
+        for table, key in (
+            (signatures, signed_hash("parameters")),
+            (signatures, signed_hash("self")),
+            (bodies, signed_hash("call")),
+            (bodies, signed_hash("return")),
+        )
+    )
+    assert set(own.tolist()) == {0.0, 1.0}
+
+    def standardized(values):
+        return ((values - values.mean()) / values.std(correction=0)).clamp(-4, 4)
+
+    expected = 2 * number[:, None] * standardized(calls) - 3 * own[:, None] * standardized((returns > 0).float())
+    views = part.signature_views(None, halves.signature_terms)
+    actual = score(views, part.body_views(None, halves.body_terms))
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
+
+
+def signed_hash(term):
+    return int(np.uint64(term_hash(term)).astype(np.int64))
+
+
+@torch.no_grad()
+def test_a_body_that_calls_the_function_is_told_from_its_own():
+    signatures = ["def save(self):", "def _size(self):", "def load(self):"]
+    bodies = ["return self.load()", "return self.save(self.file.size)", "return self._size"]
+    halves = halves_of(signatures, bodies, ["a", "b", "c"])
+    part = OwnName()
+    weights = part.weights.weight
+    weights[NAME_VARIANTS.index("exact"), MENTIONS.index("own_attribute")] = -5.0
+    weights[NAME_VARIANTS.index("public"), MENTIONS.index("attribute")] = 2.0
+    actual = score(part.signature_views(None, halves.signature_terms), part.body_views(None, halves.body_terms))
+    assert actual.tolist() == [[0, -5, 0], [0, 2, -5], [-5, 0, 0]]
+
+
+def test_terms_are_spread_over_columns():
+    table = TermRows(3, torch.tensor([0, 2, 2]), torch.tensor([7, -4, 9]), torch.tensor([[1.0], [2.0], [3.0]]))
+    assert dense(table, torch.tensor([9, -4])).tolist() == [[0, 0], [0, 0], [3, 2]]
 
 
 def test_fitting_learns_which_free_names_are_parameters(halves):
@@ -193,14 +249,14 @@ def test_a_prediction_is_a_function_of_its_signature_alone(corpus, halves, fitte
     few = model(halves.signature_pooled[some], everything.of_signatures(some)).views
     all_views = model(halves.signature_pooled, halves.signature_terms).views
     for name, view in few.items():
-        torch.testing.assert_close(dense(view), dense(all_views[name].take(some)), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(numbers_of(view), numbers_of(all_views[name].take(some)), rtol=1e-5, atol=1e-5)
     bodies_of_few = model.body_views(halves.body_pooled[some], everything.of_bodies(some))
     all_bodies = model.body_views(halves.body_pooled, halves.body_terms)
     for name, view in bodies_of_few.items():
-        torch.testing.assert_close(dense(view), dense(all_bodies[name].take(some)), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(numbers_of(view), numbers_of(all_bodies[name].take(some)), rtol=1e-5, atol=1e-5)
 
 
-def dense(view):
+def numbers_of(view):
     return view.vectors if isinstance(view.vectors, torch.Tensor) else view.vectors.values
 
 

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from sigjepa.data.batch import Halves, Terms
 from sigjepa.data.views import View, Views, in_rows
 from sigjepa.lexicon.features import FREE_NAME_FEATURES, PARAMETER_FEATURES
+from sigjepa.lexicon.structure import NAME_VARIANTS
 from sigjepa.models.lexical.part import ScaledRate, Standardize, zero_linear
 from sigjepa.store.progress import progress
 
@@ -95,6 +96,7 @@ class FreeNames(nn.Module):
     def signature_views(self, pooled: Tensor, terms: Terms) -> Views:
         """Return the parameters of signatures, and what it counts that a body names each."""
         parameters, names = terms["parameters"], terms["function_names"]
+        is_exact = names.values[:, NAME_VARIANTS.index("exact")]
         log_odds, first, second = self.is_unused(parameters.values)
         _, _, _, unused, used = self.log_weights.exp()
         log_named = parameters.values[:, PARAMETER_FEATURES.index("body_log_share")]
@@ -104,7 +106,7 @@ class FreeNames(nn.Module):
         return {
             "free_names": View(parameters.with_values(scale.expand(len(parameters.rows)))),
             "parameters": View(parameters.with_values(scale * (if_used - if_unused))),
-            "super_calls": View(names.with_values(scale.expand(len(names.rows)))),
+            "super_calls": View(names.with_values(scale * is_exact)),
         }
 
     def body_views(self, pooled: Tensor, terms: Terms) -> Views:

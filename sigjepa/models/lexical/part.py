@@ -33,6 +33,15 @@ class ScaledRate(nn.Sequential):
         self.lr_scale = lr_scale
 
 
+class Scaled(nn.Module):
+    """A matrix or vector of weights that is trained at `lr_scale` times the optimizer's rate."""
+
+    def __init__(self, weight: Tensor, lr_scale: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+        self.lr_scale = lr_scale
+
+
 class Standardize(nn.Module):
     """Subtract means and divide by deviations of train; features: k."""
 

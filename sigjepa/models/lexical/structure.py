@@ -1,0 +1,89 @@
+"""What kind of function it is, and whether the body mentions its own name."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sigjepa.data.batch import Halves, Terms
+from sigjepa.data.views import TermRows, View, Views
+from sigjepa.lexicon.structure import BODY_STRUCTURES, MENTIONS, NAME_VARIANTS, SIGNATURE_STRUCTURES
+from sigjepa.lexicon.terms import term_hash
+from sigjepa.models.lexical.part import Scaled, Standardize
+
+MAX_DEVIATIONS = 4.0
+"""A body's structure counts at most so many deviations from the mean: the longest bodies are hundreds of lines."""
+
+
+class Structure(nn.Module):
+    """Score `s(signature) · M · b(body)`, where s and b are the structures of both, those of bodies standardized.
+
+    b holds for each structure how often it occurs, as log(1 + n), and whether it does. M is 0 at first. lr_scale: its
+    rate as a share of the optimizer's.
+    """
+
+    signature_terms: Tensor
+    body_terms: Tensor
+
+    def __init__(self, lr_scale: float = 0.2) -> None:
+        super().__init__()
+        self.matrix = Scaled(torch.zeros(len(SIGNATURE_STRUCTURES), 2 * len(BODY_STRUCTURES)), lr_scale)
+        self.standardize = Standardize(2 * len(BODY_STRUCTURES))
+        for half, names in (("signature", SIGNATURE_STRUCTURES), ("body", BODY_STRUCTURES)):
+            hashes = np.array([term_hash(name) for name in names], np.uint64).view(np.int64)
+            self.register_buffer(f"{half}_terms", torch.from_numpy(hashes), persistent=False)
+
+    def fit(self, train: Halves) -> None:
+        """Standardize the structure of bodies as on train."""
+        self.standardize.fit(self._bodies(train.body_terms))
+
+    def signature_views(self, pooled: Tensor, terms: Terms) -> Views:
+        """Return what the bodies of signatures are expected to be like `[B, k]`."""
+        return {"structure": View(dense(terms["signature_structure"], self.signature_terms) @ self.matrix.weight)}
+
+    def body_views(self, pooled: Tensor, terms: Terms) -> Views:
+        """Return the structures of bodies `[C, k]`."""
+        standardized = self.standardize(self._bodies(terms))
+        return {"structure": View(standardized.clamp(-MAX_DEVIATIONS, MAX_DEVIATIONS))}
+
+    def _bodies(self, terms: Terms) -> Tensor:
+        counts = dense(terms["body_structure"], self.body_terms)
+        return torch.cat([counts, (counts > 0).float()], dim=1)
+
+
+def dense(table: TermRows, columns: Tensor) -> Tensor:
+    """Return the values of terms that are among `columns` `[k]`, as `[n, k]`."""
+    order = columns.argsort()
+    place = torch.searchsorted(columns[order], table.terms).clamp(max=len(columns) - 1)
+    known = columns[order][place] == table.terms
+    matrix = table.values.new_zeros(table.size, len(columns))
+    matrix[table.rows[known], order[place[known]]] = table.values[known, 0]
+    return matrix
+
+
+class OwnName(nn.Module):
+    """Score how a body mentions the name of the function, or one with an underscore more or less.
+
+    A body that calls `self.name(...)` is mostly a caller's; one that returns `self._name` is the property's.
+    A weight for each of `NAME_VARIANTS` and `MENTIONS`, 0 at first. lr_scale: their rate as a share of the optimizer's.
+    """
+
+    def __init__(self, lr_scale: float = 10.0) -> None:
+        super().__init__()
+        self.weights = Scaled(torch.zeros(len(NAME_VARIANTS), len(MENTIONS)), lr_scale)
+
+    def fit(self, train: Halves) -> None:
+        """Fit nothing."""
+
+    def signature_views(self, pooled: Tensor, terms: Terms) -> Views:
+        """Return the names of functions, with the weight of each mention."""
+        names = terms["function_names"]
+        weights = names.values @ self.weights.weight
+        return {f"mention_{kind}": View(names.with_values(weights[:, place])) for place, kind in enumerate(MENTIONS)}
+
+    def body_views(self, pooled: Tensor, terms: Terms) -> Views:
+        """Return which names bodies mention how."""
+        mentions = terms["mentions"]
+        return {
+            f"mention_{kind}": View(mentions.with_values(mentions.values[:, place]))
+            for place, kind in enumerate(MENTIONS)
+        }
