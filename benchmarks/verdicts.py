@@ -33,7 +33,8 @@ class Setting:
     """What is simulated; spreads are of the logarithm of a rank.
 
     run: of a run's mean. package: of what an experiment does to a package. query: of what a run does to a query.
-    unstable: the factor by which runs of the first experiment spread more.
+    unstable: the factor by which runs of the first experiment spread more. folds: of a cross-validation that is pooled,
+    each with a student of its own, so that a run's shift is another one in every fold.
     """
 
     experiments: int = 6
@@ -44,6 +45,7 @@ class Setting:
     package: float = 0.05
     query: float = 0.6
     unstable: float = 1.0
+    folds: int = 1
 
 
 def sizes_of(setting: Setting, generator: np.random.Generator) -> np.ndarray:
@@ -98,7 +100,7 @@ def simulate(
                     hardness
                     + by_package
                     - shift
-                    + generator.normal(0, spread)
+                    + generator.normal(0, spread, setting.folds)[packages % setting.folds]
                     + generator.normal(0, setting.query, setting.queries)
                 )
                 for _ in range(setting.seeds)
@@ -162,6 +164,7 @@ def main() -> None:
         "runs spread more": Setting(seeds=arguments.seeds, run=0.15),
         "packages spread more": Setting(seeds=arguments.seeds, package=0.2),
         "one unstable experiment": Setting(seeds=arguments.seeds, unstable=3.0),
+        "five folds": Setting(seeds=arguments.seeds, queries=6000, packages=100, run=0.15, folds=5),
     }
     rows = []
     for name, setting in settings.items():
