@@ -61,9 +61,8 @@ def union_candidates(batch: Batch) -> Candidates:
     ids, _ = gather_rows(negatives.ids)
     embeddings, _ = gather_rows(negatives.embeddings)
     everyone = torch.ones(len(batch), len(ids), dtype=torch.bool, device=ids.device)
-    return _append(
-        in_batch_candidates(batch), batch, NegativeBatch(ids, embeddings, _own_scores(negatives, ids)), everyone
-    )
+    rows = NegativeBatch(ids, embeddings, _own_scores(negatives, ids), views=negatives.views)
+    return _append(in_batch_candidates(batch), batch, rows, everyone)
 
 
 def per_anchor_candidates(batch: Batch) -> Candidates:
@@ -91,7 +90,8 @@ def _negatives(batch: Batch) -> NegativeBatch:
         return batch.negatives
     empty = torch.empty(0, dtype=torch.long, device=batch.ids.device)
     scores = torch.empty(len(batch), 0, dtype=torch.int8, device=batch.ids.device)
-    return NegativeBatch(empty, batch.body_pooled[:0], scores)
+    views = None if batch.body_views is None else take_views(batch.body_views, empty)
+    return NegativeBatch(empty, batch.body_pooled[:0], scores, views=views)
 
 
 def _own_scores(negatives: NegativeBatch, ids: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from lightning import Callback, LightningModule, Trainer
 from sigjepa.data.datamodule import FunctionDataModule
 from sigjepa.errors import SigjepaError
 from sigjepa.losses.distributed import gather_rows
+from sigjepa.models.student import BodyEncoder
 from sigjepa.negatives.index.hard_negatives import HardNegatives
 from sigjepa.negatives.refresh import refreshed
 from sigjepa.negatives.sources import MinedNegatives
@@ -45,6 +46,11 @@ class RefreshNegatives(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take up the refreshed negatives of the run that is continued."""
         datamodule, _ = _parts(trainer)
+        if isinstance(pl_module.model, BodyEncoder):
+            raise SigjepaError(
+                "callbacks=refresh mines by the predicted vectors of the student, and this one scores by several views: "
+                "leave callbacks=refresh out, or train another student (model=sig_predictor_small)."
+            )
         if self.refreshed_epoch is not None:
             datamodule.use_negatives(HardNegatives.load(self._epoch_folder(self.refreshed_epoch)))
 

@@ -68,6 +68,14 @@ def test_parts_that_are_all_off_end_before_anything_is_built(folder, run):
     assert "Traceback" not in done.stderr
 
 
+def test_negatives_are_not_mined_by_vectors_that_it_does_not_predict(folder, run):
+    words = (*SETTINGS, "baseline=[]", "negatives=knn", "callbacks=refresh", "trainer.max_epochs=1")
+    done = run("train", *words, cwd=folder, check=False)
+    assert done.returncode == 1
+    assert "callbacks=refresh" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_several_processes_are_refused(folder, run):
     done = run("train", *SETTINGS, "baseline=[]", "trainer=ddp_cpu", "trainer.max_epochs=1", cwd=folder, check=False)
     assert done.returncode == 1

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sigjepa.data.batch import Batch, NegativeBatch
+from sigjepa.data.views import View
 from sigjepa.losses.candidates import (
     MINED_CANDIDATES,
     in_batch_candidates,
@@ -85,6 +86,25 @@ def test_no_anchor_ever_loses_its_own_body_or_meets_it_twice(size, mined, seed):
             kept[label] = False
             assert not (candidates.embeddings[kept] == batch.body_pooled[anchor]).all(dim=1).any()
             assert len(candidates.ids[kept].unique()) == kept.sum()
+
+
+@pytest.mark.parametrize("name", MINED_CANDIDATES)
+def test_views_of_all_candidates_stand_in_their_order(make_batch, name):
+    batch = make_batch(size=4, negatives=3)
+
+    def views(bodies):
+        return {"twice": View(2 * bodies, bodies.sum(dim=1))}
+
+    batch.random = NegativeBatch(torch.tensor([50]), torch.randn(1, 8), torch.full((4, 1), -1, dtype=torch.int8))
+    batch.body_views = views(batch.body_pooled)
+    for rows in (batch.negatives, batch.random):
+        rows.views = views(rows.embeddings)
+    candidates = MINED_CANDIDATES[name](batch)
+    assert candidates.in_batch == 5
+    torch.testing.assert_close(candidates.views["twice"].vectors, 2 * candidates.embeddings)
+    torch.testing.assert_close(candidates.scored_views(5)["twice"].constants, candidates.embeddings[:5].sum(dim=1))
+    batch.negatives = None
+    assert len(MINED_CANDIDATES[name](batch).views["twice"]) == 5
 
 
 def test_random_bodies_are_candidates_for_everyone_but_their_twins(make_batch):
