@@ -48,8 +48,8 @@ class RefreshNegatives(Callback):
         datamodule, _ = _parts(trainer)
         if isinstance(pl_module.model, BodyEncoder):
             raise SigjepaError(
-                "callbacks=refresh mines by the predicted vectors of the student, and this one scores by several views: "
-                "leave callbacks=refresh out, or train another student (model=sig_predictor_small)."
+                "callbacks=refresh mines by the predicted vectors of the student, and this one scores by several "
+                "views: leave callbacks=refresh out, or train another student (model=sig_predictor_small)."
             )
         if self.refreshed_epoch is not None:
             datamodule.use_negatives(HardNegatives.load(self._epoch_folder(self.refreshed_epoch)))

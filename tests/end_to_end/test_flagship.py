@@ -69,7 +69,7 @@ def test_parts_that_are_all_off_end_before_anything_is_built(folder, run):
 
 
 def test_negatives_are_not_mined_by_vectors_that_it_does_not_predict(folder, run):
-    words = (*SETTINGS, "baseline=[]", "negatives=knn", "callbacks=refresh", "trainer.max_epochs=1")
+    words = (*SETTINGS, "baseline=[]", "negatives=knn", "callbacks=refresh", "trainer.max_epochs=6")
     done = run("train", *words, cwd=folder, check=False)
     assert done.returncode == 1
     assert "callbacks=refresh" in done.stderr
