@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,6 +33,7 @@ ALWAYS = (
 RATES = "optimizer.lr=1e-3,5e-4"
 EPOCHS = "trainer.max_epochs=2"
 FOLDER = "hydra.sweep.dir=sweep"
+BUILT = re.compile(r"\] - Built (\S+)")
 STATES = re.compile(r"\d+ jobs, [\w ,]+")
 
 
@@ -135,9 +137,10 @@ def main() -> None:
         status = start(folder, root / "cold", RATES, EPOCHS, FOLDER, *parallel).wait(LIMIT)
         problems = wrong_jobs(folder / "sweep", undisturbed) + ([f"it ended with {status}"] if status else [])
         logs = "".join(path.read_text(errors="replace") for path in (folder / "sweep").glob("*/*.log"))
-        built = logs.count("] - Mined ")
-        if built != 1:
-            problems.append(f"pairs were mined {built} times")
+        built = Counter(BUILT.findall(logs))
+        if not built:
+            problems.append("no job says that it built anything")
+        problems += [f"{name} was built {times} times" for name, times in built.items() if times > 1]
         row("two jobs at a time on a cold cache (joblib)", "4 jobs", "equal; each artifact built once", problems)
 
         row(

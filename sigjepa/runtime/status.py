@@ -19,7 +19,7 @@ from typing import Any
 from sigjepa.runtime.processes import is_first_process
 from sigjepa.store import progress
 from sigjepa.store.files import write_json
-from sigjepa.store.progress import Stage, observed
+from sigjepa.store.progress import SHOWN_BY_A_BAR, Stage, observed
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +28,6 @@ SECONDS_BETWEEN_LINES = 60.0
 SECONDS_BETWEEN_WRITES = 5.0
 WORTH_A_LINE = 5.0
 """Seconds that a stage takes for its end to be logged."""
-SHOWN_BY_A_BAR = {"shown_by_a_bar": True}
-"""Marks what a terminal shows as a bar already, so that only files get it from there."""
 PACKAGE = str(Path(__file__).parents[1])
 TELLERS = (__file__, progress.__file__)
 """What a thread does there is telling where it is, not work."""

@@ -13,6 +13,9 @@ from tqdm import tqdm
 
 Item = TypeVar("Item")
 
+SHOWN_BY_A_BAR = {"shown_by_a_bar": True}
+"""Marks a line of the log that a terminal shows as a bar already, so that only files get it from there."""
+
 
 @dataclass(eq=False)
 class Stage:

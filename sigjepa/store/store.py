@@ -16,7 +16,7 @@ from sigjepa.store.files import storage_errors
 from sigjepa.store.locks import file_lock
 from sigjepa.store.manifest import MANIFEST_FILE, FileRecord, Manifest, content_key
 from sigjepa.store.origin import origin
-from sigjepa.store.progress import progress
+from sigjepa.store.progress import SHOWN_BY_A_BAR, progress
 from sigjepa.store.stage import Part, Stage
 
 log = logging.getLogger(__name__)
@@ -134,6 +134,7 @@ class Store:
             origin(stage.packages),
         )
         manifest.write()
+        log.info("Built %s", folder.name, extra=SHOWN_BY_A_BAR)
         return manifest
 
 

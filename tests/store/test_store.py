@@ -34,7 +34,8 @@ def built(log: Path) -> list[str]:
     return log.read_text().split() if log.exists() else []
 
 
-def test_an_artifact_is_built_once(tmp_path):
+def test_an_artifact_is_built_once(tmp_path, caplog):
+    caplog.set_level("INFO", "sigjepa.store")
     stage = Squares(log=str(tmp_path / "log"))
     store = Store(tmp_path / "data")
     assert [part.name for part in store.missing(stage)] == ["part-000", "part-002", "part-004"]
@@ -42,6 +43,7 @@ def test_an_artifact_is_built_once(tmp_path):
     assert store.missing(stage) == []
     assert store.get(stage) == Store(tmp_path / "data").get(stage)
     assert built(tmp_path / "log") == ["part-000", "part-002", "part-004"]
+    assert caplog.messages.count(f"Built {store.folder(stage).name}") == 1
 
 
 def test_the_manifest_says_all(tmp_path):
