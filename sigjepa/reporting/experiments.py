@@ -32,7 +32,7 @@ def tell_apart(named: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
 def differences_of(identities: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """Return by key ` · key=value, …` with as few settings as tell all of `identities` apart; empty for a single one.
 
-    A `name`, then what stands least deep, is taken before others.
+    A `name`, then what stands least deep, is taken before others. A setting that one does not have is left out there.
     """
     leaves = {key: dict(flatten(settings)) for key, settings in identities.items()}
     texts = {key: {place: shown(value) for place, value in flat.items()} for key, flat in leaves.items()}
@@ -41,17 +41,16 @@ def differences_of(identities: Mapping[str, Mapping[str, Any]]) -> dict[str, str
         key=lambda place: (not place.endswith(".name"), place.count("."), place),
     )
     chosen: list[str] = []
-    parted: dict[str, tuple[str, ...]] = dict.fromkeys(texts, ())
+    parted: dict[str, tuple[str | None, ...]] = dict.fromkeys(texts, ())
     for place in places:
-        finer = {key: (*values, texts[key].get(place, "-")) for key, values in parted.items()}
+        finer = {key: (*values, texts[key].get(place)) for key, values in parted.items()}
         if len(set(finer.values())) > len(set(parted.values())):
             chosen, parted = [*chosen, place], finer
-    return {
-        key: " · " + ", ".join(f"{place}={cut(value)}" for place, value in zip(chosen, values, strict=True))
-        if chosen
-        else ""
-        for key, values in parted.items()
-    }
+    suffixes = {}
+    for key, values in parted.items():
+        pairs = [(place, value) for place, value in zip(chosen, values, strict=True) if value is not None]
+        suffixes[key] = " · " * bool(pairs) + ", ".join(f"{place}={cut(value)}" for place, value in pairs)
+    return suffixes
 
 
 def shown(value: Any) -> str:

@@ -18,6 +18,12 @@ def test_as_few_settings_as_tell_apart_are_named_a_name_first():
     assert tell_apart(named) == ["a · teacher.name=minilm", "a · teacher.name=another"]
 
 
+def test_a_part_that_is_left_out_is_named_where_it_is_and_nowhere_else():
+    parts = {"words": {"scale": 1, "lr": 2}, "names": {"scale": 3, "lr": 4}}
+    named = [("a", {"parts": parts})] + [("a", {"parts": parts | {part: None}}) for part in parts]
+    assert tell_apart(named) == ["a", "a · parts.words=null", "a · parts.names=null"]
+
+
 def test_long_values_stay_different():
     labels = tell_apart([("a", {"note": "x" * 99 + end}) for end in "12"])
     assert len(set(labels)) == 2
