@@ -292,3 +292,16 @@ def test_a_vectors_part_takes_the_dimension_of_the_teacher():
 def test_an_unknown_form_is_refused():
     with pytest.raises(SigjepaError, match="words"):
         SharedWords("word")
+
+
+def test_code_of_another_language_is_scored_by_its_words():
+    signatures = ["fn add_one(x: i32) -> i32", "fn name(&self) -> &str", "fn f()"]
+    bodies = ["{ add(x, 1) }", "{ &self.name }", "{}"]
+    halves = halves_of(signatures, bodies, ["a", "b", "c"])
+    model = student().train()
+    model.fit(halves)
+    values = scores(model, halves)
+    assert torch.isfinite(values).all()
+    F.cross_entropy(values, torch.arange(3)).backward()
+    words = LexicalPredictor({"words": model.parts["words"]}, teacher_dim=DIM)
+    assert scores(words, halves)[:2].argmax(dim=1).tolist() == [0, 1]
