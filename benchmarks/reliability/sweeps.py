@@ -33,7 +33,7 @@ ALWAYS = (
 RATES = "optimizer.lr=1e-3,5e-4"
 EPOCHS = "trainer.max_epochs=2"
 FOLDER = "hydra.sweep.dir=sweep"
-BUILT = re.compile(r"\] - Built (\S+)")
+BUILT = re.compile(r"\] Built (\S+)$", re.MULTILINE)
 STATES = re.compile(r"\d+ jobs, [\w ,]+")
 
 

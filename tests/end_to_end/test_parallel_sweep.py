@@ -20,10 +20,9 @@ def test_jobs_on_a_cold_cache_build_it_once_and_end_as_one_after_the_other(run, 
     for label in ("[#0 exp2_1 seed 0] ", "[#1 hardneg_per_anchor seed 0] "):
         assert f"{label}| train functions " in done.stdout
     logs = "".join(path.read_text() for path in (tmp_path / "parallel").glob("*/train.log"))
-    for line in ("Mined ", "Judging with ", "Hard negatives in "):
-        assert logs.count(line) == 1
     for kind in ("corpus", "teacher", "mined", "judged", "negatives"):
-        assert len([path for path in (tmp_path / "data" / kind).iterdir() if path.is_dir()]) == 1
+        (folder,) = [path for path in (tmp_path / "data" / kind).iterdir() if path.is_dir()]
+        assert logs.count(f"] Built {folder.name}\n") == 1
     run("train", *words, "hydra.sweep.dir=serial", cwd=tmp_path, **cache)
     parallel, serial = jobs_of(tmp_path / "parallel"), jobs_of(tmp_path / "serial")
     for summary in (*parallel.values(), *serial.values()):
