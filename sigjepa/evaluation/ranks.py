@@ -78,7 +78,7 @@ def pool_ranks(predictions: Tensor, bodies: Tensor, block: int = BLOCK) -> Ranks
     Raises SigjepaError when a prediction is not finite. block: as in `block_ranks`; ties: as in `view_ranks`.
     """
     _check_finite(predictions)
-    return view_ranks(pooled_views(predictions), pooled_views(bodies), bodies, block)
+    return view_ranks(pooled_views(predictions.float()), pooled_views(bodies.float()), bodies, block)
 
 
 def view_ranks(predictions: Views, bodies: Views, identity: Tensor, block: int = BLOCK) -> Ranks:

@@ -96,3 +96,12 @@ def test_a_perfect_prediction_ranks_first():
 def test_a_nan_prediction_is_an_error():
     with pytest.raises(SigjepaError, match="NaN or infinite"):
         pool_ranks(torch.tensor([[float("nan")], [1.0]]), torch.ones(2, 1))
+
+
+@pytest.mark.parametrize("dtypes", [(torch.float32, torch.float64), (torch.float64, torch.float16)])
+def test_predictions_and_bodies_may_differ_in_precision(dtypes):
+    predictions, bodies = torch.randn(20, 4), torch.randn(20, 4).half().float()
+    expected = pool_ranks(predictions, bodies)
+    ranks = pool_ranks(predictions.to(dtypes[0]), bodies.to(dtypes[1]))
+    np.testing.assert_array_equal(ranks.optimistic, expected.optimistic)
+    np.testing.assert_array_equal(ranks.pessimistic, expected.pessimistic)
