@@ -45,16 +45,18 @@ class LexicalPredictor(nn.Module):
             self.fitted.fill_(True)
 
     def forward(self, signature_pooled: Tensor, signature_terms: Terms) -> Prediction:
-        """Predict from `[B, D]` and the signatures' terms."""
+        """Predict from `[B, D]` and the signatures' terms, in full precision whatever autocast says."""
         views: dict[str, View] = {}
-        for part in self.parts.values():
-            views |= cast(Part, part).signature_views(signature_pooled, signature_terms)
+        with torch.autocast(signature_pooled.device.type, enabled=False):
+            for part in self.parts.values():
+                views |= cast(Part, part).signature_views(signature_pooled, signature_terms)
         pooled = views["pooled"].vectors if "pooled" in views else signature_pooled
         return Prediction(cast(Tensor, pooled), views=views)
 
     def body_views(self, body_pooled: Tensor, body_terms: Terms) -> Views:
-        """Return the views of bodies from `[C, D]` and their terms."""
+        """Return the views of bodies from `[C, D]` and their terms, in full precision whatever autocast says."""
         views: dict[str, View] = {}
-        for part in self.parts.values():
-            views |= cast(Part, part).body_views(body_pooled, body_terms)
+        with torch.autocast(body_pooled.device.type, enabled=False):
+            for part in self.parts.values():
+                views |= cast(Part, part).body_views(body_pooled, body_terms)
         return views

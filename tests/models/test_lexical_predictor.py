@@ -260,6 +260,15 @@ def numbers_of(view):
     return view.vectors if isinstance(view.vectors, torch.Tensor) else view.vectors.values
 
 
+@torch.no_grad()
+def test_autocast_changes_nothing(fitted, halves):
+    expected = scores(fitted, halves)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        prediction = fitted(halves.signature_pooled, halves.signature_terms)
+        bodies = fitted.body_views(halves.body_pooled, halves.body_terms)
+    torch.testing.assert_close(score(prediction.views, bodies), expected, rtol=0, atol=0)
+
+
 def test_every_parameter_has_a_gradient(halves):
     model = student().train()
     model.fit(halves)
