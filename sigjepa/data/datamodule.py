@@ -75,7 +75,7 @@ class FunctionDataModule(LightningDataModule):
             self.sampler,
             self.body_states,
             self.max_body_states,
-            self.data.function_terms if self.data.opened_lexicon else None,
+            self.data.term_tensors if self.data.opened_lexicon else None,
             self.random_bodies,
             random_ids,
         )
@@ -125,7 +125,7 @@ class FunctionDataModule(LightningDataModule):
     def train_halves(self) -> Halves:
         """Return both halves of the train split, for a student that fits something to it before training."""
         data, ids = self.data, torch.as_tensor(self.data.corpus.ids("train"))
-        terms = data.function_terms
+        terms = data.term_tensors
         signatures = (data.shards.signature_pooled[ids].float(), terms.of_signatures(ids))
         return Halves(*signatures, data.targets[ids].float(), terms.of_bodies(ids))
 

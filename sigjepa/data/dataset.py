@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 
 from sigjepa.data.batch import Batch, NegativeBatch
 from sigjepa.data.sampler import BatchIndices
-from sigjepa.data.terms import FunctionTerms
+from sigjepa.data.terms import TermTensors
 from sigjepa.negatives.index.hard_negatives import RELATED_FROM, HardNegatives
 from sigjepa.negatives.index.sampling import NegativeSampler
 from sigjepa.teacher.shards import TeacherShards
@@ -53,7 +53,7 @@ class FunctionDataset(Dataset[Batch]):
         sampler: NegativeSampler | None = None,
         body_states: bool = False,
         max_body_states: int | None = None,
-        terms: FunctionTerms | None = None,
+        terms: TermTensors | None = None,
         random_bodies: int = 0,
         random_ids: np.ndarray | None = None,
     ) -> None:

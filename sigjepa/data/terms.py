@@ -13,7 +13,7 @@ SIGNATURE_TABLES = ("signature_words", "signature_names", "function_names", "par
 BODY_TABLES = ("body_words", "body_names", "free_names", "super_calls", "mentions", "body_structure")
 
 
-class FunctionTerms:
+class TermTensors:
     """The terms of all functions of a corpus by function id, those of signatures and those of bodies apart.
 
     features: of the lexicon.

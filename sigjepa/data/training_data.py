@@ -7,7 +7,7 @@ from torch import Tensor
 
 from sigjepa.corpus.corpus import Corpus
 from sigjepa.data.dataset import share_identical_bodies
-from sigjepa.data.terms import FunctionTerms
+from sigjepa.data.terms import TermTensors
 from sigjepa.lexicon.features import build_features
 from sigjepa.lexicon.lexicon import Lexicon
 from sigjepa.lexicon.stage import LexiconStage
@@ -46,11 +46,11 @@ class TrainingData:
         return self.opened_lexicon or self.store.get(LexiconStage(self.corpus))
 
     @cached_property
-    def function_terms(self) -> FunctionTerms:
+    def term_tensors(self) -> TermTensors:
         """The terms of all functions with the statistics of train, for students that read the lexicon."""
         repositories, train = self.corpus.column("repository"), self.corpus.ids("train")
         with stage("Counting terms of train"):
-            return FunctionTerms(build_features(self.lexicon.terms, repositories, train))
+            return TermTensors(build_features(self.lexicon.terms, repositories, train))
 
     def references(self) -> dict[str, Reference]:
         """Return the artifacts as a run's provenance records what it was trained on."""

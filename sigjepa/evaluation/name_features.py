@@ -77,7 +77,7 @@ class _Names:
 
 @dataclass(frozen=True)
 class _Rates:
-    """How often names of train are parameters, and are used; each for a function without those of its own package."""
+    """Count how often names of train are parameters, and used; each for a function without those of its own package."""
 
     free: PackageCounts
     free_parameters: PackageCounts

@@ -1,4 +1,4 @@
-"""How many seeds show a difference, from the variance that the runs at hand have."""
+"""The number of seeds that show a difference, from the variance that the runs at hand have."""
 
 import math
 

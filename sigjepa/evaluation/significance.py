@@ -88,7 +88,7 @@ class Pair:
 
     @property
     def package_count(self) -> int:
-        """How many packages the queries are of."""
+        """The number of packages that the queries are of."""
         return int(self.groups.max()) + 1
 
     @cached_property

@@ -24,7 +24,7 @@ NOT_A_RANKING = "random"
 
 @dataclass(frozen=True)
 class _Paired:
-    """What one experiment and its reference share: the pair to test, None without any, and what was left out and why.
+    """Hold what an experiment and its reference share: the pair to test, None without any, what was left out, and why.
 
     level: the reference's own means over the seeds, by metric.
     """

@@ -1,4 +1,4 @@
-"""What a report says of a cross-validation: what was pooled, every fold by itself, and who wins which package."""
+"""The text of a report on a cross-validation: what was pooled, every fold by itself, and who wins which package."""
 
 from collections.abc import Sequence
 from statistics import mean

@@ -43,7 +43,7 @@ class Run:
 
     @property
     def experiment(self) -> str:
-        """What tables call the run's experiment: its name, told apart from others of that name by what differs."""
+        """The name that tables give the run's experiment, told apart from others of that name by what differs."""
         return self.label or self.name
 
     @cached_property
@@ -60,7 +60,7 @@ class Run:
 
     @property
     def fold(self) -> int | None:
-        """Which fold of a cross-validation is its test split; None without one."""
+        """The fold of a cross-validation that is its test split; None without one."""
         return self.summary.get("fold")
 
     def figure(self, key: str) -> float:
@@ -181,7 +181,7 @@ class Run:
 
     @property
     def scores_by_cosine(self) -> bool:
-        """Whether ranks follow from one predicted vector a query: a student may sum several views instead."""
+        """True where ranks follow from one predicted vector a query: a student may sum several views instead."""
         return was_written(self.folder, PREDICTIONS_FILE)
 
     def predictions(self, split: str) -> tuple[np.ndarray, np.ndarray]:

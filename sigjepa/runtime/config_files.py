@@ -47,7 +47,7 @@ class ConfigFile:
 
     @cached_property
     def content(self) -> Any:
-        """What the file says, its defaults list left out; raises SigjepaError for one that is no YAML."""
+        """The content of the file, its defaults list left out; raises SigjepaError for one that is no YAML."""
         try:
             content = yaml.safe_load(self.path.read_text(encoding="utf-8"))
         except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -56,7 +56,7 @@ class ConfigFile:
 
     @property
     def is_ours(self) -> bool:
-        """Whether it is one of this package's."""
+        """True for one of this package's."""
         return self.path.resolve().is_relative_to(config_directory().resolve())
 
     def nodes(self) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from sigjepa.corpus.identifiers import split_identifier
 from sigjepa.data.batch import Halves
-from sigjepa.data.terms import FunctionTerms
+from sigjepa.data.terms import TermTensors
 from sigjepa.data.views import TermRows, in_rows, score
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.lexical import bm25_scorer
@@ -55,7 +55,7 @@ def fitted(halves):
 
 def halves_of(signatures, bodies, repositories):
     terms, _ = extract_terms(signatures, bodies)
-    everything = FunctionTerms(build_features(terms, repositories, np.arange(len(bodies))))
+    everything = TermTensors(build_features(terms, repositories, np.arange(len(bodies))))
     ids = torch.arange(len(bodies))
     generator = torch.Generator().manual_seed(0)
     pooled = [torch.randn(len(bodies), DIM, generator=generator) for _ in range(2)]
@@ -244,7 +244,7 @@ def test_a_prediction_is_a_function_of_its_signature_alone(corpus, halves, fitte
     signatures, bodies, repositories = corpus
     others = [0, 7, 3]
     terms, _ = extract_terms(signatures, bodies)
-    everything = FunctionTerms(build_features(terms, repositories, np.arange(len(bodies))))
+    everything = TermTensors(build_features(terms, repositories, np.arange(len(bodies))))
     some = torch.tensor(others)
     few = model(halves.signature_pooled[some], everything.of_signatures(some)).views
     all_views = model(halves.signature_pooled, halves.signature_terms).views

@@ -17,7 +17,7 @@ MAX_DEVIATIONS = 4.0
 class Structure(nn.Module):
     """Score `s(signature) · M · b(body)`, where s and b are the structures of both, those of bodies standardized.
 
-    b holds for each structure how often it occurs, as log(1 + n), and whether it does. M is 0 at first. lr_scale: its
+    b holds for each structure how often it occurs, as log2(1 + n), and whether it does. M is 0 at first. lr_scale: its
     rate as a share of the optimizer's.
     """
 
