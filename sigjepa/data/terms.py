@@ -9,7 +9,7 @@ from sigjepa.data.batch import Terms
 from sigjepa.data.views import TermRows
 from sigjepa.lexicon.features import FunctionFeatures
 
-SIGNATURE_TABLES = ("signature_words", "signature_names", "function_names", "parameters", "signature_structure")
+SIGNATURE_TABLES = ("signature_words", "function_names", "parameters", "signature_structure")
 BODY_TABLES = ("body_words", "body_names", "free_names", "super_calls", "mentions", "body_structure")
 
 

@@ -53,7 +53,7 @@ class TermRows:
 class View:
     """One side of a summand of the score: a row for each of n predictions or bodies, and a constant.
 
-    vectors: `[n, D]`, or terms with one value each, whose product is over equal terms. constants: `[n]`, None for 0.
+    vectors: `[n, D]`, or terms with values, whose product is over equal terms. constants: `[n]`, None for 0.
     """
 
     vectors: Tensor | TermRows
@@ -90,18 +90,22 @@ class View:
 
 
 def sparse_product(queries: TermRows, bodies: TermRows) -> Tensor:
-    """Return `[Q, C]`: the sum over equal terms of the product of their values `[m, 1]` or `[m]`."""
-    terms = torch.unique(queries.terms)
-    left = queries.values.reshape(-1).new_zeros(queries.size, len(terms))
-    columns = torch.searchsorted(terms, queries.terms)
-    left = left.index_put((queries.rows, columns), queries.values.reshape(-1), accumulate=True)
-    if not len(terms):
-        return left.new_zeros(queries.size, bodies.size)
-    columns = torch.searchsorted(terms, bodies.terms).clamp(max=len(terms) - 1)
-    known = terms[columns] == bodies.terms
-    right = left.new_zeros(bodies.size, len(terms))
-    right = right.index_put((bodies.rows[known], columns[known]), bodies.values.reshape(-1)[known], accumulate=True)
-    return left @ right.T
+    """Return `[Q, C]`: the sum over equal terms of the products of their values `[m, k]` or `[m]`.
+
+    Each pair of equal terms is looked up, so that it costs what is shared, whatever the number of terms.
+    """
+    order = torch.argsort(bodies.terms, stable=True)
+    ascending = bodies.terms[order]
+    first = torch.searchsorted(ascending, queries.terms)
+    counts = torch.searchsorted(ascending, queries.terms, right=True) - first
+    left = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
+    place = torch.arange(len(left), device=counts.device) - (counts.cumsum(0) - counts)[left]
+    right = order[first[left] + place]
+    values = [each.values if each.values.ndim > 1 else each.values[:, None] for each in (queries, bodies)]
+    products = (values[0][left] * values[1][right]).sum(dim=1)
+    pairs = queries.rows[left] * bodies.size + bodies.rows[right]
+    sums = products.new_zeros(queries.size * bodies.size).index_add(0, pairs, products)
+    return sums.reshape(queries.size, bodies.size)
 
 
 Views: TypeAlias = Mapping[str, View]

@@ -35,14 +35,12 @@ unused."""
 class FunctionFeatures:
     """Tables of n functions whose values are float32.
 
-    signature_words, signature_names: `WORD_FEATURES`. function_names: a 1 for one of `NAME_VARIANTS`.
-    parameters: `PARAMETER_FEATURES`. body_words, body_names: BM25's saturated frequency. free_names:
-    `FREE_NAME_FEATURES`. super_calls: without values. mentions: 0 or 1 for
-    each of `MENTIONS`. signature_structure, body_structure: log2(1 + n).
+    signature_words: `WORD_FEATURES`. function_names: a 1 for one of `NAME_VARIANTS`. parameters: `PARAMETER_FEATURES`.
+    body_words: BM25's saturated frequency. free_names: `FREE_NAME_FEATURES`. body_names, super_calls: without values.
+    mentions: 0 or 1 for each of `MENTIONS`. signature_structure, body_structure: log2(1 + n).
     """
 
     signature_words: TermTable
-    signature_names: TermTable
     function_names: TermTable
     parameters: TermTable
     body_words: TermTable
@@ -60,16 +58,14 @@ def build_features(terms: FunctionTerms, packages: Sequence[str], train: np.ndar
     packages: of each. train: ids of the functions that statistics are counted on. Raises SigjepaError when no train
     body has a word.
     """
-    signature_words, body_words = _words(terms, packages, train, "words")
-    signature_names, body_names = _words(terms, packages, train, "names")
+    signature_words, body_words = _words(terms, packages, train)
     free_names, parameters = _names(terms, packages, train)
     return FunctionFeatures(
         signature_words=signature_words,
-        signature_names=signature_names,
         function_names=_with_values(terms.function_names, terms.function_names.values),
         parameters=parameters,
         body_words=body_words,
-        body_names=body_names,
+        body_names=_with_values(terms.body_names, terms.body_names.values[:, :0]),
         free_names=free_names,
         super_calls=_with_values(terms.super_calls, terms.super_calls.values[:, :0]),
         mentions=_with_values(terms.mentions, terms.mentions.values > 0),
@@ -78,19 +74,18 @@ def build_features(terms: FunctionTerms, packages: Sequence[str], train: np.ndar
     )
 
 
-def _words(terms: FunctionTerms, packages: Sequence[str], train: np.ndarray, form: str) -> tuple[TermTable, TermTable]:
-    """Return the words or bare names of signatures and of bodies."""
-    signatures, bodies = (getattr(terms, f"{half}_{form}") for half in ("signature", "body"))
+def _words(terms: FunctionTerms, packages: Sequence[str], train: np.ndarray) -> tuple[TermTable, TermTable]:
+    """Return the words of signatures and of bodies."""
+    signatures, bodies = terms.signature_words, terms.body_words
     trained = bodies.take(train)
-    if form == "words":
-        check_words(trained)
+    check_words(trained)
     vocabulary = Vocabulary.of([signatures, bodies])
     counts = PackageCounts.of(trained, vocabulary, [packages[i] for i in train])
     idf = inverse_document_frequencies(signatures, packages, counts, vocabulary)
     length = np.log1p(np.diff(signatures.offsets))[signatures.functions]
     return (
         _with_values(signatures, np.column_stack([idf, signatures.values, length])),
-        _with_values(bodies, saturated_frequencies(bodies, trained, form)[:, None]),
+        _with_values(bodies, saturated_frequencies(bodies, trained, "words")[:, None]),
     )
 
 

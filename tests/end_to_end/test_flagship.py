@@ -60,7 +60,7 @@ def test_what_is_measured_in_the_space_of_the_teacher_is_refused(folder, run):
 
 
 def test_parts_that_are_all_off_end_before_anything_is_built(folder, run):
-    parts = ("words", "names", "vectors", "structure", "own_name", "free_names")
+    parts = ("words", "vectors", "structure", "own_name", "free_names")
     off = [f"model.parts.{name}=null" for name in parts]
     done = run("train", *SETTINGS, *off, cwd=folder, check=False)
     assert done.returncode == 1

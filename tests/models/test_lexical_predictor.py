@@ -26,8 +26,7 @@ from sigjepa.models.lexical_predictor import LexicalPredictor
 
 DIM = 8
 PARTS = {
-    "words": partial(SharedWords, "words"),
-    "names": partial(SharedWords, "names", scale=0.5),
+    "words": SharedWords,
     "vectors": partial(WhitenedVectors, DIM, scale=3.0),
     "structure": Structure,
     "own_name": OwnName,
@@ -85,7 +84,7 @@ def test_words_are_bm25_until_they_are_trained():
     bodies = ["path.open()\nreturn file", "self.file.close()", "stream.read(size)\nsize", "return stream.size"]
     packages = ["a", "b", "c", "d"]
     halves = halves_of(signatures, bodies, packages)
-    part = SharedWords("words")
+    part = SharedWords()
     part.fit(halves)
     words = halves.signature_terms["signature_words"]
     words = words.with_values(words.values.clone())
@@ -296,11 +295,6 @@ def test_it_is_fitted_once_and_a_checkpoint_brings_what_was_fitted(halves, fitte
 def test_a_vectors_part_takes_the_dimension_of_the_teacher():
     model = LexicalPredictor({"vectors": partial(WhitenedVectors, hidden_dim=4)}, teacher_dim=32)
     assert model.parts["vectors"].whitening.shape == (32, 32)
-
-
-def test_an_unknown_form_is_refused():
-    with pytest.raises(SigjepaError, match="words"):
-        SharedWords("word")
 
 
 def test_code_of_another_language_is_scored_by_its_words():

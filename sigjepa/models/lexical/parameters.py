@@ -123,7 +123,7 @@ class FreeNames(nn.Module):
         same, other = self.super_weights
         return {
             "free_names": View(free.with_values(if_parameter - if_none), scale * free.sums(if_none)),
-            "parameters": View(names.with_values(torch.ones_like(names.values[:, 0]))),
+            "parameters": View(names.with_values(scale.new_ones(len(names.rows)))),
             "super_calls": View(
                 calls.with_values((same + other).expand(len(calls.rows))),
                 -scale * calls.sums(other.expand(len(calls.rows))),

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from sigjepa.data.batch import Halves, Terms
 from sigjepa.data.views import View, Views
 from sigjepa.models.lexical.part import ScaledRate, zero_linear
+from sigjepa.teacher.normalize import fit_whitening
 
 
 class WhitenedVectors(nn.Module):
@@ -47,7 +48,7 @@ class WhitenedVectors(nn.Module):
         self.signature_mean.copy_(train.signature_pooled.mean(dim=0))
         self.body_mean.copy_(train.body_pooled.mean(dim=0))
         both = [train.signature_pooled - self.signature_mean, train.body_pooled - self.body_mean]
-        self.whitening.copy_(whitening(torch.cat(both), self.shrinkage))
+        self.whitening.copy_(fit_whitening(torch.cat(both), shrinkage=self.shrinkage).matrix)
 
     def signature_views(self, pooled: Tensor, terms: Terms) -> Views:
         """Return the predicted vectors `[B, D]`."""
@@ -57,15 +58,3 @@ class WhitenedVectors(nn.Module):
     def body_views(self, pooled: Tensor, terms: Terms) -> Views:
         """Return the whitened vectors `[C, D]`, which are frozen."""
         return {"pooled": View(F.normalize((pooled - self.body_mean) @ self.whitening, dim=-1))}
-
-
-def whitening(rows: Tensor, shrinkage: float) -> Tensor:
-    """Return the symmetric `[D, D]` that gives centered rows `[n, D]` the covariance I, as far as shrinkage lets it.
-
-    The covariance is shrunk toward the mean variance by the share `shrinkage` (Ledoit and Wolf 2004).
-    """
-    covariance = (rows.T @ rows / len(rows)).double()
-    mean = covariance.diagonal().mean()
-    shrunk = (1 - shrinkage) * covariance + shrinkage * mean * torch.eye(len(covariance), dtype=torch.float64)
-    values, vectors = torch.linalg.eigh(shrunk)
-    return ((vectors * values.rsqrt()) @ vectors.T).float()
