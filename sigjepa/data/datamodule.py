@@ -26,8 +26,8 @@ class FunctionDataModule(LightningDataModule):
     data: opened artifacts. batch_size: functions per process and step. eval_batch_size: functions per validation step.
     body_states: whether batches carry the body's token states; max_body_states: at most this many of each body, from
     its start, None is all of them.
-    random_bodies: how many random train bodies a batch of the
-    train split brings, which are candidates for all its anchors.
+    random_bodies: how many random train bodies a batch of the train split brings, which are candidates for all its
+    anchors. max_train_functions: train on a sample of so many, drawn by `seed`; None on all.
     bucket_batches: batches per length bucket; 1 shuffles without regard to length. num_workers: loader processes; 0
     loads in the main one. Raises SigjepaError for a batch size below 1.
     """
@@ -42,6 +42,7 @@ class FunctionDataModule(LightningDataModule):
         random_bodies: int = 0,
         bucket_batches: int = 16,
         num_workers: int = 0,
+        max_train_functions: int | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -49,6 +50,8 @@ class FunctionDataModule(LightningDataModule):
             raise SigjepaError(f"data.random_bodies is {random_bodies}; give a number of at least 0.")
         if batch_size < 1:
             raise SigjepaError(f"data.batch_size is {batch_size}; give a positive number of functions per step.")
+        if max_train_functions is not None:
+            data = replace(data, max_train_functions=max_train_functions, sample_seed=seed)
         self.data = data
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
@@ -91,7 +94,7 @@ class FunctionDataModule(LightningDataModule):
         batches.
         """
         data = self.data
-        ids = data.corpus.ids("train")
+        ids = data.train_ids
         lengths = data.shards.signature_lengths[ids]
         if self.body_states:  # then bodies are padded too, and they are the longer half
             body_lengths = data.shards.body_lengths[ids]
@@ -119,12 +122,11 @@ class FunctionDataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return the batches of `train_sampler`, with the hard negatives of their anchors."""
         loader = partial(ResumableLoader, position=self.position)
-        train = self.data.corpus.ids("train")
-        return self._loader(loader, self.train_sampler(), self.data.hard_negatives, train)
+        return self._loader(loader, self.train_sampler(), self.data.hard_negatives, self.data.train_ids)
 
     def train_halves(self) -> Halves:
         """Return both halves of the train split, for a student that fits something to it before training."""
-        data, ids = self.data, torch.as_tensor(self.data.corpus.ids("train"))
+        data, ids = self.data, torch.as_tensor(self.data.train_ids)
         terms = data.term_tensors
         signatures = (data.shards.signature_pooled[ids].float(), terms.of_signatures(ids))
         return Halves(*signatures, data.targets[ids].float(), terms.of_bodies(ids))

@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from sigjepa.corpus.corpus import Corpus
 from sigjepa.data.dataset import share_identical_bodies
 from sigjepa.data.terms import TermTensors
+from sigjepa.errors import SigjepaError
 from sigjepa.lexicon.features import build_features
 from sigjepa.lexicon.lexicon import Lexicon
 from sigjepa.lexicon.stage import LexiconStage
@@ -25,7 +28,8 @@ class TrainingData:
 
     hard_negatives: None without mining or import. source: where hard negatives come from, to mine them anew in
     training. store: where the artifacts lie, and what is built from them goes. opened_lexicon: where a component of the
-    run needs it; the run is then trained on it, too.
+    run needs it; the run is then trained on it, too. max_train_functions: train on a sample of so many, drawn by
+    `sample_seed`; None on all. Raises SigjepaError for a sample larger than the train split.
     """
 
     corpus: Corpus
@@ -34,6 +38,21 @@ class TrainingData:
     hard_negatives: HardNegatives | None = None
     source: HardNegativesSource | None = None
     opened_lexicon: Lexicon | None = None
+    max_train_functions: int | None = None
+    sample_seed: int = 0
+
+    @cached_property
+    def train_ids(self) -> npt.NDArray[np.int64]:
+        """The ids of the functions that a student is trained on, ascending: the train split, or a sample of it."""
+        ids = self.corpus.ids("train")
+        if self.max_train_functions is None:
+            return ids
+        if not 1 <= self.max_train_functions <= len(ids):
+            raise SigjepaError(
+                f"data.max_train_functions={self.max_train_functions} must be from 1 to {len(ids)}, the size of the "
+                "train split, or null for all of it."
+            )
+        return np.sort(np.random.default_rng(self.sample_seed).permutation(ids)[: self.max_train_functions])
 
     @cached_property
     def targets(self) -> Tensor:
@@ -48,9 +67,8 @@ class TrainingData:
     @cached_property
     def term_tensors(self) -> TermTensors:
         """The terms of all functions with the statistics of train, for students that read the lexicon."""
-        repositories, train = self.corpus.column("repository"), self.corpus.ids("train")
         with stage("Counting terms of train"):
-            return TermTensors(build_features(self.lexicon.terms, repositories, train))
+            return TermTensors(build_features(self.lexicon.terms, self.corpus.column("repository"), self.train_ids))
 
     def references(self) -> dict[str, Reference]:
         """Return the artifacts as a run's provenance records what it was trained on."""
@@ -68,9 +86,8 @@ class TrainingData:
 
     def figures(self) -> dict[str, float | int]:
         """Return the sizes of the splits, how many train functions have hard negatives, and how many each."""
-        figures: dict[str, float | int] = {
-            f"{split}_functions": len(self.corpus.ids(split)) for split in ("train", "val", "test")
-        }
+        figures: dict[str, float | int] = {"train_functions": len(self.train_ids)}
+        figures |= {f"{split}_functions": len(self.corpus.ids(split)) for split in ("val", "test")}
         statistics = self.hard_negatives.statistics() if self.hard_negatives is not None else {}
         return figures | {
             "hard_negative_coverage": statistics.get("coverage", 0.0),

@@ -35,7 +35,7 @@ def check_negatives(components: Mapping[str, Any], data: TrainingData) -> None:
     """
     needing = [key for key, component in components.items() if NEGATIVES & set(getattr(component, "needs", ()))]
     negatives = data.hard_negatives
-    if needing and (negatives is None or not negatives.coverage(data.corpus.ids("train"))):
+    if needing and (negatives is None or not negatives.coverage(data.train_ids)):
         raise SigjepaError(
             f"{' and '.join(needing)} would train without hard negatives: none of the train functions has one. Let "
             "more pairs through negatives.filter, or mend what scores them, negatives.judge; `sigjepa prepare` shows "

@@ -84,3 +84,30 @@ def test_targets_of_identical_bodies_are_equal(tiny_datamodule):
         rows = tiny_datamodule.data.targets[torch.tensor(members)]
         assert (rows == rows[0]).all()
     assert np.isfinite(tiny_datamodule.data.targets.numpy()).all()
+
+
+def test_a_sample_of_train_is_drawn_by_the_seed_and_leaves_the_other_splits_alone(tiny_datamodule):
+    data = tiny_datamodule.data
+    train = set(data.corpus.ids("train").tolist())
+
+    def served(seed):
+        datamodule = FunctionDataModule(data, batch_size=8, max_train_functions=40, random_bodies=5, seed=seed)
+        assert datamodule.figures()["train_functions"] == 40
+        batches = loaded(datamodule.train_dataloader())
+        ids = sorted(torch.cat([batch.ids for batch in batches]).tolist())
+        assert set(torch.cat([batch.random.ids for batch in batches]).tolist()) <= set(ids)
+        return ids
+
+    assert served(0) == served(0)
+    assert served(0) != served(1)
+    assert len(set(served(0))) == 40
+    assert set(served(0)) <= train
+    assert sum(len(batch.ids) for batch in FunctionDataModule(data, max_train_functions=40).val_dataloader()) == len(
+        data.corpus.ids("val")
+    )
+
+
+@pytest.mark.parametrize("number", [0, 10**6])
+def test_a_sample_of_train_that_cannot_be_is_refused(tiny_datamodule, number):
+    with pytest.raises(SigjepaError, match="max_train_functions"):
+        FunctionDataModule(tiny_datamodule.data, max_train_functions=number).figures()
