@@ -14,6 +14,7 @@ from sigjepa.errors import SigjepaError
 from sigjepa.lexicon.features import build_features
 from sigjepa.lexicon.lexicon import Lexicon
 from sigjepa.lexicon.stage import LexiconStage
+from sigjepa.lexicon.statistics import TrainStatistics
 from sigjepa.negatives.index.hard_negatives import HardNegatives
 from sigjepa.negatives.sources import HardNegativesSource
 from sigjepa.store.manifest import Reference
@@ -65,10 +66,16 @@ class TrainingData:
         return self.opened_lexicon or self.store.get(LexiconStage(self.corpus))
 
     @cached_property
+    def train_statistics(self) -> TrainStatistics:
+        """What the features of terms say of train."""
+        repositories, train = self.corpus.column("repository"), self.train_ids
+        with stage("Counting terms of train"):
+            return TrainStatistics.of(self.lexicon.terms.take(train), [repositories[i] for i in train])
+
+    @cached_property
     def term_tensors(self) -> TermTensors:
         """The terms of all functions with the statistics of train, for students that read the lexicon."""
-        with stage("Counting terms of train"):
-            return TermTensors(build_features(self.lexicon.terms, self.corpus.column("repository"), self.train_ids))
+        return TermTensors(build_features(self.lexicon.terms, self.corpus.column("repository"), self.train_statistics))
 
     def references(self) -> dict[str, Reference]:
         """Return the artifacts as a run's provenance records what it was trained on."""

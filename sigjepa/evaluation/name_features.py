@@ -7,10 +7,10 @@ from scipy import sparse
 
 from sigjepa.evaluation.pair_features import PairFeature, PoolFeatures, SparseFeature
 from sigjepa.evaluation.pools import Pool, Pools
-from sigjepa.lexicon.features import PRIOR, in_rows
+from sigjepa.lexicon.features import PRIOR
 from sigjepa.lexicon.function_terms import FREE_NAME_COLUMNS, FunctionTerms
 from sigjepa.lexicon.signature import ROLES
-from sigjepa.lexicon.statistics import PackageCounts
+from sigjepa.lexicon.statistics import PackageCounts, in_rows
 from sigjepa.lexicon.terms import TermTable, Vocabulary
 
 TABLES = ("signature_names", "parameters", "body_names", "free_names", "super_calls")
@@ -40,7 +40,7 @@ def name_count_features(pools: Pools) -> PoolFeatures:
     of `super()`.
     """
     vocabulary = _vocabulary(pools)
-    rates = _Rates.of(pools["train"], vocabulary)
+    rates = _Rates.of(pools["train"])
     return {split: _name_counts(_Names(pool.lexicon_terms, vocabulary), rates, pool) for split, pool in pools.items()}
 
 
@@ -88,18 +88,18 @@ class _Rates:
     unused_rate: float
 
     @classmethod
-    def of(cls, train: Pool, vocabulary: Vocabulary) -> "_Rates":
+    def of(cls, train: Pool) -> "_Rates":
         terms, packages = train.lexicon_terms, train.packages
         is_parameter = in_rows(terms.free_names, terms.parameters)
         is_unused = ~in_rows(terms.parameters, terms.body_names)
         kinds = _kinds(terms.free_names)
         counts = [(is_parameter[kinds == kind].sum(), (kinds == kind).sum()) for kind in range(len(KINDS) + 1)]
         return cls(
-            PackageCounts.of(terms.free_names, vocabulary, packages),
-            PackageCounts.of(terms.free_names, vocabulary, packages, is_parameter),
-            PackageCounts.of(terms.parameters, vocabulary, packages),
-            PackageCounts.of(terms.parameters, vocabulary, packages, is_unused),
-            PackageCounts.of(terms.body_names, vocabulary, packages),
+            PackageCounts.of(terms.free_names, packages),
+            PackageCounts.of(terms.free_names, packages, is_parameter),
+            PackageCounts.of(terms.parameters, packages),
+            PackageCounts.of(terms.parameters, packages, is_unused),
+            PackageCounts.of(terms.body_names, packages),
             np.array([(part + 1) / (whole + 2) for part, whole in counts]),
             (is_unused.sum() + 1) / (len(is_unused) + 2),
         )
@@ -109,10 +109,10 @@ def _name_counts(names: _Names, rates: _Rates, pool: Pool) -> dict[str, PairFeat
     """Return the features of one pool by name."""
     free, parameters, vocabulary = names.terms.free_names, names.terms.parameters, names.vocabulary
     kinds = _kinds(free)
-    asked = (pool.packages, free.functions, vocabulary.columns(free.terms))
+    asked = (pool.packages, free.functions, free.terms)
     prior = PRIOR * rates.parameter_rates[kinds]
     is_parameter = (rates.free_parameters.of_others(*asked) + prior) / (rates.free.of_others(*asked) + PRIOR)
-    asked = (pool.packages, parameters.functions, vocabulary.columns(parameters.terms))
+    asked = (pool.packages, parameters.functions, parameters.terms)
     functions = rates.parameters.functions_of_others(*asked[:2]) + 1
     having = rates.parameters.of_others(*asked)
     declared, named = (having + 0.5) / functions, (rates.bodies.of_others(*asked) + 0.5) / functions

@@ -2,9 +2,9 @@
 
 from sigjepa.evaluation.pair_features import PairFeature, PoolFeatures, SparseFeature
 from sigjepa.evaluation.pools import Pools
-from sigjepa.lexicon.bm25 import FORMS, check_words, inverse_document_frequencies, saturated_frequencies
+from sigjepa.lexicon.bm25 import FORMS, inverse_document_frequencies, saturated_frequencies
 from sigjepa.lexicon.signature import ROLES
-from sigjepa.lexicon.statistics import PackageCounts
+from sigjepa.lexicon.statistics import PackageCounts, check_words, mean_length
 from sigjepa.lexicon.terms import Vocabulary
 
 
@@ -24,10 +24,10 @@ def word_features(pools: Pools) -> PoolFeatures:
         if form == "words":
             check_words(train)
         vocabulary = Vocabulary.of([table for pair in tables.values() for table in pair])
-        counts = PackageCounts.of(train, vocabulary, pools["train"].packages)
+        counts = PackageCounts.of(train, pools["train"].packages)
         for split, (query, body) in tables.items():
-            idf = inverse_document_frequencies(query, pools[split].packages, counts, vocabulary)
-            bodies = body.matrix(vocabulary, saturated_frequencies(body, train, form))
+            idf = inverse_document_frequencies(query, pools[split].packages, counts)
+            bodies = body.matrix(vocabulary, saturated_frequencies(body, mean_length(train), form))
             for position, role in enumerate(ROLES):
                 weighted = query.matrix(vocabulary, idf * query.values[:, position])
                 features[split][f"{form}_{role}"] = SparseFeature(weighted, bodies)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sigjepa.lexicon.bm25 import check_words, inverse_document_frequencies, saturated_frequencies
+from sigjepa.lexicon.bm25 import inverse_document_frequencies, saturated_frequencies
 from sigjepa.lexicon.function_terms import FunctionTerms
 from sigjepa.lexicon.signature import PARAMETER_FLAGS, ROLES
-from sigjepa.lexicon.statistics import PackageCounts
-from sigjepa.lexicon.terms import TermTable, Vocabulary, term_hash
+from sigjepa.lexicon.statistics import PackageCounts, TrainStatistics
+from sigjepa.lexicon.terms import TermTable, term_hash
 from sigjepa.lexicon.uses import SPELLINGS, USES
 
 PRIOR = 2.0
@@ -52,14 +52,12 @@ class FunctionFeatures:
     body_structure: TermTable
 
 
-def build_features(terms: FunctionTerms, packages: Sequence[str], train: np.ndarray) -> FunctionFeatures:
-    """Return the features of all functions.
-
-    packages: of each. train: ids of the functions that statistics are counted on. Raises SigjepaError when no train
-    body has a word.
-    """
-    signature_words, body_words = _words(terms, packages, train)
-    free_names, parameters = _names(terms, packages, train)
+def build_features(
+    terms: FunctionTerms, packages: Sequence[str] | None, statistics: TrainStatistics
+) -> FunctionFeatures:
+    """Return the features of functions; packages: of each, None for functions of packages that train has none of."""
+    signature_words, body_words = _words(terms, packages, statistics)
+    free_names, parameters = _names(terms, packages, statistics)
     return FunctionFeatures(
         signature_words=signature_words,
         function_names=_with_values(terms.function_names, terms.function_names.values),
@@ -74,67 +72,45 @@ def build_features(terms: FunctionTerms, packages: Sequence[str], train: np.ndar
     )
 
 
-def _words(terms: FunctionTerms, packages: Sequence[str], train: np.ndarray) -> tuple[TermTable, TermTable]:
+def _words(terms: FunctionTerms, packages: Sequence[str] | None, train: TrainStatistics) -> tuple[TermTable, TermTable]:
     """Return the words of signatures and of bodies."""
     signatures, bodies = terms.signature_words, terms.body_words
-    trained = bodies.take(train)
-    check_words(trained)
-    vocabulary = Vocabulary.of([signatures, bodies])
-    counts = PackageCounts.of(trained, vocabulary, [packages[i] for i in train])
-    idf = inverse_document_frequencies(signatures, packages, counts, vocabulary)
+    idf = inverse_document_frequencies(signatures, packages, train.body_words)
     length = np.log1p(np.diff(signatures.offsets))[signatures.functions]
+    saturated = saturated_frequencies(bodies, train.body_length, "words")
     return (
         _with_values(signatures, np.column_stack([idf, signatures.values, length])),
-        _with_values(bodies, saturated_frequencies(bodies, trained, "words")[:, None]),
+        _with_values(bodies, saturated[:, None]),
     )
 
 
-def _names(terms: FunctionTerms, packages: Sequence[str], train: np.ndarray) -> tuple[TermTable, TermTable]:
+def _names(terms: FunctionTerms, packages: Sequence[str] | None, train: TrainStatistics) -> tuple[TermTable, TermTable]:
     """Return the free names of bodies and the parameters of signatures."""
     free, parameters = terms.free_names, terms.parameters
-    vocabulary = Vocabulary.of([free, parameters, terms.body_names])
-    counted = terms.take(train)
-    own = [packages[i] for i in train]
-    having_parameter = PackageCounts.of(counted.parameters, vocabulary, own)
-    having_named = PackageCounts.of(counted.body_names, vocabulary, own)
-    having_free = PackageCounts.of(counted.free_names, vocabulary, own)
 
-    def statistics(table: TermTable, trained: TermTable, having: PackageCounts, holds: np.ndarray) -> np.ndarray:
-        """Return `STATISTICS` `[m, 4]` of a table; holds: of each entry of train, whether what is asked holds."""
-        rows, columns = table.functions, vocabulary.columns(table.terms)
-        count = having.of_others(packages, rows, columns)
-        holding = PackageCounts.of(trained, vocabulary, own, holds).of_others(packages, rows, columns)
-        rate = (holds.sum() + 1) / (len(holds) + 2)
-        share = (holding + PRIOR * rate) / (count + PRIOR)
-        functions = having_named.functions_of_others(packages, rows)
+    def statistics(table: TermTable, having: PackageCounts, holding: PackageCounts, rate: float) -> np.ndarray:
+        """Return `STATISTICS` `[m, 4]` of a table; holding: the functions in which what is asked holds."""
+        asked = (packages, table.functions, table.terms)
+        count = having.of_others(*asked)
+        share = (holding.of_others(*asked) + PRIOR * rate) / (count + PRIOR)
+        functions = train.body_names.functions_of_others(packages, table.functions)
         shares = [
-            np.log((each.of_others(packages, rows, columns) + 0.5) / (functions + 1))
-            for each in (having_parameter, having_named)
+            np.log((each.of_others(*asked) + 0.5) / (functions + 1)) for each in (train.parameters, train.body_names)
         ]
         return np.column_stack([np.log(share) - np.log1p(-share), np.log1p(count), *shares])
 
-    is_parameter = in_rows(counted.free_names, counted.parameters)
     rows = free.functions
     is_self = np.isin(free.terms, np.array([term_hash("self"), term_hash("cls")], np.uint64))
     has_self = np.bincount(rows, is_self, minlength=len(free))[rows]
     number = np.log1p(np.diff(free.offsets))[rows]
-    of_free = statistics(free, counted.free_names, having_free, is_parameter)
+    of_free = statistics(free, train.free_names, train.free_parameters, train.free_parameter_rate)
     free_values = np.column_stack([np.log1p(free.values), number, has_self, of_free])
-    unused = ~in_rows(counted.parameters, counted.body_names)
     rows = parameters.functions
     place = np.log1p(np.arange(len(rows)) - parameters.offsets[:-1][rows])
     number = np.log1p(np.diff(parameters.offsets))[rows]
-    of_parameters = statistics(parameters, counted.parameters, having_parameter, unused)
+    of_parameters = statistics(parameters, train.parameters, train.unused_parameters, train.unused_parameter_rate)
     parameter_values = np.column_stack([parameters.values, place, number, of_parameters])
     return _with_values(free, free_values), _with_values(parameters, parameter_values)
-
-
-def in_rows(table: TermTable, other: TermTable) -> np.ndarray:
-    """Return for each entry `[m]` of a table whether the same function has its term in `other`."""
-    _, codes = np.unique(np.concatenate([table.terms, other.terms]), return_inverse=True)
-    width = int(codes.max(initial=0)) + 1
-    keys = table.functions * width + codes[: len(table.terms)]
-    return np.isin(keys, other.functions * width + codes[len(table.terms) :])
 
 
 def _log_counts(structure: TermTable) -> np.ndarray:

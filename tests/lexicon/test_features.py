@@ -4,7 +4,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sigjepa.errors import SigjepaError
 from sigjepa.lexicon.bm25 import FORMS, saturated_frequencies
 from sigjepa.lexicon.features import (
     FREE_NAME_FEATURES,
@@ -12,10 +11,10 @@ from sigjepa.lexicon.features import (
     PRIOR,
     WORD_FEATURES,
     build_features,
-    in_rows,
 )
 from sigjepa.lexicon.function_terms import extract_terms
 from sigjepa.lexicon.signature import ROLES
+from sigjepa.lexicon.statistics import TrainStatistics, in_rows, mean_length
 from sigjepa.lexicon.terms import term_hash
 
 FUNCTIONS = [  # package, signature, body; the last is not in train
@@ -25,7 +24,7 @@ FUNCTIONS = [  # package, signature, body; the last is not in train
     ("c", "def open_path(path: str, unknown):", "return super().open_path(path) + size"),
 ]
 PACKAGES, SIGNATURES, BODIES = map(list, zip(*FUNCTIONS, strict=True))
-TRAIN = np.arange(3)
+TRAIN = (0, 1, 2)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +34,12 @@ def terms():
 
 @pytest.fixture(scope="module")
 def features(terms):
-    return build_features(terms, PACKAGES, TRAIN)
+    return of_train(terms, PACKAGES, TRAIN)
+
+
+def of_train(terms, packages, train):
+    statistics = TrainStatistics.of(terms.take(np.array(train)), [packages[i] for i in train])
+    return build_features(terms, packages, statistics)
 
 
 def values(table, function, term):
@@ -62,7 +66,7 @@ def test_bodies_hold_saturated_frequencies(terms, features):
         counts = getattr(terms, f"body_{form}")
         lengths = np.bincount(counts.functions, counts.values[:, 0], minlength=4)
         average = lengths[:3].mean()
-        saturated = saturated_frequencies(counts, counts.take(np.arange(3)), form)
+        saturated = saturated_frequencies(counts, mean_length(counts.take(np.arange(3))), form)
         frequency = float(values(counts, 3, "size")[0])
         expected = frequency / (frequency + k1 * (1 - b + b * lengths[3] / average))
         assert values(replace(counts, values=saturated), 3, "size") == pytest.approx(expected)
@@ -102,7 +106,7 @@ def test_the_name_of_a_function_and_its_super_call_are_one_term(features):
 def test_an_own_package_decides_nothing(terms, features):
     """A copy of a package's functions changes no feature of that package."""
     twice = extract_terms(SIGNATURES + SIGNATURES[:2], BODIES + BODIES[:2])[0]
-    more = build_features(twice, [*PACKAGES, "a", "a"], np.array([0, 1, 2, 4, 5]))
+    more = of_train(twice, [*PACKAGES, "a", "a"], [0, 1, 2, 4, 5])
     statistics = slice(FREE_NAME_FEATURES.index("log_count"), None)
     first = features.free_names.functions < 2
     np.testing.assert_array_equal(
@@ -112,13 +116,7 @@ def test_an_own_package_decides_nothing(terms, features):
 
 def test_what_is_not_python_has_words_alone():
     terms, _ = extract_terms(["int add(int a)", "fn f()"], ["{ return a + 1; }", "{}"])
-    features = build_features(terms, ["p", "q"], np.arange(2))
+    features = of_train(terms, ["p", "q"], [0, 1])
     assert len(features.free_names.terms) == len(features.parameters.terms) == len(features.function_names.terms) == 0
     assert len(features.body_words.terms) == 3
     assert in_rows(features.signature_words, features.body_words).tolist() == [False, False, True, False, False]
-
-
-def test_a_train_split_without_a_word_is_refused():
-    terms, _ = extract_terms(["def f():", "def g():"], ["...", "name"])
-    with pytest.raises(SigjepaError, match="corpus.source"):
-        build_features(terms, ["p", "q"], np.arange(1))

@@ -16,6 +16,7 @@ from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.lexical import bm25_scorer
 from sigjepa.lexicon.features import FREE_NAME_FEATURES, PARAMETER_FEATURES, build_features
 from sigjepa.lexicon.function_terms import extract_terms
+from sigjepa.lexicon.statistics import TrainStatistics
 from sigjepa.lexicon.structure import BODY_STRUCTURES, MENTIONS, NAME_VARIANTS, SIGNATURE_STRUCTURES
 from sigjepa.lexicon.terms import term_hash
 from sigjepa.models.lexical.parameters import FreeNames
@@ -54,7 +55,7 @@ def fitted(halves):
 
 def halves_of(signatures, bodies, repositories):
     terms, _ = extract_terms(signatures, bodies)
-    everything = TermTensors(build_features(terms, repositories, np.arange(len(bodies))))
+    everything = TermTensors(build_features(terms, repositories, TrainStatistics.of(terms, repositories)))
     ids = torch.arange(len(bodies))
     generator = torch.Generator().manual_seed(0)
     pooled = [torch.randn(len(bodies), DIM, generator=generator) for _ in range(2)]
@@ -243,7 +244,7 @@ def test_a_prediction_is_a_function_of_its_signature_alone(corpus, halves, fitte
     signatures, bodies, repositories = corpus
     others = [0, 7, 3]
     terms, _ = extract_terms(signatures, bodies)
-    everything = TermTensors(build_features(terms, repositories, np.arange(len(bodies))))
+    everything = TermTensors(build_features(terms, repositories, TrainStatistics.of(terms, repositories)))
     some = torch.tensor(others)
     few = model(halves.signature_pooled[some], everything.of_signatures(some)).views
     all_views = model(halves.signature_pooled, halves.signature_terms).views
