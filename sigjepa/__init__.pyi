@@ -24,6 +24,7 @@ from sigjepa.reporting.run import Run as Run
 from sigjepa.reporting.runs import read_run as read_run
 from sigjepa.reporting.runs import read_runs as read_runs
 from sigjepa.runtime.compose import compose as compose
+from sigjepa.serving.student import Student as Student
 from sigjepa.teacher.encoder import FrozenTeacher as FrozenTeacher
 from sigjepa.teacher.load import load_teacher as load_teacher
 from sigjepa.teacher.shards import TeacherShards as TeacherShards

@@ -82,6 +82,7 @@ def fit_and_test(
     from sigjepa.reporting.logged import log_run
     from sigjepa.reporting.runs import read_run
     from sigjepa.reporting.tables import baseline_table, figures_table, results_table
+    from sigjepa.serving.run_student import write_run_student
     from sigjepa.training import run_directory as files
     from sigjepa.training.best_checkpoint import evaluate_best
     from sigjepa.training.callbacks import build_callbacks
@@ -121,8 +122,8 @@ def fit_and_test(
         wall = {"wall_seconds": round(earlier_seconds + time.perf_counter() - started, 1)}
         facts |= never_began(components, int(figures["best_epoch"])) | figures | wall
         if trainer.is_global_zero:
-            files.write_predictions(run_dir, module.evaluated)
-            files.write_pool_facts(run_dir, data.corpus)
+            files.write_evaluation(run_dir, module.evaluated, data.corpus)
+            write_run_student(run_dir, resolved, module.model, data)
             files.write_summary(run_dir / "summary.json", facts | {"status": files.FINISHED})
             write_file_digests(run_dir)
             run = read_run(run_dir)

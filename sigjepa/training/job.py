@@ -35,6 +35,7 @@ OUTPUTS = (
         "figures",
         "pool.npz",
         "files.json",
+        "student",
         JOB_FILE,
     ),
 )

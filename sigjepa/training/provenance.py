@@ -27,7 +27,16 @@ PACKAGES = (
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUBLAS_WORKSPACE_CONFIG", "PYTHONHASHSEED", "CUDA_VISIBLE_DEVICES")
 DECIDE = ("versions", "environment")
 """Parts of a start that decide a result beside the code."""
-WHAT_RUNS_LEAVE = ("*.csv", "*.npz", "*.json", "*.diff", "baselines/*.npz", "checkpoints/*.ckpt", "negatives/*/*")
+WHAT_RUNS_LEAVE = (
+    "*.csv",
+    "*.npz",
+    "*.json",
+    "*.diff",
+    "baselines/*.npz",
+    "checkpoints/*.ckpt",
+    "negatives/*/*",
+    "student/*",
+)
 
 
 def provenance(

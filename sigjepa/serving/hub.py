@@ -1,0 +1,26 @@
+"""Students on the Hugging Face Hub."""
+
+from pathlib import Path
+
+from sigjepa.errors import SigjepaError
+from sigjepa.teacher.pretrained import HUB_ID
+
+
+def download(name: str) -> Path:
+    """Return the folder of a student of the Hub, fetched where it is not cached.
+
+    Raises SigjepaError for a name that is neither a folder nor of the Hub's form, and for what the Hub does not give.
+    """
+    if HUB_ID.fullmatch(name) is None:
+        raise SigjepaError(f"{name} does not exist. Give the folder of a student, or its id on the Hugging Face Hub.")
+    from huggingface_hub import snapshot_download  # noqa: PLC0415  needed for Hub ids only
+    from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "README.md"]))
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise SigjepaError(
+            f"{name} is no folder here, and the Hugging Face Hub did not give a student of that name ({reason}). Give "
+            f"its folder; where there is a network, `hf download {name} --local-dir <folder>` fetches it."
+        ) from error

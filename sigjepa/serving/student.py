@@ -1,0 +1,257 @@
+"""A trained student, put to use: predictions of signatures, and the same views of bodies."""
+
+import copy
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sigjepa.data.batch import Terms
+from sigjepa.data.dataset import pad_states
+from sigjepa.data.terms import TermTensors
+from sigjepa.data.views import TermRows, View, Views, concatenate_views, pooled_views, take_views
+from sigjepa.errors import SigjepaError
+from sigjepa.lexicon.features import build_features
+from sigjepa.lexicon.function_terms import extract_terms
+from sigjepa.lexicon.statistics import TrainStatistics
+from sigjepa.models.student import BodyEncoder
+from sigjepa.runtime.instantiate import instantiate
+from sigjepa.serving.student_files import find_student, read_student, write_student
+from sigjepa.store.manifest import content_key
+from sigjepa.teacher.backbone import available_device
+from sigjepa.teacher.encoder import FrozenTeacher
+
+BLOCK, BATCH = 1024, 256
+"""Texts embedded at a time, and signatures predicted at a time."""
+INPUTS = ("signature_states", "signature_mask", "body_positions")
+"""What a model is given that does not say what it `reads`."""
+READABLE = (*INPUTS, "signature_pooled", "signature_terms")
+
+
+@dataclass(frozen=True)
+class StudentConfig:
+    """All of a student but its tensors.
+
+    model, teacher: the config nodes of their classes and plain arguments. teacher_dim: D.
+    teacher_identity: content digests of its weights, tokenizer and settings; what predicts is held to it. facts: where
+    it comes from and what was measured, for its model card.
+    """
+
+    model: Mapping[str, Any]
+    teacher_dim: int
+    teacher: Mapping[str, Any]
+    teacher_identity: Mapping[str, Any]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Student:
+    """Predicts views of bodies from signatures, and gives bodies the same views; `data.views.score` compares them.
+
+    config: what it is. model: it is copied, in full precision. teacher: what it reads texts with. statistics: of the
+    train split, for a model that reads terms. device: of the model.
+
+    Raises SigjepaError for a model that reads what only training has.
+    """
+
+    def __init__(
+        self,
+        config: StudentConfig,
+        model: nn.Module,
+        teacher: FrozenTeacher,
+        statistics: TrainStatistics | None = None,
+        device: str = "cpu",
+    ) -> None:
+        self.reads: Sequence[str] = getattr(model, "reads", INPUTS)
+        if unknown := [name for name in self.reads if name not in READABLE]:
+            raise SigjepaError(
+                f"The student {type(model).__name__} reads {', '.join(unknown)}, which a signature does not have; let "
+                f"it read of {', '.join(READABLE)} alone."
+            )
+        if self.reads_terms(model) and statistics is None:
+            raise SigjepaError(f"The student {type(model).__name__} reads terms, and no statistics of train are given.")
+        self.config = config
+        self.device = available_device(device, "student")
+        self.model = copy.deepcopy(model).float().eval().requires_grad_(False).to(self.device)
+        self.teacher = teacher
+        self.statistics = statistics
+
+    @staticmethod
+    def reads_terms(model: nn.Module) -> bool:
+        """Return whether a model reads terms of the lexicon."""
+        return "signature_terms" in getattr(model, "reads", ()) or isinstance(model, BodyEncoder)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder_or_hub_id: str | Path,
+        *,
+        teacher: FrozenTeacher | str | None = None,
+        device: str = "cpu",
+        check_teacher: bool = True,
+        allowed_targets: Sequence[str] = (),
+    ) -> "Student":
+        """Return the student of a folder, of a run directory, or of the Hugging Face Hub; nothing is unpickled.
+
+        teacher: where its files lie here, or a teacher instead of the one that the student names. device: auto (CUDA
+        when there is one), cpu, cuda, cuda:1. check_teacher: whether one that it was not trained with is refused.
+        allowed_targets: prefixes of packages of your own that its model may come from. Raises SigjepaError for a folder
+        that is no student or another one than was written, and for a teacher that is not its own.
+        """
+        folder = find_student(folder_or_hub_id)
+        content, tensors, arrays = read_student(folder)
+        config = StudentConfig(**content)
+        model = instantiate(dict(config.model), allowed_targets, teacher_dim=config.teacher_dim)
+        load_tensors(model, tensors, folder)
+        if not isinstance(teacher, FrozenTeacher):
+            moved = {} if teacher is None else {"path": str(teacher)}
+            teacher = instantiate({**config.teacher, **moved, "device": device}, allowed_targets)
+        assert isinstance(teacher, FrozenTeacher), "a config names it"
+        if check_teacher:
+            require_teacher(teacher, config, folder)
+        statistics = TrainStatistics.from_arrays(arrays) if arrays else None
+        return cls(config, model, teacher, statistics, device)
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies what it predicts: its tensors, statistics, class and arguments, and its teacher."""
+        digest = hashlib.sha256()
+        config = {"model": self.config.model, "teacher": self.config.teacher_identity}
+        digest.update(content_key(config).encode())
+        arrays = {name: tensor.numpy() for name, tensor in self._tensors().items()} | self._arrays()
+        for name, array in sorted(arrays.items()):
+            digest.update(f"{name} {array.dtype} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return f"sha256:{digest.hexdigest()}"
+
+    @torch.no_grad()
+    def predict(self, signatures: Sequence[str], advance: Callable[[int], object] | None = None) -> Views:
+        """Return the views of the bodies that signatures promise, each of its signature alone, on the CPU.
+
+        A signature is written as in source code, with decorators and the colon. advance: called with the number of
+        signatures done, for a progress bar. Raises SigjepaError for one that is empty.
+        """
+        if (empty := next((place for place, text in enumerate(signatures) if not text.strip()), None)) is not None:
+            raise SigjepaError(f"Signature {empty} is empty: write one as in source code, such as 'def read(path):'.")
+        return self._in_blocks(signatures, self._predict, advance)
+
+    @torch.no_grad()
+    def encode_bodies(self, bodies: Sequence[str], advance: Callable[[int], object] | None = None) -> Views:
+        """Return the same views of bodies: statements after the docstring, dedented. Equal bodies have equal views."""
+        first: dict[str, int] = {}
+        owners = [first.setdefault(body, len(first)) for body in bodies]
+        views = self._in_blocks(list(first), self._encode_bodies, advance)
+        return take_views(views, torch.tensor(owners, dtype=torch.int64)) if len(first) < len(bodies) else views
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the student's folder, which `from_pretrained` reads."""
+        write_student(Path(folder), asdict(self.config), self._tensors(), self._arrays())
+
+    def _in_blocks(
+        self,
+        texts: Sequence[str],
+        views_of: Callable[[Sequence[str]], Views],
+        advance: Callable[[int], object] | None,
+    ) -> Views:
+        if not len(texts):
+            return take_views(views_of(["def f(): pass"]), torch.empty(0, dtype=torch.int64))
+        parts = []
+        for start in range(0, len(texts), BLOCK):
+            block = texts[start : start + BLOCK]
+            parts.append(views_of(block))
+            if advance is not None:
+                advance(len(block))
+        return concatenate_views(parts)
+
+    def _predict(self, signatures: Sequence[str]) -> Views:
+        needs_states = "signature_states" in self.reads
+        encoded = self.teacher.encode(signatures, self.teacher.max_signature_tokens, keep_states=needs_states)
+        given: dict[str, Any] = {"body_positions": 0, "signature_pooled": encoded.pooled}
+        if "signature_terms" in self.reads:
+            given["signature_terms"] = self._terms(signatures, "signature")
+        if encoded.states is None:
+            return self._views(given)
+        lengths = encoded.offsets.diff()
+        order = torch.argsort(lengths, stable=True)  # little of a batch is padding
+        states = torch.split(encoded.states, lengths.tolist())
+        parts = []
+        for rows in order.split(BATCH):
+            some = {name: _take(value, rows) for name, value in given.items()}
+            padded, mask = pad_states([states[row] for row in rows])
+            parts.append(self._views(some | {"signature_states": padded, "signature_mask": mask}))
+        return take_views(concatenate_views(parts), torch.argsort(order))
+
+    def _views(self, given: Mapping[str, Any]) -> Views:
+        views = self.model(*(to_device(given[name], self.device) for name in self.reads)).scored_views()
+        return to_device(views, torch.device("cpu"))
+
+    def _encode_bodies(self, bodies: Sequence[str]) -> Views:
+        pooled = self.teacher.encode(bodies, self.teacher.max_body_tokens, keep_states=False).pooled.to(self.device)
+        views = (
+            self.model.body_views(pooled, to_device(self._terms(bodies, "body"), self.device))
+            if isinstance(self.model, BodyEncoder)
+            else pooled_views(pooled)
+        )
+        return to_device(views, torch.device("cpu"))
+
+    def _terms(self, texts: Sequence[str], half: str) -> Terms:
+        """Return the terms of one half, with the statistics of train."""
+        assert self.statistics is not None, "a model that reads terms has statistics"
+        nothing = [""] * len(texts)
+        terms, _ = extract_terms(*((texts, nothing) if half == "signature" else (nothing, texts)))
+        tensors = TermTensors(build_features(terms, None, self.statistics))
+        rows = torch.arange(len(texts))
+        return tensors.of_signatures(rows) if half == "signature" else tensors.of_bodies(rows)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {name: tensor.cpu() for name, tensor in self.model.state_dict().items()}
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return {} if self.statistics is None else self.statistics.arrays()
+
+
+def load_tensors(model: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> None:
+    """Give a model its tensors; raises SigjepaError when they are not those of its class and arguments."""
+    own = model.state_dict()
+    if own.keys() != tensors.keys() or any(own[name].shape != tensor.shape for name, tensor in tensors.items()):
+        other = sorted(own.keys() ^ tensors.keys())[:4] or sorted(
+            name for name, tensor in tensors.items() if own[name].shape != tensor.shape
+        )
+        raise SigjepaError(
+            f"{folder} has other tensors than {type(model).__name__} of its config.json ({', '.join(other[:4])}): "
+            "install the version of sigjepa that it names, or export it again."
+        )
+    model.load_state_dict(dict(tensors))
+
+
+def require_teacher(teacher: FrozenTeacher, config: StudentConfig, folder: Path) -> None:
+    """Raise SigjepaError for a teacher other than the one that a student was trained with, naming what differs."""
+    fingerprint = teacher.fingerprint()
+    differing = [key for key, value in config.teacher_identity.items() if fingerprint.get(key) != value]
+    if differing:
+        raise SigjepaError(
+            f"{folder} was trained with another teacher than {teacher.name}: {', '.join(differing)} differ. Give its "
+            "own, or, for predictions that may mean nothing, check_teacher=False (at a command check_teacher=false)."
+        )
+
+
+def _take(value: Any, rows: Tensor) -> Any:
+    """Return some rows of a tensor, or of terms."""
+    if isinstance(value, Mapping):
+        return {name: table.take(rows) for name, table in value.items()}
+    return value[rows] if isinstance(value, Tensor) else value
+
+
+def to_device(value: Any, device: torch.device) -> Any:
+    """Return tensors, views or terms on a device, and any other value as it is."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, Mapping):
+        return {name: to_device(each, device) for name, each in value.items()}
+    if isinstance(value, View | TermRows):
+        return type(value)(**{each.name: to_device(getattr(value, each.name), device) for each in fields(value)})
+    return value

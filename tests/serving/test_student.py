@@ -1,0 +1,140 @@
+"""A student is the same wherever its folder lies, and is refused where it is another than was written."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from sigjepa.data.views import score
+from sigjepa.errors import SigjepaError
+from sigjepa.lexicon.function_terms import extract_terms
+from sigjepa.lexicon.statistics import TrainStatistics
+from sigjepa.runtime.compose import compose
+from sigjepa.runtime.instantiate import instantiate, plain
+from sigjepa.serving.student import Student, StudentConfig
+from sigjepa.serving.student_files import CHECKSUMS_FILE, CONFIG_FILE, STATISTICS_FILE, WEIGHTS_FILE, write_student
+from sigjepa.store.files import file_digest
+from sigjepa.teacher.load import load_teacher
+
+SIGNATURES = ["def read(path):", "@property\ndef name(self) -> str:", "def add(left, right=1):"]
+BODIES = ["return path.read_text()", "return self._name", "return left + right", "return self._name"]
+MODELS = {
+    "sig_predictor": ("model=sig_predictor_small", "model.hidden_dim=32", "model.layers=1"),
+    "token_predictor": ("model=token_predictor_small", "model.hidden_dim=32", "model.layers=1"),
+    "flagship": ("experiment=flagship",),
+}
+
+
+@pytest.fixture(scope="module")
+def teacher():
+    return load_teacher("minilm", ["teacher.device=cpu"])
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def student(request, teacher):
+    resolved = plain(compose(MODELS[request.param]))
+    torch.manual_seed(0)
+    model = instantiate(resolved["model"], teacher_dim=384)
+    for parameter in model.parameters():
+        parameter.data += 0.01 * torch.randn_like(parameter)
+    terms, _ = extract_terms(SIGNATURES, BODIES[:3])
+    statistics = TrainStatistics.of(terms, ["a", "b", "c"]) if Student.reads_terms(model) else None
+    config = StudentConfig(resolved["model"], 384, resolved["teacher"], teacher.fingerprint())
+    return Student(config, model, teacher, statistics)
+
+
+@pytest.fixture
+def folder(student, tmp_path):
+    student.save_pretrained(tmp_path / "student")
+    return tmp_path / "student"
+
+
+def scores(student):
+    return score(student.predict(SIGNATURES), student.encode_bodies(BODIES))
+
+
+def test_a_folder_that_was_moved_gives_the_same(student, teacher, folder, tmp_path):
+    shutil.move(folder, tmp_path / "elsewhere")
+    loaded = Student.from_pretrained(tmp_path / "elsewhere", teacher=teacher)
+    assert loaded.fingerprint == student.fingerprint
+    assert torch.equal(scores(loaded), scores(student))
+    loaded.save_pretrained(tmp_path / "again")
+    for name in (WEIGHTS_FILE, CONFIG_FILE):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "elsewhere" / name).read_bytes()
+
+
+def test_a_prediction_is_of_its_signature_alone(student):
+    alone = score(student.predict(SIGNATURES[1:2]), student.encode_bodies(BODIES[:1]))
+    torch.testing.assert_close(alone[0, 0], scores(student)[1, 0], rtol=1e-5, atol=1e-5)
+    assert (scores(student)[:, 1] == scores(student)[:, 3]).all()  # equal bodies
+
+
+def test_nothing_has_no_rows(student):
+    assert score(student.predict([]), student.encode_bodies(BODIES)).shape == (0, 4)
+    assert score(student.predict(SIGNATURES), student.encode_bodies([])).shape == (3, 0)
+    with pytest.raises(SigjepaError, match="Signature 1"):
+        student.predict(["def f():", " "])
+
+
+def test_a_changed_byte_is_refused(folder):
+    for path in sorted(folder.glob("*.safetensors")):
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        with pytest.raises(SigjepaError, match=path.name):
+            Student.from_pretrained(folder)
+        path.write_bytes(whole)
+    (folder / WEIGHTS_FILE).unlink()
+    with pytest.raises(SigjepaError, match=WEIGHTS_FILE):
+        Student.from_pretrained(folder)
+
+
+def changed(folder, name, change):
+    """Change a JSON file of a student, and its checksum with it."""
+    content = json.loads((folder / name).read_text())
+    change(content)
+    (folder / name).write_text(json.dumps(content))
+    record = json.loads((folder / CHECKSUMS_FILE).read_text())
+    record["files"][name] = file_digest(folder / name)
+    (folder / CHECKSUMS_FILE).write_text(json.dumps(record))
+
+
+def test_another_format_or_teacher_is_refused(student, teacher, folder):
+    changed(folder, CONFIG_FILE, lambda content: content["teacher_identity"].update(layer=3, tokenizer="other"))
+    with pytest.raises(SigjepaError, match="layer, tokenizer|tokenizer, layer"):
+        Student.from_pretrained(folder, teacher=teacher)
+    loaded = Student.from_pretrained(folder, teacher=teacher, check_teacher=False)
+    assert loaded.fingerprint != student.fingerprint
+    assert torch.equal(scores(loaded), scores(student))
+    changed(folder, CONFIG_FILE, lambda content: content.update(format=99))
+    with pytest.raises(SigjepaError, match="99"):
+        Student.from_pretrained(folder)
+
+
+def test_what_is_no_student_is_refused(tmp_path, folder, student):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SigjepaError, match="is no student"):
+        Student.from_pretrained(tmp_path / "empty")
+    (folder / CHECKSUMS_FILE).write_text("{}")
+    with pytest.raises(SigjepaError, match=CHECKSUMS_FILE):
+        Student.from_pretrained(folder)
+    with pytest.raises(SigjepaError, match="does not exist"):
+        Student.from_pretrained("no such folder")
+
+
+def test_tensors_of_another_model_are_refused(tmp_path, student, folder):
+    tensors = {name: tensor for name, tensor in student.model.state_dict().items() if "weight" in name}
+    content = json.loads((folder / CONFIG_FILE).read_text())
+    keys = ("model", "teacher_dim", "teacher", "teacher_identity", "facts")
+    write_student(tmp_path / "other", {key: content[key] for key in keys}, tensors, {})
+    with pytest.raises(SigjepaError, match="other tensors"):
+        Student.from_pretrained(tmp_path / "other")
+
+
+def test_statistics_of_train_come_with_a_student_that_reads_terms(folder, student):
+    assert (folder / STATISTICS_FILE).is_file() == Student.reads_terms(student.model)
+    if Student.reads_terms(student.model):
+        with pytest.raises(SigjepaError, match="statistics"):
+            Student(student.config, student.model, student.teacher)
+        assert all(isinstance(array, np.ndarray) for array in student.statistics.arrays().values())
