@@ -65,7 +65,7 @@ class Batch:
         return len(self.ids)
 
 
-@dataclass(frozen=True)
+@dataclass  # not frozen: Lightning moves it to a device
 class Halves:
     """Both halves of n functions.
 

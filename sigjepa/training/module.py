@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import torch
 from lightning import LightningModule
+from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -101,7 +102,8 @@ class SigJepaModule(LightningModule):
                 "trainer.devices=1 trainer.num_nodes=1."
             )
         if isinstance(self.model, FittedStudent):
-            self.model.fit(cast(FunctionDataModule, self.trainer.datamodule).train_halves())  # type: ignore[attr-defined]
+            train = cast(FunctionDataModule, self.trainer.datamodule).train_halves()  # type: ignore[attr-defined]
+            self.model.fit(move_data_to_device(train, self.device))
         if self.global_rank > 0:
             torch.manual_seed(torch.initial_seed() + self.global_rank)
         for logger in self.loggers:

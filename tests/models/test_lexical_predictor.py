@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from lightning.fabric.utilities import move_data_to_device
 from torch.nn import functional as F
 
 from sigjepa.corpus.identifiers import split_identifier
@@ -309,3 +310,11 @@ def test_code_of_another_language_is_scored_by_its_words():
     F.cross_entropy(values, torch.arange(3)).backward()
     words = LexicalPredictor({"words": model.parts["words"]}, teacher_dim=DIM)
     assert scores(words, halves)[:2].argmax(dim=1).tolist() == [0, 1]
+
+
+def test_what_is_fitted_to_moves_to_the_device_of_the_student(halves):
+    moved = move_data_to_device(halves, torch.device("meta"))
+    tables = [*moved.signature_terms.values(), *moved.body_terms.values()]
+    tensors = [moved.signature_pooled, moved.body_pooled, *(each for table in tables for each in vars(table).values())]
+    assert {tensor.device.type for tensor in tensors if isinstance(tensor, torch.Tensor)} == {"meta"}
+    assert halves.body_pooled.device.type == "cpu"
