@@ -45,7 +45,7 @@ def in_batch_candidates(batch: Batch) -> Candidates:
     labels = offset + torch.arange(len(batch), device=ids.device)
     related = _judged_related(batch, ids)
     excluded = _same_body(batch, ids, embeddings) | related
-    excluded[torch.arange(len(batch), device=ids.device), labels] = False
+    excluded.scatter_(1, labels[:, None], False)
     scores = torch.full_like(excluded, -1, dtype=torch.int8)
     candidates = Candidates(ids, embeddings, labels, excluded, related, scores, len(ids), batch.body_views)
     if batch.random is None:
@@ -126,6 +126,8 @@ def _append(candidates: Candidates, batch: Batch, rows: NegativeBatch, admitted:
 def _same_body(batch: Batch, ids: Tensor, embeddings: Tensor) -> Tensor:
     """Return `[B, C]`: the anchor's own body or a byte-identical one."""
     same = batch.ids[:, None] == ids
+    if ids.device.type != "cpu":  # there, a list of pairs would be waited for; the largest difference is 0 or not
+        return same | (torch.cdist(batch.body_pooled, embeddings, p=torch.inf) == 0)
     # targets are frozen, so equal bodies are equal rows; the first coordinate rules out almost all pairs cheaply
     anchor, candidate = torch.nonzero(batch.body_pooled[:, :1] == embeddings[:, 0], as_tuple=True)
     same[anchor, candidate] |= (batch.body_pooled[anchor] == embeddings[candidate]).all(dim=1)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -15,11 +14,16 @@ from sigjepa.models.prediction import Prediction
 
 
 def token_smooth_l1(predicted: Tensor, states: Tensor, mask: Tensor, beta: float) -> Tensor:
-    """Return the SmoothL1 of each real token against the teacher's layer-normalised state, `[tokens]`, meaned over D.
+    """Return the SmoothL1 of tokens against the teacher's layer-normalised state, meaned over D: of the real ones
+    `[tokens]`, or on an accelerator, which a list of them would be waited for, `[B, T]` with zeros for padding.
 
     predicted, states: `[B, T, D]`; mask: `[B, T]`, True = token. Targets are normalised without affine parameters, as
     in I-JEPA (https://arxiv.org/abs/2301.08243).
     """
+    if mask.device.type != "cpu":
+        targets = F.layer_norm(at_least_float32(states), (states.shape[-1],))
+        losses = F.smooth_l1_loss(at_least_float32(predicted), targets, reduction="none", beta=beta).mean(dim=-1)
+        return losses.masked_fill(~mask, 0)
     targets = F.layer_norm(at_least_float32(states[mask]), (states.shape[-1],))
     return F.smooth_l1_loss(at_least_float32(predicted[mask]), targets, reduction="none", beta=beta).mean(dim=-1)
 
@@ -31,6 +35,7 @@ class TokenSmoothL1(nn.Module):
     value is scaled by its share of the global batch's tokens, so DDP's mean is the single-process value and gradient.
     """
 
+    capturable: ClassVar[bool] = True
     needs: ClassVar[Sequence[str]] = ("body_states", "token_predictions")
 
     def __init__(self, beta: float = 1.0, weight: float = 1.0) -> None:
@@ -47,5 +52,5 @@ class TokenSmoothL1(nn.Module):
         if prediction.states is None:
             raise SigjepaError("The token_smooth_l1 loss needs a student that predicts tokens: model=token_predictor.")
         losses = token_smooth_l1(prediction.states, batch.body_states, batch.body_mask, self.beta)
-        tokens, _ = gather_rows(torch.tensor([len(losses)], device=losses.device))
+        tokens, _ = gather_rows(batch.body_mask.sum()[None])
         return LossTerm(losses.sum() * world_size() / tokens.sum().clamp(min=1))
