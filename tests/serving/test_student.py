@@ -13,7 +13,8 @@ from sigjepa.lexicon.function_terms import extract_terms
 from sigjepa.lexicon.statistics import TrainStatistics
 from sigjepa.runtime.compose import compose
 from sigjepa.runtime.instantiate import instantiate, plain
-from sigjepa.serving.student import Student, StudentConfig
+from sigjepa.serving.student import Student
+from sigjepa.serving.student_config import StudentConfig
 from sigjepa.serving.student_files import CHECKSUMS_FILE, CONFIG_FILE, STATISTICS_FILE, WEIGHTS_FILE, write_student
 from sigjepa.store.files import file_digest
 from sigjepa.teacher.load import load_teacher
@@ -126,7 +127,7 @@ def test_what_is_no_student_is_refused(tmp_path, folder, student):
 def test_tensors_of_another_model_are_refused(tmp_path, student, folder):
     tensors = {name: tensor for name, tensor in student.model.state_dict().items() if "weight" in name}
     content = json.loads((folder / CONFIG_FILE).read_text())
-    keys = ("model", "teacher_dim", "teacher", "teacher_identity", "facts")
+    keys = ("model", "teacher_dim", "teacher", "teacher_identity")
     write_student(tmp_path / "other", {key: content[key] for key in keys}, tensors, {})
     with pytest.raises(SigjepaError, match="other tensors"):
         Student.from_pretrained(tmp_path / "other")
