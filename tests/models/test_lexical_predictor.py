@@ -201,7 +201,7 @@ def test_a_body_that_calls_the_function_is_told_from_its_own():
     bodies = ["return self.load_all()", "return self.save(self.file.size)", "return self._size"]
     halves = halves_of(signatures, bodies, ["a", "b", "c"])
     part = OwnName()
-    weights, slopes = part.weights.weight.chunk(2)
+    weights, slopes = part.weights.weight.view(-1, len(MENTIONS)).chunk(2)
     weights[NAME_VARIANTS.index("exact"), MENTIONS.index("own_call")] = -5.0
     weights[NAME_VARIANTS.index("public"), MENTIONS.index("attribute")] = 2.0
     actual = score(part.signature_views(None, halves.signature_terms), part.body_views(None, halves.body_terms))

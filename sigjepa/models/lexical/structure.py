@@ -76,7 +76,7 @@ class OwnName(nn.Module):
 
     def __init__(self, lr_scale: float = 10.0) -> None:
         super().__init__()
-        self.weights = Scaled(torch.zeros(2 * len(NAME_VARIANTS), len(MENTIONS)), lr_scale)
+        self.weights = Scaled(torch.zeros(2 * len(NAME_VARIANTS) * len(MENTIONS)), lr_scale)  # a vector: without decay
 
     def fit(self, train: Halves) -> None:
         """Fit nothing."""
@@ -86,11 +86,8 @@ class OwnName(nn.Module):
         words, names = terms["signature_words"], terms["function_names"]
         of_name = words.values[:, WORD_FEATURES.index("idf")] * words.values[:, WORD_FEATURES.index("name")]
         idf = words.sums(of_name)[names.rows, None] / USUAL_IDF
-        return {
-            "mentions": View(
-                names.with_values(torch.cat([names.values, names.values * idf], dim=1) @ self.weights.weight)
-            )
-        }
+        weights = self.weights.weight.view(-1, len(MENTIONS))
+        return {"mentions": View(names.with_values(torch.cat([names.values, names.values * idf], dim=1) @ weights))}
 
     def body_views(self, pooled: Tensor, terms: Terms) -> Views:
         """Return which names bodies mention how."""
