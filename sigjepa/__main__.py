@@ -15,6 +15,8 @@ COMMANDS = {
     "report": "compare runs: report.md, report.html, figures",
     "dashboard": "create a W&B workspace for a sweep",
     "export": "write judged pairs and hard negatives in the published form",
+    "index": "encode the bodies of a source's functions, for search and serve",
+    "search": "find the functions whose bodies fit a signature, and say why",
     "judge_agreement": "compare two judges, or a judge with hand labels",
     "provenance": "verify where a run, a checkpoint or an artifact came from",
 }

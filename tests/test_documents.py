@@ -20,6 +20,7 @@ from sigjepa.__main__ import COMMANDS
 from sigjepa.runtime.compose import compose
 from sigjepa.runtime.config_description import describe_config
 from sigjepa.runtime.words import quote_value
+from sigjepa.search import divide
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 REPORTS = CHECKOUT / "docs" / "results"  # written by a command, as it was then
@@ -90,6 +91,8 @@ def composed(command, choices, folder):
 def test_a_shown_command_composes(command, overrides, folder):
     if command == "provenance":  # takes a path, a word without `=`
         overrides = [f"path={Path(overrides[0]).name}" if overrides else "path=run"]
+    if command == "search":  # takes a query, words without a key
+        overrides, _ = divide(overrides)
     command = "train" if command == "sweep" else command
     config = copy.deepcopy(composed(command, tuple(word for word in overrides if not is_value(word)), folder))
     OmegaConf.set_struct(config, True)  # a key that is not there is an error

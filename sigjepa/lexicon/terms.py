@@ -2,7 +2,9 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +17,26 @@ MAX_COLUMNS = 1 << 22
 """Columns of a matrix: a number of eight bytes for each of so many terms still fits into any memory."""
 
 
+_texts: ContextVar[dict[int, str] | None] = ContextVar("texts of terms", default=None)
+
+
+@contextmanager
+def recorded_terms() -> Iterator[dict[int, str]]:
+    """Yield the texts of all terms that are hashed while this lasts, by their hash as int64: a hash has none itself."""
+    texts: dict[int, str] = {}
+    token = _texts.set(texts)
+    try:
+        yield texts
+    finally:
+        _texts.reset(token)
+
+
 def term_hash(term: str) -> int:
     """Return the 64 bits that stand for a term: one that no function had before has an identity of its own, too."""
-    return xxhash.xxh3_64_intdigest(term.encode("utf-8", "surrogatepass"))
+    value = xxhash.xxh3_64_intdigest(term.encode("utf-8", "surrogatepass"))
+    if (texts := _texts.get()) is not None:
+        texts[value - (value >> 63 << 64)] = term
+    return value
 
 
 @dataclass(frozen=True)

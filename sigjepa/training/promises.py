@@ -24,8 +24,7 @@ def components_of(
     losses: Mapping[str, Any], nodes: Mapping[str, Any] | None, callbacks: Sequence[Callback]
 ) -> dict[str, Any]:
     """Return loss terms and callbacks by config key; nodes: the config of the callbacks."""
-    keys = [f"callbacks.{name}" for name, node in (nodes or {}).items() if node is not None]
-    named = dict(zip(keys, callbacks, strict=True))
+    named = {f"callbacks.{name}": callback for name, callback in zip(nodes or {}, callbacks, strict=True)}
     return {f"loss.{name}": loss for name, loss in losses.items()} | named
 
 

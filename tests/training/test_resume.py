@@ -85,13 +85,7 @@ def train(make_batch, tmp_path):
             callbacks=[
                 *callbacks,
                 EarlyStopping(monitor, mode="max", patience=patience),
-                ModelCheckpoint(
-                    *(folder, "best"),
-                    monitor="val/rank10",
-                    mode="max",
-                    enable_version_counter=False,
-                    save_weights_only=True,
-                ),
+                ModelCheckpoint(folder, "best", monitor="val/rank10", mode="max", enable_version_counter=False),
                 MetricsTable(folder / "metrics.csv"),
                 resume,
             ],

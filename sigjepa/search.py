@@ -1,0 +1,154 @@
+"""Search code by signature: `python -m sigjepa.search 'def read_csv(path, sep=","):' index=my_index`."""
+
+import json
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from sigjepa.errors import SigjepaError
+from sigjepa.index import student_options
+from sigjepa.runtime.command import hydra_job, run_command
+from sigjepa.runtime.instantiate import plain
+
+if TYPE_CHECKING:
+    from sigjepa.serving.code_search import CodeSearch
+    from sigjepa.serving.query import Query
+
+KEY = re.compile(r"[~+]{0,2}[\w./@:-]+=")
+"""How a word that sets a key begins; `def read(path, sep=','):` does not."""
+FROM_FILE = "from-file"
+OF_HYDRA = ("--config-dir", "-cd", "--config-name", "-cn", "--cfg", "-c", "--package", "-p")
+"""Options whose value is the next word."""
+
+
+def search(config: DictConfig, typed: Sequence[str]) -> None:
+    """Print the best functions for a query, for each of a file, or for those that are typed one after the other.
+
+    typed: the words of the command line that set no key, one query or `from-file` and a place. They are no overrides:
+    a signature with `password="..."` is none of the credentials that those may not hold.
+    """
+    resolved = plain(config)
+    check_numbers(resolved)
+    queries = list(given_queries(typed, resolved["queries"]))  # before the index is opened
+    asks = not queries and sys.stdin.isatty() and not resolved["json"]
+    if not queries and not asks:
+        queries = list(lines_of("standard input", sys.stdin.read()))
+    from sigjepa.serving.code_search import CodeSearch
+
+    opened = CodeSearch.open(resolved["index"], resolved["student"], **student_options(resolved))
+    if asks:
+        ask(opened, resolved)
+        return
+    found = [(query, opened.search(query, resolved["top_k"])) for query in queries]
+    if resolved["json"]:
+        answers = [
+            {"query": query.signature, "note": query.note, "results": [result.as_dict() for result in results]}
+            for query, results in found
+        ]
+        print(json.dumps(answers[0]["results"] if typed else answers, indent=2, ensure_ascii=False))
+        if typed and queries[0].note:
+            print(queries[0].note, file=sys.stderr)
+        return
+    from sigjepa.serving.result_text import show_results
+
+    for query, results in found:
+        show_results(query, results, resolved["lines"])
+
+
+def check_numbers(resolved: dict[str, Any]) -> None:
+    """Raise SigjepaError for a number of results or lines that is none, or below 1."""
+    for key in ("top_k", "lines"):
+        value = resolved[key]
+        whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
+        if not whole and not (key == "lines" and value is None):
+            raise SigjepaError(f"{key}={value} must be a whole number, at least 1.")
+
+
+def given_queries(typed: Sequence[str], file: str | None) -> Iterator["Query"]:
+    """Yield the queries of the command line, of words that were typed or of a file; raises SigjepaError for both."""
+    from sigjepa.serving.query import function_at, read_query
+
+    if typed and file is not None:
+        raise SigjepaError(f"Both a query and queries={file} are given; give one of them.")
+    if typed[:1] == [FROM_FILE]:
+        yield function_at(" ".join(typed[1:]))
+    elif typed:
+        yield read_query(" ".join(typed))
+    if file is not None:
+        path = Path(str(file)).expanduser()
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SigjepaError(f"queries={path} can't be read ({error}); give a text file.") from None
+        yield from lines_of(f"queries={path}", text)
+
+
+def lines_of(name: str, text: str) -> Iterator["Query"]:
+    """Yield the query of each line that is not empty; raises SigjepaError for none, and for a bad one."""
+    from sigjepa.serving.query import EXPECTED, read_query
+
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    if not lines:
+        raise SigjepaError(f"There is no query in {name}. {EXPECTED}; `sigjepa search --help` shows how.")
+    for number, line in lines:
+        try:
+            yield read_query(line)
+        except SigjepaError as error:
+            raise SigjepaError(f"{name}, line {number}: {error}") from None
+
+
+def ask(opened: "CodeSearch", resolved: dict[str, Any]) -> None:
+    """Ask for queries until there is none; a number shows the whole of a result of the last."""
+    from sigjepa.serving.query import EXPECTED, read_query
+    from sigjepa.serving.result_text import show_results
+
+    print(f"{len(opened.index):,} functions. {EXPECTED}; a number shows all of a result; an empty line ends.")
+    last: tuple[Any, Sequence[Any]] = (None, ())
+    while text := prompt():
+        if text.isdecimal() and 1 <= int(text) <= len(last[1]):
+            show_results(None, [last[1][int(text) - 1]], None)
+            continue
+        try:
+            query = read_query(text)
+        except SigjepaError as error:
+            print(error)
+            continue
+        last = query, opened.search(query, resolved["top_k"])
+        show_results(*last, resolved["lines"])
+
+
+def prompt() -> str:
+    """Return a line that is typed; an empty one at the end of the input, or when it is broken off."""
+    with suppress(ImportError):
+        import readline  # noqa: F401 - arrows and a history
+    try:
+        return input("\nquery> ").strip()
+    except (EOFError, KeyboardInterrupt):
+        return ""
+
+
+def divide(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the options and overrides among the words of a command line, and the others."""
+    typed: list[str] = []
+    overrides: list[str] = []
+    for before, word in zip(["", *words], words, strict=False):
+        of_hydra = word.startswith("-") or before in OF_HYDRA or KEY.match(word) is not None
+        (overrides if of_hydra else typed).append(word)
+    return overrides, typed
+
+
+def main() -> None:
+    """Run the command of `sys.argv`; words without a key are the query."""
+    sys.argv[1:], typed = divide(sys.argv[1:])
+    job = partial(search, typed=typed)
+    run_command("search", lambda: hydra_job("search", job), flags={"--json": "json=true"})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,232 @@
+"""Searching code: a student, an index of bodies and the functions that it is of, opened from one folder."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+
+from sigjepa.errors import DamagedError, SigjepaError
+from sigjepa.lexicon.terms import recorded_terms
+from sigjepa.serving.body_index import BodyIndex, Match
+from sigjepa.serving.functions import Functions, FunctionsStage, Places
+from sigjepa.serving.index_stage import IndexStage
+from sigjepa.serving.query import Query
+from sigjepa.serving.student import Student
+from sigjepa.serving.student_files import CHECKSUMS_FILE, STUDENT_FOLDER
+from sigjepa.store.executor import Executor
+from sigjepa.store.manifest import Manifest, read_record, write_record
+from sigjepa.store.store import Store
+
+INDEX_FILE = "index.json"
+FORMAT = 1  # raise it when an index is to be read in another way
+AGAIN = "build it again with `sigjepa index`"
+
+
+@dataclass(frozen=True)
+class Term:
+    """A term that adds to a score. predicted: the signature does not have it, the student expects it."""
+
+    text: str
+    value: float
+    predicted: bool
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a view adds to a score; terms: the strongest of a sparse view."""
+
+    view: str
+    value: float
+    terms: Sequence[Term] = ()
+
+
+@dataclass(frozen=True)
+class Result:
+    """A function that was found.
+
+    row: its number in the index. file: where it lay when it was indexed, None in an archive. changed: `changed` or
+    `removed`, when its file is not as it was indexed. score: the sum of `why`; of a neighbor, the cosine.
+    """
+
+    row: int
+    repository: str
+    path: str
+    line: int
+    qualname: str
+    signature: str
+    body: str
+    file: str | None
+    changed: str | None
+    score: float
+    why: Sequence[Share] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class CodeSearch:
+    """Finds the functions whose bodies fit a signature."""
+
+    student: Student
+    index: BodyIndex
+    functions: Functions
+    places: Places
+
+    @classmethod
+    def open(cls, folder: str | Path, student: str | Path | None = None, **options: Any) -> "CodeSearch":
+        """Return the search of a folder that `sigjepa index` wrote.
+
+        student: instead of the copy that the index has; the index must be its own. options: of
+        `Student.from_pretrained`. Raises SigjepaError for a folder that is no index, one of another format, a damaged
+        one, and one that another student built.
+        """
+        folder = Path(folder)
+        record = read_index_record(folder)
+        functions, index = (opened(folder / kind / record[kind]) for kind in ("functions", "index"))
+        chosen = folder / STUDENT_FOLDER if student is None else student
+        search = cls(
+            Student.from_pretrained(chosen, **options), BodyIndex(index), Functions(functions), Places(record["places"])
+        )
+        if search.student.fingerprint != search.index.student:
+            raise SigjepaError(
+                f"{folder} was built by another student than {chosen}: their scores can't be compared. Leave student= "
+                f"out, or {AGAIN} student={chosen}."
+            )
+        return search
+
+    def search(self, query: Query, top_k: int = 5) -> list[Result]:
+        """Return the `top_k` functions whose bodies fit best, the best first; a function of a file not itself."""
+        with recorded_terms() as own:
+            prediction = self.student.predict([query.signature])
+        matches = self.index.search(prediction, top_k, self.own_rows(query))
+        return [self.result(match, own) for match in matches]
+
+    def neighbors(self, row: int, top_k: int = 5) -> list[Result]:
+        """Return the functions whose bodies are nearest to that of a row; raises SigjepaError for a row too many."""
+        self.require_row(row)
+        return [self.result(match, {}) for match in self.index.neighbors(row, top_k)]
+
+    def function(self, row: int) -> Result:
+        """Return a function of the index; raises SigjepaError for a row too many."""
+        self.require_row(row)
+        return self.result(Match(row, 0.0), {})
+
+    def require_row(self, row: int) -> None:
+        """Raise SigjepaError for a row that the index does not have."""
+        if not 0 <= row < len(self.index):
+            raise SigjepaError(f"The index has no function {row}: it has {len(self.index):,}, from 0 on.")
+
+    def own_rows(self, query: Query) -> list[int]:
+        """Return the rows of the query's own function: those of its name in its file, or with its very body."""
+        if query.file is None:
+            return []
+        named = pc.indices_nonzero(pc.equal(self.functions.table.column("qualname"), query.qualname)).to_pylist()
+        in_file = set(self.places.rows_of(self.functions, query.file))
+        return [row for row in named if row in in_file or self.functions[row].body == query.body]
+
+    def result(self, match: Match, own: Mapping[int, str]) -> Result:
+        """Return what was found at a row; own: the terms of the query."""
+        function = self.functions[match.row]
+        file = self.places.file_of(function)
+        shares = [
+            Share(
+                share.view,
+                share.value,
+                [Term(each.text or own.get(each.term, "?"), each.value, each.term not in own) for each in share.terms],
+            )
+            for share in match.shares
+        ]
+        return Result(
+            row=match.row,
+            repository=function.repository,
+            path=function.path,
+            line=function.line,
+            qualname=function.qualname,
+            signature=function.signature,
+            body=function.body,
+            file=None if file is None else str(file),
+            changed=self.places.change_of(function),
+            score=match.score,
+            why=shares,
+        )
+
+
+def build_index(output: Path, source: FunctionsStage, student: Student, folder: Path, executor: Executor) -> CodeSearch:
+    """Return the search of an index of all functions of a source, built or brought up to date in `output`.
+
+    folder: the student's, which the index keeps a copy of. What the index was before and needs no more is removed.
+    Raises SigjepaError for a folder that is not empty and no index.
+    """
+    if output.exists() and not output.is_dir():
+        raise SigjepaError(f"output={output} is a file; give a folder for the index.")
+    foreign = [path.name for path in output.glob("*") if path.name not in (INDEX_FILE, "functions", "index", "student")]
+    if foreign and not (output / INDEX_FILE).is_file():
+        raise SigjepaError(f"output={output} is no index and not empty ({foreign[0]}); give another folder.")
+    store = Store(output, executor)
+    functions, _ = store.repair(source)
+    index, _ = store.repair(IndexStage(functions, student, reuse=output / IndexStage.kind))
+    places = Places.of(source.source)
+    names = {"functions": functions.folder.name, "index": index.folder.name}
+    if (
+        not (output / STUDENT_FOLDER / CHECKSUMS_FILE).is_file()
+        or folder.resolve() != (output / STUDENT_FOLDER).resolve()
+    ):
+        copy_folder(folder, output / STUDENT_FOLDER)
+    write_record(
+        output / INDEX_FILE, {"format": FORMAT, "student": student.fingerprint, "places": dict(places.places), **names}
+    )
+    for kind, name in names.items():
+        for old in (output / kind).glob("*"):
+            if not old.name.startswith(name):
+                shutil.rmtree(old) if old.is_dir() else old.unlink()
+    return CodeSearch(student, index, functions, places)
+
+
+def copy_folder(source: Path, target: Path) -> None:
+    """Copy a folder of files over another, which is replaced when the copy is whole."""
+    new = target.with_name(f".{target.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    shutil.copytree(source, new)
+    shutil.rmtree(target, ignore_errors=True)
+    new.rename(target)
+
+
+def read_index_record(folder: Path) -> dict[str, Any]:
+    """Return what the folder of an index says of itself; raises SigjepaError when it is none, or of another format."""
+    if not (folder / INDEX_FILE).is_file():
+        raise SigjepaError(
+            f"{folder} is no index: it has no {INDEX_FILE}. `sigjepa index corpus=folder corpus.source.paths=[my_repo] "
+            f"student=<student folder> output={folder}` builds one."
+        )
+    try:
+        record = read_record(folder / INDEX_FILE)
+    except DamagedError as damage:
+        raise SigjepaError(f"{said_of(damage)}; {AGAIN}.") from None
+    if record.get("format") != FORMAT:
+        raise SigjepaError(
+            f"{folder} has format {record.get('format')} of an index, and this version of sigjepa reads {FORMAT}; "
+            f"{AGAIN}."
+        )
+    return record
+
+
+def opened(folder: Path) -> Manifest:
+    """Return the manifest of an artifact of an index, its files compared; raises SigjepaError for a damaged one."""
+    try:
+        manifest = Manifest.read(folder)
+        manifest.verify()
+    except DamagedError as damage:
+        raise SigjepaError(f"{said_of(damage)}; {AGAIN}.") from None
+    except SigjepaError:
+        raise SigjepaError(f"{folder} is missing; {AGAIN}.") from None
+    return manifest
+
+
+def said_of(damage: DamagedError) -> str:
+    """Return what is damaged, without the way out that is of another kind of artifact."""
+    return str(damage).partition(". `python -m")[0]
