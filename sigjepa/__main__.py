@@ -17,6 +17,7 @@ COMMANDS = {
     "export": "write judged pairs and hard negatives in the published form",
     "index": "encode the bodies of a source's functions, for search and serve",
     "search": "find the functions whose bodies fit a signature, and say why",
+    "serve": "the same as a page and a JSON API",
     "judge_agreement": "compare two judges, or a judge with hand labels",
     "provenance": "verify where a run, a checkpoint or an artifact came from",
 }

@@ -1,0 +1,181 @@
+"""A search as a page and as a JSON API."""
+
+import textwrap
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import PythonLexer
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from sigjepa.errors import SigjepaError
+from sigjepa.serving.code_search import CodeSearch, Result
+from sigjepa.serving.page.limits import Limits
+from sigjepa.serving.page.openapi import openapi_document
+from sigjepa.serving.query import Query, read_query
+from sigjepa.serving.result_text import label_of, shown_shares
+
+DEFAULT_TOP_K, MAX_TOP_K = 10, 100
+LIGHT, DARK = "default", "github-dark"
+
+
+class Pages:
+    """Answers requests with what a search finds. card: Markdown about the student, empty for none."""
+
+    def __init__(self, search: CodeSearch, card: str) -> None:
+        self.search = search
+        self.card = Markup(MarkdownIt("commonmark", {"html": False}).enable("table").render(without_metadata(card)))
+        self._one_at_a_time = threading.Lock()  # a tokenizer is no thread's own
+        self._formatter = HtmlFormatter(nowrap=True)
+        self._templates = Environment(
+            loader=PackageLoader("sigjepa.serving.page"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.filters |= {"code": self.code, "label": label_of, "shown": shown_shares}
+        self._templates.globals |= {"functions": len(search.index), "has_card": bool(card)}
+
+    def found(self, request: Request) -> tuple[Query, list[Result]]:
+        """Return the query of a request and what was found."""
+        query, top_k = read_query(request.query_params.get("q", "")), number_of(request)
+        with self._one_at_a_time:
+            return query, self.search.search(query, top_k)
+
+    def page(self, request: Request) -> Response:
+        """Return the page of a search, empty without a query."""
+        text = request.query_params.get("q", "").strip()
+        if not text:
+            return self.render("search.html.j2", text="", note=None, results=None)
+        query, results = self.found(request)
+        return self.render("search.html.j2", text=text, note=query.note, results=results)
+
+    def function_page(self, request: Request) -> Response:
+        """Return the page of a function and its neighbors."""
+        row = row_of(request)
+        function, neighbors = self.search.function(row), self.search.neighbors(row, DEFAULT_TOP_K)
+        return self.render("function.html.j2", text=function.signature, result=function, neighbors=neighbors)
+
+    def student_page(self, request: Request) -> Response:
+        """Return the page about the student: its model card, with the results of its run."""
+        return self.render("student.html.j2", text="", card=self.card)
+
+    def api_search(self, request: Request) -> Response:
+        """Return what was found as JSON."""
+        query, results = self.found(request)
+        answer = {"query": query.signature, "note": query.note, "results": [each.as_dict() for each in results]}
+        return JSONResponse(answer)
+
+    def api_function(self, request: Request) -> Response:
+        """Return a function as JSON."""
+        return JSONResponse(self.search.function(row_of(request)).as_dict())
+
+    def api_neighbors(self, request: Request) -> Response:
+        """Return the neighbors of a function as JSON."""
+        neighbors = self.search.neighbors(row_of(request), number_of(request))
+        return JSONResponse([each.as_dict() for each in neighbors])
+
+    def code(self, result: Result, lines: int | None = None) -> Markup:
+        """Return a function's code as HTML, highlighted; lines: how many of it, None for all."""
+        code = f"{result.signature}\n{textwrap.indent(result.body, '    ')}".split("\n")
+        shown = code if lines is None else code[:lines]
+        rest = f"\n# … {len(code) - len(shown)} more lines" if len(shown) < len(code) else ""
+        return Markup(highlight("\n".join(shown) + rest, PythonLexer(stripnl=False), self._formatter))
+
+    def style(self, request: Request) -> Response:
+        """Return the style sheet of highlighted code, for light and for dark."""
+        light = HtmlFormatter(style=LIGHT).get_style_defs(".code")
+        dark_of_choice = HtmlFormatter(style=DARK).get_style_defs(':root[data-theme="dark"] .code')
+        by_system = HtmlFormatter(style=DARK).get_style_defs(':root:not([data-theme="light"]) .code')
+        return Response(
+            f"{light}\n{dark_of_choice}\n@media (prefers-color-scheme: dark) {{\n{by_system}\n}}\n",
+            media_type="text/css",
+        )
+
+    def render(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+        """Return a page."""
+        return HTMLResponse(self._templates.get_template(template).render(**values), status)
+
+    def mistake(self, request: Request, error: Exception) -> Response:
+        """Return what is said of a request that can't be answered."""
+        status = error.status_code if isinstance(error, HTTPException) else 400
+        said = error.detail if isinstance(error, HTTPException) else str(error)
+        if request.url.path.startswith("/api/"):
+            return JSONResponse({"error": said}, status)
+        return self.render("mistake.html.j2", status, text=request.query_params.get("q", ""), said=said)
+
+
+def without_metadata(card: str) -> str:
+    """Return a model card without the metadata that it begins with."""
+    _, begins, rest = card.partition("---\n")
+    return rest.partition("\n---\n")[2] if begins and card.startswith("---\n") else card
+
+
+def number_of(request: Request) -> int:
+    """Return how many results are asked for; raises SigjepaError for what is no number from 1 to MAX_TOP_K."""
+    text = request.query_params.get("top_k", str(DEFAULT_TOP_K))
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:4]) <= MAX_TOP_K:
+        raise SigjepaError(f"top_k={text[:20]} must be a whole number from 1 to {MAX_TOP_K}.")
+    return int(text)
+
+
+def row_of(request: Request) -> int:
+    """Return the row that a path names; raises HTTPException 404 for one that the index does not have."""
+    row = int(request.path_params["row"])
+    functions = request.app.state.search.index
+    if row >= len(functions):
+        raise HTTPException(404, f"The index has no function {row}: it has {len(functions):,}, from 0 on.")
+    return row
+
+
+def create_app(
+    search: CodeSearch,
+    *,
+    card: str = "",
+    hosts: Sequence[str] = ("*",),
+    max_query_bytes: int = 8192,
+    rate: float = 100.0,
+) -> Starlette:
+    """Return the ASGI application of a search.
+
+    card: Markdown about the student. hosts: names under which a browser may ask for it, so that no other site's name
+    can be pointed at it. max_query_bytes, rate: of all requests together, see `Limits`.
+    """
+    pages = Pages(search, card)
+    routes = [
+        *(
+            _get("/", pages.page),
+            _get("/function/{row:int}", pages.function_page),
+            _get("/student", pages.student_page),
+        ),
+        *(_get("/api/search", pages.api_search), _get("/api/functions/{row:int}", pages.api_function)),
+        _get("/api/functions/{row:int}/neighbors", pages.api_neighbors),
+        _get("/openapi.json", lambda request: JSONResponse(openapi_document())),
+        _get("/code.css", pages.style),
+        Mount("/static", StaticFiles(packages=[("sigjepa.serving.page", "static")])),
+    ]
+    middleware = [
+        Middleware(Limits, max_query_bytes=max_query_bytes, rate=rate),
+        Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False),
+    ]
+    handlers: Mapping[Any, Any] = {SigjepaError: pages.mistake, HTTPException: pages.mistake}
+    app = Starlette(routes=routes, middleware=middleware, exception_handlers=handlers)
+    app.state.search = search
+    return app
+
+
+def _get(path: str, answer: Callable[[Request], Response]) -> Route:
+    return Route(path, answer, methods=["GET"])

@@ -1,0 +1,54 @@
+"""The description of the JSON API in OpenAPI's form; the schemas are those of the records that it answers with."""
+
+from typing import Any
+
+from pydantic import TypeAdapter
+
+import sigjepa
+from sigjepa.serving.code_search import Result
+
+TOP_K = {"name": "top_k", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 10}}
+QUERY = {
+    "name": "q",
+    "in": "query",
+    "required": True,
+    "schema": {"type": "string"},
+    "description": "A signature, a name or a few words.",
+}
+ROW = {"name": "row", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 0}}
+ERROR = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
+
+
+def openapi_document() -> dict[str, Any]:
+    """Return the OpenAPI document of the API."""
+    result = TypeAdapter(Result).json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
+    schemas = {**result.pop("$defs", {}), "Result": result, "Error": ERROR}
+    one = {"$ref": "#/components/schemas/Result"}
+    many = {"type": "array", "items": one}
+    found = {
+        "type": "object",
+        "properties": {
+            "query": {"type": "string", "description": "The signature that was searched."},
+            "note": {"type": ["string", "null"], "description": "How it was come by, where it was not given so."},
+            "results": many,
+        },
+        "required": ["query", "note", "results"],
+    }
+    paths = {
+        "/api/search": _get("Find the functions whose bodies fit a signature.", [QUERY, TOP_K], found),
+        "/api/functions/{row}": _get("Give a function of the index.", [ROW], one),
+        "/api/functions/{row}/neighbors": _get("Find the functions with the nearest bodies.", [ROW, TOP_K], many),
+    }
+    info = {"title": "sigjepa search", "version": sigjepa.__version__}
+    return {"openapi": "3.1.0", "info": info, "paths": paths, "components": {"schemas": schemas}}
+
+
+def _get(summary: str, parameters: list[dict[str, Any]], schema: dict[str, Any]) -> dict[str, Any]:
+    error = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+    responses: dict[str, Any] = {
+        "200": {"description": "What was found.", "content": {"application/json": {"schema": schema}}},
+        "400": {"description": "A parameter is not as described.", **error},
+        "404": {"description": "There is no such function.", **error},
+        "429": {"description": "Too many requests.", **error},
+    }
+    return {"get": {"summary": summary, "parameters": parameters, "responses": responses}}

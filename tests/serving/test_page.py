@@ -1,0 +1,201 @@
+"""The page and its API: what they answer, what they refuse, and that nothing shown is run."""
+
+import json
+import re
+import socket
+import threading
+import time
+
+import pytest
+from fake_student import FakeStudent, write_files
+from starlette.testclient import TestClient
+
+from sigjepa.corpus.sources.folder import Folder
+from sigjepa.errors import SigjepaError
+from sigjepa.serve import hosts_of, listening
+from sigjepa.serving.code_search import CodeSearch
+from sigjepa.serving.functions import FunctionsStage, Places
+from sigjepa.serving.index_stage import IndexStage
+from sigjepa.serving.page.app import create_app
+from sigjepa.serving.page.limits import TokenBucket
+from sigjepa.store.store import Store
+
+EVIL = "<script>alert(1)</script>"
+CARD = f"---\nlicense: x\n---\n# A student\n\n| metric | value |\n|---|---|\n| Rank@1 | 70 % |\n\n{EVIL}\n"
+
+
+@pytest.fixture(scope="module")
+def search(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("page")
+    write_files(folder / "sources" / EVIL.replace("/", "") / "code")
+    evil = f"def show(x, note='{EVIL}'):\n    return x + \"{EVIL}\"\n"
+    (folder / "sources" / "evil.py").write_text(evil)
+    student, store, source = FakeStudent(), Store(folder / "out"), Folder([str(folder / "sources")])
+    functions = store.get(FunctionsStage(source, workers=1))
+    return CodeSearch(student, store.get(IndexStage(functions, student)), functions, Places.of(source))
+
+
+def client_of(search, **options):
+    return TestClient(create_app(search, card=CARD, hosts=["127.0.0.1"], **options), base_url="http://127.0.0.1")
+
+
+@pytest.fixture(scope="module")
+def client(search):
+    return client_of(search)
+
+
+def test_the_api_gives_what_the_search_finds(client, search):
+    answer = client.get("/api/search", params={"q": "read csv", "top_k": 3}).json()
+    assert (answer["query"], len(answer["results"])) == ("def read_csv():", 3)
+    assert answer["note"]
+    first = answer["results"][0]
+    assert first["score"] == pytest.approx(sum(share["value"] for share in first["why"]), abs=1e-4)
+    assert client.get(f"/api/functions/{first['row']}").json()["body"] == first["body"]
+    neighbors = client.get(f"/api/functions/{first['row']}/neighbors", params={"top_k": 2}).json()
+    assert len(neighbors) == 2
+    assert first["row"] not in [each["row"] for each in neighbors]
+
+
+def test_the_document_describes_every_answer(client):
+    document = client.get("/openapi.json").json()
+    assert document["openapi"].startswith("3.1")
+    schemas = document["components"]["schemas"]
+    for path, answer in (
+        ("/api/search", client.get("/api/search", params={"q": "read"}).json()["results"][0]),
+        ("/api/functions/{row}", client.get("/api/functions/0").json()),
+    ):
+        assert path in document["paths"]
+        assert answer.keys() == schemas["Result"]["properties"].keys()
+    for reference in re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document)):
+        assert reference in schemas
+
+
+@pytest.mark.parametrize("path", ["/", "/?q=show", "/?q=def+show(x):", "/function/0", "/student", f"/?q={EVIL}"])
+def test_pages_escape_what_they_show_and_allow_no_foreign_script(client, path):
+    answer = client.get(path)
+    assert answer.status_code == 200
+    assert EVIL not in answer.text
+    assert "<script>" not in answer.text
+    assert "style=" not in answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+def test_the_student_is_told_by_its_card_alone(client):
+    page = client.get("/student").text
+    assert "<td>Rank@1</td>" in page
+    assert "license" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_results_are_explained_and_lead_on(client):
+    page = client.get("/", params={"q": "def read_csv(x):"}).text
+    assert re.search(r'href="/function/\d+"', page)
+    for part in ("words", "read", "sum of"):
+        assert part in page
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/search", 400),
+        ("/api/search?q=%3F", 400),
+        ("/api/search?q=read&top_k=0", 400),
+        ("/api/search?q=read&top_k=1e9", 400),
+        ("/api/functions/100000", 404),
+        ("/api/functions/x", 404),
+        ("/?q=%3F%21", 400),
+        ("/nothing", 404),
+        (f"/?q={'x' * 9000}", 414),
+    ],
+)
+def test_a_request_that_can_not_be_answered_says_why(client, path, status):
+    answer = client.get(path)
+    assert answer.status_code == status
+    assert "Traceback" not in answer.text
+    if path.startswith("/api/search"):
+        assert answer.json()["error"]
+
+
+def test_bodies_and_foreign_hosts_are_refused(client):
+    assert client.post("/api/search", content=b"x" * 10).status_code == 413
+    assert client.post("/api/search").status_code == 405
+    assert client.get("/", headers={"host": "evil.example"}).status_code == 400
+
+
+def test_more_requests_than_allowed_are_refused(search):
+    client = client_of(search, rate=5)
+    statuses = [client.get("/openapi.json").status_code for _ in range(20)]
+    assert statuses[:5] == [200] * 5
+    assert 429 in statuses
+    now = [0.0]
+    bucket = TokenBucket(2, clock=lambda: now[0])
+    assert [bucket.take() for _ in range(3)] == [True, True, False]
+    now[0] = 0.5
+    assert [bucket.take() for _ in range(2)] == [True, False]
+
+
+def test_many_at_once_are_answered(search):
+    answers = []
+
+    def ask(number):
+        with client_of(search) as client:
+            answers.append(client.get("/api/search", params={"q": f"read csv {number}"}).status_code)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == [200] * 8
+
+
+def test_a_port_in_use_is_named_with_the_way_out():
+    with listening("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(SigjepaError, match=rf"port={port}.*port=0"):
+            listening("127.0.0.1", port)
+    with pytest.raises(SigjepaError, match="host=no-such-host.invalid"):
+        listening("no-such-host.invalid", 0)
+
+
+def test_a_page_of_this_machine_has_no_other_name():
+    assert hosts_of({"hosts": None, "host": "127.0.0.1"}) == ["127.0.0.1", "localhost", "127.0.0.1"]
+    assert hosts_of({"hosts": None, "host": "0.0.0.0"}) == ["*"]
+    assert hosts_of({"hosts": ["a"], "host": "0.0.0.0"}) == ["a"]
+
+
+def test_keys_move_between_results_in_a_browser(browser, search):
+    import uvicorn
+
+    with listening("127.0.0.1", 0) as listener:
+        app = create_app(search, card=CARD)
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        page = browser.new_page(viewport={"width": 375, "height": 800})
+        errors = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.goto(f"http://127.0.0.1:{listener.getsockname()[1]}/?q=def+read_csv(x):")
+        page.keyboard.press("j")
+        page.keyboard.press("j")
+        assert page.evaluate("[...document.querySelectorAll('.result')].indexOf(document.activeElement)") == 1
+        assert page.evaluate("document.documentElement.scrollWidth") <= 375
+        page.click("#theme")
+        assert page.evaluate("document.documentElement.dataset.theme") in ("dark", "light")
+        page.keyboard.press("o")
+        page.keyboard.press("/")
+        assert page.evaluate("document.activeElement.id") == "q"
+        page.close()
+        server.should_exit = True
+        thread.join()
+    assert errors == []
+
+
+def test_a_server_that_ends_frees_its_port():
+    first = listening("127.0.0.1", 0)
+    port = first.getsockname()[1]
+    first.close()
+    time.sleep(0.01)
+    with listening("127.0.0.1", port) as again:
+        assert isinstance(again, socket.socket)
