@@ -80,16 +80,15 @@ def fit_and_test(
     import lightning
 
     from sigjepa.reporting.logged import log_run
-    from sigjepa.reporting.runs import read_run
     from sigjepa.reporting.tables import baseline_table, figures_table, results_table
-    from sigjepa.serving.run_student import write_run_student
+    from sigjepa.serving.run_student import finish_run
     from sigjepa.training import run_directory as files
     from sigjepa.training.best_checkpoint import evaluate_best
     from sigjepa.training.callbacks import build_callbacks
     from sigjepa.training.loggers import finished
     from sigjepa.training.module import build_module
     from sigjepa.training.promises import check_negatives, components_of, never_began
-    from sigjepa.training.provenance import provenance, write_file_digests, write_provenance
+    from sigjepa.training.provenance import provenance, write_provenance
     from sigjepa.training.resume import ResumeCheckpoint
     from sigjepa.training.wandb_records import log_identity, log_tables, statistic_rows
 
@@ -122,11 +121,9 @@ def fit_and_test(
         wall = {"wall_seconds": round(earlier_seconds + time.perf_counter() - started, 1)}
         facts |= never_began(components, int(figures["best_epoch"])) | figures | wall
         if trainer.is_global_zero:
-            files.write_evaluation(run_dir, module.evaluated, data.corpus)
-            write_run_student(run_dir, resolved, module.model, data)
-            files.write_summary(run_dir / "summary.json", facts | {"status": files.FINISHED})
-            write_file_digests(run_dir)
-            run = read_run(run_dir)
+            files.write_predictions(run_dir, module.evaluated)
+            files.write_pool_facts(run_dir, data.corpus)
+            run = finish_run(run_dir, facts, resolved, module.model, data)
             show(results_table([run]), f"run directory: {run_dir}")
             log_run(loggers, run)
     return figures[resolved["monitor"]]

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from sigjepa.data.batch import Batch, Halves
 from sigjepa.data.coverage import batch_coverage
 from sigjepa.data.dataset import FunctionDataset
 from sigjepa.data.loader import BatchLoader, EpochPosition, ResumableLoader
+from sigjepa.data.resident import ResidentData, resident_data
 from sigjepa.data.sampler import BatchIndices, LengthBucketSampler, SequentialSampler
 from sigjepa.data.training_data import TrainingData
 from sigjepa.errors import SigjepaError
@@ -29,7 +31,9 @@ class FunctionDataModule(LightningDataModule):
     random_bodies: how many random train bodies a batch of the train split brings, which are candidates for all its
     anchors. max_train_functions: train on a sample of so many, drawn by `seed`; None on all.
     bucket_batches: batches per length bucket; 1 shuffles without regard to length. num_workers: loader processes; 0
-    loads in the main one. Raises SigjepaError for a batch size below 1.
+    loads in the main one. device_resident: whether token states lie on the device, where batches are then made, without
+    loader processes; `auto` is where it is a CUDA device with room for them. Raises SigjepaError for a batch size below
+    1, and for another word.
     """
 
     def __init__(
@@ -44,8 +48,13 @@ class FunctionDataModule(LightningDataModule):
         num_workers: int = 0,
         max_train_functions: int | None = None,
         seed: int = 0,
+        device_resident: bool | Literal["auto"] = "auto",
     ) -> None:
         super().__init__()
+        if device_resident not in (True, False, "auto"):
+            raise SigjepaError(f"data.device_resident={device_resident}: use auto, true or false.")
+        if device_resident is True and data.opened_lexicon is not None:
+            raise SigjepaError("data.device_resident=true has no place for a lexicon's terms: use auto or false.")
         if random_bodies < 0:
             raise SigjepaError(f"data.random_bodies is {random_bodies}; give a number of at least 0.")
         if batch_size < 1:
@@ -62,13 +71,16 @@ class FunctionDataModule(LightningDataModule):
         self.bucket_batches = bucket_batches
         self.num_workers = num_workers
         self.seed = seed
+        self.device_resident = device_resident if data.opened_lexicon is None else False
         self.position = EpochPosition()
+        self.resident: ResidentData | None = None
 
     def _loader(
         self,
         loader: Callable[..., BatchLoader],
         sampler: Sampler[BatchIndices],
         hard_negatives: HardNegatives | None,
+        body_states: bool = False,
         random_ids: np.ndarray | None = None,
     ) -> DataLoader[Batch]:
         dataset = FunctionDataset(
@@ -76,16 +88,17 @@ class FunctionDataModule(LightningDataModule):
             self.data.targets,
             hard_negatives,
             self.sampler,
-            self.body_states,
+            body_states,
             self.max_body_states,
             self.data.term_tensors if self.data.opened_lexicon else None,
             self.random_bodies,
             random_ids,
+            self.resident,
         )
         return loader(
             dataset,
             sampler=sampler,
-            num_workers=self.num_workers,
+            num_workers=self.num_workers if self.resident is None else 0,
             generator=torch.Generator(),  # its own: to begin an epoch must not disturb what dropout draws
         )
 
@@ -97,10 +110,7 @@ class FunctionDataModule(LightningDataModule):
         ids = data.train_ids
         lengths = data.shards.signature_lengths[ids]
         if self.body_states:  # then bodies are padded too, and they are the longer half
-            body_lengths = data.shards.body_lengths[ids]
-            if self.max_body_states is not None:
-                body_lengths = np.minimum(body_lengths, self.max_body_states)
-            lengths = lengths + body_lengths
+            lengths = lengths + self._body_lengths(ids)
         return LengthBucketSampler(
             ids,
             lengths,
@@ -110,6 +120,11 @@ class FunctionDataModule(LightningDataModule):
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=self.trainer.world_size if self.trainer else 1,
         )
+
+    def _body_lengths(self, ids: np.ndarray) -> np.ndarray:
+        """Return how many states of each body `[n]` batches carry."""
+        lengths = self.data.shards.body_lengths[ids]
+        return lengths if self.max_body_states is None else np.minimum(lengths, self.max_body_states)
 
     def figures(self) -> dict[str, float | int]:
         """Return the sizes of the splits, and what the hard negatives cover: of the train split, and of its batches."""
@@ -121,8 +136,14 @@ class FunctionDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return the batches of `train_sampler`, with the hard negatives of their anchors."""
-        loader = partial(ResumableLoader, position=self.position)
-        return self._loader(loader, self.train_sampler(), self.data.hard_negatives, self.data.train_ids)
+        loader, data = partial(ResumableLoader, position=self.position), self.data
+        train = data.train_ids
+        if self.resident is None and self.trainer:
+            bodies = np.zeros_like(data.shards.body_lengths)
+            bodies[train] = self._body_lengths(train)
+            wanted = (self.device_resident, data.shards, data.targets, self.trainer.strategy.root_device)
+            self.resident = resident_data(*wanted, bodies if self.body_states else None)
+        return self._loader(loader, self.train_sampler(), data.hard_negatives, self.body_states, train)
 
     def train_halves(self) -> Halves:
         """Return both halves of the train split, for a student that fits something to it before training."""
@@ -147,6 +168,10 @@ class FunctionDataModule(LightningDataModule):
             world_size=self.trainer.world_size if self.trainer else 1,
         )
         return self._loader(BatchLoader, sampler, None)
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Return the batch on the device: as it is where it was made there."""
+        return batch if self.resident is not None else super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return every function of the val split once."""

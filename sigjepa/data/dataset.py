@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from sigjepa.data.batch import Batch, NegativeBatch
+from sigjepa.data.resident import ResidentData
 from sigjepa.data.sampler import BatchIndices
 from sigjepa.data.terms import TermTensors
 from sigjepa.negatives.index.hard_negatives import RELATED_FROM, HardNegatives
@@ -42,7 +43,8 @@ class FunctionDataset(Dataset[Batch]):
     body_pooled: `[n, D]` targets by function id. hard_negatives: None serves batches without. sampler: which of its
     hard negatives an anchor brings. body_states: whether batches carry the body's token states; max_body_states: at
     most this many of each body, from its start; None is all of them. terms: of all functions; None serves batches
-    without. random_bodies: how many bodies of `random_ids` a batch brings as candidates for all its anchors.
+    without. random_bodies: how many bodies of `random_ids` a batch brings as candidates for all its anchors. resident:
+    token states and targets on a device, where batches are then made; None makes them on the host.
     """
 
     def __init__(
@@ -56,9 +58,11 @@ class FunctionDataset(Dataset[Batch]):
         terms: TermTensors | None = None,
         random_bodies: int = 0,
         random_ids: np.ndarray | None = None,
+        resident: ResidentData | None = None,
     ) -> None:
         self.shards = shards
-        self.body_pooled = body_pooled
+        self.resident = resident
+        self.body_pooled = body_pooled if resident is None else resident.targets
         self.hard_negatives = hard_negatives
         self.sampler = sampler if sampler is not None else NegativeSampler()
         self.body_states = body_states
@@ -70,8 +74,11 @@ class FunctionDataset(Dataset[Batch]):
     def __getitem__(self, request: BatchIndices) -> Batch:
         """Return the batch of the request's ids, in their order."""
         ids = request.ids
-        signature_states, signature_mask = pad_states([self.shards.signature_states(int(i)) for i in ids])
-        rows = torch.as_tensor(np.asarray(ids, dtype=np.int64))
+        rows = self._tensor(np.asarray(ids, dtype=np.int64))
+        if self.resident is None:
+            signature_states, signature_mask = pad_states([self.shards.signature_states(int(i)) for i in ids])
+        else:
+            signature_states, signature_mask = self.resident.signatures.padded(ids, rows)
         batch = Batch(
             ids=rows,
             signature_states=signature_states,
@@ -84,13 +91,15 @@ class FunctionDataset(Dataset[Batch]):
             batch.body_terms = self.terms.of_bodies(rows)
         if self.random_ids is not None and self.random_bodies:
             batch.random = self._random(request, self.random_ids)
-        if self.body_states:
+        if self.resident is not None and self.resident.bodies is not None and self.body_states:
+            batch.body_states, batch.body_mask = self.resident.bodies.padded(ids, rows)
+        elif self.body_states:
             batch.body_states, batch.body_mask = pad_states(
                 [self.shards.body_states(int(i))[: self.max_body_states] for i in ids]
             )
         if self.hard_negatives is not None:
             batch.negatives = self._negatives(request, self.hard_negatives)
-            batch.related_ids = _related_ids(ids, self.hard_negatives)
+            batch.related_ids = self._tensor(_related_ids(ids, self.hard_negatives).numpy())
             if self.sampler.related:
                 batch.related = self._related(request, self.hard_negatives)
         return batch
@@ -126,9 +135,12 @@ class FunctionDataset(Dataset[Batch]):
         return self._bodies(outside, np.full((len(request.ids), len(outside)), -1, np.int8))
 
     def _bodies(self, ids: np.ndarray, scores: np.ndarray) -> NegativeBatch:
-        rows = torch.from_numpy(ids.astype(np.int64))
+        rows = self._tensor(ids.astype(np.int64))
         terms = None if self.terms is None else self.terms.of_bodies(rows)
-        return NegativeBatch(rows, self.body_pooled[rows], torch.from_numpy(scores), terms)
+        return NegativeBatch(rows, self.body_pooled[rows], self._tensor(scores), terms)
+
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values) if self.resident is None else self.resident.to_device(values)
 
 
 def _related_ids(ids: np.ndarray, hard_negatives: HardNegatives) -> Tensor:

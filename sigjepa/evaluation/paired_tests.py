@@ -26,14 +26,24 @@ def package_test(differences: np.ndarray, groups: np.ndarray) -> PairedTest:
 
     The interval is Student's t on the jackknife; the p-value comes from `permutation_p_value` of the packages' sums.
     """
-    from scipy import stats  # noqa: PLC0415 - slow to import
-
-    mean, packages = float(differences.mean()), int(groups.max()) + 1
-    error = math.sqrt(package_variance(differences[:, None], groups)[0])
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, max(packages - 1, 1))) * error
+    mean, low, high = package_interval(differences, groups)
+    packages = int(groups.max()) + 1
     sums = np.bincount(groups, weights=differences, minlength=packages)
     p_value = permutation_p_value(sums[:, None])[0] if packages > 1 else math.nan
-    return PairedTest(mean, mean - half, mean + half, float(p_value))
+    return PairedTest(mean, low, high, float(p_value))
+
+
+def package_interval(values: np.ndarray, groups: np.ndarray) -> tuple[float, float, float]:
+    """Return the mean of `values` `[N]` and its interval, Student's t on the jackknife over packages.
+
+    groups: `[N]` packages, numbered from 0. The interval is NaN where there is one package.
+    """
+    from scipy import stats  # noqa: PLC0415 - slow to import
+
+    mean, packages = float(values.mean()), int(groups.max()) + 1
+    error = math.sqrt(package_variance(values[:, None], groups)[0])
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, max(packages - 1, 1))) * error
+    return mean, mean - half, mean + half
 
 
 def permutation_p_value(differences: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:

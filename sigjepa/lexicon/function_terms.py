@@ -7,9 +7,10 @@ import numpy as np
 
 from sigjepa.corpus.identifiers import split_identifier
 from sigjepa.lexicon.body import read_body
+from sigjepa.lexicon.mentions import MENTIONS, NAME_VARIANTS, name_variants
 from sigjepa.lexicon.names import bare_names
 from sigjepa.lexicon.signature import PARAMETER_FLAGS, ROLES, Signature, read_signature
-from sigjepa.lexicon.structure import MENTIONS, NAME_VARIANTS, body_structure, name_variants, signature_structure
+from sigjepa.lexicon.structure import body_structure, signature_structure
 from sigjepa.lexicon.terms import TermTable
 from sigjepa.lexicon.uses import SPELLINGS, USES
 

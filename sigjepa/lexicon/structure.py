@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from sigjepa.corpus.functions import FunctionNode
 from sigjepa.corpus.identifiers import split_identifier
+from sigjepa.lexicon.mentions import OWN, mentions
 from sigjepa.lexicon.signature import Signature
 from sigjepa.lexicon.trees import parse
 
@@ -68,20 +69,12 @@ LOADED: Mapping[str, str] = {
     "NotImplemented": "not_implemented",
     "NotImplementedError": "not_implemented_error",
 }
-OWN = ("self", "cls")
 BODY_STRUCTURES = (
     *dict.fromkeys([*NODES.values(), *RETURNED.values(), *LOADED.values()]),
     *("return", "return_nothing", "return_self", "return_bool", "return_none", "return_only"),
     *("bool", "none", "text", "number", "own_attribute", "own_attribute_stored", "lines", "statements"),
 )
 """What is counted of a body. `return_only`: it is one statement, which returns. own: of `self` or `cls`."""
-MENTIONS = ("own_attribute", "own_attribute_stored", "attribute", "name", "text")
-"""How a body mentions a name: as an attribute of `self` or `cls`, read or stored, as one of something else, as a name
-that it loads, or as a whole string."""
-
-NAME_VARIANTS = ("exact", "private", "public")
-"""The name of a function as it is, with a further `_` before it, and without any."""
-
 DECORATORS = (
     *("property", "staticmethod", "classmethod", "abstractmethod", "overload", "setter", "contextmanager", "fixture"),
     *("cached_property", "wraps", "parametrize", "deprecated", "lru_cache"),
@@ -132,18 +125,14 @@ def body_structure(body: str) -> tuple[Counter[str], dict[str, list[int]]]:
     What is not Python has neither.
     """
     counts: Counter[str] = Counter()
-    mentions: dict[str, list[int]] = {}
     tree = parse(body)
     if tree is None:
-        return counts, mentions
+        return counts, {}
     counts["lines"], counts["statements"] = body.count("\n") + 1, len(tree.body)
     counts["return_only"] = int(len(tree.body) == 1 and isinstance(tree.body[0], ast.Return))
     for node in ast.walk(tree):
         counts.update(_structures(node))
-        if (mention := _mention(node)) is not None:
-            name, kind = mention
-            mentions.setdefault(name, [0] * len(MENTIONS))[MENTIONS.index(kind)] += 1
-    return +counts, mentions
+    return +counts, mentions(tree)
 
 
 def _structures(node: ast.AST) -> Iterator[str]:
@@ -184,22 +173,6 @@ def _returned(value: ast.AST | None) -> Iterator[str]:
             yield "return_condition"
 
 
-def _mention(node: ast.AST) -> tuple[str, str] | None:
-    """Return the name that a node mentions and how, one of `MENTIONS`; those of `super()` are counted elsewhere."""
-    match node:
-        case ast.Attribute(value=ast.Name(id=owner), attr=name, ctx=context) if owner in OWN:
-            return name, "own_attribute_stored" if isinstance(context, ast.Store) else "own_attribute"
-        case ast.Attribute(value=ast.Call(func=ast.Name(id="super"))):
-            return None
-        case ast.Attribute(attr=name):
-            return name, "attribute"
-        case ast.Name(id=name, ctx=ast.Load()):
-            return name, "name"
-        case ast.Constant(value=str(text)) if text.isidentifier():
-            return text, "text"
-    return None
-
-
 def signature_structure(signature: str, read: Signature) -> Counter[str]:
     """Return what `SIGNATURE_STRUCTURES` notes of a signature; read: the same, with its roles. Not Python: nothing."""
     counts: Counter[str] = Counter()
@@ -234,17 +207,6 @@ def signature_structure(signature: str, read: Signature) -> Counter[str]:
     counts.update({name: 1 for name, value in holds.items() if value})
     counts["parameters"], counts["words"] = number, len(split_identifier(node.name))
     return +counts
-
-
-def name_variants(read: Signature) -> dict[str, list[int]]:
-    """Return the name of a function and the two that its body may use instead, with a 1 at one of `NAME_VARIANTS`."""
-    variants: dict[str, list[int]] = {}
-    for role, name in read.texts:
-        if role == "name":
-            for place, variant in enumerate((name, f"_{name}", name.lstrip("_"))):
-                if variant and variant not in variants:
-                    variants[variant] = [int(place == other) for other in range(len(NAME_VARIANTS))]
-    return variants
 
 
 def _return_type(annotation: str | None) -> dict[str, bool]:

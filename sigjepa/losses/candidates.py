@@ -45,7 +45,7 @@ def in_batch_candidates(batch: Batch) -> Candidates:
     labels = offset + torch.arange(len(batch), device=ids.device)
     related = _judged_related(batch, ids)
     excluded = _same_body(batch, ids, embeddings) | related
-    excluded[torch.arange(len(batch), device=ids.device), labels] = False
+    excluded.scatter_(1, labels[:, None], False)
     scores = torch.full_like(excluded, -1, dtype=torch.int8)
     candidates = Candidates(ids, embeddings, labels, excluded, related, scores, len(ids), batch.body_views)
     if batch.random is None:
@@ -126,10 +126,22 @@ def _append(candidates: Candidates, batch: Batch, rows: NegativeBatch, admitted:
 def _same_body(batch: Batch, ids: Tensor, embeddings: Tensor) -> Tensor:
     """Return `[B, C]`: the anchor's own body or a byte-identical one."""
     same = batch.ids[:, None] == ids
-    # targets are frozen, so equal bodies are equal rows; the first coordinate rules out almost all pairs cheaply
-    anchor, candidate = torch.nonzero(batch.body_pooled[:, :1] == embeddings[:, 0], as_tuple=True)
-    same[anchor, candidate] |= (batch.body_pooled[anchor] == embeddings[candidate]).all(dim=1)
-    return same
+    # targets are frozen, so equal bodies are equal rows
+    on_cpu = ids.device.type == "cpu"  # on an accelerator, a list of pairs would be waited for
+    return same | (equal_rows if on_cpu else equal_rows_by_distance)(batch.body_pooled, embeddings)
+
+
+def equal_rows(rows: Tensor, others: Tensor) -> Tensor:
+    """Return `[B, C]`, which rows `[B, D]` equal which others `[C, D]`; the first coordinate rules out most cheaply."""
+    equal = torch.zeros(len(rows), len(others), dtype=torch.bool, device=rows.device)
+    row, other = torch.nonzero(rows[:, :1] == others[:, 0], as_tuple=True)
+    equal[row, other] = (rows[row] == others[other]).all(dim=1)
+    return equal
+
+
+def equal_rows_by_distance(rows: Tensor, others: Tensor) -> Tensor:
+    """Return what `equal_rows` returns: where the largest difference of a coordinate is 0."""
+    return torch.cdist(rows, others, p=torch.inf) == 0
 
 
 def _judged_related(batch: Batch, ids: Tensor) -> Tensor:

@@ -139,6 +139,11 @@ class InfoNCE(nn.Module):
         return beginning(self.schedule) if any(self.score_weights) else math.inf
 
     @property
+    def capturable(self) -> bool:
+        """Whether a CUDA graph can hold the term: it reads no schedule, and its candidates are the batch's."""
+        return self.mined_candidates == "none" and self.related == "mask"
+
+    @property
     def temperature(self) -> Tensor:
         """The temperature in use, a scalar."""
         return self.log_temperature.clamp(math.log(self.min_temperature), math.log(self.max_temperature)).exp()
@@ -147,7 +152,7 @@ class InfoNCE(nn.Module):
         """Return the term on one batch; logs the temperature and, with mined candidates, what they added."""
         mined_weight = value_at(self.schedule, progress.epoch) if self.mined_candidates != "none" else 0.0
         candidates = MINED_CANDIDATES[self.mined_candidates](batch) if mined_weight > 0 else in_batch_candidates(batch)
-        log_weights = self._log_weights(candidates, mined_weight)
+        log_weights = self._log_weights(candidates, mined_weight) if mined_weight > 0 else None
         scores = scores_of(prediction, candidates)
         own_losses = losses = info_nce(
             scores, candidates.labels, 1 / self.temperature, candidates.excluded, log_weights
@@ -161,7 +166,7 @@ class InfoNCE(nn.Module):
                 positives,
                 1 / self.temperature,
                 extended.excluded,
-                F.pad(log_weights, (0, more)),
+                None if log_weights is None else F.pad(log_weights, (0, more)),
             )
         anchors, _ = gather_rows(batch.ids)
         value = losses.sum() * world_size() / len(anchors)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -14,14 +13,28 @@ from sigjepa.losses.loss import LossTerm, Progress, at_least_float32
 from sigjepa.models.prediction import Prediction
 
 
-def token_smooth_l1(predicted: Tensor, states: Tensor, mask: Tensor, beta: float) -> Tensor:
-    """Return the SmoothL1 of each real token against the teacher's layer-normalised state, `[tokens]`, meaned over D.
+def token_smooth_l1(predicted: Tensor, states: Tensor, beta: float) -> Tensor:
+    """Return the SmoothL1 of tokens against the teacher's layer-normalised states, both `[..., D]`, meaned over D.
 
-    predicted, states: `[B, T, D]`; mask: `[B, T]`, True = token. Targets are normalised without affine parameters, as
-    in I-JEPA (https://arxiv.org/abs/2301.08243).
+    Targets are normalised without affine parameters, as in I-JEPA (https://arxiv.org/abs/2301.08243).
     """
-    targets = F.layer_norm(at_least_float32(states[mask]), (states.shape[-1],))
-    return F.smooth_l1_loss(at_least_float32(predicted[mask]), targets, reduction="none", beta=beta).mean(dim=-1)
+    targets = F.layer_norm(at_least_float32(states), (states.shape[-1],))
+    return F.smooth_l1_loss(at_least_float32(predicted), targets, reduction="none", beta=beta).mean(dim=-1)
+
+
+def summed_smooth_l1(predicted: Tensor, states: Tensor, mask: Tensor, beta: float) -> Tensor:
+    """Return the sum of `token_smooth_l1` over real tokens of `[B, T, D]` under mask `[B, T]`, True = token.
+
+    A CPU lists them, so that it computes no others; an accelerator would be waited for by how long the list is.
+    """
+    if mask.device.type == "cpu":
+        return token_smooth_l1(predicted[mask], states[mask], beta).sum()
+    return masked_smooth_l1(predicted, states, mask, beta)
+
+
+def masked_smooth_l1(predicted: Tensor, states: Tensor, mask: Tensor, beta: float) -> Tensor:
+    """Return what `summed_smooth_l1` returns, computed at all positions, of which padding counts nothing."""
+    return token_smooth_l1(predicted, states, beta).masked_fill(~mask, 0).sum()
 
 
 class TokenSmoothL1(nn.Module):
@@ -31,6 +44,7 @@ class TokenSmoothL1(nn.Module):
     value is scaled by its share of the global batch's tokens, so DDP's mean is the single-process value and gradient.
     """
 
+    capturable: ClassVar[bool] = True
     needs: ClassVar[Sequence[str]] = ("body_states", "token_predictions")
 
     def __init__(self, beta: float = 1.0, weight: float = 1.0) -> None:
@@ -46,6 +60,6 @@ class TokenSmoothL1(nn.Module):
             raise SigjepaError("The token_smooth_l1 loss needs the bodies' token states: data.body_states=true.")
         if prediction.states is None:
             raise SigjepaError("The token_smooth_l1 loss needs a student that predicts tokens: model=token_predictor.")
-        losses = token_smooth_l1(prediction.states, batch.body_states, batch.body_mask, self.beta)
-        tokens, _ = gather_rows(torch.tensor([len(losses)], device=losses.device))
-        return LossTerm(losses.sum() * world_size() / tokens.sum().clamp(min=1))
+        value = summed_smooth_l1(prediction.states, batch.body_states, batch.body_mask, self.beta)
+        tokens, _ = gather_rows(batch.body_mask.sum()[None])
+        return LossTerm(value * world_size() / tokens.sum().clamp(min=1))

@@ -1,5 +1,7 @@
 """SigPredictor: from the teacher's signature states to the body's embedding."""
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from sigjepa.models.prediction import Prediction
@@ -39,6 +41,8 @@ class SigPredictor(nn.Module):
     The published student: `2048 -> 512`, 2 pre-norm transformer layers (8 heads, FFN 2048), `512 -> 2048`, 8.4 M
     parameters (Exp 1.4).
     """
+
+    capturable: ClassVar[bool] = True
 
     def __init__(
         self,

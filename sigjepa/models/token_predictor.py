@@ -47,6 +47,7 @@ class TokenPredictor(nn.Module):
     the encoded signature. token_layers: cross-attention layers; max_body_tokens: positions that exist.
     """
 
+    capturable: ClassVar[bool] = True
     gives: ClassVar[Sequence[str]] = ("token_predictions",)
 
     def __init__(

@@ -24,3 +24,24 @@ def download(name: str) -> Path:
             f"{name} is no folder here, and the Hugging Face Hub did not give a student of that name ({reason}). Give "
             f"its folder; where there is a network, `hf download {name} --local-dir <folder>` fetches it."
         ) from error
+
+
+def upload(folder: Path, repo_id: str, private: bool | None, token: str | None) -> str:
+    """Upload a folder to a repository of the Hub, made where there is none, and return the address of the commit.
+
+    Raises SigjepaError for what the Hub refuses, and when it can't be reached.
+    """
+    import httpx  # noqa: PLC0415  what huggingface_hub speaks with
+    from huggingface_hub import HfApi  # noqa: PLC0415
+    from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
+
+    api = HfApi(token=token)
+    try:
+        repo = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+        return str(api.upload_folder(repo_id=repo, folder_path=folder, commit_message="Upload a student of sigjepa"))
+    except (HfHubHTTPError, httpx.HTTPError, OSError, ValueError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise SigjepaError(
+            f"The Hugging Face Hub did not take the student as {repo_id} ({reason}). Log in with `hf auth login` and "
+            "give owner/name; without a network, `save_pretrained` keeps it here."
+        ) from error

@@ -1,4 +1,4 @@
-"""The student of a run, written into its directory when it has finished."""
+"""The end of a run: its student is written, and what it has come to."""
 
 import logging
 from collections.abc import Mapping
@@ -9,9 +9,16 @@ from torch import nn
 
 from sigjepa.data.training_data import TrainingData
 from sigjepa.errors import SigjepaError
+from sigjepa.reporting.run import Run
+from sigjepa.reporting.runs import read_run
 from sigjepa.runtime.instantiate import instantiate
-from sigjepa.serving.student import Student, StudentConfig
-from sigjepa.serving.student_files import STUDENT_FOLDER
+from sigjepa.serving.card import run_card
+from sigjepa.serving.student import Student
+from sigjepa.serving.student_config import StudentConfig
+from sigjepa.serving.student_files import CARD_FILE, STUDENT_FOLDER
+from sigjepa.store.files import atomic_path
+from sigjepa.training.provenance import write_file_digests
+from sigjepa.training.run_directory import FINISHED, write_summary
 
 log = logging.getLogger(__name__)
 
@@ -31,3 +38,16 @@ def write_run_student(run_dir: Path, resolved: Mapping[str, Any], model: nn.Modu
         log.warning("%s/%s is not written: %s", run_dir, STUDENT_FOLDER, error)
         return
     student.save_pretrained(run_dir / STUDENT_FOLDER)
+
+
+def finish_run(
+    run_dir: Path, facts: Mapping[str, Any], resolved: Mapping[str, Any], model: nn.Module, data: TrainingData
+) -> Run:
+    """Write the student, the summary, the student's card and the digests of all files, and return the finished run."""
+    write_run_student(run_dir, resolved, model, data)
+    write_summary(run_dir / "summary.json", {**facts, "status": FINISHED})
+    if (run_dir / STUDENT_FOLDER).is_dir():
+        with atomic_path(run_dir / STUDENT_FOLDER / CARD_FILE) as temporary:
+            temporary.write_text(run_card(read_run(run_dir)), encoding="utf-8")
+    write_file_digests(run_dir)
+    return read_run(run_dir)

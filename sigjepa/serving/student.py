@@ -2,8 +2,10 @@
 
 import copy
 import hashlib
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, fields, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,10 @@ from sigjepa.lexicon.function_terms import extract_terms
 from sigjepa.lexicon.statistics import TrainStatistics
 from sigjepa.models.student import BodyEncoder
 from sigjepa.runtime.instantiate import instantiate
-from sigjepa.serving.student_files import find_student, read_student, write_student
+from sigjepa.serving.hub import upload
+from sigjepa.serving.sentence_layout import write_layout
+from sigjepa.serving.student_config import StudentConfig, load_tensors, require_teacher
+from sigjepa.serving.student_files import find_student, read_card, read_student, write_student
 from sigjepa.store.manifest import content_key
 from sigjepa.teacher.backbone import available_device
 from sigjepa.teacher.encoder import FrozenTeacher
@@ -33,27 +38,11 @@ INPUTS = ("signature_states", "signature_mask", "body_positions")
 READABLE = (*INPUTS, "signature_pooled", "signature_terms")
 
 
-@dataclass(frozen=True)
-class StudentConfig:
-    """All of a student but its tensors.
-
-    model, teacher: the config nodes of their classes and plain arguments. teacher_dim: D.
-    teacher_identity: content digests of its weights, tokenizer and settings; what predicts is held to it. facts: where
-    it comes from and what was measured, for its model card.
-    """
-
-    model: Mapping[str, Any]
-    teacher_dim: int
-    teacher: Mapping[str, Any]
-    teacher_identity: Mapping[str, Any]
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-
 class Student:
     """Predicts views of bodies from signatures, and gives bodies the same views; `data.views.score` compares them.
 
     config: what it is. model: it is copied, in full precision. teacher: what it reads texts with. statistics: of the
-    train split, for a model that reads terms. device: of the model.
+    train split, for a model that reads terms. device: of the model. card: its model card.
 
     Raises SigjepaError for a model that reads what only training has.
     """
@@ -65,6 +54,7 @@ class Student:
         teacher: FrozenTeacher,
         statistics: TrainStatistics | None = None,
         device: str = "cpu",
+        card: str = "",
     ) -> None:
         self.reads: Sequence[str] = getattr(model, "reads", INPUTS)
         if unknown := [name for name in self.reads if name not in READABLE]:
@@ -75,10 +65,15 @@ class Student:
         if self.reads_terms(model) and statistics is None:
             raise SigjepaError(f"The student {type(model).__name__} reads terms, and no statistics of train are given.")
         self.config = config
-        self.device = available_device(device, "student")
-        self.model = copy.deepcopy(model).float().eval().requires_grad_(False).to(self.device)
+        self.model = copy.deepcopy(model).float().eval().requires_grad_(False).to(available_device(device, "student"))
         self.teacher = teacher
         self.statistics = statistics
+        self.card = card
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(chain(self.model.parameters(), self.model.buffers())).device
 
     @staticmethod
     def reads_terms(model: nn.Module) -> bool:
@@ -114,7 +109,7 @@ class Student:
         if check_teacher:
             require_teacher(teacher, config, folder)
         statistics = TrainStatistics.from_arrays(arrays) if arrays else None
-        return cls(config, model, teacher, statistics, device)
+        return cls(config, model, teacher, statistics, device, read_card(folder))
 
     @property
     def fingerprint(self) -> str:
@@ -148,8 +143,41 @@ class Student:
         return take_views(views, torch.tensor(owners, dtype=torch.int64)) if len(first) < len(bodies) else views
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write the student's folder, which `from_pretrained` reads."""
-        write_student(Path(folder), asdict(self.config), self._tensors(), self._arrays())
+        """Write the student's folder, which `from_pretrained` and sentence-transformers read."""
+        self.write(Path(folder))
+        write_layout(Path(folder))
+
+    def write(self, folder: Path) -> None:
+        """Write what `from_pretrained` reads."""
+        write_student(folder, asdict(self.config), self._tensors(), self._arrays(), self.card)
+
+    def push_to_hub(self, repo_id: str, *, private: bool | None = None, token: str | None = None) -> str:
+        """Upload the student's folder to a repository of the Hugging Face Hub, made where there is none; its address.
+
+        Of a teacher that lies in a folder here, the name of the folder is kept alone. Raises SigjepaError for what the
+        Hub refuses, and when it can't be reached.
+        """
+        teacher = dict(self.config.teacher)
+        if Path(str(teacher["path"])).expanduser().is_dir():
+            teacher["path"] = Path(str(teacher["path"])).name
+        config = replace(self.config, teacher=teacher)
+        with tempfile.TemporaryDirectory() as folder:
+            Student(config, self.model, self.teacher, self.statistics, card=self.card).save_pretrained(folder)
+            return upload(Path(folder), repo_id, private, token)
+
+    @torch.no_grad()
+    def example_views(self) -> tuple[Views, Views]:
+        """Return views of a signature and of a body that nobody wrote, without asking the teacher: what they are."""
+        dim = self.config.teacher_dim
+        given: dict[str, Any] = {
+            "body_positions": 0,
+            "signature_pooled": torch.zeros(1, dim),
+            "signature_states": torch.zeros(1, 1, dim),
+            "signature_mask": torch.ones(1, 1, dtype=torch.bool),
+        }
+        if "signature_terms" in self.reads:
+            given["signature_terms"] = self._terms(["def f(x):"], "signature")
+        return self._views(given), self._views_of_bodies(torch.zeros(1, dim), ["return x"])
 
     def _in_blocks(
         self,
@@ -190,12 +218,13 @@ class Student:
         return to_device(views, torch.device("cpu"))
 
     def _encode_bodies(self, bodies: Sequence[str]) -> Views:
-        pooled = self.teacher.encode(bodies, self.teacher.max_body_tokens, keep_states=False).pooled.to(self.device)
-        views = (
-            self.model.body_views(pooled, to_device(self._terms(bodies, "body"), self.device))
-            if isinstance(self.model, BodyEncoder)
-            else pooled_views(pooled)
-        )
+        pooled = self.teacher.encode(bodies, self.teacher.max_body_tokens, keep_states=False).pooled
+        return self._views_of_bodies(pooled, bodies)
+
+    def _views_of_bodies(self, pooled: Tensor, bodies: Sequence[str]) -> Views:
+        if not isinstance(self.model, BodyEncoder):
+            return pooled_views(pooled)
+        views = self.model.body_views(*to_device((pooled, self._terms(bodies, "body")), self.device))
         return to_device(views, torch.device("cpu"))
 
     def _terms(self, texts: Sequence[str], half: str) -> Terms:
@@ -214,31 +243,6 @@ class Student:
         return {} if self.statistics is None else self.statistics.arrays()
 
 
-def load_tensors(model: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> None:
-    """Give a model its tensors; raises SigjepaError when they are not those of its class and arguments."""
-    own = model.state_dict()
-    if own.keys() != tensors.keys() or any(own[name].shape != tensor.shape for name, tensor in tensors.items()):
-        other = sorted(own.keys() ^ tensors.keys())[:4] or sorted(
-            name for name, tensor in tensors.items() if own[name].shape != tensor.shape
-        )
-        raise SigjepaError(
-            f"{folder} has other tensors than {type(model).__name__} of its config.json ({', '.join(other[:4])}): "
-            "install the version of sigjepa that it names, or export it again."
-        )
-    model.load_state_dict(dict(tensors))
-
-
-def require_teacher(teacher: FrozenTeacher, config: StudentConfig, folder: Path) -> None:
-    """Raise SigjepaError for a teacher other than the one that a student was trained with, naming what differs."""
-    fingerprint = teacher.fingerprint()
-    differing = [key for key, value in config.teacher_identity.items() if fingerprint.get(key) != value]
-    if differing:
-        raise SigjepaError(
-            f"{folder} was trained with another teacher than {teacher.name}: {', '.join(differing)} differ. Give its "
-            "own, or, for predictions that may mean nothing, check_teacher=False (at a command check_teacher=false)."
-        )
-
-
 def _take(value: Any, rows: Tensor) -> Any:
     """Return some rows of a tensor, or of terms."""
     if isinstance(value, Mapping):
@@ -252,6 +256,8 @@ def to_device(value: Any, device: torch.device) -> Any:
         return value.to(device)
     if isinstance(value, Mapping):
         return {name: to_device(each, device) for name, each in value.items()}
+    if isinstance(value, tuple):
+        return tuple(to_device(each, device) for each in value)
     if isinstance(value, View | TermRows):
         return type(value)(**{each.name: to_device(getattr(value, each.name), device) for each in fields(value)})
     return value

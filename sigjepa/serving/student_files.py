@@ -41,9 +41,16 @@ def find_student(folder_or_hub_id: str | Path) -> Path:
 
 
 def write_student(
-    folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor], arrays: Mapping[str, np.ndarray]
+    folder: Path,
+    config: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    arrays: Mapping[str, np.ndarray],
+    card: str = "",
 ) -> None:
-    """Write the files of a student, each whole or not at all, their digests last."""
+    """Write the files of a student, each whole or not at all, and the digests of those that decide a prediction.
+
+    A card is none of these: people edit it on the Hub.
+    """
     (folder / CHECKSUMS_FILE).unlink(missing_ok=True)
     written = [CONFIG_FILE, WEIGHTS_FILE]
     write_json(folder / CONFIG_FILE, {"model_type": MODEL_TYPE, "format": FORMAT, **config})
@@ -55,6 +62,9 @@ def write_student(
             save_arrays(dict(arrays), temporary)
     else:
         (folder / STATISTICS_FILE).unlink(missing_ok=True)
+    if card:
+        with atomic_path(folder / CARD_FILE) as temporary:
+            temporary.write_text(card, encoding="utf-8")
     write_json(folder / CHECKSUMS_FILE, {"files": {name: file_digest(folder / name) for name in written}})
 
 
@@ -77,6 +87,13 @@ def read_student(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], dict[
         weights = load_file(tensors)
     with read_errors(arrays):
         return config, weights, load_arrays(arrays) if arrays.is_file() else {}
+
+
+def read_card(folder: Path) -> str:
+    """Return the model card of a student, empty where it has none."""
+    path = folder / CARD_FILE
+    with read_errors(path):
+        return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
 def verify(folder: Path) -> None:

@@ -1,7 +1,9 @@
 """A corpus in the teacher's eyes: shards of states, memory-mapped when they are read."""
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import torch
@@ -86,9 +88,27 @@ class TeacherShards(OpenedArtifact):
 
         Raises IndexError when there is no such function, SigjepaError when body states were not kept.
         """
+        self._require_body_states()
+        return self._states("body", function)
+
+    def blocks(self, half: Literal["signature", "body"]) -> Iterator[Tensor]:
+        """Yield the token states `[ΣS, D]` of one half of all functions in order, a shard at a time.
+
+        Raises SigjepaError when body states were not kept.
+        """
+        if half == "body":
+            self._require_body_states()
+        for shard in range(len(self._starts)):
+            yield self._shard(shard)[f"{half}_states"]
+
+    @property
+    def item_size(self) -> int:
+        """Bytes of a number in the storage precision."""
+        return self._shard(0)["signature_states"].element_size()
+
+    def _require_body_states(self) -> None:
         if not self.has_body_states:
             raise SigjepaError(f"{self.folder} holds no body states; prepare it with body_states=true.")
-        return self._states("body", function)
 
     def _states(self, half: str, function: int) -> Tensor:
         if not 0 <= function < len(self):

@@ -54,13 +54,14 @@ def write_rows(path: Path, rows: list[dict[str, float]]) -> None:
 def monitoring(
     nodes: Mapping[str, Any] | None, metrics: Metrics, allowed_targets: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Return the config of callbacks with the `mode` of those that monitor a val metric and name none: its direction.
+    """Return the config of callbacks that are not null, with the `mode` of those that monitor a val metric and name
+    none: its direction.
 
     Raises SigjepaError, with the nearest name, for a `monitor` that nothing can be selected by; a callback that gives
     its `mode` itself may monitor anything.
     """
     check_targets(nodes, allowed_targets)
-    complete = dict(nodes or {})
+    complete = {name: node for name, node in (nodes or {}).items() if node is not None}
     for name, node in complete.items():
         if not isinstance(node, Mapping) or node.get("monitor") is None or "mode" in node:
             continue

@@ -64,9 +64,9 @@ def job_settings(config: DictConfig, without: Sequence[str] = ()) -> dict[str, A
 
 
 NO_EXPERIMENT = (
-    *("baseline", "metrics", "allowed_targets", "data.num_workers", "trainer.default_root_dir"),
+    *("baseline", "metrics", "allowed_targets", "data.num_workers", "data.device_resident", "trainer.default_root_dir"),
     *("trainer.enable_progress_bar", "trainer.enable_model_summary", "trainer.log_every_n_steps", "trainer.plugins"),
-    *("callbacks.metrics_table", "callbacks.resume_checkpoint", "callbacks.status"),
+    *("callbacks.metrics_table", "callbacks.resume_checkpoint", "callbacks.status", "callbacks.cuda_graphs"),
 )
 """Settings of a job that make no other experiment: what is shown, written or measured beside."""
 

@@ -1,10 +1,11 @@
 """The LightningModule: sums the loss terms in training, ranks the whole pool in validation and test."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import torch
-from lightning import LightningModule
+from lightning import LightningModule, Trainer
 from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ from sigjepa.runtime.instantiate import instantiate
 from sigjepa.training.evaluation_pass import Evaluation, concatenate_evaluations, evaluation
 from sigjepa.training.loggers import RunLogger
 from sigjepa.training.mean_metrics import MeanMetrics
-from sigjepa.training.optimizer import build_optimizer, build_scheduler, eval_mode, train_mode
+from sigjepa.training.optimizer import build_optimizer, build_scheduler, eval_mode, is_fused, train_mode
 from sigjepa.training.run_directory import SplitPredictions
 
 INPUTS = ("signature_states", "signature_mask", "body_positions")
@@ -69,6 +70,7 @@ class SigJepaModule(LightningModule):
         self.metrics = metrics = default_metrics() if metrics is None else metrics
         self.monitor = monitor
         self.direction = selecting(monitor, metrics).direction
+        self.step = self.compute_step
         self.mean_metrics = MeanMetrics()
         self.evaluated: dict[str, SplitPredictions] = {}
         self._collected: list[Evaluation] = []
@@ -96,6 +98,7 @@ class SigJepaModule(LightningModule):
 
         Raises SigjepaError for several processes and a student with its own view of bodies.
         """
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # 4 % of a step
         if isinstance(self.model, BodyEncoder) and world_size() > 1:
             raise SigjepaError(
                 f"A student with its own view of bodies trains in one process, and there are {world_size()}: set "
@@ -128,51 +131,88 @@ class SigJepaModule(LightningModule):
         """Train the weights that gradients are taken at, where the optimizer averages others from them."""
         train_mode(self.trainer.optimizers)
 
-    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """Return the weighted sum of the loss terms; raises SigjepaError with step and term when one is not finite."""
+    def compute_step(self, batch: Batch, progress: Progress) -> tuple[Tensor, dict[str, Tensor | float]]:
+        """Return the weighted sum of the loss terms on a batch, and what is logged of it."""
         prediction = self(batch)
         self.encode_bodies(batch)
-        done = batch_index / self.trainer.num_training_batches
-        progress = Progress(epoch=self.current_epoch + done, step=self.global_step)
         total = torch.zeros((), device=prediction.pooled.device)
         logs: dict[str, Tensor | float] = {}
         for name, module in self.losses.items():
             loss = cast(Loss, module)
             term = loss(prediction, batch, progress)
-            if not torch.isfinite(term.value):
-                raise SigjepaError(
-                    f"The loss term '{name}' is {term.value.item()} at step {self.global_step} (epoch "
-                    f"{self.current_epoch}). Training stopped; the checkpoints of the last good epoch are kept. "
-                    "Lower optimizer.lr or trainer.gradient_clip_val."
-                )
             total = total + loss.weight * term.value
             logs[f"train/{name}"] = term.value.detach()
             logs |= {f"train/{name}_{key}": value for key, value in term.logs.items()}
-        sums = sum_over_processes({"functions": torch.tensor(len(batch), device=total.device), "loss": total})
-        if self.global_step == 0:
-            self.first_loss.copy_(sums["loss"] / world_size())
-        self.log("train/step_loss", total, prog_bar=True, on_step=True, on_epoch=False, batch_size=len(batch))
-        logs["train/loss"] = total.detach()
+        return total, logs | {"train/loss": total.detach()}
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Return the weighted sum of the loss terms; raises SigjepaError as `read_figures` does."""
+        step, done = self.global_step, batch_index / self.trainer.num_training_batches
+        total, logs = self.step(batch, Progress(epoch=self.current_epoch + done, step=step))
+        weight = float(len(batch))
+        if step == 0 or world_size() > 1:
+            functions = torch.full((), len(batch), device=total.device)
+            sums = sum_over_processes({"functions": functions, "loss": total})
+            # terms are scaled such that their mean over processes is the global batch's, whatever each one's share
+            weight = float(sums["functions"]) / world_size() if world_size() > 1 else weight
+            if step == 0:
+                self.first_loss.copy_(sums["loss"] / world_size())
         logs["train/first_loss"] = self.first_loss  # where hard negatives from step 0 show first
-        # terms are scaled such that their plain mean over processes is the global batch's, whatever each one's share
-        weight = float(sums["functions"]) / world_size()
-        self.mean_metrics.add({name: float(value) for name, value in logs.items()}, weight=weight)
+        self.mean_metrics.add(logs, weight, step)
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if total.device.type == "cpu" or (every and (step + 1) % every == 0):
+            loss = torch.tensor(self.read_figures()["train/loss"])
+            self.log("train/step_loss", loss, prog_bar=True, on_step=True, on_epoch=False, batch_size=len(batch))
         return total
+
+    def read_figures(self) -> dict[str, float]:
+        """Count what steps have left on the device, and return the last one's; it is waited for once.
+
+        On a CPU that is each step, on an accelerator each `trainer.log_every_n_steps`, before each checkpoint and at
+        the epoch's end. Raises SigjepaError with step and term when a loss term was not finite.
+        """
+        last: dict[str, float] = {}
+        for step, figures in self.mean_metrics.read():
+            for name in self.losses:
+                if not math.isfinite(value := figures.get(f"train/{name}", 0.0)):
+                    raise SigjepaError(
+                        f"The loss term '{name}' is {value} at step {step} (epoch {self.current_epoch}). Training "
+                        "stopped; the checkpoints of the last good epoch are kept. Lower optimizer.lr or "
+                        "trainer.gradient_clip_val."
+                    )
+            last = figures if "train/loss" in figures else last
+        return last
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip as Lightning does, also for a fused optimizer, which it refuses whether or not gradients are scaled."""
+        fused, by_norm = is_fused(optimizer), gradient_clip_algorithm in (None, "norm")
+        if fused and by_norm and gradient_clip_val and not scales_gradients(self.trainer):
+            members = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+            nn.utils.clip_grad_norm_(members, gradient_clip_val)
+        else:
+            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Log the norm of the whole gradient before it is clipped, mean over the epoch's steps."""
         gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
         norm = nn.utils.get_total_norm(gradients)
-        self.mean_metrics.add({"train/gradient_norm": float(norm)})
+        self.mean_metrics.add({"train/gradient_norm": norm}, step=self.global_step)
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Log the epoch's means with its last step."""
         steps_done = self.global_step == self.trainer.max_steps
         if batch_idx + 1 == self.trainer.num_training_batches or steps_done:
+            self.read_figures()
             self.log_dict(self.mean_metrics.take(), on_step=False, on_epoch=True, batch_size=1)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the sums of an epoch that goes on."""
+        """Keep the sums of an epoch that goes on; raises SigjepaError as `read_figures` does."""
+        self.read_figures()
         checkpoint["mean_metrics"] = self.mean_metrics.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -222,13 +262,19 @@ class SigJepaModule(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer over decayed and undecayed parameters, and its learning-rate schedule."""
-        optimizer = build_optimizer(self.make_optimizer, self)
+        fused = self.device.type == "cuda" and not scales_gradients(self.trainer)
+        optimizer = build_optimizer(self.make_optimizer, self, fused)
         if self.make_scheduler is None:
             return optimizer
         total_steps = self.trainer.estimated_stepping_batches
         steps_per_epoch = int(self.trainer.num_training_batches)
         schedule = (optimizer, total_steps, steps_per_epoch, self.monitor, str(self.direction))
         return {"optimizer": optimizer, "lr_scheduler": build_scheduler(self.make_scheduler, *schedule)}
+
+
+def scales_gradients(trainer: Trainer) -> bool:
+    """Return whether gradients are those of a scaled loss until the optimizer's step, as in 16-mixed."""
+    return getattr(trainer.precision_plugin, "scaler", None) is not None
 
 
 def check_each_once(ids: Tensor, split: str) -> None:

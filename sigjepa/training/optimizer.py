@@ -126,13 +126,23 @@ def eval_mode(optimizers: Iterable[Optimizer]) -> None:
             switch()
 
 
-def build_optimizer(make: Callable[[list[dict[str, Any]]], Optimizer], module: nn.Module) -> Optimizer:
+def is_fused(optimizer: Optimizer) -> bool:
+    """Return whether the optimizer updates all parameters in one operation."""
+    return any(group.get("fused") for group in optimizer.param_groups)
+
+
+def build_optimizer(
+    make: Callable[[list[dict[str, Any]]], Optimizer], module: nn.Module, fused: bool = False
+) -> Optimizer:
     """Return `make`'s optimizer over the parameter groups of `module`; raises SigjepaError for settings it refuses.
 
-    The rate of a group with an `lr_scale` is so many times that of the others.
+    The rate of a group with an `lr_scale` is so many times that of the others. fused: whether all parameters are
+    updated in one operation, where `make` can and is not told otherwise.
     """
+    choice = {"fused", "foreach"} & getattr(make, "keywords", {}).keys()
+    can = "fused" in inspect.signature(getattr(make, "func", make)).parameters
     try:
-        optimizer = make(parameter_groups(module))
+        optimizer = make(parameter_groups(module), **({"fused": True} if fused and can and not choice else {}))
         for group in optimizer.param_groups:
             group["lr"] *= group.get("lr_scale", 1.0)
         return optimizer

@@ -24,7 +24,8 @@ def components_of(
     losses: Mapping[str, Any], nodes: Mapping[str, Any] | None, callbacks: Sequence[Callback]
 ) -> dict[str, Any]:
     """Return loss terms and callbacks by config key; nodes: the config of the callbacks."""
-    named = {f"callbacks.{name}": callback for name, callback in zip(nodes or {}, callbacks, strict=True)}
+    keys = [f"callbacks.{name}" for name, node in (nodes or {}).items() if node is not None]
+    named = dict(zip(keys, callbacks, strict=True))
     return {f"loss.{name}": loss for name, loss in losses.items()} | named
 
 

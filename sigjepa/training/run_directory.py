@@ -56,12 +56,6 @@ def write_metrics(run_dir: Path, metrics: Metrics, monitor: str) -> None:
     write_json(run_dir / METRICS_FILE, {"monitor": monitor, "metrics": described})
 
 
-def write_evaluation(run_dir: Path, evaluated: Mapping[str, SplitPredictions], corpus: Corpus) -> None:
-    """Write what a checkpoint predicts for each split, and the facts of its queries."""
-    write_predictions(run_dir, evaluated)
-    write_pool_facts(run_dir, corpus)
-
-
 def write_predictions(run_dir: Path, evaluated: Mapping[str, SplitPredictions]) -> None:
     """Write what a checkpoint predicts for each split.
 

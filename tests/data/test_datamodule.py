@@ -42,7 +42,7 @@ def test_eval_loaders_serve_their_split_once_without_negatives(tiny_datamodule, 
 
 def test_batches_hold_the_shards_own_states(tiny_datamodule):
     shards = tiny_datamodule.data.shards
-    batch = next(iter(tiny_datamodule.val_dataloader()))
+    batch = next(iter(tiny_datamodule.train_dataloader()))
     for row, function in enumerate(batch.ids.tolist()):
         assert torch.equal(batch.signature_states[row][batch.signature_mask[row]], shards.signature_states(function))
         assert torch.equal(batch.body_states[row][batch.body_mask[row]], shards.body_states(function)[:32])

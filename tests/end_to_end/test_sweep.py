@@ -120,7 +120,11 @@ def test_token_loss_is_logged_by_exp2_2_alone(sweep):
 
 
 def test_checkpoints_hold_plain_values_only(sweep):
-    checkpoint = torch.load(run_directory(sweep, "exp2_2") / "checkpoints" / "best.ckpt", weights_only=True)
+    folder = run_directory(sweep, "exp2_2") / "checkpoints"
+    checkpoint, last = (torch.load(folder / f"{name}.ckpt", weights_only=True) for name in ("best", "last"))
+    for_resuming = {"optimizer_states", "lr_schedulers", "callbacks"}
+    assert not for_resuming & checkpoint.keys()
+    assert for_resuming <= last.keys()
     assert checkpoint["hyper_parameters"]["name"] == "exp2_2"
     assert f"model.hidden_dim={checkpoint['hyper_parameters']['model']['hidden_dim']}" in SMALL_STUDENT
 

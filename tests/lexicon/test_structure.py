@@ -1,17 +1,13 @@
-import ast
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sigjepa.lexicon.mentions import MENTIONS
 from sigjepa.lexicon.signature import read_signature
 from sigjepa.lexicon.structure import (
     BODY_STRUCTURES,
-    MENTIONS,
-    NAME_VARIANTS,
     SIGNATURE_STRUCTURES,
     body_structure,
-    name_variants,
     signature_structure,
 )
 
@@ -25,15 +21,10 @@ def test_every_structure_of_real_functions_has_a_column(tiny_data):
     assert len(set(SIGNATURE_STRUCTURES)) == len(SIGNATURE_STRUCTURES)
     seen = set()
     for signature, body in zip(*(tiny_data.corpus.column(half) for half in ("signature", "body")), strict=True):
-        of_signature, (of_body, mentions) = structure(signature), body_structure(body)
+        of_signature, (of_body, _) = structure(signature), body_structure(body)
         assert set(of_signature) <= set(SIGNATURE_STRUCTURES)
         assert set(of_body) <= set(BODY_STRUCTURES)
         assert of_signature["function"] == 1
-        assert all(sum(counts) > 0 and len(counts) == len(MENTIONS) for counts in mentions.values())
-        names = {
-            node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name) and type(node.ctx) is ast.Load
-        }
-        assert {name for name, counts in mentions.items() if counts[MENTIONS.index("name")]} == names
         seen |= set(of_body)
     assert len(seen) > len(BODY_STRUCTURES) / 2
 
@@ -72,7 +63,7 @@ def test_parameters_and_words_are_counted():
     assert structure("def f(a, b, c, d, e, g):")["parameters_4"] == 1
 
 
-def test_a_body_says_what_it_does_and_what_it_mentions():
+def test_a_body_says_what_it_does():
     body = """if self.x and not cls.y():
     return
 self.z = 'foo'
@@ -82,7 +73,7 @@ async def inner():
     await a.other
 raise NotImplementedError
 return not isinstance(b, type)"""
-    counts, mentions = body_structure(body)
+    counts, _ = body_structure(body)
     expected = {
         *("lines", "statements", "if", "bool_operation", "call", "return", "return_nothing", "own_attribute", "text"),
         *("own_attribute_stored", "for", "yield", "inner_function", "await", "raise", "not_implemented_error"),
@@ -90,37 +81,6 @@ return not isinstance(b, type)"""
     }
     assert set(counts) == expected
     assert (counts["lines"], counts["statements"], counts["own_attribute"], counts["call"]) == (9, 6, 3, 2)
-    kinds = {
-        name: {kind for kind, count in zip(MENTIONS, each, strict=True) if count} for name, each in mentions.items()
-    }
-    assert kinds["x"] == kinds["y"] == {"own_attribute"}
-    assert kinds["z"] == {"own_attribute_stored"}
-    assert kinds["foo"] == {"text"}
-    assert kinds["other"] == {"attribute"}
-    assert kinds["a"] == kinds["b"] == {"name"}
-    assert mentions["x"][MENTIONS.index("own_attribute")] == 2
-
-
-def test_what_is_inherited_is_no_mention():
-    assert "save" not in body_structure("return super().save(x)")[1]
-    assert "save" in body_structure("return self.parent.save(x)")[1]
-
-
-@pytest.mark.parametrize(
-    ("name", "variants"),
-    [
-        ("size", {"size": "exact", "_size": "private"}),
-        ("_size", {"_size": "exact", "__size": "private", "size": "public"}),
-        ("_", {"_": "exact", "__": "private"}),
-    ],
-)
-def test_a_function_has_its_name_and_two_more(name, variants):
-    found = name_variants(read_signature(f"def {name}():"))
-    assert {variant: NAME_VARIANTS[flags.index(1)] for variant, flags in found.items()} == variants
-
-
-def test_what_is_not_python_has_no_name():
-    assert name_variants(read_signature("fn f()")) == {}
 
 
 @settings(max_examples=50, deadline=None)

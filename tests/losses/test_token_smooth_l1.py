@@ -3,7 +3,7 @@ import torch
 
 from sigjepa.errors import SigjepaError
 from sigjepa.losses.loss import Progress
-from sigjepa.losses.token_smooth_l1 import TokenSmoothL1, token_smooth_l1
+from sigjepa.losses.token_smooth_l1 import TokenSmoothL1, summed_smooth_l1
 from sigjepa.models.prediction import Prediction
 
 START = Progress(epoch=0, step=0)
@@ -29,10 +29,10 @@ def test_equals_the_naive_formula(make_batch, beta):
 def test_padding_never_counts(make_batch):
     batch = make_batch(size=3, dim=4, body_tokens=5)
     predicted = torch.randn(3, 5, 4)
-    before = token_smooth_l1(predicted, batch.body_states, batch.body_mask, 1.0)
+    before = summed_smooth_l1(predicted, batch.body_states, batch.body_mask, 1.0)
     batch.body_states[~batch.body_mask] = 1e6
     predicted[~batch.body_mask] = -1e6
-    assert torch.equal(token_smooth_l1(predicted, batch.body_states, batch.body_mask, 1.0), before)
+    assert torch.equal(summed_smooth_l1(predicted, batch.body_states, batch.body_mask, 1.0), before)
 
 
 def test_half_precision_states_are_compared_in_fp32(make_batch):

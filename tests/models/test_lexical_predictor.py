@@ -17,8 +17,9 @@ from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.lexical import bm25_scorer
 from sigjepa.lexicon.features import FREE_NAME_FEATURES, PARAMETER_FEATURES, build_features
 from sigjepa.lexicon.function_terms import extract_terms
+from sigjepa.lexicon.mentions import MENTIONS, NAME_VARIANTS
 from sigjepa.lexicon.statistics import TrainStatistics
-from sigjepa.lexicon.structure import BODY_STRUCTURES, MENTIONS, NAME_VARIANTS, SIGNATURE_STRUCTURES
+from sigjepa.lexicon.structure import BODY_STRUCTURES, SIGNATURE_STRUCTURES
 from sigjepa.lexicon.terms import term_hash
 from sigjepa.models.lexical.parameters import FreeNames
 from sigjepa.models.lexical.structure import OwnName, Structure, dense
@@ -196,15 +197,22 @@ def signed_hash(term):
 
 @torch.no_grad()
 def test_a_body_that_calls_the_function_is_told_from_its_own():
-    signatures = ["def save(self):", "def _size(self):", "def load(self):"]
-    bodies = ["return self.load()", "return self.save(self.file.size)", "return self._size"]
+    signatures = ["def save(self):", "def _size(self):", "def load_all(self):"]
+    bodies = ["return self.load_all()", "return self.save(self.file.size)", "return self._size"]
     halves = halves_of(signatures, bodies, ["a", "b", "c"])
     part = OwnName()
-    weights = part.weights.weight
-    weights[NAME_VARIANTS.index("exact"), MENTIONS.index("own_attribute")] = -5.0
+    weights, slopes = part.weights.weight.view(-1, len(MENTIONS)).chunk(2)
+    weights[NAME_VARIANTS.index("exact"), MENTIONS.index("own_call")] = -5.0
     weights[NAME_VARIANTS.index("public"), MENTIONS.index("attribute")] = 2.0
     actual = score(part.signature_views(None, halves.signature_terms), part.body_views(None, halves.body_terms))
-    assert actual.tolist() == [[0, -5, 0], [0, 2, -5], [-5, 0, 0]]
+    assert actual.tolist() == [[0, -5, 0], [0, 2, 0], [-5, 0, 0]]
+    slopes[NAME_VARIANTS.index("exact"), MENTIONS.index("returned")] = -10.0
+    steeper = score(part.signature_views(None, halves.signature_terms), part.body_views(None, halves.body_terms))
+    counted = [(0, 1, ["save"]), (1, 2, ["size"]), (2, 0, ["load", "all"])]
+    for query, body, words in counted:
+        own = entries(halves.signature_terms["signature_words"], query)
+        idf = sum(float(own[signed_hash(word)][0]) for word in words)
+        assert float(steeper[query, body] - actual[query, body]) == pytest.approx(-idf)
 
 
 def test_terms_are_spread_over_columns():

@@ -6,43 +6,23 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from serving_students import BODIES, MODELS, SIGNATURES, build_student, minilm
 
 from sigjepa.data.views import score
 from sigjepa.errors import SigjepaError
-from sigjepa.lexicon.function_terms import extract_terms
-from sigjepa.lexicon.statistics import TrainStatistics
-from sigjepa.runtime.compose import compose
-from sigjepa.runtime.instantiate import instantiate, plain
-from sigjepa.serving.student import Student, StudentConfig
+from sigjepa.serving.student import Student
 from sigjepa.serving.student_files import CHECKSUMS_FILE, CONFIG_FILE, STATISTICS_FILE, WEIGHTS_FILE, write_student
 from sigjepa.store.files import file_digest
-from sigjepa.teacher.load import load_teacher
-
-SIGNATURES = ["def read(path):", "@property\ndef name(self) -> str:", "def add(left, right=1):"]
-BODIES = ["return path.read_text()", "return self._name", "return left + right", "return self._name"]
-MODELS = {
-    "sig_predictor": ("model=sig_predictor_small", "model.hidden_dim=32", "model.layers=1"),
-    "token_predictor": ("model=token_predictor_small", "model.hidden_dim=32", "model.layers=1"),
-    "flagship": ("experiment=flagship",),
-}
 
 
 @pytest.fixture(scope="module")
 def teacher():
-    return load_teacher("minilm", ["teacher.device=cpu"])
+    return minilm()
 
 
 @pytest.fixture(scope="module", params=MODELS)
-def student(request, teacher):
-    resolved = plain(compose(MODELS[request.param]))
-    torch.manual_seed(0)
-    model = instantiate(resolved["model"], teacher_dim=384)
-    for parameter in model.parameters():
-        parameter.data += 0.01 * torch.randn_like(parameter)
-    terms, _ = extract_terms(SIGNATURES, BODIES[:3])
-    statistics = TrainStatistics.of(terms, ["a", "b", "c"]) if Student.reads_terms(model) else None
-    config = StudentConfig(resolved["model"], 384, resolved["teacher"], teacher.fingerprint())
-    return Student(config, model, teacher, statistics)
+def student(request):
+    return build_student(request.param)
 
 
 @pytest.fixture
@@ -126,7 +106,7 @@ def test_what_is_no_student_is_refused(tmp_path, folder, student):
 def test_tensors_of_another_model_are_refused(tmp_path, student, folder):
     tensors = {name: tensor for name, tensor in student.model.state_dict().items() if "weight" in name}
     content = json.loads((folder / CONFIG_FILE).read_text())
-    keys = ("model", "teacher_dim", "teacher", "teacher_identity", "facts")
+    keys = ("model", "teacher_dim", "teacher", "teacher_identity")
     write_student(tmp_path / "other", {key: content[key] for key in keys}, tensors, {})
     with pytest.raises(SigjepaError, match="other tensors"):
         Student.from_pretrained(tmp_path / "other")

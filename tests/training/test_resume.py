@@ -85,7 +85,13 @@ def train(make_batch, tmp_path):
             callbacks=[
                 *callbacks,
                 EarlyStopping(monitor, mode="max", patience=patience),
-                ModelCheckpoint(folder, "best", monitor="val/rank10", mode="max", enable_version_counter=False),
+                ModelCheckpoint(
+                    *(folder, "best"),
+                    monitor="val/rank10",
+                    mode="max",
+                    enable_version_counter=False,
+                    save_weights_only=True,
+                ),
                 MetricsTable(folder / "metrics.csv"),
                 resume,
             ],

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from sigjepa.data.batch import Halves, Terms
 from sigjepa.data.views import View, Views, in_rows
 from sigjepa.lexicon.features import FREE_NAME_FEATURES, PARAMETER_FEATURES
-from sigjepa.lexicon.structure import NAME_VARIANTS
+from sigjepa.lexicon.mentions import NAME_VARIANTS
 from sigjepa.models.lexical.part import ScaledRate, Standardize, zero_linear
 from sigjepa.store.progress import progress
 

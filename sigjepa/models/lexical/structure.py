@@ -6,12 +6,18 @@ from torch import Tensor, nn
 
 from sigjepa.data.batch import Halves, Terms
 from sigjepa.data.views import TermRows, View, Views
-from sigjepa.lexicon.structure import BODY_STRUCTURES, MENTIONS, NAME_VARIANTS, SIGNATURE_STRUCTURES
+from sigjepa.lexicon.features import WORD_FEATURES
+from sigjepa.lexicon.mentions import MENTIONS, NAME_VARIANTS
+from sigjepa.lexicon.structure import BODY_STRUCTURES, SIGNATURE_STRUCTURES
 from sigjepa.lexicon.terms import term_hash
 from sigjepa.models.lexical.part import Scaled, Standardize
 
 MAX_DEVIATIONS = 4.0
 """A body's structure counts at most so many deviations from the mean: the longest bodies are hundreds of lines."""
+
+
+USUAL_IDF = 10.0
+"""About the sum of the idf of the words of a function's name."""
 
 
 class Structure(nn.Module):
@@ -63,27 +69,26 @@ def dense(table: TermRows, columns: Tensor) -> Tensor:
 class OwnName(nn.Module):
     """Score how a body mentions the name of the function, or one with an underscore more or less.
 
-    A body that calls `self.name(...)` is mostly a caller's; one that returns `self._name` is the property's.
-    A weight for each of `NAME_VARIANTS` and `MENTIONS`, 0 at first. lr_scale: their rate as a share of the optimizer's.
+    A body that calls `self.name(...)` is mostly a caller's: the words of the name are in it, and do not count for it.
+    One that returns `self._name` is the property's. For each of `NAME_VARIANTS` and `MENTIONS` a weight, and another
+    one times the idf of the words of the name, 0 at first. lr_scale: their rate as a share of the optimizer's.
     """
 
     def __init__(self, lr_scale: float = 10.0) -> None:
         super().__init__()
-        self.weights = Scaled(torch.zeros(len(NAME_VARIANTS), len(MENTIONS)), lr_scale)
+        self.weights = Scaled(torch.zeros(2 * len(NAME_VARIANTS) * len(MENTIONS)), lr_scale)  # a vector: without decay
 
     def fit(self, train: Halves) -> None:
         """Fit nothing."""
 
     def signature_views(self, pooled: Tensor, terms: Terms) -> Views:
         """Return the names of functions, with the weight of each mention."""
-        names = terms["function_names"]
-        weights = names.values @ self.weights.weight
-        return {f"mention_{kind}": View(names.with_values(weights[:, place])) for place, kind in enumerate(MENTIONS)}
+        words, names = terms["signature_words"], terms["function_names"]
+        of_name = words.values[:, WORD_FEATURES.index("idf")] * words.values[:, WORD_FEATURES.index("name")]
+        idf = words.sums(of_name)[names.rows, None] / USUAL_IDF
+        weights = self.weights.weight.view(-1, len(MENTIONS))
+        return {"mentions": View(names.with_values(torch.cat([names.values, names.values * idf], dim=1) @ weights))}
 
     def body_views(self, pooled: Tensor, terms: Terms) -> Views:
         """Return which names bodies mention how."""
-        mentions = terms["mentions"]
-        return {
-            f"mention_{kind}": View(mentions.with_values(mentions.values[:, place]))
-            for place, kind in enumerate(MENTIONS)
-        }
+        return {"mentions": View(terms["mentions"])}

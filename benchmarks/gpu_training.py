@@ -1,0 +1,461 @@
+"""Training at the published size on a CUDA device, and the teacher beside the matrix rate; made-up shards, no download.
+
+    python benchmarks/gpu_training.py                                   # every part, 4 minutes on an H100
+    python benchmarks/gpu_training.py --parts exp1_4 --seconds 100
+    python benchmarks/gpu_training.py --device cpu --functions 200 --dim 32 --epochs 2 --small   # does it run
+
+Parts: `exp1_4` and `exp2_2` train with the states on the device and CUDA graphs, 39 epochs where the time holds;
+`paths` times a step on the ordinary path, on the device, and recorded, and how far the weights of each are apart;
+`operations` counts kernels, launches and waits of a step; `compiled` is torch.compile under the graphs; `teacher` is
+the forward pass of Qwen2.5-Coder-3B's architecture with random weights. Each part has a bound in seconds, and what it
+has by then is its result. The figures are written after each part. Made-up states teach nothing: only times count.
+"""
+
+import argparse
+import json
+import signal
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import lightning
+import numpy as np
+import torch
+from lightning import Callback
+from torch import Tensor
+
+from sigjepa.corpus.corpus import Corpus
+from sigjepa.data.datamodule import FunctionDataModule
+from sigjepa.data.training_data import TrainingData
+from sigjepa.evaluation.metrics import build_metrics
+from sigjepa.reporting.tables import markdown_table
+from sigjepa.runtime.compose import compose
+from sigjepa.runtime.instantiate import instantiate, plain
+from sigjepa.store.files import write_json
+from sigjepa.store.manifest import Manifest
+from sigjepa.store.store import Store
+from sigjepa.teacher.backbone import Network
+from sigjepa.teacher.batching import TokenSequences, token_budget_batches
+from sigjepa.teacher.encoder import FrozenTeacher
+from sigjepa.teacher.shards import TeacherShards
+from sigjepa.training.callbacks import build_callbacks
+from sigjepa.training.module import build_module
+
+BLOCKS = 16
+"""Shards of made-up states; all have the same states, so that the host holds a sixteenth of them."""
+SHARES = {"train": 0.8271, "val": 0.115, "test": 0.0579}
+BOUNDS = {"exp1_4": 90, "paths": 40, "operations": 15, "exp2_2": 45, "teacher": 35, "compiled": 45}
+"""Seconds of each part, of which the whole is scaled to `--seconds`."""
+ORDINARY = ["data.device_resident=false", "callbacks.cuda_graphs=null"]
+RESIDENT = ["data.device_resident=true", "callbacks.cuda_graphs=null"]
+RECORDED = ["data.device_resident=true"]
+
+
+class BoundError(Exception):
+    """The seconds of a part are over."""
+
+
+@contextmanager
+def bounded(seconds: float) -> Iterator[None]:
+    """Raise BoundError in what takes longer."""
+
+    def over(number: int, frame: Any) -> None:
+        raise BoundError
+
+    before = signal.signal(signal.SIGALRM, over)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def made_up_lengths(functions: int, median: float, spread: float, most: int, seed: int) -> np.ndarray:
+    """Return lengths `[n]` like those of the pinned corpus: signatures of 24 in the median, bodies of 102."""
+    drawn = np.random.default_rng(seed).lognormal(np.log(median), spread, functions)
+    return np.clip(drawn, 4, most).astype(np.int64)
+
+
+class MadeUpShards(TeacherShards):
+    """Shards in memory: `BLOCKS` with the same random states, and means of their own."""
+
+    def __init__(self, functions: int, dim: int, body_states: bool) -> None:
+        per_block = -(-functions // BLOCKS)
+        self._functions = per_block * BLOCKS
+        starts = list(range(0, self._functions, per_block))
+        facts = {"dim": dim, "shards": [{"file": "", "first_id": start} for start in starts]}
+        inputs = {"body_states": body_states}
+        super().__init__(Manifest(Path("made-up"), "teacher", "made-up", inputs, "made-up", facts, {}))
+        lengths = {
+            "signature": made_up_lengths(per_block, 24, 0.75, 128, seed=0),
+            "body": made_up_lengths(per_block, 102, 1.0, 512, seed=1),
+        }
+        base = torch.randn(8192, dim, generator=torch.Generator().manual_seed(0)).bfloat16()
+        shared: dict[str, Tensor] = {}
+        for half, own in lengths.items():
+            shared[f"{half}_offsets"] = torch.from_numpy(np.concatenate([[0], np.cumsum(own)]))
+            shared[f"{half}_lengths"] = torch.from_numpy(own)
+            if half == "signature" or body_states:
+                shared[f"{half}_states"] = base.repeat(-(-int(own.sum()) // len(base)), 1)[: int(own.sum())]
+        for block in range(BLOCKS):
+            pooled = torch.randn(2, per_block, dim, generator=torch.Generator().manual_seed(block + 1))
+            self._maps[block] = shared | {"signature_pooled": pooled[0], "body_pooled": pooled[1]}
+
+    def __len__(self) -> int:
+        return self._functions
+
+
+def made_up_data(functions: int, dim: int, body_states: bool) -> TrainingData:
+    """Return data of the published sizes: of 50,835 functions 42,047 are train."""
+    shards = MadeUpShards(functions, dim, body_states)
+    ids = np.random.default_rng(0).permutation(len(shards))
+    ends = np.cumsum([round(share * len(ids)) for share in SHARES.values()])[:-1]
+    splits = dict(zip(SHARES, map(np.sort, np.split(ids, ends)), strict=True))
+    corpus = SimpleNamespace(ids=splits.__getitem__, column=lambda name: [str(i // 2 * 2) for i in range(len(ids))])
+    return TrainingData(cast(Corpus, corpus), shards, cast(Store, None))
+
+
+class Clock(Callback):
+    """Time of each training epoch and of each pass over val; stops training when the seconds are over."""
+
+    def __init__(self, seconds: float) -> None:
+        self.until = time.perf_counter() + seconds
+        self.training: list[float] = []
+        self.validation: list[float] = []
+        self.steps: list[float] = []
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        """Start the epoch's clock."""
+        synchronize(pl_module.device)
+        self.epoch = time.perf_counter()
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Note the time, and stop when it is over."""
+        self.steps.append(time.perf_counter())
+        if self.steps[-1] > self.until:
+            trainer.should_stop = True
+
+    def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
+        """The epoch's steps are over."""
+        synchronize(pl_module.device)
+        self.training.append(time.perf_counter() - self.epoch)
+        self.epoch = time.perf_counter()
+
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        """The pass over val is over."""
+        self.validation.append(time.perf_counter() - self.epoch)
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for the device."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+class Bench:
+    """The parts; options: of the command line."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.cuda = options.device == "cuda"
+        self.data: dict[bool, TrainingData] = {}
+
+    def of_data(self, body_states: bool) -> TrainingData:
+        """Return the made-up data, made once."""
+        if body_states not in self.data:
+            self.data.clear()
+            self.data[body_states] = made_up_data(self.options.functions, self.options.dim, body_states)
+        return self.data[body_states]
+
+    def fit(self, experiment: str, overrides: list[str], seconds: float, epochs: int, *callbacks: Callback) -> Any:
+        """Train as `sigjepa.train` does, with its callbacks, and return module, trainer, clock and seconds of fit."""
+        data = self.of_data(experiment == "exp2_2")
+        with tempfile.TemporaryDirectory() as run_dir:
+            student = {"exp1_4": "sig_predictor", "exp2_2": "token_predictor"}[experiment]
+            words = [f"experiment={experiment}", "data=full", "logger=none", "seed=0"]
+            words += ["callbacks.early_stopping=null", f"trainer.max_epochs={epochs}", "teacher.max_body_tokens=512"]
+            words += [f"model={student}" + ("_small" if self.options.small else "")]
+            words += ["trainer=gpu"] if self.cuda else ["trainer.accelerator=cpu"]
+            config = compose([*words, "trainer.enable_progress_bar=false", *overrides], folder=run_dir)
+            resolved = plain(config)
+            metrics = build_metrics(resolved["metrics"], resolved["monitor"])
+            lightning.seed_everything(0, verbose=False)
+            datamodule: FunctionDataModule = instantiate(config.data, data=data)
+            module = build_module(resolved, data.shards.dim, metrics)
+            clock = Clock(seconds)
+            own = [*build_callbacks(resolved["callbacks"], metrics), clock, *callbacks]
+            trainer: lightning.Trainer = instantiate(config.trainer, callbacks=own, logger=False)
+            started = time.perf_counter()
+            trainer.fit(module, datamodule=datamodule)
+            synchronize(module.device)
+            return module, trainer, clock, time.perf_counter() - started
+
+    def whole(self, experiment: str, seconds: float) -> dict[str, Any]:
+        """Return the time of training, 39 epochs of it by what was seen where the time did not hold."""
+        reset_peak(self.cuda)
+        _, trainer, clock, fit = self.fit(experiment, RECORDED, seconds, self.options.epochs)
+        done = len(clock.validation)
+        warm = clock.training[1 : done if done == self.options.epochs else done - 1] or clock.training
+        per_epoch = float(np.median(warm)) + float(np.median(clock.validation[1:] or clock.validation))
+        before = fit - sum(clock.training) - sum(clock.validation)
+        return {
+            "functions": len(trainer.train_dataloader.sampler.ids),  # type: ignore[union-attr]
+            "steps_an_epoch": trainer.num_training_batches,
+            "epochs": done,
+            "fit_seconds": fit,
+            "first_epoch_seconds": clock.training[0],
+            "training_epoch_seconds": float(np.median(warm)),
+            "validation_seconds": float(np.median(clock.validation[1:] or clock.validation)),
+            "seconds_beside_epochs": before,
+            "milliseconds_a_step": 1000 * float(np.median(warm)) / trainer.num_training_batches,
+            "whole_39_epochs_seconds": fit if done >= 39 else before + clock.training[0] + 38 * per_epoch,
+            "measured_whole": done >= 39,
+            "peak_gib": peak_gib(self.cuda),
+        }
+
+    def paths(self, seconds: float) -> dict[str, Any]:
+        """Return the time of a step on each path, and how far the weights after them are apart without dropout."""
+        steps = self.options.steps
+        paths = {"ordinary": ORDINARY, "resident": RESIDENT, "recorded": RECORDED}
+        weights, result = {}, {}
+        limits = [f"+trainer.limit_train_batches={steps}", "+trainer.limit_val_batches=0"]
+        limits += ["callbacks.best_checkpoint=null", "callbacks.resume_checkpoint=null", "scheduler=none"]
+        for name, words in paths.items():
+            for dropout in (0.0, 0.1):
+                module, _, clock, _ = self.fit("exp1_4", [*words, *limits, f"model.dropout={dropout}"], seconds / 6, 2)
+                weights[name, dropout] = torch.cat([value.detach().flatten() for value in module.model.parameters()])
+                half = len(clock.steps) // 2
+                took = (clock.steps[-1] - clock.steps[half]) / max(1, len(clock.steps) - 1 - half)
+                result[f"{name}, dropout {dropout}"] = {"milliseconds_a_step": 1000 * took, "steps": len(clock.steps)}
+        scale = weights["ordinary", 0.0].abs().mean()
+        for one, other, dropout in (
+            ("ordinary", "resident", 0.0),
+            ("resident", "recorded", 0.0),
+            ("resident", "recorded", 0.1),
+        ):
+            difference = (weights[one, dropout] - weights[other, dropout]).abs().mean() / scale
+            result[f"{one} against {other}, dropout {dropout}"] = {"mean_weight_difference": float(difference)}
+        return result
+
+    def operations(self, seconds: float) -> dict[str, Any]:
+        """Return kernels, launches and waits of a step of each path, by the profiler over one log interval."""
+        result = {}
+        for experiment in ("exp1_4",):
+            for name, words in {"resident": RESIDENT, "recorded": RECORDED}.items():
+                window = Window(self.cuda, self.options.steps)
+                limits = [f"+trainer.limit_train_batches={self.options.steps}", "+trainer.limit_val_batches=0"]
+                limits += ["callbacks.best_checkpoint=null", "callbacks.resume_checkpoint=null"]
+                self.fit(experiment, [*words, *limits], seconds / 2, 1, window)
+                result[name] = window.counts
+        return result
+
+    def compiled(self, seconds: float) -> dict[str, Any]:
+        """Return the time of a step with torch.compile under the graphs, on batches of one shape."""
+        words = [*RECORDED, "callbacks.cuda_graphs.torch_compile=true", "callbacks.cuda_graphs.after=1"]
+        words += ["callbacks.cuda_graphs.max_graphs=1", f"+trainer.limit_train_batches={self.options.steps * 4}"]
+        words += ["+trainer.limit_val_batches=0", "callbacks.best_checkpoint=null", "callbacks.resume_checkpoint=null"]
+        started = time.perf_counter()
+        _, _, clock, _ = self.fit("exp1_4", words, seconds, 1)
+        gaps = np.diff(clock.steps)
+        return {
+            "longest_step_seconds": float(gaps.max()),
+            "fastest_decile_milliseconds_a_step": 1000 * float(np.quantile(gaps, 0.1)),
+            "seconds": time.perf_counter() - started,
+        }
+
+    def teacher(self, seconds: float) -> dict[str, Any]:
+        """Return tokens a second of `FrozenTeacher.encode` and its share of the measured matrix rate."""
+        from transformers import AutoModel, Qwen2Config  # noqa: PLC0415 - seconds that only this part needs
+
+        sizes = {"hidden_size": 2048, "num_hidden_layers": 36, "intermediate_size": 11008}
+        sizes |= {"num_attention_heads": 16, "num_key_value_heads": 2, "vocab_size": 151936}
+        if self.options.small:
+            sizes |= {"hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 64, "vocab_size": 128}
+            sizes |= {"num_attention_heads": 2}
+        device = torch.device(self.options.device)
+        dtype = torch.bfloat16 if self.cuda else torch.float32
+        torch.set_default_dtype(dtype)
+        try:
+            with device:
+                model = AutoModel.from_config(Qwen2Config(**sizes, max_position_embeddings=32768)).eval()
+        finally:
+            torch.set_default_dtype(torch.float32)
+        texts = self.options.texts
+        teacher = made_up_teacher(model, device, dtype, texts, sizes["vocab_size"], 512)
+        weights = sum(p.numel() for name, p in model.named_parameters() if "layers." in name and p.ndim == 2)
+        lengths = made_up_lengths(texts, 102, 1.0, 512, seed=1)
+        # a causal token attends to half of its text: two products of the width of all heads
+        attention = 2 * sizes["num_hidden_layers"] * sizes["hidden_size"] * float((lengths.astype(float) ** 2).sum())
+        operations = 2 * weights * float(lengths.sum()) + attention
+        padded = sum(int(lengths[b].max()) * len(b) for b in token_budget_batches(lengths, teacher.tokens_per_batch))
+        rate = matrix_rate(device, dtype)
+        result: dict[str, Any] = {"tera_operations_a_second_of_matrices": rate / 1e12, "texts": texts}
+        teacher.encode([""] * texts, 512, keep_states=False)  # warm
+        for name, keep in (("pooled", False), ("states kept", True)):
+            synchronize(device)
+            started = time.perf_counter()
+            teacher.encode([""] * texts, 512, keep_states=keep)
+            synchronize(device)
+            took = time.perf_counter() - started
+            result[name] = {
+                "tokens_a_second": float(lengths.sum()) / took,
+                "share_of_matrix_rate": operations / took / rate,
+                "fill": float(lengths.sum()) / padded,
+            }
+        return result
+
+
+class Window(Callback):
+    """Counts what the last log interval of an epoch did, by the profiler."""
+
+    def __init__(self, cuda: bool, steps: int, interval: int = 10) -> None:
+        self.first = max(0, (steps // interval - 1) * interval)
+        self.interval = interval
+        self.counts: dict[str, Any] = {}
+        activities = [torch.profiler.ProfilerActivity.CPU]
+        self.cuda = cuda
+        if cuda:
+            activities.append(torch.profiler.ProfilerActivity.CUDA)
+        self.profiler = torch.profiler.profile(activities=activities)
+        self.seen = 0
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Begin behind a step, end so many later."""
+        self.seen = batch_idx + 1
+        if self.seen == self.first:
+            synchronize(pl_module.device)
+            self.profiler.start()
+        if self.seen == self.first + self.interval and self.first:
+            self.profiler.stop()
+            events = self.profiler.events() or []
+            names = [event.name for event in events]
+            on_device = [event for event in events if event.device_type == torch.autograd.DeviceType.CUDA]
+            waits = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize")
+            self.counts = {
+                "kernels_a_step": sum("Memcpy" not in e.name and "Memset" not in e.name for e in on_device)
+                / self.interval,
+                "copies_a_step": sum("Memcpy" in event.name or "Memset" in event.name for event in on_device)
+                / self.interval,
+                "launches_a_step": sum(
+                    "LaunchKernel" in n or "GraphLaunch" in n or "cudaMemcpyAsync" in n for n in names
+                )
+                / self.interval,
+                "aten_operations_a_step": sum(name.startswith("aten::") for name in names) / self.interval,
+                "waits_an_interval": sum(name in waits for name in names),
+                "device_milliseconds_a_step": sum(event.device_time_total for event in on_device)
+                / 1000
+                / self.interval,
+            }
+
+
+def made_up_teacher(
+    model: Any, device: torch.device, dtype: torch.dtype, texts: int, vocabulary: int, most: int
+) -> FrozenTeacher:
+    """Return a teacher around a model without weights or tokenizer, whose texts are random tokens."""
+    name = str(dtype).removeprefix("torch.")
+    limits = {"max_signature_tokens": 128, "max_body_tokens": most, "tokens_per_batch": 16384}
+    dim = model.config.hidden_size
+    given = {"pool_special_tokens": False, "dim": dim, "dtype": name, "storage_dtype": "bfloat16"}
+    teacher = FrozenTeacher("made-up", "made-up", **limits, **given)
+    network = Network.__new__(Network)
+    network.model, network.device, network.padding_side, network.pad_token = model, device, "right", 0
+    network.takes_positions = network.takes_cache = True
+    lengths = made_up_lengths(texts, 102, 1.0, most, seed=1)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    tokens = np.random.default_rng(0).integers(0, vocabulary, offsets[-1])
+    sequences = TokenSequences(tokens, np.ones(len(tokens), dtype=bool), offsets, 0)
+    network.tokenize = lambda texts, max_tokens, keep_special: sequences  # type: ignore[method-assign]
+    teacher.__dict__["_network"] = network
+    return teacher
+
+
+def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """Return operations a second of the best of some products of large matrices."""
+    size = 8192 if device.type == "cuda" else 256
+    left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    best = 0.0
+    for _ in range(5):
+        synchronize(device)
+        started = time.perf_counter()
+        for _ in range(10):
+            left @ right
+        synchronize(device)
+        best = max(best, 10 * 2 * size**3 / (time.perf_counter() - started))
+    return best
+
+
+def reset_peak(cuda: bool) -> None:
+    """Begin to watch the device's memory."""
+    if cuda:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
+
+def peak_gib(cuda: bool) -> float:
+    """Return the most memory of the device that was in use."""
+    return torch.cuda.max_memory_allocated() / 2**30 if cuda else 0.0
+
+
+def device_name(cuda: bool) -> str:
+    """Return what the device calls itself."""
+    return torch.cuda.get_device_name() if cuda else "cpu"
+
+
+def rows_of(result: dict[str, Any]) -> list[list[str]]:
+    """Return a row for each figure of each part."""
+    rows = []
+    for part, figures in result["parts"].items():
+        for name, value in figures.items():
+            inner = value.items() if isinstance(value, dict) else [("", value)]
+            for key, figure in inner:
+                shown = f"{figure:.4g}" if isinstance(figure, float) else str(figure)
+                rows.append([part, f"{name} {key}".strip(), shown])
+    return rows
+
+
+def main(words: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", nargs="*", choices=BOUNDS, default=list(BOUNDS), help="which (default: all)")
+    parser.add_argument("--seconds", type=float, default=sum(BOUNDS.values()), help="of all parts that are chosen")
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda", help="cpu only shows that it runs")
+    parser.add_argument("--functions", type=int, default=50_835, help="in all splits (default: 50835)")
+    parser.add_argument("--dim", type=int, default=2048, help="of a state (default: 2048)")
+    parser.add_argument("--epochs", type=int, default=39, help="of exp1_4 and exp2_2 (default: 39)")
+    parser.add_argument("--steps", type=int, default=150, help="of the other parts (default: 150)")
+    parser.add_argument("--texts", type=int, default=4000, help="that the teacher reads (default: 4000)")
+    parser.add_argument("--small", action="store_true", help="student and teacher of a fraction of the size")
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/gpu_training.json"))
+    options = parser.parse_args(words)
+    bench = Bench(options)
+    parts: dict[str, Callable[[float], dict[str, Any]]] = {
+        "exp1_4": lambda seconds: bench.whole("exp1_4", seconds),
+        "exp2_2": lambda seconds: bench.whole("exp2_2", seconds),
+        **{name: getattr(bench, name) for name in ("paths", "operations", "compiled", "teacher")},
+    }
+    result: dict[str, Any] = {"device": device_name(bench.cuda), "torch": torch.__version__, "parts": {}, "failed": {}}
+    share = options.seconds / sum(BOUNDS[name] for name in options.parts)
+    for name in options.parts:
+        started, bound = time.perf_counter(), BOUNDS[name] * share
+        try:
+            with bounded(bound + 10):
+                result["parts"][name] = parts[name](bound)
+        except Exception:  # noqa: BLE001 - the other parts are measured all the same, and it is told
+            result["failed"][name] = traceback.format_exc()
+        result["parts"].setdefault(name, {})["seconds_of_the_part"] = time.perf_counter() - started
+        write_json(options.output, result)
+        print(json.dumps({name: result["parts"][name]}), flush=True)
+    print(markdown_table(["part", "figure", "value"], rows_of(result)))
+    for name, error in result["failed"].items():
+        print(f"{name} failed:\n{error}")
+    if result["failed"]:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

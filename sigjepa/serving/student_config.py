@@ -1,0 +1,50 @@
+"""What a student is but for its tensors, and whether tensors and a teacher are its own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from sigjepa.errors import SigjepaError
+from sigjepa.teacher.encoder import FrozenTeacher
+
+
+@dataclass(frozen=True)
+class StudentConfig:
+    """All of a student but its tensors.
+
+    model, teacher: the config nodes of their classes and plain arguments. teacher_dim: D.
+    teacher_identity: content digests of its weights, tokenizer and settings; what predicts is held to it.
+    """
+
+    model: Mapping[str, Any]
+    teacher_dim: int
+    teacher: Mapping[str, Any]
+    teacher_identity: Mapping[str, Any]
+
+
+def load_tensors(model: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> None:
+    """Give a model its tensors; raises SigjepaError when they are not those of its class and arguments."""
+    own = model.state_dict()
+    if own.keys() != tensors.keys() or any(own[name].shape != tensor.shape for name, tensor in tensors.items()):
+        other = sorted(own.keys() ^ tensors.keys())[:4] or sorted(
+            name for name, tensor in tensors.items() if own[name].shape != tensor.shape
+        )
+        raise SigjepaError(
+            f"{folder} has other tensors than {type(model).__name__} of its config.json ({', '.join(other[:4])}): "
+            "install the version of sigjepa that it names, or export it again."
+        )
+    model.load_state_dict(dict(tensors))
+
+
+def require_teacher(teacher: FrozenTeacher, config: StudentConfig, folder: Path) -> None:
+    """Raise SigjepaError for a teacher other than the one that a student was trained with, naming what differs."""
+    fingerprint = teacher.fingerprint()
+    differing = [key for key, value in config.teacher_identity.items() if fingerprint.get(key) != value]
+    if differing:
+        raise SigjepaError(
+            f"{folder} was trained with another teacher than {teacher.name}: {', '.join(differing)} differ. Give its "
+            "own, or, for predictions that may mean nothing, check_teacher=False (at a command check_teacher=false)."
+        )
