@@ -17,7 +17,8 @@ import signal
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,6 +32,7 @@ from torch import Tensor
 
 from sigjepa.corpus.corpus import Corpus
 from sigjepa.data.datamodule import FunctionDataModule
+from sigjepa.data.resident import ResidentData
 from sigjepa.data.training_data import TrainingData
 from sigjepa.evaluation.metrics import build_metrics
 from sigjepa.reporting.tables import markdown_table
@@ -49,8 +51,14 @@ from sigjepa.training.module import build_module
 BLOCKS = 16
 """Shards of made-up states; all have the same states, so that the host holds a sixteenth of them."""
 SHARES = {"train": 0.8271, "val": 0.115, "test": 0.0579}
-BOUNDS = {"exp1_4": 90, "paths": 40, "operations": 15, "exp2_2": 45, "teacher": 35, "compiled": 45}
-"""Seconds of each part, of which the whole is scaled to `--seconds`."""
+BOUNDS = {"exp1_4": 75, "paths": 35, "operations": 20, "exp2_2": 45, "teacher": 35, "compiled": 60}
+"""Seconds of each part, by which what is left of `--seconds` is shared out."""
+SOFT = 0.8
+"""Of a part's seconds, when training stops, so that the part can still say what it has."""
+BLOCK = 10
+"""Steps that are timed together: the host runs ahead of the device, and waits each `trainer.log_every_n_steps`."""
+SMALL = ["model.hidden_dim=16", "model.heads=2", "model.feedforward_dim=32"]
+LIMITS = ["+trainer.limit_val_batches=0", "callbacks.best_checkpoint=null", "callbacks.resume_checkpoint=null"]
 ORDINARY = ["data.device_resident=false", "callbacks.cuda_graphs=null"]
 RESIDENT = ["data.device_resident=true", "callbacks.cuda_graphs=null"]
 RECORDED = ["data.device_resident=true"]
@@ -83,9 +91,9 @@ def made_up_lengths(functions: int, median: float, spread: float, most: int, see
 
 
 class MadeUpShards(TeacherShards):
-    """Shards in memory: `BLOCKS` with the same random states, and means of their own."""
+    """Shards in memory: `BLOCKS` with the same random states, and means of their own; spread: of lengths, 0 for one."""
 
-    def __init__(self, functions: int, dim: int, body_states: bool) -> None:
+    def __init__(self, functions: int, dim: int, body_states: bool, spread: float = 1.0) -> None:
         per_block = -(-functions // BLOCKS)
         self._functions = per_block * BLOCKS
         starts = list(range(0, self._functions, per_block))
@@ -93,8 +101,8 @@ class MadeUpShards(TeacherShards):
         inputs = {"body_states": body_states}
         super().__init__(Manifest(Path("made-up"), "teacher", "made-up", inputs, "made-up", facts, {}))
         lengths = {
-            "signature": made_up_lengths(per_block, 24, 0.75, 128, seed=0),
-            "body": made_up_lengths(per_block, 102, 1.0, 512, seed=1),
+            "signature": made_up_lengths(per_block, 24, 0.75 * spread, 128, seed=0),
+            "body": made_up_lengths(per_block, 102, spread, 512, seed=1),
         }
         base = torch.randn(8192, dim, generator=torch.Generator().manual_seed(0)).bfloat16()
         shared: dict[str, Tensor] = {}
@@ -111,9 +119,9 @@ class MadeUpShards(TeacherShards):
         return self._functions
 
 
-def made_up_data(functions: int, dim: int, body_states: bool) -> TrainingData:
+def made_up_data(functions: int, dim: int, body_states: bool, spread: float = 1.0) -> TrainingData:
     """Return data of the published sizes: of 50,835 functions 42,047 are train."""
-    shards = MadeUpShards(functions, dim, body_states)
+    shards = MadeUpShards(functions, dim, body_states, spread)
     ids = np.random.default_rng(0).permutation(len(shards))
     ends = np.cumsum([round(share * len(ids)) for share in SHARES.values()])[:-1]
     splits = dict(zip(SHARES, map(np.sort, np.split(ids, ends)), strict=True))
@@ -122,13 +130,14 @@ def made_up_data(functions: int, dim: int, body_states: bool) -> TrainingData:
 
 
 class Clock(Callback):
-    """Time of each training epoch and of each pass over val; stops training when the seconds are over."""
+    """Time of each block of steps, training epoch and pass over val; stops training when the seconds are over."""
 
     def __init__(self, seconds: float) -> None:
         self.until = time.perf_counter() + seconds
         self.training: list[float] = []
         self.validation: list[float] = []
         self.steps: list[float] = []
+        self.epoch_steps: list[int] = []
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """Start the epoch's clock."""
@@ -141,15 +150,28 @@ class Clock(Callback):
         if self.steps[-1] > self.until:
             trainer.should_stop = True
 
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """The epoch is over; val was ranked in it."""
+        now = time.perf_counter() - self.epoch
+        self.training.append(now - sum(self.validation[len(self.training) :]))
+        self.epoch_steps.append(len(self.steps) - sum(self.epoch_steps))
+
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
         """The epoch's steps are over."""
         synchronize(pl_module.device)
-        self.training.append(time.perf_counter() - self.epoch)
-        self.epoch = time.perf_counter()
+        self.pass_start = time.perf_counter()
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         """The pass over val is over."""
-        self.validation.append(time.perf_counter() - self.epoch)
+        self.validation.append(time.perf_counter() - self.pass_start)
+
+    def step_seconds(self) -> float:
+        """Return the time of a step: the median of blocks of the later half, when most shapes came before."""
+        ends = self.steps[BLOCK - 1 :: BLOCK]
+        blocks = np.diff(ends[len(ends) // 2 :])
+        if not len(blocks):
+            raise BoundError(f"{len(self.steps)} steps are too few to time a block of {BLOCK}")
+        return float(np.median(blocks)) / BLOCK
 
 
 def synchronize(device: torch.device) -> None:
@@ -165,57 +187,63 @@ class Bench:
         self.options = options
         self.cuda = options.device == "cuda"
         self.data: dict[bool, TrainingData] = {}
+        self.resident: dict[bool, ResidentData] = {}
 
     def of_data(self, body_states: bool) -> TrainingData:
         """Return the made-up data, made once."""
         if body_states not in self.data:
-            self.data.clear()
             self.data[body_states] = made_up_data(self.options.functions, self.options.dim, body_states)
         return self.data[body_states]
 
     def fit(self, experiment: str, overrides: list[str], seconds: float, epochs: int, *callbacks: Callback) -> Any:
         """Train as `sigjepa.train` does, with its callbacks, and return module, trainer, clock and seconds of fit."""
-        data = self.of_data(experiment == "exp2_2")
+        clock, bodies = Clock(seconds), experiment == "exp2_2"
+        data = self.of_data(bodies)
         with tempfile.TemporaryDirectory() as run_dir:
             student = {"exp1_4": "sig_predictor", "exp2_2": "token_predictor"}[experiment]
             words = [f"experiment={experiment}", "data=full", "logger=none", "seed=0"]
             words += ["callbacks.early_stopping=null", f"trainer.max_epochs={epochs}", "teacher.max_body_tokens=512"]
-            words += [f"model={student}" + ("_small" if self.options.small else "")]
+            words += [f"model={student}", *(SMALL if self.options.small else [])]
             words += ["trainer=gpu"] if self.cuda else ["trainer.accelerator=cpu"]
             config = compose([*words, "trainer.enable_progress_bar=false", *overrides], folder=run_dir)
             resolved = plain(config)
             metrics = build_metrics(resolved["metrics"], resolved["monitor"])
             lightning.seed_everything(0, verbose=False)
             datamodule: FunctionDataModule = instantiate(config.data, data=data)
+            if datamodule.device_resident is True:
+                datamodule.resident = self.resident.get(bodies)
             module = build_module(resolved, data.shards.dim, metrics)
-            clock = Clock(seconds)
             own = [*build_callbacks(resolved["callbacks"], metrics), clock, *callbacks]
             trainer: lightning.Trainer = instantiate(config.trainer, callbacks=own, logger=False)
             started = time.perf_counter()
             trainer.fit(module, datamodule=datamodule)
             synchronize(module.device)
+            if datamodule.resident is not None:
+                self.resident[bodies] = datamodule.resident  # taken there once, for all parts
             return module, trainer, clock, time.perf_counter() - started
 
     def whole(self, experiment: str, seconds: float) -> dict[str, Any]:
         """Return the time of training, 39 epochs of it by what was seen where the time did not hold."""
         reset_peak(self.cuda)
-        _, trainer, clock, fit = self.fit(experiment, RECORDED, seconds, self.options.epochs)
-        done = len(clock.validation)
-        warm = clock.training[1 : done if done == self.options.epochs else done - 1] or clock.training
-        per_epoch = float(np.median(warm)) + float(np.median(clock.validation[1:] or clock.validation))
-        before = fit - sum(clock.training) - sum(clock.validation)
+        _, trainer, clock, fit = self.fit(experiment, RECORDED, seconds * SOFT, self.options.epochs)
+        an_epoch, done = trainer.num_training_batches, len(clock.steps)
+        step, validation = clock.step_seconds(), float(np.median(clock.validation[1:] or clock.validation))
+        measured = len(clock.validation) >= 39
         return {
             "functions": len(trainer.train_dataloader.sampler.ids),  # type: ignore[union-attr]
-            "steps_an_epoch": trainer.num_training_batches,
-            "epochs": done,
+            "steps_an_epoch": an_epoch,
+            "steps": done,
+            "whole_epochs": sum(steps == an_epoch for steps in clock.epoch_steps),
             "fit_seconds": fit,
+            "seconds_before_the_first_epoch": fit - sum(clock.training) - sum(clock.validation),
             "first_epoch_seconds": clock.training[0],
-            "training_epoch_seconds": float(np.median(warm)),
-            "validation_seconds": float(np.median(clock.validation[1:] or clock.validation)),
-            "seconds_beside_epochs": before,
-            "milliseconds_a_step": 1000 * float(np.median(warm)) / trainer.num_training_batches,
-            "whole_39_epochs_seconds": fit if done >= 39 else before + clock.training[0] + 38 * per_epoch,
-            "measured_whole": done >= 39,
+            "last_whole_epoch_seconds": whole_epochs(clock, an_epoch)[-1],
+            "validation_seconds": validation,
+            "milliseconds_a_step": 1000 * step,
+            "whole_39_epochs_seconds": fit
+            if measured
+            else fit + (39 * an_epoch - done) * step + (39 - len(clock.validation)) * validation,
+            "measured_whole": measured,
             "peak_gib": peak_gib(self.cuda),
         }
 
@@ -223,51 +251,69 @@ class Bench:
         """Return the time of a step on each path, and how far the weights after them are apart without dropout."""
         steps = self.options.steps
         paths = {"ordinary": ORDINARY, "resident": RESIDENT, "recorded": RECORDED}
-        weights, result = {}, {}
-        limits = [f"+trainer.limit_train_batches={steps}", "+trainer.limit_val_batches=0"]
-        limits += ["callbacks.best_checkpoint=null", "callbacks.resume_checkpoint=null", "scheduler=none"]
-        for name, words in paths.items():
-            for dropout in (0.0, 0.1):
-                module, _, clock, _ = self.fit("exp1_4", [*words, *limits, f"model.dropout={dropout}"], seconds / 6, 2)
-                weights[name, dropout] = torch.cat([value.detach().flatten() for value in module.model.parameters()])
-                half = len(clock.steps) // 2
-                took = (clock.steps[-1] - clock.steps[half]) / max(1, len(clock.steps) - 1 - half)
-                result[f"{name}, dropout {dropout}"] = {"milliseconds_a_step": 1000 * took, "steps": len(clock.steps)}
-        scale = weights["ordinary", 0.0].abs().mean()
+        weights, counts, result = {}, {}, {}
+        self.of_data(False)
+        for dropout, share, epochs in ((0.1, 0.22, 2), (0.0, 0.08, 1)):
+            for name, words in paths.items():
+                limits = [
+                    *LIMITS,
+                    f"+trainer.limit_train_batches={steps}",
+                    "scheduler=none",
+                    f"model.dropout={dropout}",
+                ]
+                module, _, clock, _ = self.fit("exp1_4", [*words, *limits], seconds * share, epochs)
+                key = f"{name}, dropout {dropout}"
+                weights[key] = torch.cat([value.detach().flatten() for value in module.model.parameters()])
+                counts[key] = len(clock.steps)
+                if epochs > 1:
+                    result[key] = {"milliseconds_a_step": 1000 * clock.step_seconds(), "steps": len(clock.steps)}
         for one, other, dropout in (
             ("ordinary", "resident", 0.0),
             ("resident", "recorded", 0.0),
             ("resident", "recorded", 0.1),
         ):
-            difference = (weights[one, dropout] - weights[other, dropout]).abs().mean() / scale
-            result[f"{one} against {other}, dropout {dropout}"] = {"mean_weight_difference": float(difference)}
+            left, right = f"{one}, dropout {dropout}", f"{other}, dropout {dropout}"
+            if counts[left] == counts[right]:
+                apart = (weights[left] - weights[right]).abs().mean() / weights[left].abs().mean()
+                figures = {"mean_weight_difference": float(apart), "steps": counts[left]}
+            else:
+                figures = {"not_compared_steps": f"{counts[left]} and {counts[right]}"}
+            result[f"{one} against {other}, dropout {dropout}"] = figures
         return result
 
     def operations(self, seconds: float) -> dict[str, Any]:
-        """Return kernels, launches and waits of a step of each path, by the profiler over one log interval."""
+        """Return kernels, launches and waits of a step of each path, by the profiler over some log intervals."""
         result = {}
-        for experiment in ("exp1_4",):
-            for name, words in {"resident": RESIDENT, "recorded": RECORDED}.items():
-                window = Window(self.cuda, self.options.steps)
-                limits = [f"+trainer.limit_train_batches={self.options.steps}", "+trainer.limit_val_batches=0"]
-                limits += ["callbacks.best_checkpoint=null", "callbacks.resume_checkpoint=null"]
-                self.fit(experiment, [*words, *limits], seconds / 2, 1, window)
-                result[name] = window.counts
+        for name, words in {"resident": RESIDENT, "recorded": RECORDED}.items():
+            window = Window(self.cuda)
+            self.fit("exp1_4", [*words, *LIMITS], seconds * 0.4, 1, window)
+            result[name] = window.medians()
         return result
 
     def compiled(self, seconds: float) -> dict[str, Any]:
-        """Return the time of a step with torch.compile under the graphs, on batches of one shape."""
-        words = [*RECORDED, "callbacks.cuda_graphs.torch_compile=true", "callbacks.cuda_graphs.after=1"]
-        words += ["callbacks.cuda_graphs.max_graphs=1", f"+trainer.limit_train_batches={self.options.steps * 4}"]
-        words += ["+trainer.limit_val_batches=0", "callbacks.best_checkpoint=null", "callbacks.resume_checkpoint=null"]
-        started = time.perf_counter()
-        _, _, clock, _ = self.fit("exp1_4", words, seconds, 1)
-        gaps = np.diff(clock.steps)
-        return {
-            "longest_step_seconds": float(gaps.max()),
-            "fastest_decile_milliseconds_a_step": 1000 * float(np.quantile(gaps, 0.1)),
-            "seconds": time.perf_counter() - started,
-        }
+        """Return the time of a step with torch.compile under the graphs and of graphs alone, batches of one shape."""
+        self.resident.pop(False, None)
+        self.data[False] = made_up_data(min(8192, self.options.functions), self.options.dim, False, spread=0.0)
+        words = [
+            *RECORDED,
+            *LIMITS,
+            "callbacks.cuda_graphs.after=1",
+        ]
+        result = {}
+        try:
+            for name, compiled in (("recorded", "false"), ("compiled", "true")):
+                started = time.perf_counter()
+                overrides = [*words, f"callbacks.cuda_graphs.torch_compile={compiled}"]
+                _, _, clock, _ = self.fit("exp1_4", overrides, seconds * SOFT / 2, 4)
+                result[name] = {
+                    "milliseconds_a_step": 1000 * clock.step_seconds(),
+                    "longest_step_seconds": float(np.diff(clock.steps).max()),
+                    "seconds": time.perf_counter() - started,
+                }
+        finally:
+            self.data.pop(False)
+            self.resident.pop(False, None)
+        return result
 
     def teacher(self, seconds: float) -> dict[str, Any]:
         """Return tokens a second of `FrozenTeacher.encode` and its share of the measured matrix rate."""
@@ -286,24 +332,33 @@ class Bench:
                 model = AutoModel.from_config(Qwen2Config(**sizes, max_position_embeddings=32768)).eval()
         finally:
             torch.set_default_dtype(torch.float32)
-        texts = self.options.texts
-        teacher = made_up_teacher(model, device, dtype, texts, sizes["vocab_size"], 512)
+        started = time.perf_counter()
+        teacher = made_up_teacher(model, device, dtype, self.options.texts, sizes["vocab_size"], 512)
         weights = sum(p.numel() for name, p in model.named_parameters() if "layers." in name and p.ndim == 2)
-        lengths = made_up_lengths(texts, 102, 1.0, 512, seed=1)
+        all_lengths = made_up_lengths(self.options.texts, 102, 1.0, 512, seed=1)
+        rate = matrix_rate(device, dtype)
+        result: dict[str, Any] = {"tera_operations_a_second_of_matrices": rate / 1e12}
+        warm = min(self.options.texts, 200)
+        for _ in range(2):  # the second is warm, and says how many texts the time holds
+            began = time.perf_counter()
+            teacher.encode([""] * warm, 512, keep_states=True)
+            synchronize(device)
+            took = time.perf_counter() - began
+        left = seconds * SOFT - (time.perf_counter() - started)
+        texts = int(min(self.options.texts, max(warm, warm * left / took / 3)))
+        lengths = all_lengths[:texts]
         # a causal token attends to half of its text: two products of the width of all heads
         attention = 2 * sizes["num_hidden_layers"] * sizes["hidden_size"] * float((lengths.astype(float) ** 2).sum())
         operations = 2 * weights * float(lengths.sum()) + attention
         padded = sum(int(lengths[b].max()) * len(b) for b in token_budget_batches(lengths, teacher.tokens_per_batch))
-        rate = matrix_rate(device, dtype)
-        result: dict[str, Any] = {"tera_operations_a_second_of_matrices": rate / 1e12, "texts": texts}
-        teacher.encode([""] * texts, 512, keep_states=False)  # warm
         for name, keep in (("pooled", False), ("states kept", True)):
             synchronize(device)
-            started = time.perf_counter()
+            began = time.perf_counter()
             teacher.encode([""] * texts, 512, keep_states=keep)
             synchronize(device)
-            took = time.perf_counter() - started
+            took = time.perf_counter() - began
             result[name] = {
+                "texts": texts,
                 "tokens_a_second": float(lengths.sum()) / took,
                 "share_of_matrix_rate": operations / took / rate,
                 "fill": float(lengths.sum()) / padded,
@@ -311,47 +366,67 @@ class Bench:
         return result
 
 
-class Window(Callback):
-    """Counts what the last log interval of an epoch did, by the profiler."""
+def whole_epochs(clock: Clock, steps: int) -> list[float]:
+    """Return the seconds of the training epochs that were not cut short; not a number where there is none."""
+    whole = [took for took, done in zip(clock.training, clock.epoch_steps, strict=True) if done == steps]
+    return whole or [float("nan")]
 
-    def __init__(self, cuda: bool, steps: int, interval: int = 10) -> None:
-        self.first = max(0, (steps // interval - 1) * interval)
-        self.interval = interval
-        self.counts: dict[str, Any] = {}
-        activities = [torch.profiler.ProfilerActivity.CPU]
-        self.cuda = cuda
-        if cuda:
-            activities.append(torch.profiler.ProfilerActivity.CUDA)
-        self.profiler = torch.profiler.profile(activities=activities)
-        self.seen = 0
+
+class Window(Callback):
+    """Counts what some log intervals did, by the profiler, once graphs are there; then stops training."""
+
+    def __init__(self, cuda: bool, first: int = 20, windows: int = 5) -> None:
+        self.cuda, self.first, self.windows = cuda, first * BLOCK, windows
+        self.counts: list[dict[str, float]] = []
+        self.profiler: torch.profiler.profile | None = None
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Begin behind a step, end so many later."""
-        self.seen = batch_idx + 1
-        if self.seen == self.first:
+        """Begin and end behind a step whose figures were read; every second interval is counted."""
+        seen = min(self.first, trainer.num_training_batches // (4 * BLOCK) * BLOCK)
+        if (batch_idx + 1) % BLOCK or batch_idx + 1 < seen:
+            return
+        if self.profiler is None:
+            activities = [torch.profiler.ProfilerActivity.CPU]
+            if self.cuda:
+                activities.append(torch.profiler.ProfilerActivity.CUDA)
             synchronize(pl_module.device)
+            self.profiler = torch.profiler.profile(activities=activities)
             self.profiler.start()
-        if self.seen == self.first + self.interval and self.first:
+            return
+        self.profiler.stop()
+        self.counts.append(counts_of(self.profiler.events() or []))
+        self.profiler = None
+        trainer.should_stop = trainer.should_stop or len(self.counts) == self.windows
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        """Close an interval that was cut short."""
+        if self.profiler is not None:
             self.profiler.stop()
-            events = self.profiler.events() or []
-            names = [event.name for event in events]
-            on_device = [event for event in events if event.device_type == torch.autograd.DeviceType.CUDA]
-            waits = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize")
-            self.counts = {
-                "kernels_a_step": sum("Memcpy" not in e.name and "Memset" not in e.name for e in on_device)
-                / self.interval,
-                "copies_a_step": sum("Memcpy" in event.name or "Memset" in event.name for event in on_device)
-                / self.interval,
-                "launches_a_step": sum(
-                    "LaunchKernel" in n or "GraphLaunch" in n or "cudaMemcpyAsync" in n for n in names
-                )
-                / self.interval,
-                "aten_operations_a_step": sum(name.startswith("aten::") for name in names) / self.interval,
-                "waits_an_interval": sum(name in waits for name in names),
-                "device_milliseconds_a_step": sum(event.device_time_total for event in on_device)
-                / 1000
-                / self.interval,
-            }
+
+    def medians(self) -> dict[str, float]:
+        """Return the median of each count; raises BoundError where no interval was counted."""
+        if not self.counts:
+            raise BoundError("no interval of steps was counted")
+        keys = sorted(set().union(*self.counts))
+        medians = {key: float(np.median([counts.get(key, 0.0) for counts in self.counts])) for key in keys}
+        return medians | {"intervals": len(self.counts)}
+
+
+def counts_of(events: Any) -> dict[str, float]:
+    """Return what the profiler saw in a block of steps."""
+    on_device = [e for e in events if e.device_type == torch.autograd.DeviceType.CUDA and not e.is_user_annotation]
+    names = [event.name for event in events if event.device_type == torch.autograd.DeviceType.CPU]
+    copies = sum("Memcpy" in event.name or "Memset" in event.name for event in on_device)
+    launches = ("LaunchKernel", "GraphLaunch", "MemcpyAsync", "MemsetAsync")
+    waits = [name for name in names if name.startswith("cuda") and name.endswith("Synchronize")]
+    return {
+        "kernels_a_step": (len(on_device) - copies) / BLOCK,
+        "copies_a_step": copies / BLOCK,
+        "launches_a_step": sum(any(launch in name for launch in launches) for name in names) / BLOCK,
+        "aten_operations_a_step": sum(name.startswith("aten::") for name in names) / BLOCK,
+        "device_milliseconds_a_step": sum(event.device_time_total for event in on_device) / 1000 / BLOCK,
+        **{f"{name}_in_{BLOCK}_steps": float(number) for name, number in Counter(waits).items()},
+    }
 
 
 def made_up_teacher(
@@ -369,8 +444,12 @@ def made_up_teacher(
     lengths = made_up_lengths(texts, 102, 1.0, most, seed=1)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     tokens = np.random.default_rng(0).integers(0, vocabulary, offsets[-1])
-    sequences = TokenSequences(tokens, np.ones(len(tokens), dtype=bool), offsets, 0)
-    network.tokenize = lambda texts, max_tokens, keep_special: sequences  # type: ignore[method-assign]
+
+    def tokenized(texts: Sequence[str], max_tokens: int, keep_special: bool) -> TokenSequences:
+        end = offsets[len(texts)]
+        return TokenSequences(tokens[:end], np.ones(end, dtype=bool), offsets[: len(texts) + 1], 0)
+
+    network.tokenize = tokenized  # type: ignore[method-assign]
     teacher.__dict__["_network"] = network
     return teacher
 
@@ -422,7 +501,7 @@ def rows_of(result: dict[str, Any]) -> list[list[str]]:
 def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="*", choices=BOUNDS, default=list(BOUNDS), help="which (default: all)")
-    parser.add_argument("--seconds", type=float, default=sum(BOUNDS.values()), help="of all parts that are chosen")
+    parser.add_argument("--seconds", type=float, default=sum(BOUNDS.values()), help="of all, with the making of data")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda", help="cpu only shows that it runs")
     parser.add_argument("--functions", type=int, default=50_835, help="in all splits (default: 50835)")
     parser.add_argument("--dim", type=int, default=2048, help="of a state (default: 2048)")
@@ -439,11 +518,12 @@ def main(words: list[str] | None = None) -> None:
         **{name: getattr(bench, name) for name in ("paths", "operations", "compiled", "teacher")},
     }
     result: dict[str, Any] = {"device": device_name(bench.cuda), "torch": torch.__version__, "parts": {}, "failed": {}}
-    share = options.seconds / sum(BOUNDS[name] for name in options.parts)
-    for name in options.parts:
-        started, bound = time.perf_counter(), BOUNDS[name] * share
+    end, names = time.perf_counter() + options.seconds, list(options.parts)
+    for place, name in enumerate(names):
+        started = time.perf_counter()
+        bound = (end - started) * BOUNDS[name] / sum(BOUNDS[other] for other in names[place:])
         try:
-            with bounded(bound + 10):
+            with bounded(bound):
                 result["parts"][name] = parts[name](bound)
         except Exception:  # noqa: BLE001 - the other parts are measured all the same, and it is told
             result["failed"][name] = traceback.format_exc()
