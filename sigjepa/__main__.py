@@ -14,7 +14,7 @@ COMMANDS = {
     "evaluate": "measure baselines and the teacher's ceiling without a student, or for one run",
     "report": "compare runs: report.md, report.html, figures",
     "dashboard": "create a W&B workspace for a sweep",
-    "export": "write judged pairs and hard negatives in the published form",
+    "export": "write a student, or judged pairs and hard negatives in the published form",
     "index": "encode the bodies of a source's functions, for search and serve",
     "search": "find the functions whose bodies fit a signature, and say why",
     "serve": "the same as a page and a JSON API",

@@ -31,15 +31,15 @@ def upload(folder: Path, repo_id: str, private: bool | None, token: str | None) 
 
     Raises SigjepaError for what the Hub refuses, and when it can't be reached.
     """
-    import httpx  # noqa: PLC0415  what huggingface_hub speaks with
     from huggingface_hub import HfApi  # noqa: PLC0415
     from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
 
+    http_error: type[Exception] = HfHubHTTPError.__mro__[1]  # of the library that huggingface_hub speaks HTTP with
     api = HfApi(token=token)
     try:
         repo = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
         return str(api.upload_folder(repo_id=repo, folder_path=folder, commit_message="Upload a student of sigjepa"))
-    except (HfHubHTTPError, httpx.HTTPError, OSError, ValueError) as error:
+    except (http_error, OSError, ValueError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise SigjepaError(
             f"The Hugging Face Hub did not take the student as {repo_id} ({reason}). Log in with `hf auth login` and "

@@ -26,7 +26,7 @@ from sigjepa.runtime.instantiate import instantiate
 from sigjepa.serving.hub import upload
 from sigjepa.serving.sentence_layout import write_layout
 from sigjepa.serving.student_config import StudentConfig, load_tensors, require_teacher
-from sigjepa.serving.student_files import find_student, read_card, read_student, write_student
+from sigjepa.serving.student_files import CONFIG_FILE, find_student, read_card, read_student, write_student
 from sigjepa.store.manifest import content_key
 from sigjepa.teacher.backbone import available_device
 from sigjepa.teacher.encoder import FrozenTeacher
@@ -99,7 +99,7 @@ class Student:
         """
         folder = find_student(folder_or_hub_id)
         content, tensors, arrays = read_student(folder)
-        config = StudentConfig(**content)
+        config = StudentConfig.of(content, folder / CONFIG_FILE)
         model = instantiate(dict(config.model), allowed_targets, teacher_dim=config.teacher_dim)
         load_tensors(model, tensors, folder)
         if not isinstance(teacher, FrozenTeacher):

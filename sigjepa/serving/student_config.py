@@ -24,6 +24,17 @@ class StudentConfig:
     teacher: Mapping[str, Any]
     teacher_identity: Mapping[str, Any]
 
+    @classmethod
+    def of(cls, content: Mapping[str, Any], path: Path) -> "StudentConfig":
+        """Return the content of a `config.json`; raises SigjepaError naming the file when it is no student's."""
+        kinds = {"model": dict, "teacher_dim": int, "teacher": dict, "teacher_identity": dict}
+        fits = content.keys() == kinds.keys() and all(isinstance(content[key], kind) for key, kind in kinds.items())
+        if not fits or any("_target_" not in content[component] for component in ("model", "teacher")):
+            raise SigjepaError(
+                f"{path} does not say what a student is ({', '.join(kinds)}); export the student again from its run."
+            )
+        return cls(**content)
+
 
 def load_tensors(model: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> None:
     """Give a model its tensors; raises SigjepaError when they are not those of its class and arguments."""

@@ -88,7 +88,7 @@ def test_what_is_there_is_not_overwritten(run, exported):
     ("overrides", "message"),
     [
         ((*MINED,), "no value for 'output': give output="),
-        (("experiment=exp1_4", "output=other"), "negatives=none has nothing to export"),
+        (("experiment=exp1_4", "output=other"), "student="),
         ((*MINED, "output=other", "ids=keys"), r"ids=keys is not one of position, key. Did you mean 'key'\?"),
         ((*MINED, "output=other", "fields={score: grade}"), "names 'score', which is no field"),
     ],

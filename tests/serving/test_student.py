@@ -87,6 +87,9 @@ def test_another_format_or_teacher_is_refused(student, teacher, folder):
     loaded = Student.from_pretrained(folder, teacher=teacher, check_teacher=False)
     assert loaded.fingerprint != student.fingerprint
     assert torch.equal(scores(loaded), scores(student))
+    changed(folder, CONFIG_FILE, lambda content: content.update(note="a key of no student"))
+    with pytest.raises(SigjepaError, match=CONFIG_FILE):
+        Student.from_pretrained(folder)
     changed(folder, CONFIG_FILE, lambda content: content.update(format=99))
     with pytest.raises(SigjepaError, match="99"):
         Student.from_pretrained(folder)
