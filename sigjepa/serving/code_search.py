@@ -42,6 +42,11 @@ class Share:
     value: float
     terms: Sequence[Term] = ()
 
+    @property
+    def others(self) -> float:
+        """What the terms that are not listed add, and the body's constant; 0 of a dense view."""
+        return self.value - sum(term.value for term in self.terms) if self.terms else 0.0
+
 
 @dataclass(frozen=True)
 class Result:

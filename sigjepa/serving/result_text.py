@@ -82,8 +82,8 @@ def why_text(shares: Sequence[Share]) -> str:
             f"{'expected ' if term.predicted else ''}{printable(term.text)} {term.value:+.1f}"
             for term in share.terms[:MAX_SHOWN_TERMS]
         ]
-        others = share.value - sum(term.value for term in share.terms[:MAX_SHOWN_TERMS])
-        if terms and abs(others) >= MIN_SHOWN_VALUE:
+        others = share.others + sum(term.value for term in share.terms[MAX_SHOWN_TERMS:])
+        if abs(others) >= MIN_SHOWN_VALUE:
             terms.append(f"all others {others:+.1f}")
         parts.append(f"{label_of(share.view)} {share.value:+.1f}" + (f" ({', '.join(terms)})" if terms else ""))
     return " · ".join(parts)

