@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -36,3 +40,16 @@ def test_the_rows_of_a_block_are_those_asked_for():
 def test_a_pool_without_a_word_is_an_error():
     with pytest.raises(SigjepaError, match=r"BM25.*corpus\.source"):
         bm25_scorer(["def f():"], ["_ = ()"])
+
+
+def test_jax_is_not_imported_where_it_is_installed(tmp_path):
+    (tmp_path / "jax").mkdir()
+    (tmp_path / "jax" / "__init__.py").write_text("raise SystemExit('jax was imported')")
+    code = """
+import sys
+from sigjepa.evaluation.lexical import bm25_scorer
+bm25_scorer(["def f(a):"], ["return a"])
+assert "bm25s" in sys.modules and "jax" not in sys.modules
+"""
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONPATH": path})
