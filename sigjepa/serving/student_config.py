@@ -51,8 +51,16 @@ def load_tensors(model: nn.Module, tensors: Mapping[str, Tensor], folder: Path) 
 
 
 def require_teacher(teacher: FrozenTeacher, config: StudentConfig, folder: Path) -> None:
-    """Raise SigjepaError for a teacher other than the one that a student was trained with, naming what differs."""
-    fingerprint = teacher.fingerprint()
+    """Raise SigjepaError for a teacher other than the one that a student was trained with, naming what differs.
+
+    Also for one whose files are not where the student says.
+    """
+    try:
+        fingerprint = teacher.fingerprint()
+    except SigjepaError as error:
+        raise SigjepaError(
+            f"The teacher of {folder} is not there: {error} Name its folder here: teacher=..."
+        ) from error
     differing = [key for key, value in config.teacher_identity.items() if fingerprint.get(key) != value]
     if differing:
         raise SigjepaError(

@@ -95,6 +95,14 @@ def test_another_format_or_teacher_is_refused(student, teacher, folder):
         Student.from_pretrained(folder)
 
 
+def test_a_teacher_that_lies_elsewhere_is_named_by_its_folder(folder, student, tmp_path):
+    place = student.teacher.checkpoint.folder
+    changed(folder, CONFIG_FILE, lambda content: content["teacher"].update(path=str(tmp_path / "gone")))
+    with pytest.raises(SigjepaError, match=r"gone.*teacher="):
+        Student.from_pretrained(folder)
+    assert Student.from_pretrained(folder, teacher=str(place)).fingerprint == student.fingerprint
+
+
 def test_what_is_no_student_is_refused(tmp_path, folder, student):
     (tmp_path / "empty").mkdir()
     with pytest.raises(SigjepaError, match="is no student"):
