@@ -165,6 +165,10 @@ class Clock(Callback):
         """The pass over val is over."""
         self.validation.append(time.perf_counter() - self.pass_start)
 
+    def timed(self) -> dict[str, float]:
+        """Return the milliseconds of a step, nothing where the steps were too few."""
+        return {"milliseconds_a_step": 1000 * self.step_seconds()} if len(self.steps) >= 4 * BLOCK else {}
+
     def step_seconds(self) -> float:
         """Return the time of a step: the median of blocks of the later half, when most shapes came before."""
         ends = self.steps[BLOCK - 1 :: BLOCK]
@@ -266,7 +270,7 @@ class Bench:
                 weights[key] = torch.cat([value.detach().flatten() for value in module.model.parameters()])
                 counts[key] = len(clock.steps)
                 if epochs > 1:
-                    result[key] = {"milliseconds_a_step": 1000 * clock.step_seconds(), "steps": len(clock.steps)}
+                    result[key] = {"steps": len(clock.steps), **clock.timed()}
         for one, other, dropout in (
             ("ordinary", "resident", 0.0),
             ("resident", "recorded", 0.0),
@@ -306,7 +310,7 @@ class Bench:
                 overrides = [*words, f"callbacks.cuda_graphs.torch_compile={compiled}"]
                 _, _, clock, _ = self.fit("exp1_4", overrides, seconds * SOFT / 2, 4)
                 result[name] = {
-                    "milliseconds_a_step": 1000 * clock.step_seconds(),
+                    **clock.timed(),
                     "longest_step_seconds": float(np.diff(clock.steps).max()),
                     "seconds": time.perf_counter() - started,
                 }

@@ -27,6 +27,8 @@ from typing import Any
 
 import faiss
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 from process_memory import memory_kib
 
@@ -115,13 +117,11 @@ def measure(options: argparse.Namespace) -> None:
 
 
 def pairs_of(folder: Path) -> set[tuple[int, int]]:
-    (path,) = folder.glob("mined/*/pairs.jsonl")
-    with path.open(encoding="utf-8") as stream:
-        lines = (json.loads(line) for line in stream)
-        return {(line["anchor_id"], line["neighbor_id"]) for line in lines}
+    table = pa.concat_tables([pq.read_table(file) for file in folder.glob("mined/*/*.parquet")])
+    return set(zip(table["anchor_id"].to_pylist(), table["neighbor_id"].to_pylist(), strict=True))
 
 
-def main() -> None:
+def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--functions", type=int, default=10_000, help="made-up bodies (default: 10000)")
     parser.add_argument("--dim", type=int, default=384, help="size of a made-up body (default: 384, MiniLM's)")
@@ -133,7 +133,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/mining.json"))
     for hidden in ("--method", "--bodies", "--folder"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     if options.method:
         measure(options)
         return

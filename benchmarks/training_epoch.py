@@ -98,12 +98,12 @@ def bare_epoch(config: Any, batches: list[Batch], dim: int) -> float:
     return time.perf_counter() - started
 
 
-def main() -> None:
+def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("overrides", nargs="*", help="overrides of the training config, e.g. data=tiny")
     parser.add_argument("--repeats", type=int, default=5, help="counted epochs of each, after one warm-up (default 5)")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/training_epoch.json"))
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     with hydra.initialize_config_dir(str(config_directory()), version_base="1.3"):
         config = hydra.compose("train", ["experiment=exp1_4", "logger=none", "seed=0", *options.overrides])
     data = pipeline_of(config).get()

@@ -22,6 +22,7 @@ from sigjepa.lexicon.features import build_features
 from sigjepa.lexicon.function_terms import extract_terms
 from sigjepa.lexicon.statistics import TrainStatistics
 from sigjepa.models.student import BodyEncoder
+from sigjepa.runtime.attention import attention_of_any_shape
 from sigjepa.runtime.instantiate import instantiate
 from sigjepa.serving.hub import upload
 from sigjepa.serving.sentence_layout import write_layout
@@ -214,7 +215,8 @@ class Student:
         return take_views(concatenate_views(parts), torch.argsort(order))
 
     def _views(self, given: Mapping[str, Any]) -> Views:
-        views = self.model(*(to_device(given[name], self.device) for name in self.reads)).scored_views()
+        with attention_of_any_shape():
+            views = self.model(*(to_device(given[name], self.device) for name in self.reads)).scored_views()
         return to_device(views, torch.device("cpu"))
 
     def _encode_bodies(self, bodies: Sequence[str]) -> Views:

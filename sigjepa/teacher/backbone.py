@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sigjepa.errors import SigjepaError
+from sigjepa.runtime.attention import attention_of_any_shape
 from sigjepa.store.progress import stage
 from sigjepa.teacher.batching import PaddedBatch, PaddingSide, TokenSequences, pad
 from sigjepa.teacher.fit import encoder_of, require_known_tokens, require_same_states, require_tensors
@@ -133,10 +134,11 @@ class Network:
             arguments["position_ids"] = self.tensor(batch.positions)
         if self.takes_cache:
             arguments["use_cache"] = False
-        if layer == -1:
-            states = self.model(**arguments).last_hidden_state
-        else:
-            states = self.model(**arguments, output_hidden_states=True).hidden_states[layer]
+        with attention_of_any_shape():
+            if layer == -1:
+                states = self.model(**arguments).last_hidden_state
+            else:
+                states = self.model(**arguments, output_hidden_states=True).hidden_states[layer]
         return states.flatten(0, 1).index_select(0, self.tensor(batch.kept))
 
     def tensor(self, array: np.ndarray) -> Tensor:

@@ -20,6 +20,7 @@ from sigjepa.losses.distributed import sum_over_processes, world_size
 from sigjepa.losses.loss import Loss, Progress
 from sigjepa.models.prediction import Prediction
 from sigjepa.models.student import BodyEncoder, FittedStudent
+from sigjepa.runtime.attention import attention_of_any_shape
 from sigjepa.runtime.instantiate import instantiate
 from sigjepa.training.evaluation_pass import Evaluation, concatenate_evaluations, evaluation
 from sigjepa.training.loggers import RunLogger
@@ -79,9 +80,10 @@ class SigJepaModule(LightningModule):
         """Return the student's prediction; of the body it reads how many positions to predict, and in eval nothing."""
         body_positions = batch.body_states.shape[1] if self.training and batch.body_states is not None else 0
         given = {"body_positions": body_positions}
-        return self.model(
-            *(given.get(name, getattr(batch, name, None)) for name in getattr(self.model, "reads", INPUTS))
-        )
+        with attention_of_any_shape():
+            return self.model(
+                *(given.get(name, getattr(batch, name, None)) for name in getattr(self.model, "reads", INPUTS))
+            )
 
     def encode_bodies(self, batch: Batch) -> None:
         """Let a student that has its own view of bodies make it, of all bodies of a batch."""

@@ -17,7 +17,14 @@ from sigjepa.negatives.index.csr import CSR
 from sigjepa.negatives.index.ramp import Ramp, beginning
 from sigjepa.runtime.compose import compose
 from sigjepa.runtime.instantiate import plain
-from sigjepa.training.promises import check_beginnings, check_negatives, never_began, warn_of_late_beginnings
+from sigjepa.training.callbacks import build_callbacks
+from sigjepa.training.promises import (
+    check_beginnings,
+    check_negatives,
+    components_of,
+    never_began,
+    warn_of_late_beginnings,
+)
 
 
 def curriculum(start, **options):
@@ -63,6 +70,16 @@ def test_what_begins_after_the_last_epoch_is_refused(overrides, named):
     metrics = build_metrics(resolved["metrics"], resolved["monitor"], [])
     with pytest.raises(SigjepaError, match=named) if named else nullcontext():
         check_beginnings(resolved, metrics)
+
+
+def test_a_callback_that_is_null_is_left_out():
+    resolved = plain(compose(["data=tiny", "callbacks.early_stopping=null"]))
+    metrics = build_metrics(resolved["metrics"], resolved["monitor"], [])
+    check_beginnings(resolved, metrics)
+    callbacks = build_callbacks(resolved["callbacks"], metrics)
+    named = components_of({}, resolved["callbacks"], callbacks)
+    assert "callbacks.early_stopping" not in named
+    assert named["callbacks.status"].__class__.__name__ == "TrainingStatus"
 
 
 @pytest.mark.parametrize(
