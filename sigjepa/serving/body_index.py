@@ -107,7 +107,7 @@ class BodyIndex(OpenedArtifact):
             return []
         total = np.zeros(len(self), np.float32)
         for name, columns in part.dense.items():
-            own = np.asarray(part.arrays["dense"][local, columns])
+            own = part.arrays["dense"][local, columns]
             products = np.concatenate([each.arrays["dense"][:, each.dense[name]] @ own for each in self.parts])
             norms = self._norms[name]
             total += products / np.maximum(norms * norms[row], np.finfo(np.float32).tiny) / len(part.dense)
@@ -154,7 +154,7 @@ def _terms(view: View) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _scores(part: IndexPart, query: _Query) -> np.ndarray:
-    scores = np.asarray(part.arrays["dense"]) @ query.dense + np.asarray(part.arrays["constants"]).sum(axis=1)
+    scores = part.arrays["dense"] @ query.dense + part.constant
     chosen = [(part.columns(name, terms), weights) for name, (terms, weights) in query.sparse.items()]
     columns = np.concatenate([np.empty(0, np.int64), *(found for (_, found), _ in chosen)])
     if len(columns):
@@ -167,7 +167,7 @@ def _scores(part: IndexPart, query: _Query) -> np.ndarray:
 def _shares(part: IndexPart, query: _Query, row: int) -> Iterator[ViewShare]:
     """Yield what each view adds to the score of a body of a part."""
     constants = {name: float(part.arrays["constants"][row, place]) for name, place in part.constants.items()}
-    dense = np.asarray(part.arrays["dense"][row])
+    dense = part.arrays["dense"][row]
     for view in part.layout:
         if view.width is not None:
             place = part.dense[view.name]

@@ -100,7 +100,9 @@ class IndexPart:
     @classmethod
     def open(cls, folder: Path, facts: Mapping[str, Any]) -> "IndexPart":
         """Return the part that `write_part` wrote below `folder` with these facts; nothing is read until it is used."""
-        arrays = {name: np.load(folder / f"{facts['part']}.{name}.npy", mmap_mode="r") for name in ARRAYS}
+        files = {name: folder / f"{facts['part']}.{name}.npy" for name in ARRAYS}
+        # as plain arrays: numpy's memmap takes as long for a slice as the rest of a query does
+        arrays = {name: np.asarray(np.load(file, mmap_mode="r")) for name, file in files.items()}
         return cls([ViewLayout(**each) for each in facts["views"]], facts["functions"], arrays)
 
     @property
@@ -121,9 +123,15 @@ class IndexPart:
         return {name: place for place, name in enumerate(each.name for each in self.layout if each.constants)}
 
     @cached_property
+    def constant(self) -> np.ndarray:
+        """The sum of each body's constants `[n]`."""
+        total: np.ndarray = self.arrays["constants"].sum(axis=1)
+        return total
+
+    @cached_property
     def matrix(self) -> csc_array:
         """The sparse views of all bodies `[n, V]`."""
-        arrays = [np.asarray(self.arrays[name]) for name in ("values", "rows", "indptr")]
+        arrays = [self.arrays[name] for name in ("values", "rows", "indptr")]
         return csc_array(tuple(arrays), shape=(self.size, len(self.arrays["terms"])))
 
     @cached_property
@@ -135,7 +143,7 @@ class IndexPart:
         """Return which terms `[k]` of a sparse view the part has, and their columns."""
         place = self.sparse.index(view)
         start, stop = self.arrays["view_starts"][place : place + 2]
-        known = np.asarray(self.arrays["terms"][start:stop])
+        known = self.arrays["terms"][start:stop]
         if not len(known):
             return np.empty(0, np.int64), np.empty(0, np.int64)
         found = np.searchsorted(known, terms).clip(max=len(known) - 1)
@@ -159,7 +167,7 @@ class IndexPart:
         """Return the views of the bodies of a file."""
         chosen = self.by_rows[rows].tocoo()
         views = np.searchsorted(self.arrays["view_starts"][1:], chosen.col, side="right")
-        dense, constants = (np.asarray(self.arrays[name][rows]) for name in ("dense", "constants"))
+        dense, constants = (self.arrays[name][rows] for name in ("dense", "constants"))
         return Block(dense, constants, chosen.row, views, self.arrays["terms"][chosen.col], chosen.data)
 
 
