@@ -7,7 +7,7 @@ The bodies are those of the index, repeated until there are as many as asked for
 own, with one thread. What is told is the CPU time from a query's text to its five results after the first, that until
 the first is answered, and the memory of the process at its most; on an idle core, CPU time is the time that passes. The
 peer of embeddings has vectors of the index: how long it takes depends on their number and size alone. The limit is
-60 ms a query at 100,000 functions; the start of the command is told beside what `import torch` and `import transformers`
+60 ms a query at 100,000 functions; the start of the command is told beside what the imports of torch and transformers
 take of it, its limit is 2 s.
 """
 

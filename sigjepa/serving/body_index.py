@@ -6,9 +6,10 @@ from functools import cached_property
 
 import numpy as np
 from scipy.sparse import csc_array
+from torch import Tensor
 
 from sigjepa.data.views import TermRows, View, Views
-from sigjepa.serving.index_part import IndexPart
+from sigjepa.serving.index_part import IndexPart, term_values
 from sigjepa.store.artifact import OpenedArtifact
 
 MAX_TERMS = 6
@@ -44,10 +45,13 @@ class Match:
 
 @dataclass(frozen=True)
 class _Query:
-    """The prediction of one signature as arrays: the dense views side by side, and of each sparse view its terms."""
+    """The prediction of one signature as arrays: the dense views side by side, and the terms of each sparse view.
+
+    sparse: by name and place of the value, as in `IndexPart.sparse`: terms `[k]`, ascending, and values `[k]`.
+    """
 
     dense: np.ndarray
-    sparse: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    sparse: Mapping[tuple[str, int], tuple[np.ndarray, np.ndarray]]
 
 
 class BodyIndex(OpenedArtifact):
@@ -125,9 +129,9 @@ class BodyIndex(OpenedArtifact):
 
     def _query(self, prediction: Views) -> _Query:
         first = self.parts[0]
-        dense = [_numbers(prediction[name]).reshape(-1) for name in first.dense]
+        dense = [_vector(prediction[name]) for name in first.dense]
         vector = np.concatenate([np.empty(0, np.float32), *dense], dtype=np.float32)
-        return _Query(vector, {name: _terms(prediction[name]) for name in first.sparse})
+        return _Query(vector, {each: _terms(prediction[each[0]], each[1]) for each in first.sparse})
 
 
 def best_rows(scores: np.ndarray, top_k: int) -> np.ndarray:
@@ -140,22 +144,24 @@ def best_rows(scores: np.ndarray, top_k: int) -> np.ndarray:
     return rows[np.lexsort((rows, -scores[rows]))]
 
 
-def _numbers(view: View) -> np.ndarray:
-    values = view.vectors.values if isinstance(view.vectors, TermRows) else view.vectors
-    array: np.ndarray = values.detach().float().cpu().numpy()
-    return array
+def _vector(view: View) -> np.ndarray:
+    """Return the vector `[D]` of the one signature of a dense view."""
+    assert isinstance(view.vectors, Tensor), "a view is dense on both sides, or on none"
+    vector: np.ndarray = view.vectors[0].detach().float().cpu().numpy()
+    return vector
 
 
-def _terms(view: View) -> tuple[np.ndarray, np.ndarray]:
-    """Return the terms of the one signature of a sparse view, ascending, with the sums of their values."""
+def _terms(view: View, place: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the terms of the one signature of a sparse view, ascending, with the sums of one of their values."""
     assert isinstance(view.vectors, TermRows), "a view is sparse on both sides, or on none"
+    values = term_values(view.vectors)
     terms, places = np.unique(view.vectors.terms.cpu().numpy(), return_inverse=True)
-    return terms, np.bincount(places, _numbers(view).reshape(-1), len(terms)).astype(np.float32)
+    return terms, np.bincount(places, values[:, place], len(terms)).astype(np.float32)
 
 
 def _scores(part: IndexPart, query: _Query) -> np.ndarray:
     scores = part.arrays["dense"] @ query.dense + part.constant
-    chosen = [(part.columns(name, terms), weights) for name, (terms, weights) in query.sparse.items()]
+    chosen = [(part.columns(place, terms), weights) for place, (terms, weights) in enumerate(query.sparse.values())]
     columns = np.concatenate([np.empty(0, np.int64), *(found for (_, found), _ in chosen)])
     if len(columns):
         weights = np.concatenate([weights[here] for (here, _), weights in chosen])
@@ -174,13 +180,16 @@ def _shares(part: IndexPart, query: _Query, row: int) -> Iterator[ViewShare]:
             value = float(dense[place] @ query.dense[place])
             yield ViewShare(view.name, value + constants.get(view.name, 0.0))
             continue
-        terms, weights = query.sparse[view.name]
-        here, columns = part.columns(view.name, terms)
-        values = _row_values(part.matrix, row, columns) * weights[here]
-        order = np.argsort(-np.abs(values), kind="stable")[:MAX_TERMS]
-        chosen = [(int(terms[here[each]]), float(values[each])) for each in order if values[each]]
-        shown = [TermShare(term, part.text(term), value) for term, value in chosen]
-        yield ViewShare(view.name, float(values.sum()) + constants.get(view.name, 0.0), shown)
+        products: dict[int, float] = {}
+        for number in range(view.values):
+            key = (view.name, number)
+            terms, weights = query.sparse[key]
+            here, columns = part.columns(part.sparse.index(key), terms)
+            for term, value in zip(terms[here], _row_values(part.matrix, row, columns) * weights[here], strict=True):
+                products[int(term)] = products.get(int(term), 0.0) + float(value)
+        strongest = sorted((term for term in products if products[term]), key=lambda term: -abs(products[term]))
+        shown = [TermShare(term, part.text(term), products[term]) for term in strongest[:MAX_TERMS]]
+        yield ViewShare(view.name, sum(products.values()) + constants.get(view.name, 0.0), shown)
 
 
 def _row_values(matrix: csc_array, row: int, columns: np.ndarray) -> np.ndarray:

@@ -25,18 +25,24 @@ ARRAYS = (
 
 @dataclass(frozen=True)
 class ViewLayout:
-    """Where a view lies. width: of a dense one, None for a sparse one. constants: whether bodies have constants."""
+    """Where a view lies.
+
+    width: of a dense one, None for a sparse one. constants: whether bodies have constants. values: how many a term of a
+    sparse one has; each is a view of its own here.
+    """
 
     name: str
     width: int | None
     constants: bool
+    values: int = 1
 
 
 @dataclass(frozen=True)
 class Block:
     """The views of n bodies of one file, as they go into a part.
 
-    dense: `[n, D]`. constants: `[n, C]`. rows, views, terms, values: `[m]` of the sparse views, a row for each term.
+    dense: `[n, D]`. constants: `[n, C]`. rows, views, terms, values: `[m]` of the sparse views, a row for each value
+    of a term that is not 0.
     """
 
     dense: np.ndarray
@@ -54,17 +60,25 @@ class Block:
         dense = [_array(views[each.name].vectors) for each in layout if each.width is not None]
         constants = [_array(views[each.name].constants)[:, None] for each in layout if each.constants]
         tables = [views[each.name].vectors for each in layout if each.width is None]
-        entries = [
-            (_array(each.rows), np.full(len(each.rows), place), _array(each.terms), _array(each.values).reshape(-1))
-            for place, each in enumerate(tables)
-            if isinstance(each, TermRows)
-        ]
+        entries: list[tuple[np.ndarray, ...]] = []
+        for each in tables:
+            assert isinstance(each, TermRows), "a view without a width is sparse"
+            for values in term_values(each).T:
+                place, used = len(entries), values != 0
+                rows, terms = _array(each.rows)[used], _array(each.terms)[used]
+                entries.append((rows, np.full(len(rows), place), terms, values[used]))
         empty = [np.empty(0, kind) for kind in (np.int64, np.int64, np.int64, np.float32)]
         return cls(
             np.concatenate([np.empty((size, 0), np.float32), *dense], axis=1, dtype=np.float32),
             np.concatenate([np.empty((size, 0), np.float32), *constants], axis=1, dtype=np.float32),
             *(np.concatenate(columns) for columns in zip(empty, *entries, strict=True)),
         )
+
+
+def term_values(table: TermRows) -> np.ndarray:
+    """Return the values of terms `[m, k]` in single precision; k is 1 for `[m]`."""
+    values = _array(table.values).astype(np.float32)
+    return values[:, None] if values.ndim == 1 else values
 
 
 def _array(tensor: Tensor | Any) -> np.ndarray:
@@ -74,12 +88,15 @@ def _array(tensor: Tensor | Any) -> np.ndarray:
 
 def layout_of(views: Views) -> list[ViewLayout]:
     """Return where each view of bodies lies, in the order in which the student gives them."""
-    return [
-        ViewLayout(
-            name, None if isinstance(view.vectors, TermRows) else view.vectors.shape[1], view.constants is not None
-        )
-        for name, view in views.items()
-    ]
+    layout = []
+    for name, view in views.items():
+        vectors, constants = view.vectors, view.constants is not None
+        if isinstance(vectors, TermRows):
+            values = 1 if vectors.values.ndim == 1 else vectors.values.shape[1]
+            layout.append(ViewLayout(name, None, constants, values))
+        else:
+            layout.append(ViewLayout(name, vectors.shape[1], constants))
+    return layout
 
 
 @dataclass(frozen=True)
@@ -113,9 +130,9 @@ class IndexPart:
         return {name: slice(stops[place], stops[place + 1]) for place, name in enumerate(names)}
 
     @property
-    def sparse(self) -> list[str]:
-        """The sparse views."""
-        return [each.name for each in self.layout if each.width is None]
+    def sparse(self) -> list[tuple[str, int]]:
+        """The sparse views, each as often as its terms have values, with the place of the value."""
+        return [(each.name, place) for each in self.layout if each.width is None for place in range(each.values)]
 
     @property
     def constants(self) -> dict[str, int]:
@@ -139,9 +156,8 @@ class IndexPart:
         """The same by rows, read whole."""
         return self.matrix.tocsr()
 
-    def columns(self, view: str, terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return which terms `[k]` of a sparse view the part has, and their columns."""
-        place = self.sparse.index(view)
+    def columns(self, place: int, terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return which terms `[k]` the part has in the sparse view at a place, and their columns."""
         start, stop = self.arrays["view_starts"][place : place + 2]
         known = self.arrays["terms"][start:stop]
         if not len(known):
@@ -195,7 +211,7 @@ def write_part(
     first = np.flatnonzero(new_entry)
     indptr = np.append(np.searchsorted(first, np.flatnonzero(new_column)), len(first))
     column_views, column_terms = views[new_column], terms[new_column]
-    width = sum(each.width is None for each in layout)
+    width = sum(each.values for each in layout if each.width is None)
     hashes = np.unique(column_terms)
     encoded = [texts.get(int(term), "").encode("utf-8", "surrogatepass") for term in hashes]
     arrays = {

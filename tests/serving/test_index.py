@@ -26,16 +26,16 @@ def built(output, sources, student, **settings):
 
 
 def random_views(draw, generator, size, constants):
-    """Views of `size` rows: two dense, two sparse with terms that repeat, one of them without any term."""
+    """Views of `size` rows: two dense, and sparse ones with terms that repeat, one value or three each, and none."""
     views = {}
     for name in ("first", "second"):
         views[name] = View(torch.randn(size, 3, generator=generator))
-    for name, vocabulary in (("words", 7), ("names", 3), ("rare", 0)):
+    for name, vocabulary, values in (("words", 7, 1), ("mentions", 5, 3), ("names", 3, 1), ("rare", 0, 1)):
         number = draw(st.integers(0, 40)) if vocabulary else 0
         rows = torch.randint(0, size, (number,), generator=generator).sort().values
         terms = torch.randint(-(2**62), 2**62, (max(vocabulary, 1),), generator=torch.Generator().manual_seed(1))
         chosen = terms[torch.randint(0, max(vocabulary, 1), (number,), generator=generator)]
-        views[name] = View(TermRows(size, rows, chosen, torch.randn(number, 1, generator=generator)))
+        views[name] = View(TermRows(size, rows, chosen, torch.randn(number, values, generator=generator).relu()))
     if constants:
         views["names"].constants = torch.randn(size, generator=generator)
     return views
