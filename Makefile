@@ -76,12 +76,13 @@ format: setup ## rewrite the code in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup ## measure starts of commands, encoding, mining, training and the latest report against peers or limits; writes benchmarks/results/
+bench: setup ## measure starts of commands, encoding, mining, training and the latest report against peers or limits; writes docs/performance.md
 	$(BIN)/python benchmarks/command_start.py
-	$(BIN)/python benchmarks/teacher_encoding.py
+	$(BIN)/python benchmarks/teacher_encoding.py --output benchmarks/results/teacher_encoding.json
 	$(BIN)/python benchmarks/mining.py
 	$(BIN)/python benchmarks/training_epoch.py
 	$(BIN)/python benchmarks/report_building.py runs=latest
+	$(BIN)/python benchmarks/performance_page.py
 
 torture: setup ## kill, damage, fuzz and distribute real runs and sweeps, 30 minutes; writes docs/reliability.md
 	$(BIN)/python benchmarks/reliability/torture.py $(ARGS)

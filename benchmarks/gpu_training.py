@@ -513,6 +513,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=150, help="of the other parts (default: 150)")
     parser.add_argument("--texts", type=int, default=4000, help="that the teacher reads (default: 4000)")
     parser.add_argument("--small", action="store_true", help="student and teacher of a fraction of the size")
+    parser.add_argument("--commit", help="what is measured, for docs/performance.md")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/gpu_training.json"))
     options = parser.parse_args(words)
     bench = Bench(options)
@@ -521,7 +522,8 @@ def main(words: list[str] | None = None) -> None:
         "exp2_2": lambda seconds: bench.whole("exp2_2", seconds),
         **{name: getattr(bench, name) for name in ("paths", "operations", "compiled", "teacher")},
     }
-    result: dict[str, Any] = {"device": device_name(bench.cuda), "torch": torch.__version__, "parts": {}, "failed": {}}
+    result: dict[str, Any] = {"device": device_name(bench.cuda), "torch": torch.__version__, "commit": options.commit}
+    result |= {"parts": {}, "failed": {}}
     end, names = time.perf_counter() + options.seconds, list(options.parts)
     for place, name in enumerate(names):
         started = time.perf_counter()
