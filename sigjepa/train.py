@@ -87,7 +87,7 @@ def fit_and_test(
     from sigjepa.training.callbacks import build_callbacks
     from sigjepa.training.loggers import finished
     from sigjepa.training.module import build_module
-    from sigjepa.training.promises import check_negatives, components_of, never_began
+    from sigjepa.training.promises import check_negatives, components_of, never_began, warn_of_slow_precision
     from sigjepa.training.provenance import provenance, write_provenance
     from sigjepa.training.resume import ResumeCheckpoint
     from sigjepa.training.wandb_records import log_identity, log_tables, statistic_rows
@@ -107,6 +107,7 @@ def fit_and_test(
     with finished(list((instantiate(config.logger, allowed) or {}).values())) as loggers:
         log_identity(loggers, config)
         trainer: lightning.Trainer = instantiate(config.trainer, allowed, callbacks=callbacks, logger=loggers)
+        warn_of_slow_precision(trainer)
         if trainer.is_global_zero:
             mined = data.hard_negatives.summary_rows() if data.hard_negatives is not None else None
             origin = (resolved, resolved["seed"], data.hashes(), data.store.data_dir, mined, data.references())

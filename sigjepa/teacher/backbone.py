@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sigjepa.errors import SigjepaError
 from sigjepa.runtime.attention import attention_of_any_shape
+from sigjepa.runtime.slow_precision import warn_of_slow_bfloat16
 from sigjepa.store.progress import stage
 from sigjepa.teacher.batching import PaddedBatch, PaddingSide, TokenSequences, pad
 from sigjepa.teacher.fit import encoder_of, require_known_tokens, require_same_states, require_tensors
@@ -40,6 +41,8 @@ class Network:
     ) -> None:
         self.device = available_device(device)
         self.folder = checkpoint.folder
+        if dtype == torch.bfloat16:
+            warn_of_slow_bfloat16("teacher.dtype=bfloat16", "teacher.dtype=float32", self.device)
         tokenizer, model = load_pretrained(checkpoint, "AutoModel", dtype)
         self.model = encoder_of(model).requires_grad_(False).eval().to(self.device)
         self.tokenizer = tokenizer.backend_tokenizer

@@ -5,13 +5,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lightning import Callback
+from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 
 from sigjepa.data.training_data import TrainingData
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.metrics import Metrics
 from sigjepa.runtime.instantiate import instantiate
+from sigjepa.runtime.slow_precision import warn_of_slow_bfloat16
 from sigjepa.store.manifest import flatten
 from sigjepa.training.callbacks import build_callbacks
 
@@ -111,3 +112,10 @@ def never_began(components: Mapping[str, Any], best_epoch: int) -> dict[str, str
         return {}
     log.warning("This run did not test what it is called: %s.", "; ".join(late))
     return {"never_began": "; ".join(late)}
+
+
+def warn_of_slow_precision(trainer: Trainer) -> None:
+    """Say in a line where the device of a trainer computes in its precision many times as slowly as in float32."""
+    if str(trainer.precision).startswith("bf16"):
+        setting = f"trainer.precision={trainer.precision}"
+        warn_of_slow_bfloat16(setting, "trainer.precision=32-true", trainer.strategy.root_device)

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from lightning import Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 
 from sigjepa.errors import SigjepaError
@@ -24,6 +25,7 @@ from sigjepa.training.promises import (
     components_of,
     never_began,
     warn_of_late_beginnings,
+    warn_of_slow_precision,
 )
 
 
@@ -113,3 +115,11 @@ def test_negatives_that_are_needed_must_exist(tiny_data):
     for negatives in (None, empty):
         with pytest.raises(SigjepaError, match=r"loss\.infonce.*negatives\.judge"):
             check_negatives(curriculum(0), replace(tiny_data, hard_negatives=negatives))
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "32-true"])
+def test_a_precision_that_is_slow_here_is_told_of(monkeypatch, caplog, precision):
+    monkeypatch.setattr("sigjepa.runtime.slow_precision.computes_bfloat16", lambda: False)
+    trainer = Trainer(accelerator="cpu", precision=precision, logger=False, barebones=True)
+    warn_of_slow_precision(trainer)
+    assert (f"trainer.precision={precision}" in caplog.text) == precision.startswith("bf16")
