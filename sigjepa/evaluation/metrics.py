@@ -11,6 +11,7 @@ from functools import cache, partial
 from typing import Any, Literal, get_args
 
 import numpy as np
+import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
@@ -146,7 +147,7 @@ class Gauge(PoolMetric):
                 "predictions or targets."
             )
         function, digits = GAUGES[gauge]
-        value = partial(_of_predictions if rows == "predictions" else _of_targets, function)
+        value = partial(_of_predictions, function) if rows == "predictions" else _OfTargets(function)
         super().__init__(f"{gauge} of {rows}", value, digits=digits, splits=("val",), beside=beside)
 
 
@@ -154,8 +155,17 @@ def _of_predictions(gauge: Callable[[Tensor], float], predictions: Tensor, bodie
     return gauge(predictions)
 
 
-def _of_targets(gauge: Callable[[Tensor], float], predictions: Tensor, bodies: Tensor) -> float:
-    return gauge(bodies)
+class _OfTargets:
+    """Measure the targets of a pool, anew only where they are others than the last: a teacher's stay as they are."""
+
+    def __init__(self, gauge: Callable[[Tensor], float]) -> None:
+        self.gauge = gauge
+        self._last: tuple[Tensor, float] | None = None
+
+    def __call__(self, predictions: Tensor, bodies: Tensor) -> float:
+        if self._last is None or self._last[0].device != bodies.device or not torch.equal(self._last[0], bodies):
+            self._last = bodies, self.gauge(bodies)
+        return self._last[1]
 
 
 Metrics = Mapping[str, Metric]

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.collapse import effective_rank, standard_deviation
 from sigjepa.evaluation.metrics import (
+    GAUGES,
     Gauge,
     Metric,
     PoolMetric,
@@ -124,3 +125,10 @@ def test_values_of_queries_keep_their_ids():
     assert queries.ids.tolist() == [7, 9]
     assert queries.values["rank1"].tolist() == [0.5, 0]
     assert queries.means()["mrr"] == pytest.approx((0.75 + 1 / 3) / 2)
+
+
+def test_targets_that_stay_are_measured_once(monkeypatch):
+    measured = []
+    monkeypatch.setitem(GAUGES, "standard deviation", (lambda rows: float(len(measured.append(rows) or measured)), 3))
+    gauge, bodies = Gauge("standard deviation", "targets"), torch.randn(5, 3)
+    assert [gauge.value(bodies, each) for each in (bodies, bodies.clone(), bodies + 1, bodies)] == [1, 1, 2, 3]
