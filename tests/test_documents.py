@@ -35,6 +35,7 @@ COMMAND = re.compile(rf"(?:-m sigjepa\.|sigjepa )({'|'.join(COMMANDS)})\b(?![.(]
 INLINE = re.compile(r"`([^`\n]*[\w@]=[^`\n]*)`")
 PLACEHOLDERS = ("group=option", "key=value", "+key=value")
 WITH_A_VALUE = ("--config-dir", "--cfg")
+SEARCH = ("index", "search", "serve")
 COMPOSITIONS = {
     "train": [
         ("experiment=exp2_1",),
@@ -43,7 +44,7 @@ COMPOSITIONS = {
         ("corpus=jsonl",),
         ("callbacks=refresh", "teacher=hf"),
     ]
-} | {name: [()] for name in ("report", "evaluate", "export", "prepare", "judge_agreement", "dashboard")}
+} | {name: [()] for name in ("report", "evaluate", "export", "prepare", "judge_agreement", "dashboard", *SEARCH)}
 
 
 def name_of(path):
