@@ -2,9 +2,16 @@
 
 import csv
 import json
+import os
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+
+import sigjepa
+
+READ_MISSES = Path(__file__).resolve().parents[2] / "examples" / "read_misses.py"
 
 SETTINGS = ("experiment=flagship", "data=tiny", "data.batch_size=64", "data.random_bodies=20", "logger=none")
 BASELINES = "baseline=[random,zero_shot_whitened,bm25,fusion]"
@@ -42,6 +49,21 @@ def test_its_ranks_come_from_the_whole_score(folder):
     with (run_dir / "metrics.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert float(rows[-1]["train/loss"]) < float(rows[0]["train/loss"])
+
+
+def test_what_it_alone_ranks_first_is_read_with_the_shares_of_each_view(folder, run_python):
+    run = sigjepa.read_run(folder / "runs" / "whole")
+    words = [READ_MISSES, run.folder, "--only", "student", "--baseline", "bm25", "--queries", "3"]
+    done = run_python(words, folder, os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    first = run.ranks("test")[1].optimistic == 1
+    alone = first & (run.baseline_queries("bm25", "test").values["rank1"] == 0)
+    assert done.stdout.startswith(f"{alone.sum()} of {len(alone)} queries")
+    assert len(re.findall(r"^== .* rank 1$", done.stdout, re.M)) == 3
+    scores = re.findall(r"^-- (own|second): .*  score (\S+): (.*)$", done.stdout, re.M)
+    assert [title for title, _, _ in scores] == 3 * ["own", "second"]
+    for _, score, shares in scores:
+        assert sum(map(float, re.findall(r" ([+-][\d.]+)", shares))) == pytest.approx(float(score), abs=0.5)
 
 
 def test_a_report_compares_it_and_leaves_it_out_where_vectors_are_asked_for(folder, run):
