@@ -60,3 +60,9 @@ def test_your_code_is_searched_from_python(run_python, tmp_path):
     done = run_python([EXAMPLES / "search_your_code.py", "repo", "student"], tmp_path, os.environ)
     assert done.returncode == 0, done.stderr
     assert re.search(r"^def push_item_to_queue\(\):  queue\.py:1 push, mostly by its \w+$", done.stdout, re.M)
+
+
+def test_ranks_are_sliced_by_the_number_of_parameters(python, sweep, tmp_path):
+    pytest.importorskip("pandas")
+    out = python(EXAMPLES / "ranks_by_parameters.py", sweep, "bm25", cwd=tmp_path)
+    assert re.search(r"^0 +\d+ +\d+\.\d+ +\d+\.\d+ +\d+\.\d+ +\d+\.\d+$", out, re.M)
