@@ -4,7 +4,6 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,6 @@ from sigjepa.runtime.command import hydra_job, run_command
 from sigjepa.runtime.instantiate import plain
 
 if TYPE_CHECKING:
-    from sigjepa.serving.code_search import CodeSearch
     from sigjepa.serving.query import Query
 
 KEY = re.compile(r"[~+]{0,2}[\w./@:-]+=")
@@ -43,7 +41,9 @@ def search(config: DictConfig, typed: Sequence[str]) -> None:
 
     opened = CodeSearch.open(resolved["index"], resolved["student"], **student_options(resolved))
     if asks:
-        ask(opened, resolved)
+        from sigjepa.serving.prompt import ask
+
+        ask(opened, resolved["top_k"], resolved["lines"])
         return
     found = [(query, opened.search(query, resolved["top_k"])) for query in queries]
     if resolved["json"]:
@@ -101,36 +101,6 @@ def lines_of(name: str, text: str) -> Iterator["Query"]:
             yield read_query(line)
         except SigjepaError as error:
             raise SigjepaError(f"{name}, line {number}: {error}") from None
-
-
-def ask(opened: "CodeSearch", resolved: dict[str, Any]) -> None:
-    """Ask for queries until there is none; a number shows the whole of a result of the last."""
-    from sigjepa.serving.query import EXPECTED, read_query
-    from sigjepa.serving.result_text import show_results
-
-    print(f"{len(opened.index):,} functions. {EXPECTED}; a number shows all of a result; an empty line ends.")
-    last: tuple[Any, Sequence[Any]] = (None, ())
-    while text := prompt():
-        if text.isdecimal() and 1 <= int(text) <= len(last[1]):
-            show_results(None, [last[1][int(text) - 1]], None)
-            continue
-        try:
-            query = read_query(text)
-        except SigjepaError as error:
-            print(error)
-            continue
-        last = query, opened.search(query, resolved["top_k"])
-        show_results(*last, resolved["lines"])
-
-
-def prompt() -> str:
-    """Return a line that is typed; an empty one at the end of the input, or when it is broken off."""
-    with suppress(ImportError):
-        import readline  # noqa: F401 - arrows and a history
-    try:
-        return input("\nquery> ").strip()
-    except (EOFError, KeyboardInterrupt):
-        return ""
 
 
 def divide(words: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -7,6 +7,9 @@ from torch import Tensor
 from sigjepa.data.batch import Halves, Terms
 from sigjepa.data.views import Views
 
+INPUTS = ("signature_states", "signature_mask", "body_positions")
+"""What a student is given that does not say what it `reads`: fields of a Batch, in order."""
+
 
 @runtime_checkable
 class BodyEncoder(Protocol):

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sigjepa.errors import SigjepaError
-from sigjepa.serving.student import INPUTS, Student
+from sigjepa.models.student import INPUTS
+from sigjepa.serving.student import Student
 from sigjepa.store.files import atomic_path
 
 TOLERANCE = 1e-5

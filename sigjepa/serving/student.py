@@ -21,7 +21,7 @@ from sigjepa.errors import SigjepaError
 from sigjepa.lexicon.features import build_features
 from sigjepa.lexicon.function_terms import extract_terms
 from sigjepa.lexicon.statistics import TrainStatistics
-from sigjepa.models.student import BodyEncoder
+from sigjepa.models.student import INPUTS, BodyEncoder
 from sigjepa.runtime.attention import attention_of_any_shape
 from sigjepa.runtime.instantiate import instantiate
 from sigjepa.serving.hub import upload
@@ -34,8 +34,6 @@ from sigjepa.teacher.encoder import FrozenTeacher
 
 BLOCK, BATCH = 1024, 256
 """Texts embedded at a time, and signatures predicted at a time."""
-INPUTS = ("signature_states", "signature_mask", "body_positions")
-"""What a model is given that does not say what it `reads`."""
 READABLE = (*INPUTS, "signature_pooled", "signature_terms")
 
 

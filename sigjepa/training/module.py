@@ -19,7 +19,7 @@ from sigjepa.evaluation.metrics import Metrics, default_metrics, measure, of_spl
 from sigjepa.losses.distributed import sum_over_processes, world_size
 from sigjepa.losses.loss import Loss, Progress
 from sigjepa.models.prediction import Prediction
-from sigjepa.models.student import BodyEncoder, FittedStudent
+from sigjepa.models.student import INPUTS, BodyEncoder, FittedStudent
 from sigjepa.runtime.attention import attention_of_any_shape
 from sigjepa.runtime.instantiate import instantiate
 from sigjepa.training.evaluation_pass import Evaluation, concatenate_evaluations, evaluation
@@ -27,9 +27,6 @@ from sigjepa.training.loggers import RunLogger
 from sigjepa.training.mean_metrics import MeanMetrics
 from sigjepa.training.optimizer import build_optimizer, build_scheduler, eval_mode, is_fused, train_mode
 from sigjepa.training.run_directory import SplitPredictions
-
-INPUTS = ("signature_states", "signature_mask", "body_positions")
-"""What a student is given that does not say what it `reads`, in order."""
 
 
 class SigJepaModule(LightningModule):

@@ -1,0 +1,40 @@
+"""Asking for queries in a terminal, one after the other."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from sigjepa.errors import SigjepaError
+from sigjepa.serving.code_search import CodeSearch
+from sigjepa.serving.query import EXPECTED, read_query
+from sigjepa.serving.result_text import show_results
+
+
+def ask(opened: CodeSearch, top_k: int, lines: int | None) -> None:
+    """Ask for queries until there is none; a number shows the whole of a result of the last.
+
+    top_k: results of a query. lines: of each body that are shown; None is all.
+    """
+    print(f"{len(opened.index):,} functions. {EXPECTED}; a number shows all of a result; an empty line ends.")
+    last: tuple[Any, Sequence[Any]] = (None, ())
+    while text := prompt():
+        if text.isdecimal() and 1 <= int(text) <= len(last[1]):
+            show_results(None, [last[1][int(text) - 1]], None)
+            continue
+        try:
+            query = read_query(text)
+        except SigjepaError as error:
+            print(error)
+            continue
+        last = query, opened.search(query, top_k)
+        show_results(*last, lines)
+
+
+def prompt() -> str:
+    """Return a line that is typed; an empty one at the end of the input, or when it is broken off."""
+    with suppress(ImportError):
+        import readline  # noqa: F401, PLC0415 - arrows and a history, where there is one
+    try:
+        return input("\nquery> ").strip()
+    except (EOFError, KeyboardInterrupt):
+        return ""
