@@ -118,8 +118,8 @@ CPU: dict[str, list[Row]] = {
         Row("mining: peak memory", part("methods", "sigjepa exact", "median_peak_mib"), unit=" MiB"),
     ],
     "command_start": [
-        Row("sigjepa report --help, of import hydra", part("ratios", "report --help"), most=2),
-        Row("sigjepa train --help, of import hydra", part("ratios", "train --help"), most=2),
+        Row("help of the command report: time, of import hydra", part("ratios", "report --help"), most=2),
+        Row("help of the command train: time, of import hydra", part("ratios", "train --help"), most=2),
     ],
 }
 

@@ -26,6 +26,7 @@ def test_whole_matrices_give_the_same_fusion(benchmark):
     assert in_blocks == benchmark.whole_matrices(pools)
 
 
+@pytest.mark.slow  # it measures every baseline in a process of its own
 def test_a_row_a_baseline_with_time_and_less_memory_than_the_pool_squared(benchmark, tmp_path, capsys):
     """A block at a time can fill the memory, too: with holes between what is kept of each.
 

@@ -4,11 +4,13 @@ import json
 import os
 from pathlib import Path
 
+import pytest
 from untrained_student import write_index
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
+@pytest.mark.slow  # it serves a page and asks it, half a minute
 def test_latency_and_load_are_told(tmp_path, run_python):
     write_index(tmp_path)
     words = ("--sizes", "9", "--queries", "2", "--methods", "sigjepa", "bm25s")

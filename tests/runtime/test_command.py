@@ -46,7 +46,10 @@ def answers(command, *cases, cwd):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_version_and_mistakes_are_answered_without_anything_heavy(command, tmp_path):
     of_a_run = command in OF_A_RUN
-    key = {"report": "outputt", "dashboard": "entitty", "provenance": "data_dirr"}.get(command, "trainer.max_epoch")
+    key = {
+        **{"report": "outputt", "dashboard": "entitty", "provenance": "data_dirr"},
+        **{"index": "outputt", "search": "top_kk", "serve": "portt"},
+    }.get(command, "trainer.max_epoch")
     cases = [["--help"], ["--version"], ["--hlep"], [f"{key}=3"]]
     cases += [["experiment=exp1_5"], ["negatves=knn"], ["loss=[infonse]"]] if of_a_run else []
     told = answers(command, *cases, cwd=tmp_path)
@@ -59,9 +62,7 @@ def test_help_version_and_mistakes_are_answered_without_anything_heavy(command, 
         assert message.startswith("sigjepa: ")
         assert "\n" not in message
     assert "'--help'" in option
-    assert {"outputt": "'output'", "entitty": "'entity'", "data_dirr": "'data_dir'"}.get(
-        key, "max_epochs'"
-    ) in misspelled
+    assert ("max_epochs'" if key == "trainer.max_epoch" else f"'{key[:-1]}'") in misspelled
     if of_a_run:
         assert "'exp1_4'" in groups[0][0]
         assert "'negatives'" in groups[1][0]

@@ -142,6 +142,7 @@ def test_a_foreign_sweeper_goes_on_with_the_jobs_that_it_asks_for_again(start, t
     assert len(sweep_folders(tmp_path)) == 2
 
 
+@pytest.mark.slow  # three sweeps
 def test_a_job_is_found_by_its_settings_and_not_by_its_number(start, tmp_path):
     words = ("-m", "hydra/sweeper=climbing", "hydra.sweep.dir=mine", "hydra.sweep.subdir=${hydra.job.num}")
     assert len(start(*words).trained) == 4
