@@ -25,7 +25,7 @@ from sigjepa.store.stage import Part, Stage
 
 SUMMARY_FILE = "summary.txt"
 LIMITS = ("min_body_statements", "max_body_lines", "max_file_bytes")
-"""What `extract_functions` is given."""
+"""The limits that `extract_functions` is given."""
 
 PLAIN_INPUTS = (
     *("max_functions", "max_functions_per_repository", *LIMITS, "include_tests", "near_duplicate_threshold"),

@@ -59,7 +59,7 @@ class ResidentStates:
 
 
 class ResidentData:
-    """What batches are made of, on a device: token states by half, and targets.
+    """Hold what batches are made of on a device: token states by half, and targets.
 
     targets: `[n, D]` body embeddings. bodies: `[n]` how many states of each body are taken there; None is without.
     """

@@ -67,7 +67,7 @@ class TrainingData:
 
     @cached_property
     def train_statistics(self) -> TrainStatistics:
-        """What the features of terms say of train."""
+        """The statistics of train that features of terms are made with."""
         repositories, train = self.corpus.column("repository"), self.train_ids
         with stage("Counting terms of train"):
             return TrainStatistics.of(self.lexicon.terms.take(train), [repositories[i] for i in train])

@@ -1,4 +1,4 @@
-"""How a body mentions names: a function's own name is mentioned by what it is, and by what calls it."""
+"""Mentions of names in a body: a function's own name is mentioned by what it is, and by what calls it."""
 
 import ast
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What is counted on train: how many functions have a term, by package, so that a function's own can be left out."""
+"""Counts of train: how many functions have a term, by package, so that a function's own can be left out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -84,7 +84,7 @@ class PackageCounts:
 
 @dataclass(frozen=True)
 class TrainStatistics:
-    """What the features of a function say of train.
+    """The statistics of train that the features of a function are made with.
 
     body_words, body_names: the bodies that have a term; body_length: their mean number of words. parameters,
     free_names: the functions with such a name. free_parameters: those in which a free name is a parameter,

@@ -140,7 +140,7 @@ class InfoNCE(nn.Module):
 
     @property
     def capturable(self) -> bool:
-        """Whether a CUDA graph can hold the term: it reads no schedule, and its candidates are the batch's."""
+        """Return whether a CUDA graph can hold the term: it reads no schedule, and its candidates are the batch's."""
         return self.mined_candidates == "none" and self.related == "mask"
 
     @property

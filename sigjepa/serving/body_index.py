@@ -18,7 +18,7 @@ MAX_TERMS = 6
 
 @dataclass(frozen=True)
 class TermShare:
-    """What a term adds to a score. term: its hash. text: None where the index does not know it."""
+    """A term's share of a score. term: its hash. text: None where the index does not know it."""
 
     term: int
     text: str | None
@@ -27,7 +27,7 @@ class TermShare:
 
 @dataclass(frozen=True)
 class ViewShare:
-    """What a view adds to a score: its product, the body's constant among it. terms: of a sparse one, the strongest."""
+    """A view's share of a score: its product, the body's constant among it. terms: of a sparse one, the strongest."""
 
     view: str
     value: float

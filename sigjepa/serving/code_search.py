@@ -36,7 +36,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Share:
-    """What a view adds to a score; terms: the strongest of a sparse view."""
+    """A view's share of a score, with its terms by text; terms: the strongest of a sparse view."""
 
     view: str
     value: float
@@ -44,7 +44,7 @@ class Share:
 
     @property
     def others(self) -> float:
-        """What the terms that are not listed add, and the body's constant; 0 of a dense view."""
+        """Return the share of the terms that are not listed and of the body's constant; 0 of a dense view."""
         return self.value - sum(term.value for term in self.terms) if self.terms else 0.0
 
 

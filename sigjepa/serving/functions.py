@@ -79,7 +79,7 @@ class Functions(OpenedArtifact):
 
 @dataclass(frozen=True)
 class Places:
-    """Where the repositories of an index lay when it was last built, by name: no part of what the index holds."""
+    """The places of an index's repositories when it was last built, by name: no part of what the index holds."""
 
     places: Mapping[str, str]
 
@@ -142,7 +142,7 @@ class FunctionsStage(Stage[Functions]):
 
     @property
     def limits(self) -> dict[str, int]:
-        """What `extract_functions` is given."""
+        """The limits that `extract_functions` is given."""
         return {name: getattr(self, name) for name in ("min_body_statements", "max_body_lines", "max_file_bytes")}
 
     def inputs(self) -> dict[str, Any]:

@@ -25,7 +25,7 @@ ARRAYS = (
 
 @dataclass(frozen=True)
 class ViewLayout:
-    """Where a view lies.
+    """The place of a view in a part.
 
     width: of a dense one, None for a sparse one. constants: whether bodies have constants. values: how many a term of a
     sparse one has; each is a view of its own here.

@@ -27,7 +27,7 @@ that little is padding. Bodies of two files never are: then the last bits would 
 
 
 class IndexedStudent(Protocol):
-    """What an index needs of a student."""
+    """A student, as far as an index needs it."""
 
     @property
     def fingerprint(self) -> str:

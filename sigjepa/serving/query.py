@@ -20,7 +20,7 @@ NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 @dataclass(frozen=True)
 class Query:
-    """What is searched: a signature. note: how it was come by, None where it was given as it is.
+    """A signature that is searched. note: how it was come by, None where it was given as it is.
 
     file, qualname, body: of a function of a file, whose own body is not wanted.
     """

@@ -1,4 +1,4 @@
-"""What a student's folder says to sentence-transformers: two routes, of queries and of documents."""
+"""The layout of a student's folder for sentence-transformers: two routes, of queries and of documents."""
 
 from pathlib import Path
 

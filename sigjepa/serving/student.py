@@ -71,7 +71,7 @@ class Student:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """The device of the model."""
         return next(chain(self.model.parameters(), self.model.buffers())).device
 
     @staticmethod

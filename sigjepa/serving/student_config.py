@@ -1,4 +1,4 @@
-"""What a student is but for its tensors, and whether tensors and a teacher are its own."""
+"""A student but for its tensors, and the check that tensors and a teacher are its own."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

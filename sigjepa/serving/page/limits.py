@@ -1,4 +1,4 @@
-"""What a request may cost: its size, how many come in a second, and what its answer may do in a browser."""
+"""Limits of requests: their size, how many come in a second, and what an answer may do in a browser."""
 
 import threading
 import time
