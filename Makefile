@@ -14,7 +14,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-input --disable-pip-ver
 OFFLINE := { echo "make setup: pip could not install; its message is above. It needs a package index: pip's default one, or yours in PIP_INDEX_URL" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-slow check supply-chain docs pin format bench torture clean
+.PHONY: help setup train test test-slow check supply-chain docs pin format bench scale torture clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -83,6 +83,9 @@ bench: setup ## measure starts of commands, encoding, mining, training and the l
 	$(BIN)/python benchmarks/training_epoch.py
 	$(BIN)/python benchmarks/report_building.py runs=latest
 	$(BIN)/python benchmarks/performance_page.py
+
+scale: setup ## the chain at 10,000, 100,000 and a million functions, at most 40 minutes on 2 cores; writes docs/scale.md
+	$(BIN)/python benchmarks/scale/scale.py $(ARGS)
 
 torture: setup ## kill, damage, fuzz and distribute real runs and sweeps, 30 minutes; writes docs/reliability.md
 	$(BIN)/python benchmarks/reliability/torture.py $(ARGS)
