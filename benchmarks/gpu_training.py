@@ -21,16 +21,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import lightning
 import numpy as np
 import torch
 from lightning import Callback
-from torch import Tensor
+from made_up_data import made_up_data, made_up_lengths
 
-from sigjepa.corpus.corpus import Corpus
 from sigjepa.data.datamodule import FunctionDataModule
 from sigjepa.data.resident import ResidentData
 from sigjepa.data.training_data import TrainingData
@@ -39,18 +37,12 @@ from sigjepa.reporting.tables import markdown_table
 from sigjepa.runtime.compose import compose
 from sigjepa.runtime.instantiate import instantiate, plain
 from sigjepa.store.files import write_json
-from sigjepa.store.manifest import Manifest
-from sigjepa.store.store import Store
 from sigjepa.teacher.backbone import Network
 from sigjepa.teacher.batching import TokenSequences, token_budget_batches
 from sigjepa.teacher.encoder import FrozenTeacher
-from sigjepa.teacher.shards import TeacherShards
 from sigjepa.training.callbacks import build_callbacks
 from sigjepa.training.module import build_module
 
-BLOCKS = 16
-"""Shards of made-up states; all have the same states, so that the host holds a sixteenth of them."""
-SHARES = {"train": 0.8271, "val": 0.115, "test": 0.0579}
 BOUNDS = {"exp1_4": 75, "paths": 35, "operations": 20, "exp2_2": 45, "teacher": 35, "compiled": 60}
 """Seconds of each part, by which what is left of `--seconds` is shared out."""
 SOFT = 0.8
@@ -82,51 +74,6 @@ def bounded(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-
-
-def made_up_lengths(functions: int, median: float, spread: float, most: int, seed: int) -> np.ndarray:
-    """Return lengths `[n]` like those of the pinned corpus: signatures of 24 in the median, bodies of 102."""
-    drawn = np.random.default_rng(seed).lognormal(np.log(median), spread, functions)
-    return np.clip(drawn, 4, most).astype(np.int64)
-
-
-class MadeUpShards(TeacherShards):
-    """Shards in memory: `BLOCKS` with the same random states, and means of their own; spread: of lengths, 0 for one."""
-
-    def __init__(self, functions: int, dim: int, body_states: bool, spread: float = 1.0) -> None:
-        per_block = -(-functions // BLOCKS)
-        self._functions = per_block * BLOCKS
-        starts = list(range(0, self._functions, per_block))
-        facts = {"dim": dim, "shards": [{"file": "", "first_id": start} for start in starts]}
-        inputs = {"body_states": body_states}
-        super().__init__(Manifest(Path("made-up"), "teacher", "made-up", inputs, "made-up", facts, {}))
-        lengths = {
-            "signature": made_up_lengths(per_block, 24, 0.75 * spread, 128, seed=0),
-            "body": made_up_lengths(per_block, 102, spread, 512, seed=1),
-        }
-        base = torch.randn(8192, dim, generator=torch.Generator().manual_seed(0)).bfloat16()
-        shared: dict[str, Tensor] = {}
-        for half, own in lengths.items():
-            shared[f"{half}_offsets"] = torch.from_numpy(np.concatenate([[0], np.cumsum(own)]))
-            shared[f"{half}_lengths"] = torch.from_numpy(own)
-            if half == "signature" or body_states:
-                shared[f"{half}_states"] = base.repeat(-(-int(own.sum()) // len(base)), 1)[: int(own.sum())]
-        for block in range(BLOCKS):
-            pooled = torch.randn(2, per_block, dim, generator=torch.Generator().manual_seed(block + 1))
-            self._maps[block] = shared | {"signature_pooled": pooled[0], "body_pooled": pooled[1]}
-
-    def __len__(self) -> int:
-        return self._functions
-
-
-def made_up_data(functions: int, dim: int, body_states: bool, spread: float = 1.0) -> TrainingData:
-    """Return data of the published sizes: of 50,835 functions 42,047 are train."""
-    shards = MadeUpShards(functions, dim, body_states, spread)
-    ids = np.random.default_rng(0).permutation(len(shards))
-    ends = np.cumsum([round(share * len(ids)) for share in SHARES.values()])[:-1]
-    splits = dict(zip(SHARES, map(np.sort, np.split(ids, ends)), strict=True))
-    corpus = SimpleNamespace(ids=splits.__getitem__, column=lambda name: [str(i // 2 * 2) for i in range(len(ids))])
-    return TrainingData(cast(Corpus, corpus), shards, cast(Store, None))
 
 
 class Clock(Callback):

@@ -1,14 +1,15 @@
 """Mining neighbors: time and memory of `Mining.prepare`, exact and approximate, beside two peers.
 
-    python benchmarks/mining.py                                                    # 10,000 made-up bodies
+    python benchmarks/mining.py                                                    # 20,000 made-up bodies
     python benchmarks/mining.py --functions 42047 --output benchmarks/results/mining_42047.json
     python benchmarks/mining.py --shards data/teacher/<folder>                     # the bodies of real shards
 
-Each method is a process of its own, and all take turns. `faiss IndexFlatIP` is the limit: a bare search that neither
-scores again, filters, nor writes a file. `semantic_search` is sentence-transformers'. Memory is the most that a method
-added to a process that already held the embeddings and had imported what it needs. Recall is counted here, over all
-pairs of the exact search. The made-up bodies come in families, as functions of a library do, so that the mean cosine
-of the nearest neighbor is 0.7 in 384 dimensions.
+Each method is a process of its own, and all take turns. `one product` is the limit: all cosines, a block at a time, of
+which nothing is kept. `faiss IndexFlatIP` is a bare search that neither scores again, filters, nor writes a file.
+`semantic_search` is sentence-transformers'. Memory is the most that a method added to a process that already held the
+embeddings and had imported what it needs. Recall is counted here, over all pairs of the exact search. The made-up
+bodies come in families, as functions of a library do, so that the mean cosine of the nearest neighbor is 0.7 in 384
+dimensions.
 """
 
 import argparse
@@ -30,6 +31,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from paired import spread_of
 from process_memory import memory_kib
 
 from sigjepa.negatives.mining.approximate import HNSW, IVF
@@ -46,7 +48,8 @@ SEARCHES = {
     "sigjepa IVF": Search(exact_up_to=0, beyond=IVF()),
     "sigjepa HNSW": Search(exact_up_to=0, beyond=HNSW()),
 }
-PEERS = ("faiss IndexFlatIP", "semantic_search")
+PEERS = ("one product", "faiss IndexFlatIP", "semantic_search")
+BLOCK = 1024
 EXACT = "sigjepa exact"
 
 
@@ -76,6 +79,13 @@ def mine(search: Search, bodies: np.ndarray, folder: Path, neighbors: int, min_c
     return dict(pairs.manifest.facts["search"])
 
 
+def one_product(bodies: np.ndarray) -> dict[str, Any]:
+    vectors = torch.nn.functional.normalize(torch.from_numpy(bodies), dim=1)
+    for block in vectors.split(BLOCK):
+        block @ vectors.T
+    return {}
+
+
 def flat_search(bodies: np.ndarray, neighbors: int) -> dict[str, Any]:
     index = faiss.IndexFlatIP(bodies.shape[1])
     vectors = bodies.copy()
@@ -102,6 +112,7 @@ def measure(options: argparse.Namespace) -> None:
         name: lambda search=search: mine(search, bodies, folder, options.neighbors, options.min_cosim)
         for name, search in SEARCHES.items()
     }
+    methods["one product"] = lambda: one_product(bodies)
     methods["faiss IndexFlatIP"] = lambda: flat_search(bodies, options.neighbors)
     methods["semantic_search"] = lambda: semantic_search(bodies, options.neighbors)
     # What a first call costs (threads, imports, buffers of the matrix library) is not what is compared.
@@ -123,7 +134,7 @@ def pairs_of(folder: Path) -> set[tuple[int, int]]:
 
 def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--functions", type=int, default=10_000, help="made-up bodies (default: 10000)")
+    parser.add_argument("--functions", type=int, default=20_000, help="made-up bodies (default: 20000)")
     parser.add_argument("--dim", type=int, default=384, help="size of a made-up body (default: 384, MiniLM's)")
     parser.add_argument("--shards", type=Path, help="take the bodies of this folder of teacher shards instead")
     parser.add_argument("--neighbors", type=int, default=8, help="as negatives.top_k (default: 8)")
@@ -178,8 +189,13 @@ def report(
         "machine": platform.machine(),
         "load_average": os.getloadavg()[0],
         "methods": {},
+        "times": {},
     }
     rows = []
+    for name, runs in measured.items():
+        ratios = [one["seconds"] / other["seconds"] for one, other in zip(measured.get(EXACT, []), runs, strict=False)]
+        if ratios:
+            result["times"][name] = spread_of(ratios)
     exact = statistics.median(one["seconds"] for one in measured[EXACT]) if EXACT in measured else None
     for name, runs in measured.items():
         seconds, peak = (statistics.median(one[key] for one in runs) for key in ("seconds", "peak_mib"))

@@ -28,32 +28,62 @@ forward and backward pass of each shape of batches that comes often. The data ar
 42,056 train functions of 2,048-d states. Time that is longer than was measured is the steps left times the median step.
 """
 
+ON_A_CPU = """
+Times are ratios of CPU time on one core: ours, of the peer's or limit's on the same work in the same process, turn
+about; the median of the rounds, and their range. Outputs were compared first. Memory is the most of ours beyond what
+the process held before. How time and memory grow with the corpus is what `make scale` measures.
+"""
+
 
 @dataclass(frozen=True)
 class Row:
-    """A figure of a file's record: what it is, where it stands, its target (`most` or `least`), and how it is shown."""
+    """A figure of a file's record: what it is, where it stands, its target (`most` or `least`), and how it is shown.
+
+    memory: where its peak in MiB stands.
+    """
 
     what: str
     value: Callable[[dict[str, Any]], Any]
     most: float | None = None
     least: float | None = None
     unit: str = ""
+    memory: Callable[[dict[str, Any]], Any] = lambda record: None
 
     def cells(self, record: dict[str, Any]) -> list[str]:
         """Return what, target, figure and verdict."""
         limit = self.most if self.least is None else self.least
         target = "" if limit is None else f"{'≤' if self.least is None else '≥'} {limit:g}{self.unit}"
-        try:
-            value = self.value(record)
-        except (KeyError, TypeError):
-            value = None
+        value = read_value(self.value, record)
         if value is None:
             return [self.what, target, NOT_MEASURED, ""]
+        spread = value if isinstance(value, dict) else {}
+        value = spread.get("median", value)
+        shown = f"{number(value)}{self.unit}"
+        if spread and spread["least"] != spread["most"]:
+            shown += f" ({number(spread['least'])} to {number(spread['most'])})"
         if limit is None:
             verdict = ""
         else:
             verdict = "met" if (value <= limit if self.least is None else value >= limit) else "missed"
-        return [self.what, target, f"{value:,.0f}{self.unit}" if value >= 100 else f"{value:.3g}{self.unit}", verdict]
+        return [self.what, target, shown, verdict]
+
+    def memory_cell(self, record: dict[str, Any]) -> str:
+        """Return the peak memory, empty where the benchmark has none."""
+        value = read_value(self.memory, record)
+        return "" if value is None else f"{value:,.0f} MiB"
+
+
+def number(value: float) -> str:
+    """Return a figure as the page shows it."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def read_value(value: Callable[[dict[str, Any]], Any], record: dict[str, Any]) -> Any:
+    """Return a value of a record, None where it is not there."""
+    try:
+        return value(record)
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def part(*keys: str) -> Callable[[dict[str, Any]], Any]:
@@ -109,17 +139,70 @@ GPU = [
     ),
     Row("teacher, states kept: the same", part("parts", "teacher", "states kept", "share_of_matrix_rate"), least=0.45),
 ]
+
+
+def beside(what: str, of: str, *section: str, most: float | None = None) -> Row:
+    """Return the row of how many times as long as `of` ours takes, with the peak memory of ours."""
+    memory = part(*section, "peak_mib", "sigjepa")
+    return Row(f"{what}: time, of {of}", part(*section, "times", of), most=most, memory=memory)
+
+
+def worst(word: str) -> Callable[[dict[str, Any]], Any]:
+    """Return a reader of the largest ratio of a word over all commands."""
+    return lambda record: max(value for key, value in record["ratios"].items() if key.endswith(word))
+
+
 CPU: dict[str, list[Row]] = {
-    "training_epoch": [Row("an epoch of Exp 1.4: speed of a bare loop", part("speed_of_bare_loop"), least=0.85)],
-    "teacher_encoding": [Row("teacher: speed, of sentence-transformers", part("speed_ratio"), least=1.35)],
+    "corpus_building": [
+        beside("extraction", "ast.parse", "extraction", most=1.25),
+        beside("near duplicates", "hashing alone", "near_duplicates", most=1.2),
+        beside("near duplicates", "datasketch", "near_duplicates"),
+    ],
+    "teacher_encoding": [
+        beside("teacher, states kept", "sentence-transformers", most=0.65),
+        beside("teacher, states kept", "matrix products", most=1.25),
+    ],
+    "shard_reading": [beside("shard reads", "memory map", most=1.3), beside("shard reads", "Arrow")],
+    "training_step": [
+        beside("training step, published size", "bare loop", "published"),
+        beside("training step, published size", "matrix products", "published", most=1.25),
+        beside("training step, 8-d student", "bare loop", "small", most=1.15),
+        Row("the same, beyond a bare loop", part("small", "milliseconds_more_a_step"), unit=" ms"),
+        beside("training step, 8-d student, mined", "bare loop", "mined"),
+        Row("the same, beyond a bare loop", part("mined", "milliseconds_more_a_step"), unit=" ms"),
+        beside("training step, flagship", "products", "flagship"),
+    ],
+    "ranking": [
+        beside("ranks of a pool, 2048-d", "matrix product", most=1.5),
+        beside("ranks of a pool, 2048-d", "sentence-transformers"),
+    ],
     "mining": [
-        Row("mining: time of faiss alone, of ours", part("methods", "faiss IndexFlatIP", "time_of_exact")),
-        Row("mining: time of semantic_search, of ours", part("methods", "semantic_search", "time_of_exact")),
-        Row("mining: peak memory", part("methods", "sigjepa exact", "median_peak_mib"), unit=" MiB"),
+        Row(
+            f"mining, exact: time, of {name}",
+            part("times", name),
+            memory=part("methods", "sigjepa exact", "median_peak_mib"),
+        )
+        for name in ("one product", "faiss IndexFlatIP", "semantic_search")
+    ],
+    "judging": [
+        Row("structural judge: features of a function", part("milliseconds_a_function"), most=0.4, unit=" ms"),
+        Row("structural judge: a pair, beyond them", part("milliseconds_a_pair"), unit=" ms"),
+        Row("structural judge: features, of ast.parse of the body", part("times", "ast.parse")),
     ],
     "command_start": [
-        Row("help of the command report: time, of import hydra", part("ratios", "report --help"), most=2),
-        Row("help of the command train: time, of import hydra", part("ratios", "train --help"), most=2),
+        Row("--help, slowest command: time, of import hydra", worst("--help"), most=2),
+        Row("misspelled key, slowest command: time, of import hydra", worst("key"), most=2),
+    ],
+    "warm_run": [
+        Row("warm 1-epoch run: CPU time to the first step", part("first_step"), most=5, unit=" s"),
+        Row("warm 1-epoch run: CPU time, of the sum of its stages", part("times", "sum of the stages"), most=1.2),
+    ],
+    "report_building": [Row("report of 12 runs", part("median_seconds"), most=10, unit=" s")],
+    "search": [
+        Row("search, 100,000 bodies: a query", part("largest", "median_ms"), most=60, unit=" ms"),
+        Row("search, 100,000 bodies: time, of bm25s", part("times", "bm25s")),
+        Row("search, 100,000 bodies: time, of faiss alone", part("times", "faiss")),
+        Row("search: start of the command", part("start_s"), most=2, unit=" s"),
     ],
 }
 
@@ -136,8 +219,12 @@ def page(results: Path) -> str:
         "",
         *([gpu["note"], ""] if gpu.get("note") else []),
     ]
-    cells = [[*row.cells(read(results / f"{name}.json")), f"`{name}.py`"] for name, rows in CPU.items() for row in rows]
-    lines += ["## On a CPU\n", markdown_table([*head, "benchmark"], cells), ""]
+    cells = []
+    for name, rows in CPU.items():
+        record = read(results / f"{name}.json")
+        cells += [[*row.cells(record), row.memory_cell(record), f"`{name}.py`"] for row in rows]
+    lines += ["## On a CPU\n", ON_A_CPU.strip() + "\n"]
+    lines += [markdown_table([*head, "peak memory", "benchmark"], cells), ""]
     return "\n".join(lines)
 
 

@@ -1,9 +1,9 @@
 """How long `sigjepa.report` takes, as a whole process, against its limit.
 
-    python benchmarks/report_building.py runs=multirun/<sweep>
-    python benchmarks/report_building.py runs=latest --repeats 5
+    python benchmarks/report_building.py                                   # 12 runs of data=tiny, which it trains
+    python benchmarks/report_building.py --runs multirun/<sweep> --repeats 5
 
-The limit is 10 s for 12 runs of data=quick, imports, tests, ceilings, figures and the error explorer included.
+The limit is 10 s for 12 runs, imports, tests, ceilings, figures and the error explorer included.
 """
 
 import argparse
@@ -16,16 +16,18 @@ import tempfile
 import time
 from pathlib import Path
 
+from tiny_runs import train
+
 from sigjepa.reporting.tables import markdown_table
 from sigjepa.store.files import write_json
 
 LIMIT_SECONDS = 10.0
 
 
-def build(runs: str, output: str) -> tuple[float, int]:
+def build(runs: Path, output: str) -> tuple[float, int]:
     """Seconds of one `python -m sigjepa.report`, and of how many finished runs."""
     started = time.perf_counter()
-    command = [sys.executable, "-m", "sigjepa.report", runs, f"output={output}"]
+    command = [sys.executable, "-m", "sigjepa.report", f"runs={runs}", f"output={output}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - started
     if done.returncode:
@@ -35,14 +37,18 @@ def build(runs: str, output: str) -> tuple[float, int]:
     return seconds, int(found[1])
 
 
-def main() -> None:
+def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", help="as sigjepa.report takes it, e.g. runs=latest")
+    parser.add_argument("--runs", type=Path, help="folder of runs (default: those that it trains)")
+    parser.add_argument("--seeds", type=int, default=12, help="runs that it trains (default: 12)")
     parser.add_argument("--repeats", type=int, default=3, help="counted processes, after one warm-up (default 3)")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/report_building.json"))
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     with tempfile.TemporaryDirectory() as folder:
-        measured = [build(options.runs, folder) for _ in range(options.repeats + 1)][1:]
+        if options.runs is None:
+            train(Path(folder) / "runs", seeds=options.seeds)
+        runs = options.runs or Path(folder) / "runs"
+        measured = [build(runs, f"{folder}/report") for _ in range(options.repeats + 1)][1:]
     seconds = [one for one, _ in measured]
     result = {
         "runs": measured[0][1],

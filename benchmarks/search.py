@@ -1,14 +1,15 @@
-"""Latency and memory of a search beside `bm25s` alone and SentenceTransformer with `semantic_search`, on one core.
+"""Latency and memory of a search beside `bm25s` and faiss alone and SentenceTransformer with its search, on one core.
 
+    python benchmarks/search.py                       # a flagship of data=tiny and the package's own functions
     python benchmarks/search.py --index my_index
     python benchmarks/search.py --index my_index --sizes 10000 100000 --queries 50
 
 The bodies are those of the index, repeated until there are as many as asked for. Each method runs in a process of its
 own, with one thread. What is told is the CPU time from a query's text to its five results after the first, that until
-the first is answered, and the memory of the process at its most; on an idle core, CPU time is the time that passes. The
-peer of embeddings has vectors of the index: how long it takes depends on their number and size alone. The limit is
-60 ms a query at 100,000 functions; the start of the command is told beside what the imports of torch and transformers
-take of it, its limit is 2 s.
+the first is answered, and the memory of the process at its most; faiss alone is given a vector, not a text. On an idle
+core, CPU time is the time that passes. The peer of embeddings has vectors of the index: how long it takes depends on
+their number and size alone. The limit is 60 ms a query at 100,000 functions; the start of the command is told beside
+what the imports of torch and transformers take of it, its limit is 2 s.
 """
 
 import argparse
@@ -27,6 +28,10 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from process_memory import memory_kib
+from tiny_runs import command, train
+
+import sigjepa
 from sigjepa.reporting.tables import markdown_table
 from sigjepa.store.files import write_json
 
@@ -98,7 +103,18 @@ def by_vectors(index: Path, folder: Path) -> Callable[[str], Any]:
     return lambda query: semantic_search(model.encode(query, convert_to_tensor=True), corpus, top_k=TOP_K)
 
 
-METHODS = {"sigjepa": ours, "bm25s": by_words, "SentenceTransformer": by_vectors}
+def by_faiss(index: Path, folder: Path) -> Callable[[str], Any]:
+    """Return how faiss alone does, whose query is a vector."""
+    import faiss
+    import numpy as np
+
+    vectors = np.concatenate([np.load(path) for path in sorted(folder.glob("*.dense.npy"))]).astype(np.float32)
+    flat = faiss.IndexFlatIP(vectors.shape[1])
+    flat.add(vectors)
+    return lambda query: flat.search(vectors[len(query) : len(query) + 1], TOP_K)
+
+
+METHODS = {"sigjepa": ours, "bm25s": by_words, "faiss": by_faiss, "SentenceTransformer": by_vectors}
 
 
 def measure(method: str, index: Path, folder: Path, queries: int) -> dict[str, float]:
@@ -119,14 +135,8 @@ def measure(method: str, index: Path, folder: Path, queries: int) -> dict[str, f
         "median_ms": statistics.median(times),
         "p95_ms": times[int(0.95 * (len(times) - 1))],
         "first_s": first,
-        "memory_mib": peak_memory(),
+        "memory_mib": memory_kib("VmHWM") / 1024,
     }
-
-
-def peak_memory() -> float:
-    """Return the most MiB of this process since it began: `ru_maxrss` counts its parent's, too."""
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(status["VmHWM"].split()[0]) / 1024
 
 
 def seconds_of(words: Sequence[str]) -> float:
@@ -137,9 +147,17 @@ def seconds_of(words: Sequence[str]) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+def small_index(folder: Path) -> Path:
+    """Return an index of this package by a flagship of one epoch."""
+    train(folder / "run", "experiment=flagship")
+    source = Path(sigjepa.__file__).parent
+    command("index", f"corpus.source.paths=[{source}]", f"student={folder / 'run'}", f"output={folder / 'index'}")
+    return folder / "index"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--index", type=Path, required=True)
+    parser.add_argument("--index", type=Path, help="an index (default: one that it builds)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--queries", type=int, default=50)
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
@@ -150,19 +168,30 @@ def main() -> None:
         method, folder = options.measure
         print(json.dumps(measure(method, options.index, Path(folder), options.queries)))
         return
+    with tempfile.TemporaryDirectory() as name:
+        answer_queries(options, options.index or small_index(Path(name)))
+
+
+def answer_queries(options: argparse.Namespace, index: Path) -> None:
+    """Measure all methods at all sizes, and the command; print and write what was found."""
     rows, record = [], {"load_average": os.getloadavg()[0], "limit_ms": LIMIT_MS, "limit_start_s": LIMIT_START}
     for size in options.sizes:
         with tempfile.TemporaryDirectory() as name:
-            repeated(options.index, size, Path(name))
+            repeated(index, size, Path(name))
             for method in options.methods:
-                words = ["--index", str(options.index), "--queries", str(options.queries), "--measure", method, name]
+                words = ["--index", str(index), "--queries", str(options.queries), "--measure", method, name]
                 done = subprocess.run([sys.executable, __file__, *words], capture_output=True, text=True, check=True)
                 found = json.loads(done.stdout.splitlines()[-1])
                 record[f"{method} {size}"] = found
                 rows.append([f"{size:,}", method, *(f"{found[key]:.1f}" for key in found)])
+        largest = {method: record[f"{method} {size}"]["median_ms"] for method in options.methods}
+        record["times"] = {
+            method: largest["sigjepa"] / each for method, each in largest.items() if "sigjepa" in largest
+        }
+    record["largest"] = record[f"sigjepa {options.sizes[-1]}"] if "sigjepa" in options.methods else None
     print(markdown_table(["functions", "method", "median ms", "p95 ms", "until the first, s", "memory, MiB"], rows))
-    command = ["-m", "sigjepa.search", "def read(path):", f"index={options.index}", "--json"]
-    record |= {"start_s": seconds_of(command), "imports_s": seconds_of(["-c", IMPORTS])}
+    words = ["-m", "sigjepa.search", "def read(path):", f"index={index}", "--json"]
+    record |= {"start_s": seconds_of(words), "imports_s": seconds_of(["-c", IMPORTS])}
     write_json(options.output, record)
     print(f"\none command: {record['start_s']:.1f} s, of which the imports alone are {record['imports_s']:.1f} s")
 

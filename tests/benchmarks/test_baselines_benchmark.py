@@ -1,40 +1,30 @@
 """The benchmark of the baselines runs, and its whole matrices give what the blocks give."""
 
-import importlib
 import json
-from pathlib import Path
 
+import baselines
 import numpy as np
 import pytest
 
 from sigjepa.evaluation.baselines import BASELINES
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
-
-@pytest.fixture
-def benchmark(monkeypatch):
-    """The script as a module, which finds its neighbours as when it is run."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    return importlib.import_module("baselines")
-
-
-def test_whole_matrices_give_the_same_fusion(benchmark):
-    pools = benchmark.make_pools(300)
+def test_whole_matrices_give_the_same_fusion():
+    pools = baselines.make_pools(300)
     fused = BASELINES["fusion"].measure(pools)
     in_blocks = (fused.figures["weight"], fused.ranks["test"][1].recall_at(10).mean())
-    assert in_blocks == benchmark.whole_matrices(pools)
+    assert in_blocks == baselines.whole_matrices(pools)
 
 
 @pytest.mark.slow  # it measures every baseline in a process of its own
-def test_a_row_a_baseline_with_time_and_less_memory_than_the_pool_squared(benchmark, tmp_path, capsys):
+def test_a_row_a_baseline_with_time_and_less_memory_than_the_pool_squared(tmp_path, capsys):
     """A block at a time can fill the memory, too: with holes between what is kept of each.
 
     What the process that starts it has held, as a test runner may, does not count.
     """
     held = np.ones(300 * 2**17)  # 300 MiB
     output = tmp_path / "baselines.json"
-    benchmark.main(["--sizes", "40", "2500", "--names", "fusion", "--output", str(output)])
+    baselines.main(["--sizes", "40", "2500", "--names", "fusion", "--output", str(output)])
     measured = json.loads(output.read_text())["seconds_and_mib"]
     assert {name: list(sizes) for name, sizes in measured.items()} == {"fusion": ["40", "2500"]}
     assert all(seconds > 0 and mib >= 0 for seconds, mib in measured["fusion"].values())

@@ -1,6 +1,6 @@
 import json
 
-from benchmarks import performance_page
+import performance_page
 
 
 def test_the_page_says_what_was_met_missed_and_not_measured(tmp_path):
@@ -11,7 +11,10 @@ def test_the_page_says_what_was_met_missed_and_not_measured(tmp_path):
     }
     gpu = {"device": "a card", "parts": {"operations": {"recorded": counts}}}
     (tmp_path / "gpu_training.json").write_text(json.dumps(gpu))
-    (tmp_path / "training_epoch.json").write_text(json.dumps({"speed_of_bare_loop": 0.9}))
+    spread = {"median": 1.2, "least": 1.1, "most": 1.3}
+    reads = {"times": {"memory map": spread}, "peak_mib": {"sigjepa": 7.0}}
+    (tmp_path / "shard_reading.json").write_text(json.dumps(reads))
+    (tmp_path / "command_start.json").write_text(json.dumps({"ratios": {"a --help": 1.5, "b --help": 2.5}}))
     page = tmp_path / "performance.md"
     performance_page.main(["--results", str(tmp_path), "--page", str(page)])
     rows = {
@@ -22,5 +25,7 @@ def test_the_page_says_what_was_met_missed_and_not_measured(tmp_path):
     assert "a card" in page.read_text()
     assert rows["launches a step, and graphs"] == ["≤ 150", "151", "missed"]
     assert rows["waits in 10 steps, and graphs"] == ["≤ 1", "1", "met"]
-    assert rows["an epoch of Exp 1.4: speed of a bare loop"] == ["≥ 0.85", "0.9", "met"]
+    assert rows["shard reads: time, of memory map"] == ["≤ 1.3", "1.2 (1.1 to 1.3)", "met"]
+    assert "| 7 MiB " in page.read_text()
+    assert rows["--help, slowest command: time, of import hydra"] == ["≤ 2", "2.5", "missed"]
     assert rows["Exp 1.4, 39 epochs"] == ["≤ 60 s", "not measured", ""]

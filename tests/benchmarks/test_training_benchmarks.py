@@ -1,39 +1,31 @@
 """The benchmarks of mining and training run; their figures decide no test."""
 
-import importlib
 import json
-from pathlib import Path
 
-import pytest
-
-from benchmarks import gpu_training, training_epoch
-
-
-@pytest.fixture
-def mining(monkeypatch):
-    """The script as a module, which finds its neighbours as when it is run."""
-    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
-    return importlib.import_module("mining")
+import gpu_training
+import mining
+import training_step
 
 
-def test_mining_is_timed_and_its_pairs_are_read(mining, tmp_path, capsys):
+def test_mining_is_timed_and_its_pairs_are_read(tmp_path, capsys):
     output = tmp_path / "mining.json"
-    words = ["--functions", "64", "--dim", "8", "--repeats", "1", "--methods", "sigjepa exact"]
+    words = ["--functions", "64", "--dim", "8", "--repeats", "1", "--methods", "sigjepa exact", "one product"]
     mining.main([*words, "--output", str(output)])
-    exact = json.loads(output.read_text())["methods"]["sigjepa exact"]
+    record = json.loads(output.read_text())
+    exact = record["methods"]["sigjepa exact"]
+    assert record["times"]["one product"]["median"] > 0
     assert exact["pairs"] > 0
     assert exact["recall_of_all_pairs"] == 1
     assert "| sigjepa exact" in capsys.readouterr().out
 
 
-def test_an_epoch_is_timed_beside_a_bare_loop(tiny_data_dir, tmp_path):
-    output = tmp_path / "epoch.json"
-    sizes = ["model.hidden_dim=16", "model.heads=2", "model.feedforward_dim=16"]
-    words = ["data=tiny", f"paths.data_dir={tiny_data_dir}", *sizes, "--repeats", "1", "--output", str(output)]
-    training_epoch.main(words)
-    result = json.loads(output.read_text())
-    assert result["functions"] > 0
-    assert result["bare_seconds"] > 0
+def test_steps_are_timed_beside_a_bare_loop_with_the_same_weights_and_their_products(tmp_path):
+    output = tmp_path / "steps.json"
+    training_step.main(["--functions", "160", "--dim", "16", "--repeats", "1", "--output", str(output)])
+    record = json.loads(output.read_text())
+    assert list(record) == ["published", "small", "mined", "flagship"]
+    assert set(record["published"]["times"]) == {"bare loop", "matrix products"}
+    assert record["flagship"]["seconds"]["products"] > 0
 
 
 def test_training_on_a_device_is_timed_and_counted(tmp_path):

@@ -1,0 +1,42 @@
+"""The benchmarks of the stages run and find that outputs agree; their figures decide no test."""
+
+import json
+
+import corpus_building
+import judging
+import pytest
+import ranking
+import report_building
+import shard_reading
+import teacher_encoding
+import warm_run
+
+
+def measured(main, output, *words):
+    main([*words, "--repeats", "1", "--output", str(output)])
+    return json.loads(output.read_text())
+
+
+def test_every_stage_is_timed_beside_its_peers(tmp_path, capsys):
+    output = tmp_path / "out.json"
+    corpus = measured(corpus_building.main, output, "--files", "4", "--functions", "40")
+    assert {"ast.parse"} == set(corpus["extraction"]["times"])
+    assert "hashing alone" in corpus["near_duplicates"]["times"]
+    judged = measured(judging.main, output, "--functions", "20")
+    assert judged["milliseconds_a_function"] > 0
+    read = measured(shard_reading.main, output, "--functions", "70", "--dim", "4")
+    assert "memory map" in read["times"]
+    ranked = measured(ranking.main, output, "--functions", "40", "--dim", "8")
+    assert set(ranked["times"]) == {"matrix product", "sentence-transformers"}
+    encoded = measured(teacher_encoding.main, output, "--texts", "3")
+    assert set(encoded["times"]) == {"sentence-transformers", "matrix products"}
+    assert "| sentence-transformers" in capsys.readouterr().out
+
+
+@pytest.mark.slow  # runs of their own
+def test_a_warm_run_and_a_report_are_timed(tiny_data_dir, tmp_path, monkeypatch):
+    monkeypatch.setenv("SIGJEPA_DATA_DIR", str(tiny_data_dir))
+    run = measured(warm_run.main, tmp_path / "run.json")
+    assert run["seconds"]["sigjepa"]["whole"] > run["seconds"]["sigjepa"]["first_step"] > 0
+    assert run["times"]["sum of the stages"]["median"] > 0
+    assert measured(report_building.main, tmp_path / "report.json", "--seeds", "2")["runs"] == 2
