@@ -133,7 +133,7 @@ def main() -> None:
             rows.append(
                 [f"{victim} process killed", "2", f"ended after {seconds:.0f} s, status {status}", "-", "-", "-"]
             )
-        for (title, words), (setting, further) in itertools.product(COMPARED.items(), SETTINGS.items()):
+        for (setting, further), (title, words) in itertools.product(SETTINGS.items(), COMPARED.items()):
             runs = {}
             for processes in (1, 2, 4):
                 if time.perf_counter() - started > arguments.seconds:

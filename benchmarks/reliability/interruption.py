@@ -56,16 +56,24 @@ def start(folder: Path, data: Path) -> subprocess.Popen[bytes]:
         )
 
 
+def content(file: Path) -> str:
+    """The text of a file, empty for none: a run that starts again takes its files away at any moment."""
+    try:
+        return file.read_text()
+    except FileNotFoundError:
+        return ""
+
+
 def stage(run: Path) -> str:
     """What the run was at, as its folder tells."""
-    summary, table = run / "summary.json", run / "metrics.csv"
-    if summary.exists() and json.loads(summary.read_text())["status"] == "finished":
+    summary = content(run / "summary.json")
+    if summary and json.loads(summary)["status"] == "finished":
         return "ended"
     if not (run / "provenance.json").exists():
         return "preparing"
     if list((run / "checkpoints").glob(".*.tmp")):
         return "checkpointing"
-    rows = len(table.read_text().splitlines()) - 1 if table.exists() else 0
+    rows = len(content(run / "metrics.csv").splitlines()) - 1
     return "testing" if rows == EPOCHS else "training or validating"
 
 

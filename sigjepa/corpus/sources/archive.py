@@ -56,7 +56,7 @@ def read_members(wheel: Path, names: Sequence[str]) -> Iterator[bytes]:
             try:
                 with archive.open(name) as stream:
                     content = stream.read(MAX_FILE_BYTES + 1)
-            except (zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError, RuntimeError) as error:
+            except (zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError, RuntimeError, ValueError) as error:
                 raise SigjepaError(f"{wheel}: the member {name!r} cannot be read ({error}). {way_out(wheel)}") from None
             if len(content) > MAX_FILE_BYTES:
                 raise SigjepaError(

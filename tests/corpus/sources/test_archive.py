@@ -192,6 +192,16 @@ def test_a_flipped_bit_is_a_clear_error_or_changes_no_content(position: int, fli
             assert set(read_members(file, python_members(file))) <= {content}
 
 
+def test_a_name_that_is_no_utf8_where_its_content_begins_is_named(tmp_path: Path) -> None:
+    """Found by `make torture`: the list of members is read, and the copy of the name before the content is damaged."""
+    file = wheel(tmp_path, "pkg/a.py")
+    altered = bytearray(file.read_bytes())
+    altered[7] |= 0x08  # the name before the content is UTF-8
+    altered[30:38] = b"\xf1" * 8
+    file.write_bytes(altered)
+    refused(file, "pkg/a.py", "cannot be read")
+
+
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x05\x06"])
 def test_a_file_that_is_no_archive_is_named(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "made-1.0-py3-none-any.whl"
