@@ -73,7 +73,7 @@ def ours(index: Path, folder: Path) -> Callable[[str], Any]:
     facts = json.loads((folder / "facts.json").read_text())
     student, bodies = Student.from_pretrained(index / "student"), BodyIndex.__new__(BodyIndex)
     bodies.parts = [IndexPart.open(folder, each) for each in facts["parts"]]
-    return lambda query: bodies.search(student.predict([query]), TOP_K)
+    return lambda query: bodies.search(student.predict([query]), [TOP_K])
 
 
 def by_words(index: Path, folder: Path) -> Callable[[str], Any]:

@@ -45,20 +45,17 @@ def search(config: DictConfig, typed: Sequence[str]) -> None:
 
         ask(opened, resolved["top_k"], resolved["lines"])
         return
-    found = [(query, opened.search(query, resolved["top_k"])) for query in queries]
+    answers = [opened.answers([query], [resolved["top_k"]])[0] for query in queries]
     if resolved["json"]:
-        answers = [
-            {"query": query.signature, "note": query.note, "results": [result.as_dict() for result in results]}
-            for query, results in found
-        ]
-        print(json.dumps(answers[0]["results"] if typed else answers, indent=2, ensure_ascii=False))
+        found = [answer.as_dict() for answer in answers]
+        print(json.dumps(found[0]["results"] if typed else found, indent=2, ensure_ascii=False))
         if typed and queries[0].note:
             print(queries[0].note, file=sys.stderr)
         return
     from sigjepa.serving.result_text import show_results
 
-    for query, results in found:
-        show_results(query, results, resolved["lines"])
+    for answer in answers:
+        show_results(answer.query, answer.results, resolved["lines"])
 
 
 def check_numbers(resolved: dict[str, Any]) -> None:

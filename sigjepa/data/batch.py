@@ -1,9 +1,10 @@
 """The record that passes from data to models and losses."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import torch
 from torch import Tensor
 
 from sigjepa.data.views import TermRows, Views
@@ -77,3 +78,10 @@ class Halves:
     signature_terms: Terms
     body_pooled: Tensor
     body_terms: Terms
+
+
+def pad_states(states: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Right-pad token states `B × [S_i, D]` to `[B, S, D]` and return them with their mask `[B, S]`."""
+    lengths = torch.tensor([len(rows) for rows in states])
+    padded = torch.nn.utils.rnn.pad_sequence(list(states), batch_first=True)
+    return padded, torch.arange(padded.shape[1]) < lengths[:, None]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from sigjepa.data.batch import Batch, NegativeBatch
+from sigjepa.data.batch import Batch, NegativeBatch, pad_states
 from sigjepa.data.resident import ResidentData
 from sigjepa.data.sampler import BatchIndices
 from sigjepa.data.terms import TermTensors
@@ -28,13 +28,6 @@ def share_identical_bodies(bodies: Sequence[str], body_pooled: Tensor) -> Tensor
     first: dict[str, int] = {}
     owners = [first.setdefault(body, position) for position, body in enumerate(bodies)]
     return body_pooled[torch.tensor(owners, dtype=torch.long)]
-
-
-def pad_states(states: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Right-pad token states `B × [S_i, D]` to `[B, S, D]` and return them with their mask `[B, S]`."""
-    lengths = torch.tensor([len(rows) for rows in states])
-    padded = torch.nn.utils.rnn.pad_sequence(list(states), batch_first=True)
-    return padded, torch.arange(padded.shape[1]) < lengths[:, None]
 
 
 class FunctionDataset(Dataset[Batch]):

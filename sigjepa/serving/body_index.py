@@ -1,11 +1,11 @@
 """An index of bodies: exact search by the one score, and what the score of a body is the sum of."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.sparse import csc_array
+from scipy.sparse import coo_array, csr_array
 from torch import Tensor
 
 from sigjepa.data.views import TermRows, View, Views
@@ -44,14 +44,23 @@ class Match:
 
 
 @dataclass(frozen=True)
-class _Query:
-    """The prediction of one signature as arrays: the dense views side by side, and the terms of each sparse view.
+class _Queries:
+    """The predictions of Q signatures as arrays.
 
-    sparse: by name and place of the value, as in `IndexPart.sparse`: terms `[k]`, ascending, and values `[k]`.
+    dense: `[Q, D]`, the dense views side by side. weights: for each part of an index `[Q, V]`, what a query gives to
+    each column of its sparse matrix.
     """
 
     dense: np.ndarray
-    sparse: Mapping[tuple[str, int], tuple[np.ndarray, np.ndarray]]
+    weights: Sequence[csr_array]
+
+    @classmethod
+    def of(cls, predictions: Views, parts: Sequence[IndexPart]) -> "_Queries":
+        """Return the predictions in the layout of some parts, which is the same of all."""
+        empty = np.empty((len(next(iter(predictions.values()))), 0), np.float32)
+        dense = np.concatenate([empty, *(_vectors(predictions[name]) for name in parts[0].dense)], axis=1)
+        terms = [_terms(predictions[name], place) for name, place in parts[0].sparse]
+        return cls(dense, [_weights(part, terms, len(dense)) for part in parts])
 
 
 class BodyIndex(OpenedArtifact):
@@ -73,32 +82,65 @@ class BodyIndex(OpenedArtifact):
         return str(self.manifest.facts["student"])
 
     def __len__(self) -> int:
-        return int(self.manifest.facts["functions"])
+        return int(self.starts[-1])
 
-    def scores(self, prediction: Views) -> np.ndarray:
-        """Return the score `[n]` of every body with the one signature of `prediction`, as `data.views.score` has it."""
-        query = self._query(prediction)
-        return np.concatenate([_scores(part, query) for part in self.parts])
+    def scores(self, predictions: Views) -> np.ndarray:
+        """Return the score `[Q, n]` of every body with each of the Q signatures, as `data.views.score` has it."""
+        return self._scores(_Queries.of(predictions, self.parts))
 
-    def search(self, prediction: Views, top_k: int, left_out: Sequence[int] = ()) -> list[Match]:
-        """Return the `top_k` bodies of the highest score, all of them if there are fewer, the best first.
+    def _scores(self, queries: _Queries) -> np.ndarray:
+        scores = np.empty((len(queries.dense), len(self)), np.float32)
+        for part, start, weights in zip(self.parts, self.starts, queries.weights, strict=False):
+            some = scores[:, start : start + part.size]
+            np.matmul(queries.dense, part.arrays["dense"].T, out=some)
+            some += part.constant
+            some += (weights @ part.matrix.T).toarray()
+        return scores
 
-        Equal scores are in the order of rows. left_out: rows that are not wanted.
+    def search(
+        self, predictions: Views, top_k: Sequence[int], left_out: Sequence[Sequence[int]] | None = None
+    ) -> list[list[Match]]:
+        """Return for each of Q signatures the `top_k` bodies of the highest score, all if there are fewer, best first.
+
+        Equal scores are in the order of rows. top_k: of each signature. left_out: rows that are not wanted, of each.
         """
-        scores = self.scores(prediction)
-        scores[list(left_out)] = -np.inf
-        best = best_rows(scores, min(top_k, len(scores) - len(set(left_out))))
-        return self.explain(prediction, best.tolist())
+        queries, chosen = _Queries.of(predictions, self.parts), []
+        for place, scores in enumerate(self._scores(queries)):
+            others = [] if left_out is None else list(set(left_out[place]))
+            scores[others] = -np.inf
+            chosen.append(best_rows(scores, min(top_k[place], len(scores) - len(others))).tolist())
+        return self._explain(queries, chosen)
 
-    def explain(self, prediction: Views, rows: Sequence[int]) -> list[Match]:
-        """Return the bodies of some rows, with what their scores are the sum of."""
-        query = self._query(prediction)
-        matches = []
-        for row in rows:
-            number = int(np.searchsorted(self.starts, row, side="right")) - 1
-            shares = list(_shares(self.parts[number], query, row - int(self.starts[number])))
-            matches.append(Match(int(row), sum(share.value for share in shares), shares))
-        return matches
+    def explain(self, predictions: Views, rows: Sequence[Sequence[int]]) -> list[list[Match]]:
+        """Return for each of Q signatures some rows, with what their scores are the sum of."""
+        return self._explain(_Queries.of(predictions, self.parts), rows)
+
+    def _explain(self, queries: _Queries, rows: Sequence[Sequence[int]]) -> list[list[Match]]:
+        found: list[dict[int, Match]] = [{} for _ in rows]
+        for part, start, weights in zip(self.parts, self.starts, queries.weights, strict=False):
+            local = [[row - int(start) for row in some if 0 <= row - start < part.size] for some in rows]
+            for place, some in enumerate(local):
+                for row, shares in zip(some, _shares(part, queries.dense[place], weights[[place]], some), strict=True):
+                    match = Match(row + int(start), sum(share.value for share in shares), shares)
+                    found[place][match.row] = match
+        return [[by_row[row] for row in some] for by_row, some in zip(found, rows, strict=True)]
+
+    def expected(self, predictions: Views) -> list[dict[str, list[TermShare]]]:
+        """Return for each of Q signatures the terms of its sparse views, the largest values first.
+
+        Not of a view whose terms have several values: which of them counts depends on the body.
+        """
+        found: list[dict[str, list[TermShare]]] = [{} for _ in range(len(next(iter(predictions.values()))))]
+        for each in self.parts[0].layout:
+            if each.width is None and each.values == 1:
+                rows, terms, values = (array.tolist() for array in _terms(predictions[each.name], 0))
+                for row, term, value in sorted(zip(rows, terms, values, strict=True), key=lambda entry: -abs(entry[2])):
+                    found[row].setdefault(each.name, []).append(TermShare(term, self.text(term), value))
+        return found
+
+    def text(self, term: int) -> str | None:
+        """Return the text of a term; None for one that no body has."""
+        return next((text for part in self.parts if (text := part.text(term)) is not None), None)
 
     def neighbors(self, row: int, top_k: int) -> list[Match]:
         """Return the bodies whose dense views have the highest cosine with those of a body, itself left out.
@@ -127,12 +169,6 @@ class BodyIndex(OpenedArtifact):
             for name in self.parts[0].dense
         }
 
-    def _query(self, prediction: Views) -> _Query:
-        first = self.parts[0]
-        dense = [_vector(prediction[name]) for name in first.dense]
-        vector = np.concatenate([np.empty(0, np.float32), *dense], dtype=np.float32)
-        return _Query(vector, {each: _terms(prediction[each[0]], each[1]) for each in first.sparse})
-
 
 def best_rows(scores: np.ndarray, top_k: int) -> np.ndarray:
     """Return the positions of the highest of scores `[n]`, the best first, equal ones in order."""
@@ -144,60 +180,61 @@ def best_rows(scores: np.ndarray, top_k: int) -> np.ndarray:
     return rows[np.lexsort((rows, -scores[rows]))]
 
 
-def _vector(view: View) -> np.ndarray:
-    """Return the vector `[D]` of the one signature of a dense view."""
+def _vectors(view: View) -> np.ndarray:
+    """Return the vectors `[Q, D]` of a dense view."""
     assert isinstance(view.vectors, Tensor), "a view is dense on both sides, or on none"
-    vector: np.ndarray = view.vectors[0].detach().float().cpu().numpy()
-    return vector
+    vectors: np.ndarray = view.vectors.detach().float().cpu().numpy()
+    return vectors
 
 
-def _terms(view: View, place: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the terms of the one signature of a sparse view, ascending, with the sums of one of their values."""
+def _terms(view: View, place: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the query, hash and one of the values of each term of a sparse view, of those whose value is not 0."""
     assert isinstance(view.vectors, TermRows), "a view is sparse on both sides, or on none"
-    values = term_values(view.vectors)
-    terms, places = np.unique(view.vectors.terms.cpu().numpy(), return_inverse=True)
-    return terms, np.bincount(places, values[:, place], len(terms)).astype(np.float32)
+    values = term_values(view.vectors)[:, place]
+    used = values != 0
+    return view.vectors.rows.cpu().numpy()[used], view.vectors.terms.cpu().numpy()[used], values[used]
 
 
-def _scores(part: IndexPart, query: _Query) -> np.ndarray:
-    scores = part.arrays["dense"] @ query.dense + part.constant
-    chosen = [(part.columns(place, terms), weights) for place, (terms, weights) in enumerate(query.sparse.values())]
-    columns = np.concatenate([np.empty(0, np.int64), *(found for (_, found), _ in chosen)])
-    if len(columns):
-        weights = np.concatenate([weights[here] for (here, _), weights in chosen])
-        scores += part.matrix[:, columns] @ weights
-    result: np.ndarray = scores
-    return result
+def _weights(part: IndexPart, terms: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], queries: int) -> csr_array:
+    """Return the weights `[Q, V]` of a part's columns; terms: of each sparse view, as `_terms` gives them."""
+    kind = part.matrix.indices.dtype  # scipy copies a matrix whose indices are of another
+    owners, columns, weights = [np.empty(0, kind)], [np.empty(0, kind)], [np.empty(0, np.float32)]
+    for place, (rows, hashes, values) in enumerate(terms):
+        here, found = part.columns(place, hashes)
+        owners.append(rows[here].astype(kind))
+        columns.append(found.astype(kind))
+        weights.append(values[here])
+    entries = np.concatenate(weights), (np.concatenate(owners), np.concatenate(columns))
+    return coo_array(entries, shape=(queries, len(part.arrays["terms"]))).tocsr()
 
 
-def _shares(part: IndexPart, query: _Query, row: int) -> Iterator[ViewShare]:
-    """Yield what each view adds to the score of a body of a part."""
-    constants = {name: float(part.arrays["constants"][row, place]) for name, place in part.constants.items()}
-    dense = part.arrays["dense"][row]
-    for view in part.layout:
-        if view.width is not None:
-            place = part.dense[view.name]
-            value = float(dense[place] @ query.dense[place])
-            yield ViewShare(view.name, value + constants.get(view.name, 0.0))
-            continue
-        products: dict[int, float] = {}
-        for number in range(view.values):
-            key = (view.name, number)
-            terms, weights = query.sparse[key]
-            here, columns = part.columns(part.sparse.index(key), terms)
-            for term, value in zip(terms[here], _row_values(part.matrix, row, columns) * weights[here], strict=True):
-                products[int(term)] = products.get(int(term), 0.0) + float(value)
-        strongest = sorted((term for term in products if products[term]), key=lambda term: -abs(products[term]))
-        shown = [TermShare(term, part.text(term), products[term]) for term in strongest[:MAX_TERMS]]
-        yield ViewShare(view.name, sum(products.values()) + constants.get(view.name, 0.0), shown)
+def _shares(part: IndexPart, dense: np.ndarray, weights: csr_array, rows: Sequence[int]) -> list[list[ViewShare]]:
+    """Return what each view adds to the scores of some bodies of a part with one query.
 
-
-def _row_values(matrix: csc_array, row: int, columns: np.ndarray) -> np.ndarray:
-    """Return the values `[k]` of a row in some columns; rows are ascending within a column."""
-    values = np.zeros(len(columns), np.float32)
-    for place, column in enumerate(columns):
-        start, stop = matrix.indptr[column], matrix.indptr[column + 1]
-        found = start + int(np.searchsorted(matrix.indices[start:stop], row))
-        if found < stop and matrix.indices[found] == row:
-            values[place] = matrix.data[found]
-    return values
+    dense: `[D]`. weights: `[1, V]`, of columns.
+    """
+    columns = weights.indices
+    products = part.values(rows, columns) * weights.data
+    views = np.searchsorted(part.arrays["view_starts"][1:], columns, side="right")
+    names = [part.sparse[view][0] for view in views]
+    terms = part.arrays["terms"][columns].tolist()
+    shares: list[list[ViewShare]] = []
+    for row, found in zip(rows, products.tolist(), strict=True):
+        of_views: dict[str, dict[int, float]] = {}
+        for name, term, product in zip(names, terms, found, strict=True):
+            if product:
+                of_view = of_views.setdefault(name, {})
+                of_view[term] = of_view.get(term, 0.0) + product
+        shares.append([])
+        for view in part.layout:
+            constant = float(part.arrays["constants"][row, part.constants[view.name]]) if view.constants else 0.0
+            if view.width is not None:
+                place = part.dense[view.name]
+                product = float(part.arrays["dense"][row, place] @ dense[place])
+                shares[-1].append(ViewShare(view.name, product + constant))
+                continue
+            of_terms = of_views.get(view.name, {})
+            strongest = sorted(of_terms, key=lambda term: -abs(of_terms[term]))[:MAX_TERMS]
+            shown = [TermShare(term, part.text(term), of_terms[term]) for term in strongest if of_terms[term]]
+            shares[-1].append(ViewShare(view.name, sum(of_terms.values()) + constant, shown))
+    return shares

@@ -1,16 +1,18 @@
 """Searching code: a student, an index of bodies and the functions that it is of, opened from one folder."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
 
+from sigjepa.corpus.identifiers import split_identifier
 from sigjepa.errors import DamagedError, SigjepaError
+from sigjepa.lexicon.names import bare_names
 from sigjepa.lexicon.terms import recorded_terms
-from sigjepa.serving.body_index import BodyIndex, Match
+from sigjepa.serving.body_index import BodyIndex, Match, TermShare
 from sigjepa.serving.functions import Functions, FunctionsStage, Places
 from sigjepa.serving.index_stage import IndexStage
 from sigjepa.serving.query import Query
@@ -74,6 +76,21 @@ class Result:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What a query came to. expected: what the student expects of the body, the strongest terms by view."""
+
+    query: Query
+    expected: Mapping[str, Sequence[Term]]
+    results: Sequence[Result]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        expected = {view: [asdict(term) for term in terms] for view, terms in self.expected.items()}
+        results = [result.as_dict() for result in self.results]
+        return {"query": self.query.signature, "note": self.query.note, "expected": expected, "results": results}
+
+
+@dataclass(frozen=True)
 class CodeSearch:
     """Finds the functions whose bodies fit a signature."""
 
@@ -104,22 +121,32 @@ class CodeSearch:
             )
         return search
 
-    def search(self, query: Query, top_k: int = 5) -> list[Result]:
+    def search(self, query: Query, top_k: int = 5) -> Sequence[Result]:
         """Return the `top_k` functions whose bodies fit best, the best first; a function of a file not itself."""
-        with recorded_terms() as own:
-            prediction = self.student.predict([query.signature])
-        matches = self.index.search(prediction, top_k, self.own_rows(query))
-        return [self.result(match, own) for match in matches]
+        return self.answers([query], [top_k])[0].results
+
+    def answers(self, queries: Sequence[Query], top_k: Sequence[int]) -> list[Answer]:
+        """Return what each of some queries comes to, read and searched together; top_k: results of each."""
+        with recorded_terms() as texts:
+            predictions = self.student.predict([query.signature for query in queries])
+        matches = self.index.search(predictions, top_k, [self.own_rows(query) for query in queries])
+        expected = self.index.expected(predictions)
+        answers = []
+        for query, some, terms in zip(queries, matches, expected, strict=True):
+            own = {*split_identifier(query.signature), *bare_names(query.signature)}
+            views = {view: _named(each, texts, own) for view, each in terms.items()}
+            answers.append(Answer(query, views, [self.result(match, texts, own) for match in some]))
+        return answers
 
     def neighbors(self, row: int, top_k: int = 5) -> list[Result]:
         """Return the functions whose bodies are nearest to that of a row; raises SigjepaError for a row too many."""
         self.require_row(row)
-        return [self.result(match, {}) for match in self.index.neighbors(row, top_k)]
+        return [self.result(match) for match in self.index.neighbors(row, top_k)]
 
     def function(self, row: int) -> Result:
         """Return a function of the index; raises SigjepaError for a row too many."""
         self.require_row(row)
-        return self.result(Match(row, 0.0), {})
+        return self.result(Match(row, 0.0))
 
     def require_row(self, row: int) -> None:
         """Raise SigjepaError for a row that the index does not have."""
@@ -134,18 +161,11 @@ class CodeSearch:
         in_file = set(self.places.rows_of(self.functions, query.file))
         return [row for row in named if row in in_file or self.functions[row].body == query.body]
 
-    def result(self, match: Match, own: Mapping[int, str]) -> Result:
-        """Return what was found at a row; own: the terms of the query."""
+    def result(self, match: Match, texts: Mapping[int, str] = {}, own: Collection[str] = ()) -> Result:
+        """Return what was found at a row; texts: of terms, by hash. own: the terms of the query's signature."""
         function = self.functions[match.row]
         file = self.places.file_of(function)
-        shares = [
-            Share(
-                share.view,
-                share.value,
-                [Term(each.text or own.get(each.term, "?"), each.value, each.term not in own) for each in share.terms],
-            )
-            for share in match.shares
-        ]
+        shares = [Share(each.view, each.value, _named(each.terms, texts, own)) for each in match.shares]
         return Result(
             row=match.row,
             repository=function.repository,
@@ -159,6 +179,12 @@ class CodeSearch:
             score=match.score,
             why=shares,
         )
+
+
+def _named(shares: Sequence[TermShare], texts: Mapping[int, str], own: Collection[str]) -> list[Term]:
+    """Return terms with their texts, those that the index knows and those of the query; own: as in `result`."""
+    named = [(each.text or texts.get(each.term, "?"), each.value) for each in shares]
+    return [Term(text, value, text not in own) for text, value in named]
 
 
 def build_index(output: Path, source: FunctionsStage, student: Student, folder: Path, executor: Executor) -> CodeSearch:

@@ -148,8 +148,10 @@ class IndexPart:
     @cached_property
     def matrix(self) -> csc_array:
         """The sparse views of all bodies `[n, V]`."""
-        arrays = [self.arrays[name] for name in ("values", "rows", "indptr")]
-        return csc_array(tuple(arrays), shape=(self.size, len(self.arrays["terms"])))
+        values, rows, indptr = (self.arrays[name] for name in ("values", "rows", "indptr"))
+        if len(rows) <= np.iinfo(rows.dtype).max:
+            indptr = indptr.astype(rows.dtype)  # scipy copies rows that are of another kind
+        return csc_array((values, rows, indptr), shape=(self.size, len(self.arrays["terms"])))
 
     @cached_property
     def by_rows(self) -> csr_array:
@@ -162,9 +164,19 @@ class IndexPart:
         known = self.arrays["terms"][start:stop]
         if not len(known):
             return np.empty(0, np.int64), np.empty(0, np.int64)
-        found = np.searchsorted(known, terms).clip(max=len(known) - 1)
+        found = np.minimum(known.searchsorted(terms), len(known) - 1)
         here = np.flatnonzero(known[found] == terms)
         return here, found[here] + start
+
+    def values(self, rows: Sequence[int], columns: np.ndarray) -> np.ndarray:
+        """Return the values `[r, k]` of some bodies in some columns; rows are ascending within a column."""
+        wanted, values = np.asarray(rows), np.zeros((len(rows), len(columns)), np.float32)
+        for place, column in enumerate(columns):
+            start, stop = self.arrays["indptr"][column : column + 2]
+            found = np.minimum(self.arrays["rows"][start:stop].searchsorted(wanted) + start, stop - 1)
+            here = self.arrays["rows"][found] == wanted
+            values[here, place] = self.arrays["values"][found[here]]
+        return values
 
     def text(self, term: int) -> str | None:
         """Return the text of a term; None for one that no body of the part has."""

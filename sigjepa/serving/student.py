@@ -13,9 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sigjepa.data.batch import Terms
-from sigjepa.data.dataset import pad_states
-from sigjepa.data.terms import TermTensors
+from sigjepa.data.batch import Terms, pad_states
+from sigjepa.data.terms import BODY_TABLES, SIGNATURE_TABLES, TermTensors
 from sigjepa.data.views import TermRows, View, Views, concatenate_views, pooled_views, take_views
 from sigjepa.errors import SigjepaError
 from sigjepa.lexicon.features import build_features
@@ -192,7 +191,7 @@ class Student:
             parts.append(views_of(block))
             if advance is not None:
                 advance(len(block))
-        return concatenate_views(parts)
+        return concatenate_views(parts) if len(parts) > 1 else parts[0]
 
     def _predict(self, signatures: Sequence[str]) -> Views:
         needs_states = "signature_states" in self.reads
@@ -232,9 +231,8 @@ class Student:
         assert self.statistics is not None, "a model that reads terms has statistics"
         nothing = [""] * len(texts)
         terms, _ = extract_terms(*((texts, nothing) if half == "signature" else (nothing, texts)))
-        tensors = TermTensors(build_features(terms, None, self.statistics))
-        rows = torch.arange(len(texts))
-        return tensors.of_signatures(rows) if half == "signature" else tensors.of_bodies(rows)
+        tables = TermTensors(build_features(terms, None, self.statistics)).tables
+        return {name: tables[name] for name in (SIGNATURE_TABLES if half == "signature" else BODY_TABLES)}
 
     def _tensors(self) -> dict[str, Tensor]:
         return {name: tensor.cpu() for name, tensor in self.model.state_dict().items()}
@@ -253,7 +251,7 @@ def _take(value: Any, rows: Tensor) -> Any:
 def to_device(value: Any, device: torch.device) -> Any:
     """Return tensors, views or terms on a device, and any other value as it is."""
     if isinstance(value, Tensor):
-        return value.to(device)
+        return value if value.device == device else value.to(device)
     if isinstance(value, Mapping):
         return {name: to_device(each, device) for name, each in value.items()}
     if isinstance(value, tuple):

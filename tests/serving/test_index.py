@@ -53,17 +53,19 @@ def test_scores_and_shares_are_those_of_the_one_score(tmp_path_factory, data):
     for number, views in enumerate(parts):
         facts = write_part(folder, f"p{number}", layout_of(views), [(b"%016d" % number, Block.of(views))], {})
         index.parts.append(IndexPart.open(folder, facts))
-    prediction = random_views(data.draw, generator, 1, constants=False)
-    expected = torch.cat([score(prediction, views)[0] for views in parts]).numpy()
-    np.testing.assert_allclose(index.scores(prediction), expected, rtol=1e-4, atol=1e-5)
-    matches = index.explain(prediction, range(len(expected)))
-    np.testing.assert_allclose([match.score for match in matches], expected, rtol=1e-4, atol=1e-5)
-    best = index.explain(prediction, np.argsort(-expected, kind="stable"))
-    for view in parts[0]:
-        of_view = torch.cat([prediction[view].product(views[view])[0] for views in parts]).numpy()
-        shares = [next(share.value for share in match.shares if share.view == view) for match in matches]
-        np.testing.assert_allclose(shares, of_view, rtol=1e-4, atol=1e-5)
-    assert [match.row for match in best] == list(np.argsort(-expected, kind="stable"))
+    predictions = random_views(data.draw, generator, data.draw(st.integers(1, 3)), constants=False)
+    expected = torch.cat([score(predictions, views) for views in parts], dim=1).numpy()
+    np.testing.assert_allclose(index.scores(predictions), expected, rtol=1e-4, atol=1e-5)
+    order = np.argsort(-expected, axis=1, kind="stable")
+    of_views = {
+        view: torch.cat([predictions[view].product(views[view]) for views in parts], dim=1).numpy() for view in parts[0]
+    }
+    for query, matches in enumerate(index.explain(predictions, order)):
+        assert [match.row for match in matches] == list(order[query])
+        np.testing.assert_allclose([match.score for match in matches], expected[query, order[query]], 1e-4, 1e-5)
+        for view, products in of_views.items():
+            shares = [next(share.value for share in match.shares if share.view == view) for match in matches]
+            np.testing.assert_allclose(shares, products[query, order[query]], rtol=1e-4, atol=1e-5)
 
 
 def test_search_gives_the_best_in_order_and_leaves_out_what_is_not_wanted(tmp_path):
@@ -73,9 +75,9 @@ def test_search_gives_the_best_in_order_and_leaves_out_what_is_not_wanted(tmp_pa
     assert len(index.parts) > 1
     prediction = student.predict(["def read_csv(x):"])
     expected = score(prediction, student.encode_bodies(functions.bodies(0, len(functions))))[0].numpy()
-    matches = index.search(prediction, 5)
+    matches = index.search(prediction, [5])[0]
     np.testing.assert_allclose([match.score for match in matches], np.sort(expected)[::-1][:5], rtol=1e-5)
-    others = index.search(prediction, 100, left_out=[matches[0].row])
+    others = index.search(prediction, [100], [[matches[0].row]])[0]
     assert len(others) == len(functions) - 1
     assert matches[0].row not in [match.row for match in others]
     words = next(share for share in matches[0].shares if share.view == "words")

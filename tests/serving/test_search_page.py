@@ -8,6 +8,7 @@ import time
 
 import pytest
 from fake_student import FakeStudent, write_files
+from starlette.exceptions import HTTPException
 from starlette.testclient import TestClient
 
 from sigjepa.corpus.sources.folder import Folder
@@ -17,11 +18,15 @@ from sigjepa.serving.code_search import CodeSearch
 from sigjepa.serving.functions import FunctionsStage, Places
 from sigjepa.serving.index_stage import IndexStage
 from sigjepa.serving.page.app import create_app
+from sigjepa.serving.page.batches import Batches
 from sigjepa.serving.page.limits import TokenBucket
+from sigjepa.serving.query import read_query
 from sigjepa.store.store import Store
 
 EVIL = "<script>alert(1)</script>"
-CARD = f"---\nlicense: x\n---\n# A student\n\n| metric | value |\n|---|---|\n| Rank@1 | 70 % |\n\n{EVIL}\n"
+CARD = (
+    f"---\nlicense: x\n---\n# A student\n\n## Results\n\n| metric | value |\n|---|---|\n| Rank@1 | 70 % |\n\n{EVIL}\n"
+)
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +53,8 @@ def test_the_api_gives_what_the_search_finds(client, search):
     answer = client.get("/api/search", params={"q": "read csv", "top_k": 3}).json()
     assert (answer["query"], len(answer["results"])) == ("def read_csv():", 3)
     assert answer["note"]
+    assert {term["text"] for term in answer["expected"]["words"]} == {"def", "read", "csv"}
+    assert not any(term["predicted"] for term in answer["expected"]["words"])
     first = answer["results"][0]
     assert first["score"] == pytest.approx(sum(share["value"] for share in first["why"]), abs=1e-4)
     assert client.get(f"/api/functions/{first['row']}").json()["body"] == first["body"]
@@ -90,7 +97,7 @@ def test_the_student_is_told_by_its_card_alone(client):
 def test_results_are_explained_and_lead_on(client):
     page = client.get("/", params={"q": "def read_csv(x):"}).text
     assert re.search(r'href="/function/\d+"', page)
-    for part in ("words", "read", "sum of"):
+    for part in ("words", "read", "sum of", "expects", "<td>Rank@1</td>"):
         assert part in page
 
 
@@ -134,19 +141,39 @@ def test_more_requests_than_allowed_are_refused(search):
     assert [bucket.take() for _ in range(2)] == [True, False]
 
 
-def test_many_at_once_are_answered(search):
-    answers = []
+def test_queries_that_wait_are_searched_together_and_too_many_are_told_when_to_come_again(search):
+    begun, go_on, together = threading.Event(), threading.Event(), []
 
-    def ask(number):
-        with client_of(search) as client:
-            answers.append(client.get("/api/search", params={"q": f"read csv {number}"}).status_code)
+    class Slow:
+        def answers(self, queries, top_k):
+            begun.set()
+            assert go_on.wait(30)
+            together.append(len(queries))
+            return search.answers(queries, top_k)
 
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert answers == [200] * 8
+    batches = Batches(Slow(), max_waiting=3)
+    texts = ["def read_csv(x):", "def parse(axis):", "def queue():", "def export(table):"]
+    first = batches.put(read_query(texts[0]), 1)
+    assert begun.wait(30)
+    others = [batches.put(read_query(text), number) for number, text in enumerate(texts[1:], 2)]
+    with pytest.raises(HTTPException) as refused:
+        batches.put(read_query("def late():"), 1)
+    assert (refused.value.status_code, refused.value.headers) == (503, {"retry-after": "1"})
+    go_on.set()
+    for number, (text, (future, place)) in enumerate(zip(texts, [first, *others], strict=True), 1):
+        (alone,) = search.answers([read_query(text)], [number])
+        answer = future.result()[place].as_dict()
+        rows = [result["row"] for result in answer["results"]]
+        assert (answer["query"], rows) == (text, [result.row for result in alone.results])
+        assert len(rows) == number
+    assert together == [1, 3]
+
+
+def test_a_refusal_keeps_its_headers(search, monkeypatch):
+    monkeypatch.setattr("sigjepa.serving.page.app.Batches", lambda search: Batches(search, max_waiting=0))
+    for path in ("/?q=read", "/api/search?q=read"):
+        answer = client_of(search).get(path)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
 
 
 def test_a_port_in_use_is_named_with_the_way_out():

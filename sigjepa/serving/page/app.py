@@ -1,8 +1,8 @@
 """A search as a page and as a JSON API."""
 
 import textwrap
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -12,6 +12,7 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -21,13 +22,16 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from sigjepa.errors import SigjepaError
-from sigjepa.serving.code_search import CodeSearch, Result
+from sigjepa.serving.code_search import Answer, CodeSearch, Result
+from sigjepa.serving.page.batches import Batches
 from sigjepa.serving.page.limits import Limits
 from sigjepa.serving.page.openapi import openapi_document
-from sigjepa.serving.query import Query, read_query
+from sigjepa.serving.query import read_query
 from sigjepa.serving.result_text import label_of, shown_shares
 
 DEFAULT_TOP_K, MAX_TOP_K = 10, 100
+MAX_HIGHLIGHTED = 2048
+"""Functions whose HTML is kept, the latest shown."""
 LIGHT, DARK = "default", "github-dark"
 
 
@@ -36,9 +40,11 @@ class Pages:
 
     def __init__(self, search: CodeSearch, card: str) -> None:
         self.search = search
-        self.card = Markup(MarkdownIt("commonmark", {"html": False}).enable("table").render(without_metadata(card)))
-        self._one_at_a_time = threading.Lock()  # a tokenizer is no thread's own
-        self._formatter = HtmlFormatter(nowrap=True)
+        markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+        self.card = Markup(markdown.render(without_metadata(card)))
+        run_results = Markup(markdown.render(section_of(card, "Results")))
+        self.batches = Batches(search)
+        self._highlighted = lru_cache(MAX_HIGHLIGHTED)(highlighted)
         self._templates = Environment(
             loader=PackageLoader("sigjepa.serving.page"),
             autoescape=True,
@@ -47,21 +53,17 @@ class Pages:
             lstrip_blocks=True,
         )
         self._templates.filters |= {"code": self.code, "label": label_of, "shown": shown_shares}
-        self._templates.globals |= {"functions": len(search.index), "has_card": bool(card)}
+        self._templates.globals |= {"functions": len(search.index), "has_card": bool(card), "run_results": run_results}
 
-    def found(self, request: Request) -> tuple[Query, list[Result]]:
-        """Return the query of a request and what was found."""
-        query, top_k = read_query(request.query_params.get("q", "")), number_of(request)
-        with self._one_at_a_time:
-            return query, self.search.search(query, top_k)
+    async def answer(self, request: Request) -> Answer:
+        """Return what the query of a request comes to."""
+        return await self.batches.answer(read_query(request.query_params.get("q", "")), number_of(request))
 
-    def page(self, request: Request) -> Response:
+    async def page(self, request: Request) -> Response:
         """Return the page of a search, empty without a query."""
         text = request.query_params.get("q", "").strip()
-        if not text:
-            return self.render("search.html.j2", text="", note=None, results=None)
-        query, results = self.found(request)
-        return self.render("search.html.j2", text=text, note=query.note, results=results)
+        answer = await self.answer(request) if text else None
+        return await run_in_threadpool(self.render, "search.html.j2", text=text, answer=answer)
 
     def function_page(self, request: Request) -> Response:
         """Return the page of a function and its neighbors."""
@@ -73,11 +75,9 @@ class Pages:
         """Return the page about the student: its model card, with the results of its run."""
         return self.render("student.html.j2", text="", card=self.card)
 
-    def api_search(self, request: Request) -> Response:
+    async def api_search(self, request: Request) -> Response:
         """Return what was found as JSON."""
-        query, results = self.found(request)
-        answer = {"query": query.signature, "note": query.note, "results": [each.as_dict() for each in results]}
-        return JSONResponse(answer)
+        return JSONResponse((await self.answer(request)).as_dict())
 
     def api_function(self, request: Request) -> Response:
         """Return a function as JSON."""
@@ -93,7 +93,7 @@ class Pages:
         code = f"{result.signature}\n{textwrap.indent(result.body, '    ')}".split("\n")
         shown = code if lines is None else code[:lines]
         rest = f"\n# … {len(code) - len(shown)} more lines" if len(shown) < len(code) else ""
-        return Markup(highlight("\n".join(shown) + rest, PythonLexer(stripnl=False), self._formatter))
+        return self._highlighted("\n".join(shown) + rest)
 
     def style(self, request: Request) -> Response:
         """Return the style sheet of highlighted code, for light and for dark."""
@@ -113,15 +113,28 @@ class Pages:
         """Return what is said of a request that can't be answered."""
         status = error.status_code if isinstance(error, HTTPException) else 400
         said = error.detail if isinstance(error, HTTPException) else str(error)
+        headers = error.headers if isinstance(error, HTTPException) else None
         if request.url.path.startswith("/api/"):
-            return JSONResponse({"error": said}, status)
-        return self.render("mistake.html.j2", status, text=request.query_params.get("q", ""), said=said)
+            return JSONResponse({"error": said}, status, headers)
+        page = self.render("mistake.html.j2", status, text=request.query_params.get("q", ""), said=said)
+        page.headers.update(headers or {})
+        return page
+
+
+def highlighted(code: str) -> Markup:
+    """Return Python code as HTML."""
+    return Markup(highlight(code, PythonLexer(stripnl=False), HtmlFormatter(nowrap=True)))
 
 
 def without_metadata(card: str) -> str:
     """Return a model card without the metadata that it begins with."""
     _, begins, rest = card.partition("---\n")
     return rest.partition("\n---\n")[2] if begins and card.startswith("---\n") else card
+
+
+def section_of(card: str, title: str) -> str:
+    """Return what a model card says below a heading of the second level; nothing where it has none."""
+    return f"\n{card}".partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
 def number_of(request: Request) -> int:
@@ -177,5 +190,5 @@ def create_app(
     return app
 
 
-def _get(path: str, answer: Callable[[Request], Response]) -> Route:
+def _get(path: str, answer: Callable[[Request], Response | Awaitable[Response]]) -> Route:
     return Route(path, answer, methods=["GET"])

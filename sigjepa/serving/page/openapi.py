@@ -30,9 +30,14 @@ def openapi_document() -> dict[str, Any]:
         "properties": {
             "query": {"type": "string", "description": "The signature that was searched."},
             "note": {"type": ["string", "null"], "description": "How it was come by, where it was not given so."},
+            "expected": {
+                "type": "object",
+                "description": "What the student expects of the body: by view, terms with what each counts.",
+                "additionalProperties": {"type": "array", "items": {"$ref": "#/components/schemas/Term"}},
+            },
             "results": many,
         },
-        "required": ["query", "note", "results"],
+        "required": ["query", "note", "expected", "results"],
     }
     paths = {
         "/api/search": _get("Find the functions whose bodies fit a signature.", [QUERY, TOP_K], found),
@@ -49,6 +54,7 @@ def _get(summary: str, parameters: list[dict[str, Any]], schema: dict[str, Any])
         "200": {"description": "What was found.", "content": {"application/json": {"schema": schema}}},
         "400": {"description": "A parameter is not as described.", **error},
         "404": {"description": "There is no such function.", **error},
-        "429": {"description": "Too many requests.", **error},
+        "429": {"description": "Too many requests in a second.", **error},
+        "503": {"description": "Too many queries wait; `Retry-After` says for how long to.", **error},
     }
     return {"get": {"summary": summary, "parameters": parameters, "responses": responses}}
