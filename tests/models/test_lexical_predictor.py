@@ -14,18 +14,25 @@ from sigjepa.data.batch import Halves
 from sigjepa.data.terms import TermTensors
 from sigjepa.data.views import TermRows, in_rows, score
 from sigjepa.errors import SigjepaError
+from sigjepa.evaluation.conditional_logit import fit_weights
 from sigjepa.evaluation.lexical import bm25_scorer
+from sigjepa.evaluation.lexicon_baselines import vector_features
+from sigjepa.evaluation.pair_features import merged, weighted_scorer
+from sigjepa.evaluation.pools import Pool
+from sigjepa.evaluation.word_features import word_features
 from sigjepa.lexicon.features import FREE_NAME_FEATURES, PARAMETER_FEATURES, build_features
 from sigjepa.lexicon.function_terms import extract_terms
 from sigjepa.lexicon.mentions import MENTIONS, NAME_VARIANTS
+from sigjepa.lexicon.signature import ROLES
 from sigjepa.lexicon.statistics import TrainStatistics
 from sigjepa.lexicon.structure import BODY_STRUCTURES, SIGNATURE_STRUCTURES
 from sigjepa.lexicon.terms import term_hash
 from sigjepa.models.lexical.parameters import FreeNames
-from sigjepa.models.lexical.structure import OwnName, Structure, dense
+from sigjepa.models.lexical.structure import OwnName, Structure, VectorStructure, dense
 from sigjepa.models.lexical.vectors import WhitenedVectors
 from sigjepa.models.lexical.words import SharedWords
 from sigjepa.models.lexical_predictor import LexicalPredictor
+from sigjepa.teacher.normalize import fit_whitening
 
 DIM = 8
 PARTS = {
@@ -129,6 +136,59 @@ def test_vectors_are_whitened_zero_shot_until_they_are_trained(halves):
     views = part.signature_views(halves.signature_pooled, {})
     actual = score(views, part.body_views(halves.body_pooled, {}))
     torch.testing.assert_close(actual.double(), expected, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_at_step_0_words_and_vectors_are_the_baseline_of_the_same_features(corpus):
+    """Peer: the features of `role_fusion` without its bare names, which are no part; first all roles count alike, then
+    as the baseline's fit on train says."""
+    split = {"train": slice(0, 90), "test": slice(90, 120)}
+    texts = {name: [column[rows] for column in corpus] for name, rows in split.items()}
+    generator = torch.Generator().manual_seed(1)
+    pools, halves = {}, {}
+    for name, (signatures, bodies, packages) in texts.items():
+        terms, _ = extract_terms(signatures, bodies)
+        ids, vectors = torch.arange(len(bodies)), torch.randn(2, len(bodies), DIM, generator=generator)
+        pools[name] = Pool(ids.numpy(), signatures, bodies, *vectors, packages, terms)
+        statistics = TrainStatistics.of(pools["train"].lexicon_terms, pools["train"].packages)
+        tensors = TermTensors(build_features(terms, packages, statistics))
+        halves[name] = Halves(vectors[0], tensors.of_signatures(ids), vectors[1], tensors.of_bodies(ids))
+    every = merged(word_features(pools), vector_features(pools))
+    names = [*(f"words_{role}" for role in ROLES), "zero_shot"]
+    features = {name: {each: every[name][each] for each in names} for name in pools}
+    model = student(("words", "vectors"), vectors=WhitenedVectors(DIM, scale=20.0)).eval()
+    model.fit(halves["train"])
+    fitted = fit_weights(features["train"], pools["train"].bodies)
+    assert len({fitted[name] for name in names}) > 4
+    for weights in (dict.fromkeys(names[:-1], 1.0) | {"zero_shot": 20.0}, fitted):
+        model.parts["words"].roles.copy_(torch.tensor([weights[name] for name in names[:-1]]))
+        model.parts["vectors"].log_scale.fill_(math.log(weights["zero_shot"]))
+        for name, pool in pools.items():
+            expected = weighted_scorer(features[name], weights)(torch.arange(len(pool.ids)))
+            torch.testing.assert_close(scores(model, halves[name]), expected, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_structure_is_expected_of_the_teachers_vector_as_well(halves):
+    """The score is bilinear in the whitened vector and the structure of the body, beside the part that it extends."""
+    part, plain = VectorStructure(DIM, shrinkage=0.2), Structure()
+    for each in (part, plain):
+        each.fit(halves)
+        each.matrix.weight.copy_(torch.linspace(-1, 1, each.matrix.weight.numel()).view_as(each.matrix.weight))
+    both = [
+        (
+            each.signature_views(halves.signature_pooled, halves.signature_terms),
+            each.body_views(None, halves.body_terms),
+        )
+        for each in (part, plain)
+    ]
+    torch.testing.assert_close(score(*both[0]), score(*both[1]))  # until it is trained
+    part.vector_matrix.weight.copy_(torch.randn(part.vector_matrix.weight.shape))
+    whiten = fit_whitening(halves.signature_pooled, shrinkage=0.2)
+    z = 3 * F.normalize(whiten(halves.signature_pooled), dim=1)
+    views = part.signature_views(halves.signature_pooled, halves.signature_terms)
+    expected = score(*both[1]) + z @ part.vector_matrix.weight @ both[0][1]["structure"].vectors.T
+    torch.testing.assert_close(score(views, both[0][1]), expected, rtol=1e-4, atol=1e-3)
 
 
 @torch.no_grad()

@@ -15,7 +15,6 @@ import sigjepa.sweep
 from sigjepa.errors import SigjepaError
 
 WORDS = ("logger=none", "data=tiny", "hydra/job_logging=none", "hydra/hydra_logging=none")
-TRIALS = ("hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "hydra.sweeper.n_jobs=1", "hydra.sweeper.sampler.seed=0")
 
 
 @dataclass
@@ -155,16 +154,42 @@ def test_a_job_is_found_by_its_settings_and_not_by_its_number(start, tmp_path):
     assert grid.said[0] == "mine: 3 jobs, 2 finished, 1 not started"
 
 
-def test_optuna_goes_on_with_the_jobs_that_it_asks_for_again(start, tmp_path):
-    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
-    words = ("-m", *TRIALS, "model.dropout=interval(0.1,0.4)", "seed=3,4")
-    first = start(*words)
-    assert len(first.trained) == 2
-    assert "OptunaSweeper asks for jobs as it goes; so far 0 jobs" in first.said[0]
-    assert first.said[-1].endswith("2 jobs, 2 finished")
-    assert start(*words).trained == []
-    more = start(*words, "hydra.sweeper.n_trials=3", f"hydra.sweep.dir=multirun/{sweep_folders(tmp_path)[0]}")
-    assert len(more.trained) == 1
+def test_optuna_goes_on_with_the_trial_that_was_cut(start, tmp_path):
+    """Each job tells its seed, so that the larger one is better."""
+    pytest.importorskip("optuna")
+    search = ("-m", "hydra/sweeper=optuna", "hydra.sweeper.n_startup_trials=4", "hydra.sweep.dir=mine", "seed=4,5")
+    words = (*search, "model.dropout=tag(log,interval(0.1,0.4))")
+    killed = start(*words, "hydra.sweeper.n_trials=6", KILLED_AT="5")
+    assert killed.error.code == 143
+    assert killed.trained[-1].startswith("seed=5 ")
+    assert "OptunaSweeper asks for jobs as it goes; so far 0 jobs" in killed.said[0]
+    again = start(*words, "hydra.sweeper.n_trials=6")
+    assert again.error is None
+    assert again.trained[0] == killed.trained[-1]
+    trained = [*killed.trained[:-1], *again.trained]
+    assert len(set(trained)) == 6
+    assert all(0.1 <= float(line.partition("dropout=")[2]) <= 0.4 for line in trained)
+    (best,) = (line for line in again.said if line.startswith("best of 6 trials: val/rank10 5.0000"))
+    assert "seed=5 " in best
+    assert start(*words, "hydra.sweeper.n_trials=6").trained == []
+    assert len(start(*words, "hydra.sweeper.n_trials=7").trained) == 1
+    failed = start(*search[:-1], "seed=13,14", "hydra.sweep.dir=other", "hydra.sweeper.n_trials=6")
+    assert str(failed.error) == "The loss is not finite."
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("seed=3",), "nothing to search"),
+        (("optimizer.lr=tag(log,interval(0.0,1.0))",), "optimizer.lr"),
+        (("seed=1,2", "hydra.sweeper.n_trials=0"), "n_trials"),
+    ],
+)
+def test_a_search_that_can_not_be_is_refused(start, words, named):
+    pytest.importorskip("optuna")
+    refused = start("-m", "hydra/sweeper=optuna", *words)
+    assert named in str(refused.error)
+    assert refused.trained == []
 
 
 def test_every_job_is_given_a_key_that_only_the_swept_group_has(start):

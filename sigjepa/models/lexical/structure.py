@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from sigjepa.data.batch import Halves, Terms
 from sigjepa.data.views import TermRows, View, Views
@@ -11,11 +12,14 @@ from sigjepa.lexicon.mentions import MENTIONS, NAME_VARIANTS
 from sigjepa.lexicon.structure import BODY_STRUCTURES, SIGNATURE_STRUCTURES
 from sigjepa.lexicon.terms import term_hash
 from sigjepa.models.lexical.part import Scaled, Standardize
+from sigjepa.teacher.normalize import fit_whitening
 
 MAX_DEVIATIONS = 4.0
 """A body's structure counts at most so many deviations from the mean: the longest bodies are hundreds of lines."""
 
 
+VECTOR_LENGTH = 3.0
+"""Of the teacher's vectors: about that of a signature's structure, which has a 1 for each of some ten facts."""
 USUAL_IDF = 10.0
 """About the sum of the idf of the words of a function's name."""
 
@@ -54,6 +58,39 @@ class Structure(nn.Module):
     def _bodies(self, terms: Terms) -> Tensor:
         counts = dense(terms["body_structure"], self.body_terms)
         return torch.cat([counts, (counts > 0).float()], dim=1)
+
+
+class VectorStructure(Structure):
+    """Score `(s(signature) · M + z(signature) · Z) · b(body)`, where z is the teacher's whitened vector.
+
+    Z is 0 at first. teacher_dim: D. shrinkage: of the whitening. lr_scale, vector_lr_scale: rates of M and Z as a share
+    of the optimizer's.
+    """
+
+    mean: Tensor
+    whitening: Tensor
+
+    def __init__(
+        self, teacher_dim: int, lr_scale: float = 0.2, vector_lr_scale: float = 0.02, shrinkage: float = 0.3
+    ) -> None:
+        super().__init__(lr_scale)
+        self.shrinkage = shrinkage
+        self.vector_matrix = Scaled(torch.zeros(teacher_dim, 2 * len(BODY_STRUCTURES)), vector_lr_scale)
+        self.register_buffer("mean", torch.zeros(teacher_dim))
+        self.register_buffer("whitening", torch.eye(teacher_dim))
+
+    def fit(self, train: Halves) -> None:
+        """Standardize the structure of bodies and whiten the vectors of signatures as on train."""
+        super().fit(train)
+        whitening = fit_whitening(train.signature_pooled, shrinkage=self.shrinkage)
+        self.mean.copy_(whitening.mean)
+        self.whitening.copy_(whitening.matrix)
+
+    def signature_views(self, pooled: Tensor, terms: Terms) -> Views:
+        """Return what the bodies of signatures are expected to be like `[B, k]`."""
+        (view,) = super().signature_views(pooled, terms).values()
+        z = F.normalize((pooled - self.mean) @ self.whitening, dim=-1) * VECTOR_LENGTH
+        return {"structure": View(view.vectors + z @ self.vector_matrix.weight)}
 
 
 def dense(table: TermRows, columns: Tensor) -> Tensor:
