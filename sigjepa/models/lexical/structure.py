@@ -48,12 +48,15 @@ class Structure(nn.Module):
 
     def signature_views(self, pooled: Tensor, terms: Terms) -> Views:
         """Return what the bodies of signatures are expected to be like `[B, k]`."""
-        return {"structure": View(dense(terms["signature_structure"], self.signature_terms) @ self.matrix.weight)}
+        return {"structure": View(self._expected(pooled, terms))}
 
     def body_views(self, pooled: Tensor, terms: Terms) -> Views:
         """Return the structures of bodies `[C, k]`."""
         standardized = self.standardize(self._bodies(terms))
         return {"structure": View(standardized.clamp(-MAX_DEVIATIONS, MAX_DEVIATIONS))}
+
+    def _expected(self, pooled: Tensor, terms: Terms) -> Tensor:
+        return dense(terms["signature_structure"], self.signature_terms) @ self.matrix.weight
 
     def _bodies(self, terms: Terms) -> Tensor:
         counts = dense(terms["body_structure"], self.body_terms)
@@ -86,11 +89,9 @@ class VectorStructure(Structure):
         self.mean.copy_(whitening.mean)
         self.whitening.copy_(whitening.matrix)
 
-    def signature_views(self, pooled: Tensor, terms: Terms) -> Views:
-        """Return what the bodies of signatures are expected to be like `[B, k]`."""
-        (view,) = super().signature_views(pooled, terms).values()
+    def _expected(self, pooled: Tensor, terms: Terms) -> Tensor:
         z = F.normalize((pooled - self.mean) @ self.whitening, dim=-1) * VECTOR_LENGTH
-        return {"structure": View(view.vectors + z @ self.vector_matrix.weight)}
+        return super()._expected(pooled, terms) + z @ self.vector_matrix.weight
 
 
 def dense(table: TermRows, columns: Tensor) -> Tensor:
