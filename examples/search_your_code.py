@@ -12,7 +12,7 @@ from sigjepa.serving.functions import FunctionsStage
 from sigjepa.serving.query import read_query
 from sigjepa.serving.student import Student
 from sigjepa.serving.student_files import find_student
-from sigjepa.store.executor import InProcess
+from sigjepa.store.executors.local import Local
 
 QUERIES = ("def read_rows(path, sep=','):", "push item to queue")
 
@@ -22,7 +22,7 @@ def main() -> None:
     repository, student_folder = sys.argv[1:]
     folder = find_student(student_folder)
     source = FunctionsStage(Folder([repository]))
-    search = build_index(Path("my_index"), source, Student.from_pretrained(folder), folder, InProcess())
+    search = build_index(Path("my_index"), source, Student.from_pretrained(folder), folder, Local())
     for text in QUERIES:
         query = read_query(text)
         best, *_ = search.search(query, top_k=1)

@@ -10,7 +10,7 @@ from sigjepa.runtime.instantiate import instantiate, plain
 from sigjepa.serving.code_search import build_index
 from sigjepa.serving.functions import FunctionsStage
 from sigjepa.serving.student import Student, StudentConfig
-from sigjepa.store.executor import InProcess
+from sigjepa.store.executors.local import Local
 from sigjepa.teacher.load import load_teacher
 
 TABLE = '''
@@ -61,4 +61,4 @@ def write_index(folder):
     save_student(folder / "student")
     source = FunctionsStage(Folder([str(folder / "repo")]), workers=1)
     student = Student.from_pretrained(folder / "student")
-    return build_index(folder / "my_index", source, student, folder / "student", InProcess())
+    return build_index(folder / "my_index", source, student, folder / "student", Local())

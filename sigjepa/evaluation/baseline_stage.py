@@ -15,7 +15,7 @@ from sigjepa.lexicon.lexicon import Lexicon
 from sigjepa.lexicon.stage import LexiconStage
 from sigjepa.store.manifest import Manifest, Reference
 from sigjepa.store.progress import progress
-from sigjepa.store.stage import Get, Part, Stage
+from sigjepa.store.stage import Get, Part, Resource, Stage
 from sigjepa.teacher.shards import TeacherShards
 
 FORMAT = 2  # raise it when the same inputs give other ranks
@@ -32,6 +32,7 @@ class BaselineStage(Stage[Baseline]):
     lexicon: Lexicon | None = None
 
     kind: ClassVar[str] = "baselines"
+    uses: ClassVar[Resource] = "cores"
     packages: ClassVar[Sequence[str]] = ("torch", "numpy", "scipy", "bm25s")
 
     @property

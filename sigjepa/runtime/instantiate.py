@@ -14,7 +14,7 @@ from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 from sigjepa.errors import SigjepaError, nearest_name
 
 ALLOWED_TARGETS = (
-    *("sigjepa.corpus.", "sigjepa.teacher.", "sigjepa.negatives.", "sigjepa.data.", "sigjepa.store.executor."),
+    *("sigjepa.corpus.", "sigjepa.teacher.", "sigjepa.negatives.", "sigjepa.data.", "sigjepa.store.executors."),
     *("sigjepa.models.", "sigjepa.losses.", "sigjepa.evaluation.metrics.", "sigjepa.training."),
     *("torch.nn.", "torch.optim.", "lightning.Trainer", "lightning.pytorch.trainer.trainer.Trainer"),
     *("lightning.pytorch.callbacks.", "lightning.pytorch.loggers.", "lightning.pytorch.plugins."),

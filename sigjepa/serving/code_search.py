@@ -18,7 +18,7 @@ from sigjepa.serving.index_stage import IndexStage
 from sigjepa.serving.query import Query
 from sigjepa.serving.student import Student
 from sigjepa.serving.student_files import CHECKSUMS_FILE, STUDENT_FOLDER
-from sigjepa.store.executor import Executor
+from sigjepa.store.executors.executor import Executor
 from sigjepa.store.manifest import Manifest, read_record, write_record
 from sigjepa.store.store import Store
 

@@ -18,7 +18,7 @@ from sigjepa.store.build import PARTS_FOLDER
 from sigjepa.store.files import file_digest
 from sigjepa.store.manifest import Manifest, Reference, read_record
 from sigjepa.store.progress import progress
-from sigjepa.store.stage import Part, Stage
+from sigjepa.store.stage import Part, Resource, Stage
 
 FORMAT = 1  # raise it when the same inputs give other files
 MAX_BATCH_LETTERS = 2048
@@ -53,6 +53,7 @@ class IndexStage(Stage[BodyIndex]):
 
     kind: ClassVar[str] = "index"
     unit: ClassVar[str] = "function"
+    uses: ClassVar[Resource] = "gpu"
     packages: ClassVar[Sequence[str]] = ("numpy", "scipy", "torch", "transformers", "tokenizers")
 
     def inputs(self) -> dict[str, Any]:

@@ -14,10 +14,12 @@ from typing import Any
 
 from sigjepa.errors import DamagedError, SigjepaError
 from sigjepa.store.files import file_digest, storage_errors, synchronize
+from sigjepa.store.locks import file_lock
 from sigjepa.store.manifest import MANIFEST_FILE, FileRecord, read_record, write_record
 from sigjepa.store.stage import Part, Stage
 
 PARTS_FOLDER = "parts"
+MAX_COMMIT_SECONDS = 600
 
 
 @dataclass(frozen=True)
@@ -70,14 +72,24 @@ def build_part(stage: Stage[Any], part: Part, folder: Path) -> PartRecord:
             path.chmod(0o644)
             synchronize(path)
             records[name] = FileRecord(path.stat().st_size, file_digest(path), part.name)
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            path.replace(folder / name)
-        synchronize(folder)
-        files = {name: asdict(record) for name, record in records.items()}
-        content = {"files": files, "facts": dict(facts), "upstream": contents_of(stage)}
-        write_record(folder / PARTS_FOLDER / f"{part.name}.json", content)
+        with file_lock(folder / PARTS_FOLDER / ".lock", MAX_COMMIT_SECONDS):
+            record = PartRecord.read(folder, part, stage)  # of a worker that was given up, and was only slow
+            if record is None:
+                record = PartRecord(part.name, records, dict(facts))
+                keep(record, out, folder, stage)
         shutil.rmtree(out)
-    return PartRecord(part.name, records, facts)
+    return record
+
+
+def keep(record: PartRecord, out: Path, folder: Path, stage: Stage[Any]) -> None:
+    """Move the files of a part into its stage's folder, and record it last."""
+    for name in record.files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).replace(folder / name)
+    synchronize(folder)
+    files = {name: asdict(each) for name, each in record.files.items()}
+    content = {"files": files, "facts": dict(record.facts), "upstream": contents_of(stage)}
+    write_record(folder / PARTS_FOLDER / f"{record.part}.json", content)
 
 
 def files_below(out: Path, stage: Stage[Any]) -> list[str]:

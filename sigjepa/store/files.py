@@ -7,8 +7,9 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,22 @@ def synchronize(path: Path) -> None:
             raise
     finally:
         os.close(handle)
+
+
+def appears(path: Path, seconds: float, size: int | None = None) -> bool:
+    """Return whether a file is there, of `size` bytes where that is given, waiting for it at most so many seconds.
+
+    Listing its folder makes a network file system look again.
+    """
+    end = time.monotonic() + seconds
+    while True:
+        with suppress(OSError):
+            os.listdir(path.parent)  # noqa: PTH208
+            if size in (None, path.stat().st_size):
+                return True
+        if time.monotonic() >= end:
+            return False
+        time.sleep(min(0.5, seconds / 10))
 
 
 def set_aside(path: Path) -> None:

@@ -4,11 +4,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from sigjepa.store.manifest import Manifest, Reference, digest_of_files
 
 Artifact = TypeVar("Artifact")
+Resource = Literal["core", "cores", "gpu"]
+"""One core (plain Python), all cores of its process (matrix products, searches), or a model's GPU if there is one."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,12 @@ class Stage(ABC, Generic[Artifact]):
     Subclasses are frozen dataclasses of plain arguments that can be pickled, such as opened artifacts of other stages.
 
     kind: the folder below the data directory. unit: what the parts' sizes count. packages: distributions whose version
-    can decide the content.
+    can decide the content. uses: what a part keeps busy.
     """
 
     kind: ClassVar[str]
     unit: ClassVar[str] = "part"
+    uses: ClassVar[Resource] = "core"
     packages: ClassVar[Sequence[str]] = ()
 
     @property

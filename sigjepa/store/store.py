@@ -5,13 +5,13 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sigjepa.errors import DamagedError, SigjepaError
-from sigjepa.store.build import PARTS_FOLDER, PartRecord, build_part, contents_of, name_of
-from sigjepa.store.executor import Executor, InProcess
+from sigjepa.store.build import PARTS_FOLDER, PartRecord, contents_of, name_of
+from sigjepa.store.executors.executor import Executor
+from sigjepa.store.executors.local import Local
 from sigjepa.store.files import storage_errors
 from sigjepa.store.locks import file_lock
 from sigjepa.store.manifest import MANIFEST_FILE, FileRecord, Manifest, content_key
@@ -35,7 +35,7 @@ class Store:
     """
 
     data_dir: Path
-    executor: Executor = field(default_factory=InProcess)
+    executor: Executor = field(default_factory=Local)
 
     def folder(self, stage: Stage[Any], inputs: Mapping[str, Any] | None = None) -> Path:
         """Return where a stage's artifact lies, or will; inputs: those of the stage, where they are known already."""
@@ -108,8 +108,7 @@ class Store:
         todo = [part for part in parts if part.name not in records]
         if records and todo:
             log.info("%s is unfinished: %d of %d parts are kept", folder, len(records), len(parts))
-        tasks = [partial(build_part, stage, part, folder) for part in todo]
-        results = self.executor.run(tasks)
+        results = self.executor.run(stage, todo, folder)
         if len(parts) > 1:  # a single part has bars of its own
             results = counted(results, parts, todo, stage)
         records |= {record.part: record for record in results}

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from sigjepa.errors import SigjepaError
 from sigjepa.store.manifest import Manifest, Reference
 from sigjepa.store.progress import progress
-from sigjepa.store.stage import Part, Stage
+from sigjepa.store.stage import Part, Resource, Stage
 from sigjepa.teacher.encoder import FrozenTeacher
 from sigjepa.teacher.shards import TeacherShards
 
@@ -50,6 +50,7 @@ class ShardStage(Stage[TeacherShards]):
 
     kind: ClassVar[str] = "teacher"
     unit: ClassVar[str] = "function"
+    uses: ClassVar[Resource] = "gpu"
     packages: ClassVar[Sequence[str]] = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
 
     @property

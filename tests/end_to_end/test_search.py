@@ -13,7 +13,7 @@ from sigjepa.errors import SigjepaError
 from sigjepa.index import functions_stage
 from sigjepa.serving.code_search import CodeSearch, build_index
 from sigjepa.serving.student import Student
-from sigjepa.store.executor import InProcess
+from sigjepa.store.executors.local import Local
 from sigjepa.store.manifest import read_record, write_record
 
 
@@ -120,7 +120,7 @@ def test_what_can_not_be_indexed_is_refused(place, tmp_path):
     student = Student.from_pretrained(place / "student")
     stage = functions_stage(CorpusStage(Folder([str(place / "repo")]), min_body_statements=1, max_body_lines=1000))
     with pytest.raises(SigjepaError, match=r"output=.*not empty"):
-        build_index(place / "repo", stage, student, place / "student", InProcess())
+        build_index(place / "repo", stage, student, place / "student", Local())
 
 
 def test_mistakes_at_the_commands_are_one_line(run, place):

@@ -80,8 +80,8 @@ def test_a_stage_that_writes_elsewhere_is_refused(prepare, tmp_path):
 
 
 def test_an_executor_that_dies_is_said_to_have_died(prepare):
-    done = prepare("data=tiny", "corpus.source._target_=broken.Victim", "executor=processes")
-    refused(done, "executor=in_process", "kept")
+    done = prepare("data=tiny", "corpus.source._target_=broken.Victim", "executor.workers=2")
+    refused(done, "executor.workers=1", "kept")
 
 
 def test_two_stages_of_one_kind_and_key_are_refused(prepare, small_corpus, tmp_path):

@@ -9,7 +9,7 @@ from sigjepa.evaluation.baseline_stage import RANKS_FILE, BaselineStage, baselin
 from sigjepa.evaluation.baselines import BASELINES, baseline_names
 from sigjepa.evaluation.pools import read_pools
 from sigjepa.pipeline import pipeline_of
-from sigjepa.store.executor import ProcessPool
+from sigjepa.store.executors.local import Local
 from sigjepa.store.manifest import Manifest, Reference
 from sigjepa.store.store import Store
 
@@ -43,7 +43,7 @@ def test_a_second_job_opens_what_the_first_has_measured(pipeline, tiny_data, mon
 
 def test_another_process_measures_the_same(tiny_data, tmp_path):
     (stage,) = baseline_stages(["fusion"], tiny_data)
-    here, there = Store(tmp_path / "here"), Store(tmp_path / "there", ProcessPool(1))
+    here, there = Store(tmp_path / "here"), Store(tmp_path / "there", Local(2))
     assert_equal(there.get(pickle.loads(pickle.dumps(stage))), here.get(stage))
 
 

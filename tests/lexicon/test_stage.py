@@ -10,7 +10,7 @@ from sigjepa.evaluation.pools import read_pools
 from sigjepa.lexicon.function_terms import TABLES, extract_terms
 from sigjepa.lexicon.stage import LexiconStage
 from sigjepa.lexicon.terms import term_hash
-from sigjepa.store.executor import ProcessPool
+from sigjepa.store.executors.local import Local
 from sigjepa.store.manifest import Manifest, Reference
 from sigjepa.store.store import Store
 
@@ -65,7 +65,7 @@ def test_all_folds_share_the_lexicon(tiny_data, tmp_path, monkeypatch):
 
 def test_processes_write_the_same_bytes(tiny_data, tmp_path):
     stage = LexiconStage(tiny_data.corpus, functions_per_part=200)
-    here, there = Store(tmp_path / "here"), Store(tmp_path / "there", ProcessPool(1))
+    here, there = Store(tmp_path / "here"), Store(tmp_path / "there", Local(2))
     assert here.get(stage).reference == there.get(stage).reference
 
 

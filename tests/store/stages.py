@@ -2,12 +2,14 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from sigjepa.errors import SigjepaError
 from sigjepa.store.manifest import Manifest, Reference
 from sigjepa.store.stage import Part, Stage
 
@@ -70,3 +72,57 @@ class Total(Stage[int]):
 
     def open(self, manifest: Manifest) -> int:
         return int((manifest.folder / "total.txt").read_text())
+
+
+@dataclass(frozen=True)
+class Fragile(Squares):
+    """Squares whose part `breaks_in` fails so many times, by an error or the death of its process, noted in `marks`."""
+
+    marks: str = ""
+    breaks_in: str = ""
+    raises: int = 0
+    deaths: int = 0
+    ballast: bytes = b""
+
+    def build(self, part: Part, out: Path) -> Mapping[str, Any]:
+        if part.name == self.breaks_in:
+            marks = len(list(Path(self.marks).iterdir()))
+            if marks < self.raises + self.deaths:
+                Path(self.marks, str(marks)).touch()
+                if marks < self.raises:
+                    raise ValueError("a bad day")
+                os.kill(os.getpid(), signal.SIGKILL)
+        if self.log:
+            with Path(self.log).open("a") as stream:
+                stream.write(f"on-{os.environ.get('NODE', 'none')}\n")
+        time.sleep(float(os.environ.get("SLOW", "0")))
+        return super().build(part, out)
+
+
+@dataclass(frozen=True)
+class NeedsAKey(Squares):
+    """Squares that are not built without a key in the environment."""
+
+    def build(self, part: Part, out: Path) -> Mapping[str, Any]:
+        if "SQUARES_API_KEY" not in os.environ:
+            raise SigjepaError("The endpoint refuses the request: 401.")
+        return super().build(part, out)
+
+
+@dataclass(frozen=True)
+class Late(Squares):
+    """Squares whose files are hidden as soon as they are written, and seen again after `hidden` seconds."""
+
+    hidden: float = 1.0
+
+    def build(self, part: Part, out: Path) -> Mapping[str, Any]:
+        facts = super().build(part, out)
+        threading.Thread(target=self.hide, args=(out.parent / "files" / f"{part.name}.txt",)).start()
+        return facts
+
+    def hide(self, file: Path) -> None:
+        while not file.exists():
+            time.sleep(0.0002)
+        file.rename(file.with_suffix(".hidden"))
+        time.sleep(self.hidden)
+        file.with_suffix(".hidden").rename(file)

@@ -5,7 +5,9 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from stages import Squares, Total
 
 from sigjepa.errors import DamagedError, SigjepaError, StorageError
-from sigjepa.store.executor import InProcess, ProcessPool
+from sigjepa.store.executors.local import Local, in_processes
 from sigjepa.store.files import file_digest
 from sigjepa.store.manifest import Manifest, Reference, digest_of_files, write_record
 from sigjepa.store.stage import Part
@@ -64,7 +66,7 @@ def test_the_manifest_says_all(tmp_path):
     }
 
 
-@pytest.mark.parametrize("executor", [InProcess(), ProcessPool(2)])
+@pytest.mark.parametrize("executor", [Local(), Local(2)])
 def test_every_executor_writes_the_same_bytes(tmp_path, executor):
     plain, other = Store(tmp_path / "plain"), Store(tmp_path / "other", executor)
     stage = Squares(9)
@@ -74,7 +76,7 @@ def test_every_executor_writes_the_same_bytes(tmp_path, executor):
 
 
 def test_a_process_that_dies_leaves_what_was_finished(tmp_path):
-    store = Store(tmp_path / "data", ProcessPool(1))
+    store = Store(tmp_path / "data", SimpleNamespace(run=partial(in_processes, 1)))
     log = tmp_path / "log"
     with pytest.raises(SigjepaError, match="executor"):
         store.get(Squares(6, log=str(log), die_in="part-004"))
@@ -396,9 +398,9 @@ def test_a_command_may_lie_below_the_data_directory(tmp_path):
 def test_workers_end_with_the_process_that_started_them(tmp_path):
     script = (
         "import sys; from pathlib import Path; from stages import Squares; from sigjepa.store.store import Store\n"
-        "from sigjepa.store.executor import ProcessPool\n"
+        "from sigjepa.store.executors.local import Local\n"
         "if __name__ == '__main__':\n"
-        "    Store(Path(sys.argv[1]), ProcessPool(1)).get(Squares(2, seconds=60, log=sys.argv[2]))\n"
+        "    Store(Path(sys.argv[1]), Local(2)).get(Squares(3, seconds=60, log=sys.argv[2]))\n"
     )
     (tmp_path / "script.py").write_text(script)
     path = [str(Path(__file__).parent), *sys.path]

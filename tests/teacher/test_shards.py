@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sigjepa.errors import SigjepaError
-from sigjepa.store.executor import ProcessPool
+from sigjepa.store.executors.local import Local
 from sigjepa.store.store import Store
 from sigjepa.teacher.encoder import FrozenTeacher
 from sigjepa.teacher.shards import TeacherShards
@@ -167,7 +167,7 @@ def test_deleted_shard_alone_is_embedded_again(
 def test_processes_embed_the_same_bytes(
     corpus: Any, teacher: FrozenTeacher, shards: TeacherShards, tmp_path: Path
 ) -> None:
-    store = Store(tmp_path / "processes", ProcessPool(1))
+    store = Store(tmp_path / "processes", Local(2))
     assert store.get(ShardStage(corpus, teacher, True, 2)).reference == shards.reference
 
 

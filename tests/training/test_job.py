@@ -48,7 +48,7 @@ def test_settings_tell_what_is_asked_for_not_where_nor_by_which_process(tmp_path
     ours = job_settings(
         compose(
             *("seed=3", f"paths.data_dir={tmp_path}", "paths.run_dir=here", "resume=auto"),
-            *("executor=processes", "logger=csv"),
+            *("executor=ray", "logger=csv"),
         )
     )
     theirs = job_settings(compose("paths.run_dir=there", "seed=3"))  # no Hydra is running: nothing is asked of it
@@ -70,7 +70,7 @@ def test_an_experiment_is_its_settings_without_seed_fold_and_name():
     key = experiment_key(compose())
     assert key == experiment_key(compose("seed=4", "name=x"))
     assert key != experiment_key(compose("loss.infonce.temperature=0.08"))
-    beside = ("logger=none", "baseline=[bm25]", "data.num_workers=1", "callbacks.status=null", "executor=processes")
+    beside = ("logger=none", "baseline=[bm25]", "data.num_workers=1", "callbacks.status=null", "executor=ray")
     assert key == experiment_key(compose(*beside, "paths.data_dir=x", "trainer.enable_progress_bar=false"))
     folds = [experiment_key(compose("folds=5", f"fold={fold}")) for fold in range(2)]
     assert folds[0] == folds[1] != key

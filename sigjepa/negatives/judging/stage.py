@@ -11,7 +11,7 @@ from sigjepa.negatives.judging.response_cache import responses_folder, slug
 from sigjepa.negatives.judging.runner import judge_pairs
 from sigjepa.negatives.mining.pairs import Pairs
 from sigjepa.store.manifest import Manifest, Reference
-from sigjepa.store.stage import Part, Stage
+from sigjepa.store.stage import Part, Resource, Stage
 
 if TYPE_CHECKING:
     from sigjepa.corpus.corpus import Corpus
@@ -44,6 +44,11 @@ class JudgedPairsStage(Stage[JudgedPairs]):
     def packages(self) -> Sequence[str]:  # type: ignore[override]
         """The packages that the judge's scores may depend on."""
         return self.judge.packages
+
+    @property
+    def uses(self) -> Resource:  # type: ignore[override]
+        """What the judge keeps busy."""
+        return self.judge.uses
 
     @property
     def _mined(self) -> Manifest:

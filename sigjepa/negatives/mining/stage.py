@@ -17,7 +17,7 @@ from sigjepa.negatives.mining.pairs import Pairs
 from sigjepa.negatives.mining.search import Search
 from sigjepa.negatives.mining.vectors import Ids, UnitVectors
 from sigjepa.store.manifest import Manifest, Reference
-from sigjepa.store.stage import Part, Stage
+from sigjepa.store.stage import Part, Resource, Stage
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,6 +46,7 @@ class MinedPairsStage(Stage[Pairs]):
 
     kind: ClassVar[str] = "mined"
     unit: ClassVar[str] = "function"
+    uses: ClassVar[Resource] = "cores"
     packages: ClassVar[Sequence[str]] = ("faiss-cpu", "numpy", "torch")
 
     def inputs(self) -> dict[str, Any]:

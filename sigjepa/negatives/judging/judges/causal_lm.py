@@ -15,6 +15,7 @@ from sigjepa.negatives.judging.judges.prompted import PromptedJudge
 from sigjepa.negatives.judging.judges.scoring_model import ScoringModel
 from sigjepa.runtime.fields import Count, component
 from sigjepa.store.files import file_digest
+from sigjepa.store.stage import Resource
 from sigjepa.teacher.batching import token_budget_batches
 from sigjepa.teacher.pretrained import Checkpoint
 
@@ -69,6 +70,11 @@ class CausalLmJudge(PromptedJudge):
     def packages(self) -> Sequence[str]:
         """The runner of the model."""
         return ("torch", "transformers", "tokenizers")
+
+    @property
+    def uses(self) -> Resource:
+        """The device of the model."""
+        return "gpu"
 
     @property
     def name(self) -> str:

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from sigjepa.store.stage import Resource
+
 SCORES = {0: "unrelated", 1: "slightly related", 2: "related", 3: "equivalent"}
 """The published scale of `score_c`; 0 and 1 may become hard negatives, 2 and 3 are false negatives."""
 
@@ -61,6 +63,11 @@ class Judge(Protocol):
     def packages(self) -> Sequence[str]:
         """Distributions whose version a score may depend on."""
         return ()
+
+    @property
+    def uses(self) -> Resource:
+        """What judging keeps busy on this machine."""
+        return "core"
 
     @property
     def limit(self) -> int | None:
