@@ -16,6 +16,8 @@ from sigjepa.runtime.command import hydra_job, run_command
 from sigjepa.runtime.instantiate import plain
 
 if TYPE_CHECKING:
+    from sigjepa.serving.code_search import CodeSearch
+    from sigjepa.serving.page.client import ServedSearch
     from sigjepa.serving.query import Query
 
 KEY = re.compile(r"[~+]{0,2}[\w./@:-]+=")
@@ -37,9 +39,7 @@ def search(config: DictConfig, typed: Sequence[str]) -> None:
     asks = not queries and sys.stdin.isatty() and not resolved["json"]
     if not queries and not asks:
         queries = list(lines_of("standard input", sys.stdin.read()))
-    from sigjepa.serving.code_search import CodeSearch
-
-    opened = CodeSearch.open(resolved["index"], resolved["student"], **student_options(resolved))
+    opened = opened_search(resolved)
     if asks:
         from sigjepa.serving.prompt import ask
 
@@ -56,6 +56,20 @@ def search(config: DictConfig, typed: Sequence[str]) -> None:
 
     for answer in answers:
         show_results(answer.query, answer.results, resolved["lines"])
+
+
+def opened_search(resolved: dict[str, Any]) -> "CodeSearch | ServedSearch":
+    """Return the search of an index: of its folder, or of the page that `sigjepa serve` answers at an address."""
+    index = str(resolved["index"])
+    if not index.startswith(("http://", "https://")):
+        from sigjepa.serving.code_search import CodeSearch
+
+        return CodeSearch.open(index, resolved["student"], **student_options(resolved))
+    from sigjepa.serving.page.client import ServedSearch
+
+    if given := [key for key in ("student", "teacher") if resolved[key] is not None]:
+        raise SigjepaError(f"{given[0]}={resolved[given[0]]}: the page at {index} has its own; leave it out.")
+    return ServedSearch(index)
 
 
 def check_numbers(resolved: dict[str, Any]) -> None:

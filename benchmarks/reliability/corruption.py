@@ -3,8 +3,8 @@
     python benchmarks/reliability/corruption.py --seconds 240
 
 A fault is survived when an error names the file, or when what is read is identical. The cache is that of `data=tiny`
-with mined negatives; the run is trained on it. Every kind of file is repaired once, too (a run's files are not rebuilt:
-the run is, by resume=never).
+with mined negatives; the run is trained on it, its student is what others are given. Every kind of file of the cache is
+repaired once, too (a run's files are not rebuilt: the run is, by resume=never).
 """
 
 import os
@@ -27,6 +27,7 @@ from sigjepa.errors import SigjepaError
 from sigjepa.evaluate import finished_run
 from sigjepa.pipeline import Pipeline, pipeline_of
 from sigjepa.runtime.config_files import config_directory
+from sigjepa.serving.student import Student
 from sigjepa.store.manifest import MANIFEST_FILE, Manifest
 from sigjepa.store.progress import progress
 from sigjepa.training.checkpoint_io import read_checkpoint
@@ -41,6 +42,11 @@ RUN = {
     "baselines.json": "baselines.json",
     "ranks.npz": "ranks.npz",
     "predictions.npz": "predictions.npz",
+}
+STUDENT = {
+    "student: config": "student/config.json",
+    "student: weights": "student/model.safetensors",
+    "student: checksums": "student/checksums.json",
 }
 
 
@@ -107,6 +113,12 @@ def run_content(run_dir: Path) -> tuple[Any, ...]:
     return (*read, ids, ranks.optimistic, *run.predictions("test"), *weights)
 
 
+def student_content(folder: Path) -> tuple[Any, ...]:
+    """Everything that a student predicts with."""
+    student = Student.from_pretrained(folder)
+    return (student.fingerprint, student.config, *student.model.state_dict().values())
+
+
 def same(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
     """Whether two contents are equal in every value."""
     return len(one) == len(other) and all(
@@ -151,26 +163,28 @@ def main() -> None:
         )
         if done.returncode:
             sys.exit(done.stderr)
-        places = {kind: (path, True) for kind, path in cache_files(data).items()}
-        places |= {kind: (run_dir / file, False) for kind, file in RUN.items()}
-        expected = {True: cache_content(data), False: run_content(run_dir)}
-        readers: dict[bool, Callable[[], tuple[Any, ...]]] = {
-            True: lambda: cache_content(data),
-            False: lambda: run_content(run_dir),
+        places = {kind: (path, "cache") for kind, path in cache_files(data).items()}
+        places |= {kind: (run_dir / file, "run") for kind, file in RUN.items()}
+        places |= {kind: (run_dir / file, "student") for kind, file in STUDENT.items()}
+        readers: dict[str, Callable[[], tuple[Any, ...]]] = {
+            "cache": lambda: cache_content(data),
+            "run": lambda: run_content(run_dir),
+            "student": lambda: student_content(run_dir / "student"),
         }
+        expected = {name: read() for name, read in readers.items()}
         repaired: set[str] = set()
         bar = progress(None, "faults", unit="fault")
         while time.perf_counter() - started < arguments.seconds:
             kind, fault = chance.choice(list(places)), chance.choice(list(FAULTS))
-            path, of_cache = places[kind]
+            path, place = places[kind]
             sound = path.read_bytes()
             FAULTS[fault](path, chance)
-            result = outcome(readers[of_cache], expected[of_cache], path)
+            result = outcome(readers[place], expected[place], path)
             tally = counts.setdefault((kind, fault), Counter())
-            if result == "detected" and of_cache and kind not in repaired:
+            if result == "detected" and place == "cache" and kind not in repaired:
                 repaired.add(kind)
                 open_cache(data).repair()
-                again = outcome(readers[True], expected[True], path)
+                again = outcome(readers["cache"], expected["cache"], path)
                 tally["repaired" if again == "identical" else "not repaired"] += 1
             path.write_bytes(sound)
             tally[result if result in ("detected", "identical") else "lost"] += 1
@@ -189,7 +203,7 @@ def main() -> None:
     ]
     write_record(
         arguments.output,
-        "Corruption: random faults in files of a cache and of a run",
+        "Corruption: random faults in files of a cache, of a run and of its student",
         ["file", "fault", "injected", *COLUMNS],
         rows,
         lost=sum(tally["lost"] + tally["not repaired"] for tally in counts.values()),

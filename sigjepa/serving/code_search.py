@@ -2,16 +2,15 @@
 
 import shutil
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import pyarrow.compute as pc
 
 from sigjepa.corpus.identifiers import split_identifier
 from sigjepa.errors import DamagedError, SigjepaError
 from sigjepa.lexicon.names import bare_names
 from sigjepa.lexicon.terms import recorded_terms
+from sigjepa.serving.answer import Answer, Result, Share, Term
 from sigjepa.serving.body_index import BodyIndex, Match, TermShare
 from sigjepa.serving.functions import Functions, FunctionsStage, Places
 from sigjepa.serving.index_stage import IndexStage
@@ -25,69 +24,6 @@ from sigjepa.store.store import Store
 INDEX_FILE = "index.json"
 FORMAT = 1  # raise it when an index is to be read in another way
 AGAIN = "build it again with `sigjepa index`"
-
-
-@dataclass(frozen=True)
-class Term:
-    """A term that adds to a score. predicted: the signature does not have it, the student expects it."""
-
-    text: str
-    value: float
-    predicted: bool
-
-
-@dataclass(frozen=True)
-class Share:
-    """A view's share of a score, with its terms by text; terms: the strongest of a sparse view."""
-
-    view: str
-    value: float
-    terms: Sequence[Term] = ()
-
-    @property
-    def others(self) -> float:
-        """Return the share of the terms that are not listed and of the body's constant; 0 of a dense view."""
-        return self.value - sum(term.value for term in self.terms) if self.terms else 0.0
-
-
-@dataclass(frozen=True)
-class Result:
-    """A function that was found.
-
-    row: its number in the index. file: where it lay when it was indexed, None in an archive. changed: `changed` or
-    `removed`, when its file is not as it was indexed. score: the sum of `why`; of a neighbor, the cosine.
-    """
-
-    row: int
-    repository: str
-    path: str
-    line: int
-    qualname: str
-    signature: str
-    body: str
-    file: str | None
-    changed: str | None
-    score: float
-    why: Sequence[Share] = ()
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a query came to. expected: what the student expects of the body, the strongest terms by view."""
-
-    query: Query
-    expected: Mapping[str, Sequence[Term]]
-    results: Sequence[Result]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        expected = {view: [asdict(term) for term in terms] for view, terms in self.expected.items()}
-        results = [result.as_dict() for result in self.results]
-        return {"query": self.query.signature, "note": self.query.note, "expected": expected, "results": results}
 
 
 @dataclass(frozen=True)
@@ -120,6 +56,9 @@ class CodeSearch:
                 f"out, or {AGAIN} student={chosen}."
             )
         return search
+
+    def __len__(self) -> int:
+        return len(self.index)
 
     def search(self, query: Query, top_k: int = 5) -> Sequence[Result]:
         """Return the `top_k` functions whose bodies fit best, the best first; a function of a file not itself."""
@@ -157,7 +96,8 @@ class CodeSearch:
         """Return the rows of the query's own function: those of its name in its file, or with its very body."""
         if query.file is None:
             return []
-        named = pc.indices_nonzero(pc.equal(self.functions.table.column("qualname"), query.qualname)).to_pylist()
+        names = self.functions.table.column("qualname").to_pylist()
+        named = [row for row, name in enumerate(names) if name == query.qualname]
         in_file = set(self.places.rows_of(self.functions, query.file))
         return [row for row in named if row in in_file or self.functions[row].body == query.body]
 
@@ -232,7 +172,7 @@ def read_index_record(folder: Path) -> dict[str, Any]:
     if not (folder / INDEX_FILE).is_file():
         raise SigjepaError(
             f"{folder} is no index: it has no {INDEX_FILE}. `sigjepa index corpus=folder corpus.source.paths=[my_repo] "
-            f"student=<student folder> output={folder}` builds one."
+            "student=<student folder> output=my_index` builds one."
         )
     try:
         record = read_record(folder / INDEX_FILE)

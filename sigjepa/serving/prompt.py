@@ -2,20 +2,29 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 from sigjepa.errors import SigjepaError
-from sigjepa.serving.code_search import CodeSearch
-from sigjepa.serving.query import EXPECTED, read_query
+from sigjepa.serving.answer import Result
+from sigjepa.serving.query import EXPECTED, Query, read_query
 from sigjepa.serving.result_text import show_results
 
 
-def ask(opened: CodeSearch, top_k: int, lines: int | None) -> None:
+class Search(Protocol):
+    """What answers queries, here or on another machine."""
+
+    def __len__(self) -> int: ...
+
+    def search(self, query: Query, top_k: int) -> Sequence[Result]:
+        """Return the `top_k` best functions for a query."""
+
+
+def ask(opened: Search, top_k: int, lines: int | None) -> None:
     """Ask for queries until there is none; a number shows the whole of a result of the last.
 
     top_k: results of a query. lines: of each body that are shown; None is all.
     """
-    print(f"{len(opened.index):,} functions. {EXPECTED}; a number shows all of a result; an empty line ends.")
+    print(f"{len(opened):,} functions. {EXPECTED}; a number shows all of a result; an empty line ends.")
     last: tuple[Any, Sequence[Any]] = (None, ())
     while text := prompt():
         if text.isdecimal() and 1 <= int(text) <= len(last[1]):

@@ -46,11 +46,14 @@ def read_query(text: str) -> Query:
         signature = signature_text(SourceText(text), function)
         return Query(signature, f"only the signature is searched: {_line(signature)}")
     start = "" if re.match(r"(async\s+)?def\b|@", text) else "def "
-    for signature in (f"{start}{text}:", f"{start}{text.rstrip(':').rstrip()}:"):
+    bare = text.rstrip(":").rstrip()
+    for signature in (f"{start}{text}:", f"{start}{bare}:", f"{start}{bare}):"):
         if "(" in text and is_signature(signature):
             return Query(signature, f"read as {_line(signature)}")
     words = (
-        text.rpartition(".")[2] if NAME.fullmatch(text) else "_".join(_words(text)[:MAX_WORDS]).lstrip("0123456789_")
+        text.rpartition(".")[2]
+        if NAME.fullmatch(text)
+        else "_".join(_words(re.sub(r"^(async\s+)?def\b", "", text))[:MAX_WORDS]).lstrip("0123456789_")
     )
     if not words.isidentifier():
         raise SigjepaError(f"{_line(text)!r} is no signature. {EXPECTED}.")

@@ -9,7 +9,7 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from sigjepa.runtime.terminal import WIDTH, printable
-from sigjepa.serving.code_search import Result, Share
+from sigjepa.serving.answer import Result, Share
 from sigjepa.serving.query import Query
 
 LABELS = {"pooled": "embedding"}

@@ -23,6 +23,8 @@ def test_a_signature_is_searched_as_it_is(text):
     ("text", "signature"),
     [
         ("def read(path)", "def read(path):"),
+        ("def read(path, sep=','", "def read(path, sep=','):"),
+        ("def read path", "def read_path():"),
         ("read(path, sep=',') -> list", "def read(path, sep=',') -> list:"),
         ("def add(a, b):\n    return a + b", "def add(a, b):"),
         ("@property\ndef name(self): return 1", "@property\ndef name(self):"),

@@ -5,6 +5,7 @@ import re
 import socket
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from fake_student import FakeStudent, write_files
@@ -19,8 +20,9 @@ from sigjepa.serving.functions import FunctionsStage, Places
 from sigjepa.serving.index_stage import IndexStage
 from sigjepa.serving.page.app import create_app
 from sigjepa.serving.page.batches import Batches
+from sigjepa.serving.page.client import ServedSearch
 from sigjepa.serving.page.limits import TokenBucket
-from sigjepa.serving.query import read_query
+from sigjepa.serving.query import Query, read_query
 from sigjepa.store.store import Store
 
 EVIL = "<script>alert(1)</script>"
@@ -191,32 +193,53 @@ def test_a_page_of_this_machine_has_no_other_name():
     assert hosts_of({"hosts": ["a"], "host": "0.0.0.0"}) == ["a"]
 
 
-def test_keys_move_between_results_in_a_browser(browser, search):
+@pytest.fixture(scope="module")
+def address(search):
     import uvicorn
 
     with listening("127.0.0.1", 0) as listener:
-        app = create_app(search, card=CARD)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+        server = uvicorn.Server(uvicorn.Config(create_app(search, card=CARD), log_level="error"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
-        page = browser.new_page(viewport={"width": 375, "height": 800})
-        errors = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        page.goto(f"http://127.0.0.1:{listener.getsockname()[1]}/?q=def+read_csv(x):")
-        page.keyboard.press("j")
-        page.keyboard.press("j")
-        assert page.evaluate("[...document.querySelectorAll('.result')].indexOf(document.activeElement)") == 1
-        assert page.evaluate("document.documentElement.scrollWidth") <= 375
-        page.click("#theme")
-        assert page.evaluate("document.documentElement.dataset.theme") in ("dark", "light")
-        page.keyboard.press("o")
-        page.keyboard.press("/")
-        assert page.evaluate("document.activeElement.id") == "q"
-        page.close()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         server.should_exit = True
         thread.join()
+
+
+def test_keys_move_between_results_in_a_browser(browser, address):
+    page = browser.new_page(viewport={"width": 375, "height": 800})
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.goto(f"{address}/?q=def+read_csv(x):")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    assert page.evaluate("[...document.querySelectorAll('.result')].indexOf(document.activeElement)") == 1
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+    page.click("#theme")
+    assert page.evaluate("document.documentElement.dataset.theme") in ("dark", "light")
+    page.keyboard.press("o")
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "q"
+    page.close()
     assert errors == []
+
+
+def test_a_page_that_runs_is_asked_as_its_index_would_be(search, address):
+    served = ServedSearch(address)
+    assert len(served) == len(search)
+    query = read_query("read csv")
+    (here,), (there,) = search.answers([query], [3]), served.answers([query], [3])
+    assert there.as_dict() == here.as_dict()
+    own = search.function(here.results[0].row)
+    query = Query("def read_csv():", file=Path("a.py"), qualname=own.qualname, body=own.body)
+    rows = [result.row for result in served.search(query, 3)]
+    assert rows == [result.row for result in search.search(read_query("def read_csv():"), 4)][1:]
+    with pytest.raises(SigjepaError, match="top_k"):
+        served.search(query, 1000)
+    for other in (f"{address}/nothing", "http://127.0.0.1:9"):
+        with pytest.raises(SigjepaError, match=f"index={other}"):
+            ServedSearch(other).search(query, 1)
 
 
 def test_a_server_that_ends_frees_its_port():

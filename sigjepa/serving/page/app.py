@@ -22,7 +22,8 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from sigjepa.errors import SigjepaError
-from sigjepa.serving.code_search import Answer, CodeSearch, Result
+from sigjepa.serving.answer import Answer, Result
+from sigjepa.serving.code_search import CodeSearch
 from sigjepa.serving.page.batches import Batches
 from sigjepa.serving.page.limits import Limits
 from sigjepa.serving.page.openapi import openapi_document
@@ -174,6 +175,7 @@ def create_app(
             _get("/function/{row:int}", pages.function_page),
             _get("/student", pages.student_page),
         ),
+        _get("/api/index", lambda request: JSONResponse({"functions": len(search)})),
         *(_get("/api/search", pages.api_search), _get("/api/functions/{row:int}", pages.api_function)),
         _get("/api/functions/{row:int}/neighbors", pages.api_neighbors),
         _get("/openapi.json", lambda request: JSONResponse(openapi_document())),

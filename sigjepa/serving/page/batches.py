@@ -7,7 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from starlette.exceptions import HTTPException
 
-from sigjepa.serving.code_search import Answer, CodeSearch
+from sigjepa.serving.answer import Answer
+from sigjepa.serving.code_search import CodeSearch
 from sigjepa.serving.query import Query
 
 MAX_TOGETHER = 8

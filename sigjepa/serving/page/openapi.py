@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 import sigjepa
-from sigjepa.serving.code_search import Result
+from sigjepa.serving.answer import Result
 
 TOP_K = {"name": "top_k", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 10}}
 QUERY = {
@@ -39,7 +39,9 @@ def openapi_document() -> dict[str, Any]:
         },
         "required": ["query", "note", "expected", "results"],
     }
+    size = {"type": "object", "properties": {"functions": {"type": "integer"}}, "required": ["functions"]}
     paths = {
+        "/api/index": _get("Give the size of the index.", [], size),
         "/api/search": _get("Find the functions whose bodies fit a signature.", [QUERY, TOP_K], found),
         "/api/functions/{row}": _get("Give a function of the index.", [ROW], one),
         "/api/functions/{row}/neighbors": _get("Find the functions with the nearest bodies.", [ROW, TOP_K], many),

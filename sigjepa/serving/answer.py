@@ -1,0 +1,80 @@
+"""What a query came to: the functions that were found, and why."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sigjepa.serving.query import Query
+
+
+@dataclass(frozen=True)
+class Term:
+    """A term that adds to a score. predicted: the signature does not have it, the student expects it."""
+
+    text: str
+    value: float
+    predicted: bool
+
+
+@dataclass(frozen=True)
+class Share:
+    """A view's share of a score, with its terms by text; terms: the strongest of a sparse view."""
+
+    view: str
+    value: float
+    terms: Sequence[Term] = ()
+
+    @property
+    def others(self) -> float:
+        """Return the share of the terms that are not listed and of the body's constant; 0 of a dense view."""
+        return self.value - sum(term.value for term in self.terms) if self.terms else 0.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """A function that was found.
+
+    row: its number in the index. file: where it lay when it was indexed, None in an archive. changed: `changed` or
+    `removed`, when its file is not as it was indexed. score: the sum of `why`; of a neighbor, the cosine.
+    """
+
+    row: int
+    repository: str
+    path: str
+    line: int
+    qualname: str
+    signature: str
+    body: str
+    file: str | None
+    changed: str | None
+    score: float
+    why: Sequence[Share] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a query came to. expected: what the student expects of the body, the strongest terms by view."""
+
+    query: Query
+    expected: Mapping[str, Sequence[Term]]
+    results: Sequence[Result]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        expected = {view: [asdict(term) for term in terms] for view, terms in self.expected.items()}
+        results = [result.as_dict() for result in self.results]
+        return {"query": self.query.signature, "note": self.query.note, "expected": expected, "results": results}
+
+    @classmethod
+    def of(cls, query: Query, content: Mapping[str, Any]) -> "Answer":
+        """Return the answer to a query of what `as_dict` gave."""
+        expected = {view: [Term(**term) for term in terms] for view, terms in content["expected"].items()}
+        results = []
+        for each in content["results"]:
+            why = [Share(**{**share, "terms": [Term(**term) for term in share["terms"]]}) for share in each["why"]]
+            results.append(Result(**{**each, "why": why}))
+        return cls(query, expected, results)

@@ -1,0 +1,61 @@
+"""Asking a page that runs: what it has loaded need not be loaded here."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import urlopen
+
+from sigjepa.errors import SigjepaError
+from sigjepa.serving.answer import Answer, Result
+from sigjepa.serving.query import Query
+
+TIMEOUT = 60.0
+"""Seconds until a page that says nothing is given up."""
+
+
+@dataclass(frozen=True)
+class ServedSearch:
+    """Finds what `sigjepa serve` finds at an address; raises SigjepaError where nothing of the kind answers."""
+
+    address: str
+
+    def __len__(self) -> int:
+        return int(self._get("/api/index", {})["functions"])
+
+    def search(self, query: Query, top_k: int) -> Sequence[Result]:
+        """Return the `top_k` functions whose bodies fit best, the best first; a function of a file not itself."""
+        return self.answers([query], [top_k])[0].results
+
+    def answers(self, queries: Sequence[Query], top_k: Sequence[int]) -> list[Answer]:
+        """Return what each of some queries comes to; top_k: results of each."""
+        return [self._answer(query, number) for query, number in zip(queries, top_k, strict=True)]
+
+    def _answer(self, query: Query, top_k: int) -> Answer:
+        wanted = top_k if query.file is None else top_k + 1
+        content = self._get("/api/search", {"q": query.signature, "top_k": wanted})
+        answer = Answer.of(query, content)
+        others = [result for result in answer.results if (result.qualname, result.body) != (query.qualname, query.body)]
+        return Answer(query, answer.expected, others[:top_k])
+
+    def _get(self, path: str, values: dict[str, Any]) -> Any:
+        try:
+            with urlopen(f"{self.address.rstrip('/')}{path}?{urlencode(values)}", timeout=TIMEOUT) as answer:
+                return json.load(answer)
+        except HTTPError as error:
+            raise SigjepaError(f"index={self.address} refuses the query: {_said(error)}") from None
+        except (OSError, ValueError) as error:  # a URLError is one, and what is no JSON gives the other
+            raise SigjepaError(
+                f"index={self.address} is no page of `sigjepa serve` ({getattr(error, 'reason', error)}); give its "
+                "address, or the folder of an index."
+            ) from None
+
+
+def _said(error: HTTPError) -> str:
+    """Return what a page says of a refusal."""
+    try:
+        return str(json.load(error)["error"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"HTTP {error.code} {error.reason}"
