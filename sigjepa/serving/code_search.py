@@ -47,6 +47,8 @@ class CodeSearch:
         record = read_index_record(folder)
         functions, index = (opened(folder / kind / record[kind]) for kind in ("functions", "index"))
         chosen = folder / STUDENT_FOLDER if student is None else student
+        if student is None and not (folder / STUDENT_FOLDER).is_dir():  # its name could be one of the Hub's
+            raise SigjepaError(f"{chosen} is missing; {AGAIN}.")
         search = cls(
             Student.from_pretrained(chosen, **options), BodyIndex(index), Functions(functions), Places(record["places"])
         )

@@ -50,11 +50,9 @@ def read_query(text: str) -> Query:
     for signature in (f"{start}{text}:", f"{start}{bare}:", f"{start}{bare}):"):
         if "(" in text and is_signature(signature):
             return Query(signature, f"read as {_line(signature)}")
-    words = (
-        text.rpartition(".")[2]
-        if NAME.fullmatch(text)
-        else "_".join(_words(re.sub(r"^(async\s+)?def\b", "", text))[:MAX_WORDS]).lstrip("0123456789_")
-    )
+    sentence = re.sub(r"^(async\s+)?def\b", "", text)
+    name = "_".join(_words(sentence)[:MAX_WORDS]).lstrip("0123456789_")
+    words = text.rpartition(".")[2] if NAME.fullmatch(text) else name
     if not words.isidentifier():
         raise SigjepaError(f"{_line(text)!r} is no signature. {EXPECTED}.")
     signature = f"def {words}():"
@@ -70,9 +68,9 @@ def is_signature(text: str) -> bool:
 
 
 def first_function(text: str) -> FunctionNode | None:
-    """Return the one function that a text defines; None for other code."""
+    """Return the function that a text begins with; None for other code."""
     tree = parse(text)
-    if tree is None or len(tree.body) != 1 or not isinstance(tree.body[0], FunctionNode):
+    if tree is None or not tree.body or not isinstance(tree.body[0], FunctionNode):
         return None
     return tree.body[0]
 

@@ -112,6 +112,10 @@ def test_an_index_that_can_not_be_searched_is_refused(place, tmp_path):
     file.write_bytes(file.read_bytes()[:-1] + b"\0")
     with pytest.raises(SigjepaError, match=r"dense\.npy.*sigjepa index"):
         CodeSearch.open(old)
+    shutil.copytree(place / "my_index", old, dirs_exist_ok=True)
+    shutil.rmtree(old / "student")
+    with pytest.raises(SigjepaError, match=r"student is missing.*sigjepa index"):
+        CodeSearch.open(old)
 
 
 def test_what_can_not_be_indexed_is_refused(place, tmp_path):

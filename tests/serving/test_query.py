@@ -27,6 +27,7 @@ def test_a_signature_is_searched_as_it_is(text):
         ("def read path", "def read_path():"),
         ("read(path, sep=',') -> list", "def read(path, sep=',') -> list:"),
         ("def add(a, b):\n    return a + b", "def add(a, b):"),
+        ("def add(a, b):\n    return a + b\n\nprint(add(1, 2))", "def add(a, b):"),
         ("@property\ndef name(self): return 1", "@property\ndef name(self):"),
         ("read csv file", "def read_csv_file():"),
         ("How to read a CSV file?", "def how_to_read_a_csv_file():"),

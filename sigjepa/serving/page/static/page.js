@@ -37,4 +37,4 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "k") move(-1);
   if (event.key === "o") document.activeElement.closest?.(".result")?.querySelector("h2 a")?.click();
 });
-if (!field.value) field.focus();
+if (location.pathname === "/" && !field.value) field.focus();
