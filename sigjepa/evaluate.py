@@ -83,7 +83,7 @@ def data_of_run(run: Run, config: DictConfig) -> TrainingData:
     names = run.provenance["artifacts"]
     data_dir = next((place for place in places if (place / "corpus" / str(names.get("corpus"))).is_dir()), places[1])
     evidence = open_evidence(run, data_dir)
-    store = Store(data_dir, instantiate(config.executor, list(config.allowed_targets)))
+    store = Store(data_dir, instantiate(config.executor, list(config.allowed_targets)), config.verify)
     return TrainingData(evidence.corpus, evidence.shards, store)
 
 

@@ -180,7 +180,7 @@ def pipeline_of(config: DictConfig) -> Pipeline:
         instantiate(config.teacher, allowed),
         instantiate(config.negatives, allowed),
         bool(config.data.body_states),
-        Store(Path(config.paths.data_dir), instantiate(config.executor, allowed)),
+        Store(Path(config.paths.data_dir), instantiate(config.executor, allowed), config.verify),
         baseline_names(config.baseline),
         any("lexicon" in needs for needs in component_needs(config).values()),
         chosen_fold(config.folds, config.fold),

@@ -1,16 +1,10 @@
-"""Functions, embeddings and scores that are made up, as many as wanted, so that only the stages that follow are real.
+"""Embeddings and scores that are made up, so that neither a teacher nor a judge is measured.
 
-Functions are real ones of the running interpreter and its packages whose names are replaced: each copy of a repository
-draws its names from few others, so that it differs from its original, and from another copy, by more than a renaming,
-which near-duplicate search would see through. Embeddings come in families around topics, as those of functions do.
+Embeddings come in families around topics, as those of functions do.
 """
 
-import builtins
-import keyword
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,73 +12,12 @@ import numpy as np
 import torch
 import xxhash
 
-from sigjepa.corpus.sources.installed import InstalledPackages
-from sigjepa.corpus.sources.source import Repository, Source
 from sigjepa.negatives.judging.judged_pairs import JudgedPairs
 from sigjepa.negatives.judging.stage import FILE_NAME
 from sigjepa.negatives.mining.pairs import Pairs
 from sigjepa.store.manifest import Manifest, Reference
 from sigjepa.store.stage import Part, Stage
 from sigjepa.teacher.encoder import Encoded
-
-NAME = re.compile(rb"(?<![\\\w])[A-Za-z_]\w{2,}")
-ABSTRACT = ("overload", "abstractmethod", "abstractproperty", "NotImplementedError")
-KEPT = frozenset(name.encode() for name in (*keyword.kwlist, *dir(builtins), *ABSTRACT, "self", "cls"))
-WORDS = [name.encode() for name in sorted(np.__all__) if name.isidentifier() and len(name) > 2]
-"""The names that are put in place of others: those of numpy."""
-NAMES_OF_A_COPY = 48
-"""So few that two names of a body often become one: what a renaming would leave equal differs."""
-
-
-class Renaming(dict[bytes, bytes]):
-    """The name that a copy of a repository has in place of each, drawn when it is first met."""
-
-    def __init__(self, seed: int) -> None:
-        super().__init__()
-        self.seed = seed
-        self.names = [WORDS[i] for i in np.random.default_rng(seed).choice(len(WORDS), NAMES_OF_A_COPY, replace=False)]
-
-    def __missing__(self, name: bytes) -> bytes:
-        kept = name in KEPT or (name.startswith(b"__") and name.endswith(b"__"))
-        new = name if kept else self.names[xxhash.xxh3_64_intdigest(name, self.seed) % NAMES_OF_A_COPY]
-        self[name] = new
-        return new
-
-    def of(self, content: bytes) -> bytes:
-        """Return a file with its names replaced; the first two lines, which may name its encoding, stay."""
-        first, end, rest = content.partition(b"\n")
-        second, other_end, rest = rest.partition(b"\n")
-        return first + end + second + other_end + NAME.sub(lambda match: self[match[0]], rest)
-
-
-def read_renamed(repository: Repository, copy: int, positions: Sequence[int]) -> Iterator[bytes | None]:
-    """Yield the files at `positions` of a repository with the names of its copy."""
-    seed = xxhash.xxh3_64_intdigest(repository.name.encode(), copy) % 2**32
-    renaming = Renaming(seed)
-    for content in repository.read(positions):
-        yield None if content is None else renaming.of(content)
-
-
-@dataclass(frozen=True)
-class RenamedCopies:
-    """So many renamed copies of each repository of a source; none is the original."""
-
-    source: Source = field(default_factory=InstalledPackages)
-    copies: int = 1
-
-    name = "renamed"
-
-    def fingerprint(self) -> Mapping[str, Any]:
-        """Return the source's, and how many copies."""
-        return {"source": self.name, "of": self.source.fingerprint(), "copies": self.copies}
-
-    def repositories(self) -> list[Repository]:
-        """Return the copies of each repository."""
-        return [
-            Repository(f"{each.name}~{copy}", each.paths, partial(read_renamed, each, copy), left_out=each.left_out)
-            for each in self.source.repositories()
-            for copy in range(self.copies)
-        ]
 
 
 class MadeUpTeacher:

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,20 +62,18 @@ def run_stage(stage: str, functions: int, folder: Path, packages: Sequence[str] 
     return figures
 
 
-def measure(sizes: Sequence[int], folder: Path, packages: Sequence[str] | None, seconds: float) -> Figures:
-    """Return the figures of every stage at every size; at one size, nothing is asked of what has failed."""
-    found: Figures = {stage: {} for stage in STAGES}
+def measure(
+    sizes: Sequence[int], folder: Path, packages: Sequence[str] | None, seconds: float
+) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    """Yield stage, size and figures as they come; at one size, nothing is asked of what has failed."""
     ends = time.monotonic() + seconds
     for functions in sizes:
         for stage in STAGES:
-            left = max(1.0, ends - time.monotonic())
-            figures = run_stage(stage, functions, folder, packages, left)
-            found[stage][functions] = figures
-            print(f"{functions:>9,} {stage}: {summary(figures)}", flush=True)
+            figures = run_stage(stage, functions, folder, packages, max(1.0, ends - time.monotonic()))
+            yield stage, functions, figures
             if "problem" in figures:
                 break
         shutil.rmtree(folder / f"{functions}", ignore_errors=True)
-    return found
 
 
 def summary(figures: Mapping[str, Any]) -> str:
@@ -135,7 +133,7 @@ def misses(found: Figures) -> list[str]:
 
 def page(record: Mapping[str, Any], assumed: Assumptions) -> str:
     """Return docs/scale.md."""
-    found = {stage: {int(size): each for size, each in sizes.items()} for stage, sizes in record["stages"].items()}
+    found = {stage: {int(size): each for size, each in record["stages"].get(stage, {}).items()} for stage in STAGES}
     sizes = sorted({size for figures in found.values() for size in figures})
     corpora = measured(found["corpus"])
     mining = measured(found["mining"])
@@ -212,14 +210,21 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--page-only", action="store_true", help="measure nothing: write the page from the results")
     add_assumptions(parser.add_argument_group("assumptions of the plan"))
     options = parser.parse_args(words)
-    if not options.page_only:
-        load = os.getloadavg()[0]
-        with tempfile.TemporaryDirectory(dir=options.work) as folder:
-            found = measure(options.sizes, Path(folder), options.packages, options.seconds)
-        about = {"cores": len(os.sched_getaffinity(0)), "machine": platform.machine(), "load": load}
-        commit = str(code_state()["sha"])[:7]
-        write_json(options.results, {"stages": found, "commit": commit, **about})
-    record = json.loads(options.results.read_text(encoding="utf-8"))
+    if options.page_only:
+        write_page(json.loads(options.results.read_text(encoding="utf-8")), options)
+        return
+    about = {"cores": len(os.sched_getaffinity(0)), "machine": platform.machine(), "load": os.getloadavg()[0]}
+    record: dict[str, Any] = {"commit": str(code_state()["sha"])[:7], **about, "stages": {}}
+    with tempfile.TemporaryDirectory(dir=options.work) as folder:
+        for stage, size, figures in measure(options.sizes, Path(folder), options.packages, options.seconds):
+            print(f"{size:>9,} {stage}: {summary(figures)}", flush=True)
+            record["stages"].setdefault(stage, {})[str(size)] = figures
+            write_json(options.results, record)  # so that an interrupted measurement leaves what it has
+            write_page(record, options)
+
+
+def write_page(record: Mapping[str, Any], options: argparse.Namespace) -> None:
+    """Write the page of a record."""
     options.page.write_text(page(record, assumptions_of(options)), encoding="utf-8")
 
 

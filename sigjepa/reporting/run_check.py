@@ -16,7 +16,18 @@ from sigjepa.evaluation.ranks import pool_ranks
 from sigjepa.reporting.run import Run
 from sigjepa.runtime.config_files import composition_of
 
-OF_A_COMMAND = ("run", "split", "baseline", "paths", "executor", "logger", "resume", "allowed_targets", "hydra")
+OF_A_COMMAND = (
+    "run",
+    "split",
+    "baseline",
+    "paths",
+    "executor",
+    "verify",
+    "logger",
+    "resume",
+    "allowed_targets",
+    "hydra",
+)
 """Keys that say what is done with a run; all others say how it was trained."""
 
 

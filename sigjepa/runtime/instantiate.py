@@ -31,7 +31,7 @@ HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}
 
 
 RUN_KEYS = (
-    *("name", "seed", "monitor", "resume", "allowed_targets", "size", "paths", "baseline", "executor"),
+    *("name", "seed", "monitor", "resume", "allowed_targets", "size", "paths", "baseline", "executor", "verify"),
     *("corpus", "folds", "fold", "teacher", "negatives", "data"),
     *("model", "loss", "optimizer", "scheduler", "trainer", "metrics", "callbacks", "logger"),
 )

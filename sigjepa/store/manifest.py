@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
@@ -140,11 +140,14 @@ class Manifest:
         """Return the files that are not there."""
         return [name for name in self.files if not (self.folder / name).is_file()]
 
-    def verify(self) -> None:
-        """Compare every file with its record; raises DamagedError naming the first that is missing or altered."""
+    def verify(self, names: Sequence[str] | None = None) -> None:
+        """Compare files with their records; raises DamagedError naming the first that is missing or altered.
+
+        names: of which files; None for all.
+        """
         for name in self.missing_files():
             raise damaged(self.folder / name, "is missing")
-        for name, digest in self.digests().items():
+        for name, digest in self.digests(names).items():
             if digest != self.files[name].digest:
                 size = (self.folder / name).stat().st_size
                 detail = (
@@ -154,11 +157,14 @@ class Manifest:
                 )
                 raise damaged(self.folder / name, f"was altered after it was written: {detail}")
 
-    def digests(self) -> dict[str, str]:
-        """Return the digest that each file has today; all of them must be there."""
-        if not self.files:
+    def digests(self, names: Sequence[str] | None = None) -> dict[str, str]:
+        """Return the digest that each file has today; all of them must be there.
+
+        names: of which files; None for all.
+        """
+        names = list(self.files) if names is None else names
+        if not names:
             return {}
-        names = list(self.files)
         # xxhash lets go of the interpreter, so threads hash as fast as the disk reads.
         with ThreadPoolExecutor() as pool:
             digests = pool.map(file_digest, [self.folder / name for name in names])

@@ -4,7 +4,7 @@ import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from sigjepa.store.manifest import MANIFEST_FILE, FileRecord, Manifest, content_
 from sigjepa.store.origin import origin
 from sigjepa.store.progress import SHOWN_BY_A_BAR, progress
 from sigjepa.store.stage import Part, Stage
+from sigjepa.store.verified import VERIFIED_FILE, Verify, check_verify, verify_files
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +32,16 @@ class Store:
     """Artifacts in `<data_dir>/<kind>/<label>-<key>/`, built by `executor` where they are missing.
 
     Processes that share a data directory build each artifact once: the others wait for its lock. What a killed process
-    had finished is kept, part by part.
+    had finished is kept, part by part. verify: which files of an artifact are compared with their digests when it is
+    opened: `changed` since they last were, or `full`, all. Raises SigjepaError for another word.
     """
 
     data_dir: Path
     executor: Executor = field(default_factory=Local)
+    verify: Verify = "changed"
+
+    def __post_init__(self) -> None:
+        check_verify(self.verify)
 
     def folder(self, stage: Stage[Any], inputs: Mapping[str, Any] | None = None) -> Path:
         """Return where a stage's artifact lies, or will; inputs: those of the stage, where they are known already."""
@@ -43,7 +49,7 @@ class Store:
         return Path(self.data_dir) / stage.kind / (f"{stage.label}-{key}" if stage.label else key)
 
     def get(self, stage: Stage[Artifact]) -> Artifact:
-        """Return the artifact of a stage, built where it is missing, its files compared with their digests.
+        """Return the artifact of a stage, built where it is missing, its files compared as `verify` says.
 
         Raises DamagedError for a file that is not as it was written, and SigjepaError for another class's stage of the
         same kind and key.
@@ -56,7 +62,7 @@ class Store:
                 manifest = self._finished(stage, folder)  # another process may have built it meanwhile
                 if manifest is None:
                     manifest = self._build(stage, folder, inputs)
-        manifest.verify()
+        verify_files(manifest, self.verify)
         return stage.open(manifest)
 
     def missing(self, stage: Stage[Any]) -> list[Part]:
@@ -66,20 +72,12 @@ class Store:
             return []
         return [part for part in stage.parts() if PartRecord.read(folder, part, stage) is None]
 
-    def verify(self, stage: Stage[Any]) -> None:
-        """Compare every file of a finished artifact with its digest; raises SigjepaError for what is not so."""
-        folder = self.folder(stage)
-        manifest = self._finished(stage, folder)
-        if manifest is None:
-            raise SigjepaError(f"{folder} is not finished; `python -m sigjepa.prepare` builds it.")
-        manifest.verify()
-
     def repair(self, stage: Stage[Artifact]) -> tuple[Artifact, list[str]]:
         """Return the artifact and what was damaged of it: that is set aside, and only its parts are built again."""
         problems: list[str] = []
         while True:
             try:
-                return self.get(stage), problems
+                return replace(self, verify="full").get(stage), problems
             except DamagedError as damage:
                 if len(problems) == MAX_REPAIRS:
                     raise
@@ -161,7 +159,7 @@ def files_of(records: Sequence[PartRecord], stage: Stage[Any]) -> dict[str, File
     files: dict[str, FileRecord] = {}
     for record in records:
         for name, file in record.files.items():
-            if name in files or name == MANIFEST_FILE or name.startswith(f"{PARTS_FOLDER}/"):
+            if name in files or name in (MANIFEST_FILE, VERIFIED_FILE) or name.startswith(f"{PARTS_FOLDER}/"):
                 raise SigjepaError(
                     f"{name_of(stage)} writes {name} in part {record.part}, where another part's file or a record "
                     "lies; give the files of each part names of their own."

@@ -22,8 +22,8 @@ from sigjepa.training.run_directory import FINISHED, read_status
 JOB_FILE = "job.json"
 LAST_CHECKPOINT = Path("checkpoints") / "last.ckpt"
 RESUME = ("auto", "never")
-NO_RESULT = ("resume", "executor", "logger")
-"""Keys that decide no result: whether a run goes on, who builds artifacts, and who is told of it."""
+NO_RESULT = ("resume", "executor", "verify", "logger")
+"""Keys that decide no result: whether a run goes on, who builds and checks artifacts, and who is told of it."""
 OUTPUTS = (
     *("checkpoints", "metrics.csv", "summary.json", "provenance.json", "wandb_id", "baselines", "baselines.json"),
     *(
