@@ -49,17 +49,17 @@ def evaluate(config: DictConfig) -> None:
         data = pipeline.get()
     else:
         data = data_of_run(run, config)
-        check_figures(run, data.targets, metrics)
+        check_figures(run, data.targets.whole(), metrics)
     baselines = measure_baselines(baseline_names(config.baseline), data)
-    pools = read_pools(data.corpus, data.shards)
+    pools, targets = read_pools(data.corpus, data.shards), data.targets.whole()
     output, split = Path(resolved["paths"]["run_dir"]), resolved["split"]
     write_baselines(output, baselines, metrics)
     ids = {name: torch.from_numpy(pool.ids) for name, pool in pools.items()}
     if run is not None:
-        ceiling = measure_ceiling([run], data.targets, ids["train"], split)
+        ceiling = measure_ceiling([run], targets, ids["train"], split)
     else:  # the errors of the teacher's own signature embedding stand in for a student's
         residuals = fit_residuals(pools["val"].signature_pooled, pools["val"].body_pooled, ids["val"])
-        space = measure_space(data.targets, ids["train"], ids[split], residuals)
+        space = measure_space(targets, ids["train"], ids[split], residuals)
         ceiling = Ceiling(split, "the teacher's own signature embedding", *space, {})
     write_json(output / "ceiling.json", ceiling.as_dict())
     show(

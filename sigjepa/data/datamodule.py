@@ -15,7 +15,7 @@ from sigjepa.data.coverage import batch_coverage
 from sigjepa.data.dataset import FunctionDataset
 from sigjepa.data.loader import BatchLoader, EpochPosition, ResumableLoader
 from sigjepa.data.resident import ResidentData, resident_data
-from sigjepa.data.sampler import BatchIndices, LengthBucketSampler, SequentialSampler
+from sigjepa.data.sampler import BatchIndices, BlockSampler, LengthBucketSampler, SequentialSampler
 from sigjepa.data.training_data import TrainingData
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.index.hard_negatives import HardNegatives
@@ -30,10 +30,11 @@ class FunctionDataModule(LightningDataModule):
     its start, None is all of them.
     random_bodies: how many random train bodies a batch of the train split brings, which are candidates for all its
     anchors. max_train_functions: train on a sample of so many, drawn by `seed`; None on all.
-    bucket_batches: batches per length bucket; 1 shuffles without regard to length. num_workers: loader processes; 0
-    loads in the main one. device_resident: whether token states lie on the device, where batches are then made, without
-    loader processes; `auto` is where it is a CUDA device with room for them. Raises SigjepaError for a batch size below
-    1, and for another word.
+    bucket_batches: batches per length bucket; 1 shuffles without regard to length. shuffle_block, shuffle_window: those
+    of a `BlockSampler`, which reads mostly in order; None shuffles all functions with each other. num_workers: loader
+    processes; 0 loads in the main one. device_resident: whether token states lie on the device, where batches are then
+    made, without loader processes; `auto` is where it is a CUDA device with room for them. Raises SigjepaError for a
+    batch size below 1, and for another word.
     """
 
     def __init__(
@@ -45,6 +46,8 @@ class FunctionDataModule(LightningDataModule):
         max_body_states: int | None = None,
         random_bodies: int = 0,
         bucket_batches: int = 16,
+        shuffle_block: int | None = None,
+        shuffle_window: int = 16,
         num_workers: int = 0,
         max_train_functions: int | None = None,
         seed: int = 0,
@@ -69,6 +72,8 @@ class FunctionDataModule(LightningDataModule):
         self.random_bodies = random_bodies
         self.sampler = NegativeSampler(seed=seed) if data.source is None else data.source.sampler
         self.bucket_batches = bucket_batches
+        self.shuffle_block = shuffle_block
+        self.shuffle_window = shuffle_window
         self.num_workers = num_workers
         self.seed = seed
         self.device_resident = device_resident if data.opened_lexicon is None else False
@@ -111,7 +116,10 @@ class FunctionDataModule(LightningDataModule):
         lengths = data.shards.signature_lengths[ids]
         if self.body_states:  # then bodies are padded too, and they are the longer half
             lengths = lengths + self._body_lengths(ids)
-        return LengthBucketSampler(
+        kind: Callable[..., LengthBucketSampler] = LengthBucketSampler
+        if self.shuffle_block is not None:
+            kind = partial(BlockSampler, shuffle_block=self.shuffle_block, shuffle_window=self.shuffle_window)
+        return kind(
             ids,
             lengths,
             self.batch_size,
@@ -149,8 +157,8 @@ class FunctionDataModule(LightningDataModule):
         """Return both halves of the train split, for a student that fits something to it before training."""
         data, ids = self.data, torch.as_tensor(self.data.train_ids)
         terms = data.term_tensors
-        signatures = (data.shards.signature_pooled[ids].float(), terms.of_signatures(ids))
-        return Halves(*signatures, data.targets[ids].float(), terms.of_bodies(ids))
+        signatures = (data.shards.pooled("signature", data.train_ids), terms.of_signatures(ids))
+        return Halves(*signatures, data.targets[ids], terms.of_bodies(ids))
 
     def use_negatives(self, hard_negatives: HardNegatives) -> None:
         """Serve these hard negatives from the next loader on."""

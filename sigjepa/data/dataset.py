@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 from sigjepa.data.batch import Batch, NegativeBatch, pad_states
 from sigjepa.data.resident import ResidentData
 from sigjepa.data.sampler import BatchIndices
+from sigjepa.data.targets import Targets
 from sigjepa.data.terms import TermTensors
 from sigjepa.negatives.index.hard_negatives import RELATED_FROM, HardNegatives
 from sigjepa.negatives.index.sampling import NegativeSampler
@@ -17,17 +18,6 @@ from sigjepa.teacher.shards import TeacherShards
 
 RANDOM_STREAM = 2
 """Of the random numbers of a step; the sampler of hard negatives draws from 0 and 1."""
-
-
-def share_identical_bodies(bodies: Sequence[str], body_pooled: Tensor) -> Tensor:
-    """Give byte-identical bodies one and the same target, `[n, D]`: the first one's.
-
-    A teacher's last bits depend on how a batch was padded; with this, equal bodies are exactly equal rows, so false
-    negatives can be masked and ties ranked by equality.
-    """
-    first: dict[str, int] = {}
-    owners = [first.setdefault(body, position) for position, body in enumerate(bodies)]
-    return body_pooled[torch.tensor(owners, dtype=torch.long)]
 
 
 class FunctionDataset(Dataset[Batch]):
@@ -43,7 +33,7 @@ class FunctionDataset(Dataset[Batch]):
     def __init__(
         self,
         shards: TeacherShards,
-        body_pooled: Tensor,
+        body_pooled: Tensor | Targets,
         hard_negatives: HardNegatives | None = None,
         sampler: NegativeSampler | None = None,
         body_states: bool = False,
@@ -79,7 +69,7 @@ class FunctionDataset(Dataset[Batch]):
             body_pooled=self.body_pooled[rows],
         )
         if self.terms is not None:
-            batch.signature_pooled = self.shards.signature_pooled[rows].float()
+            batch.signature_pooled = self.shards.pooled("signature", ids)
             batch.signature_terms = self.terms.of_signatures(rows)
             batch.body_terms = self.terms.of_bodies(rows)
         if self.random_ids is not None and self.random_bodies:

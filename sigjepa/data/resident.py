@@ -1,6 +1,7 @@
 """Token states on the device that trains: batches are gathered there, and a step asks the host for nothing but ids."""
 
 import logging
+import math
 from collections.abc import Iterable
 from typing import Literal
 
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sigjepa.data.targets import Targets
 from sigjepa.store.progress import stage
 from sigjepa.teacher.shards import TeacherShards
 
@@ -65,10 +67,10 @@ class ResidentData:
     """
 
     def __init__(
-        self, shards: TeacherShards, targets: Tensor, device: torch.device, bodies: np.ndarray | None = None
+        self, shards: TeacherShards, targets: Tensor | Targets, device: torch.device, bodies: np.ndarray | None = None
     ) -> None:
         self.device = device
-        self.targets = targets.to(device)
+        self.targets = targets[torch.arange(len(targets))].to(device)
         lengths = shards.signature_lengths
         self.signatures = ResidentStates(shards.blocks("signature"), lengths, lengths, device)
         self.bodies: ResidentStates | None = None
@@ -87,16 +89,16 @@ def to_device(values: Tensor, device: torch.device) -> Tensor:
     return values.pin_memory().to(device, non_blocking=True)
 
 
-def resident_bytes(shards: TeacherShards, targets: Tensor, bodies: np.ndarray | None = None) -> int:
+def resident_bytes(shards: TeacherShards, targets: Tensor | Targets, bodies: np.ndarray | None = None) -> int:
     """Return the bytes that `ResidentData` of these arguments takes."""
     states = int(shards.signature_lengths.sum()) + (0 if bodies is None else int(bodies.sum()))
-    return states * shards.dim * shards.item_size + targets.numel() * targets.element_size()
+    return states * shards.dim * shards.item_size + math.prod(targets.shape) * torch.float32.itemsize
 
 
 def resident_data(
     wanted: bool | Literal["auto"],
     shards: TeacherShards,
-    targets: Tensor,
+    targets: Tensor | Targets,
     device: torch.device,
     bodies: np.ndarray | None = None,
 ) -> ResidentData | None:

@@ -1,8 +1,9 @@
 """Samplers: functions of similar length share a batch, and the order is a pure function of (seed, epoch)."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -63,17 +64,61 @@ class LengthBucketSampler(Sampler[BatchIndices]):
         generator = np.random.default_rng([self.seed, self.epoch])
         shuffled = generator.permutation(len(self.ids))
         # array_split keeps the last batch as large as the others: no batch of one left over
-        batches = np.array_split(shuffled, len(self))
+        ordered = self._by_length(np.array_split(shuffled, len(self)))
+        order = generator.permutation(len(ordered))
+        for position, index in enumerate(order[self.first :], start=self.first):
+            yield self._request(ordered[index][self.rank :: self.world_size], position)
+
+    def _by_length(self, batches: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return batches of the same sizes, the functions of each bucket of them sorted by length."""
         ordered: list[np.ndarray] = []
         for start in range(0, len(batches), self.bucket_batches):
             bucket = batches[start : start + self.bucket_batches]
             positions = np.concatenate(bucket)
             by_length = positions[np.argsort(self.lengths[positions], kind="stable")]
             ordered.extend(np.split(by_length, np.cumsum([len(batch) for batch in bucket])[:-1]))
-        order = generator.permutation(len(ordered))
-        for position, index in enumerate(order[self.first :], start=self.first):
-            ids = self.ids[ordered[index][self.rank :: self.world_size]]
-            yield BatchIndices(ids, self.epoch * len(self) + position, self.epoch + position / len(self))
+        return ordered
+
+    def _request(self, positions: np.ndarray, place: int) -> BatchIndices:
+        """Return the batch of the functions at `positions`, at its place in the epoch."""
+        return BatchIndices(self.ids[positions], self.epoch * len(self) + place, self.epoch + place / len(self))
+
+
+class BlockSampler(LengthBucketSampler):
+    """Yields batches that read mostly in order, for shards that do not fit into memory.
+
+    Blocks of functions that lie beside each other are shuffled, each rank takes a stretch of the blocks for itself, and
+    the functions of `shuffle_window` blocks at a time are shuffled and cut into batches as `LengthBucketSampler` does.
+    So a process reads so many blocks at a time, no two read the same, save for blocks on the border of two stretches,
+    and every function comes once an epoch. Unlike there, which functions share a batch depends on the number of ranks.
+
+    shuffle_block: functions of a block by id, those of other splits included; that of a shard is best. The others as
+    for `LengthBucketSampler`. Raises SigjepaError for a block or a window below 1.
+    """
+
+    def __init__(self, *arguments: Any, shuffle_block: int, shuffle_window: int, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        for key, value in {"shuffle_block": shuffle_block, "shuffle_window": shuffle_window}.items():
+            if value < 1:
+                raise SigjepaError(f"data.{key}={value} must be at least 1.")
+        self.shuffle_block = shuffle_block
+        self.shuffle_window = shuffle_window
+
+    def __iter__(self) -> Iterator[BatchIndices]:
+        numbers = self.ids // self.shuffle_block
+        blocks = np.split(np.arange(len(self.ids)), np.flatnonzero(np.diff(numbers)) + 1)
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(blocks))
+        own = np.array_split(np.concatenate([blocks[number] for number in order]), self.world_size)[self.rank]
+        generator = np.random.default_rng([self.seed, self.epoch, self.rank])
+        batches = np.array_split(own, len(self))
+        window = max(1, self.shuffle_window * self.shuffle_block // self.batch_size)
+        for start in range(0, len(batches), window):
+            sizes = [len(batch) for batch in batches[start : start + window]]
+            shuffled = generator.permutation(np.concatenate(batches[start : start + window]))
+            ordered = self._by_length(np.split(shuffled, np.cumsum(sizes)[:-1]))
+            for place, index in enumerate(generator.permutation(len(ordered)), start=start):
+                if place >= self.first:
+                    yield self._request(ordered[index], place)
 
 
 class SequentialSampler(Sampler[BatchIndices]):

@@ -5,10 +5,9 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
 
 from sigjepa.corpus.corpus import Corpus
-from sigjepa.data.dataset import share_identical_bodies
+from sigjepa.data.targets import Targets, owners_of
 from sigjepa.data.terms import TermTensors
 from sigjepa.errors import SigjepaError
 from sigjepa.lexicon.features import build_features
@@ -56,9 +55,9 @@ class TrainingData:
         return np.sort(np.random.default_rng(self.sample_seed).permutation(ids)[: self.max_train_functions])
 
     @cached_property
-    def targets(self) -> Tensor:
+    def targets(self) -> Targets:
         """The targets of students: `[n, D]` body embeddings by function id, byte-identical bodies equal."""
-        return share_identical_bodies(self.corpus.column("body"), self.shards.body_pooled)
+        return Targets(self.shards, owners_of(self.corpus.column("body")))
 
     @cached_property
     def lexicon(self) -> Lexicon:

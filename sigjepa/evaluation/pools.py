@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from sigjepa.corpus.corpus import Corpus
-from sigjepa.data.dataset import share_identical_bodies
+from sigjepa.data.targets import Targets, owners_of
 from sigjepa.errors import SigjepaError, nearest_name
 from sigjepa.lexicon.function_terms import FunctionTerms
 from sigjepa.lexicon.lexicon import Lexicon
@@ -90,14 +90,14 @@ def read_pools(corpus: Corpus, shards: TeacherShards, lexicon: Lexicon | None = 
         )
     signatures, bodies = corpus.column("signature"), corpus.column("body")
     repositories = corpus.column("repository")
-    body_pooled = share_identical_bodies(bodies, shards.body_pooled)
+    targets = Targets(shards, owners_of(bodies))
     return {
         split: Pool(
             ids,
             [signatures[i] for i in ids],
             [bodies[i] for i in ids],
-            shards.signature_pooled[ids].float(),
-            body_pooled[ids].float(),
+            shards.pooled("signature", ids),
+            targets[ids],
             [repositories[i] for i in ids],
             lexicon.terms.take(ids) if lexicon is not None else None,
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from sigjepa.corpus.corpus import Corpus
-from sigjepa.data.dataset import share_identical_bodies
+from sigjepa.data.targets import Targets, owners_of
 from sigjepa.errors import SigjepaError
 from sigjepa.reporting.run import Run
 from sigjepa.teacher.shards import TeacherShards
@@ -43,7 +43,7 @@ def open_evidence(run: Run, data_dir: Path | None = None) -> Evidence:
             "say where its corpus lies with data_dir=..."
         )
     shards = TeacherShards.load(shards_folder)
-    return Evidence(corpus, shards, share_identical_bodies(corpus.column("body"), shards.body_pooled))
+    return Evidence(corpus, shards, Targets(shards, owners_of(corpus.column("body"))).whole())
 
 
 def same_teacher(run: Run, runs: Sequence[Run]) -> list[Run]:

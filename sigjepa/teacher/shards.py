@@ -56,6 +56,16 @@ class TeacherShards(OpenedArtifact):
         """Mean of each body's states `[n, D]`, float32."""
         return self._rows("body_pooled")
 
+    def pooled(self, half: Literal["signature", "body"], functions: np.ndarray) -> Tensor:
+        """Return the means of one half of some functions `[B, D]`, float32: no other row is read from the maps."""
+        shards = np.searchsorted(self._starts, functions, side="right") - 1
+        order = np.argsort(shards, kind="stable")
+        found = np.empty((len(functions), self.dim), dtype=np.float32)
+        for rows in np.split(order, np.flatnonzero(np.diff(shards[order])) + 1) if len(order) else ():
+            shard = int(shards[rows[0]])
+            found[rows] = self._shard(shard)[f"{half}_pooled"].numpy()[functions[rows] - self._starts[shard]]
+        return torch.from_numpy(found)
+
     @cached_property
     def pooled_digest(self) -> str:
         """Identifies both matrices of means; equal whether or not token states of bodies were kept."""

@@ -70,7 +70,7 @@ class RefreshNegatives(Callback):
                 source,
                 predictions,
                 ids,
-                data.targets.float().numpy(),
+                data.targets.whole().numpy(),
                 earlier,
                 corpus=data.corpus,
                 shards=data.shards,

@@ -83,7 +83,9 @@ def test_targets_of_identical_bodies_are_equal(tiny_datamodule):
     for members in groups.values():
         rows = tiny_datamodule.data.targets[torch.tensor(members)]
         assert (rows == rows[0]).all()
-    assert np.isfinite(tiny_datamodule.data.targets.numpy()).all()
+    targets = tiny_datamodule.data.targets
+    assert targets.whole().equal(tiny_datamodule.data.shards.body_pooled[targets.owners])
+    assert np.isfinite(targets.whole().numpy()).all()
 
 
 def test_a_sample_of_train_is_drawn_by_the_seed_and_leaves_the_other_splits_alone(tiny_datamodule):

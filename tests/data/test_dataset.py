@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from sigjepa.data.dataset import FunctionDataset, pad_states, share_identical_bodies
+from sigjepa.data.dataset import FunctionDataset, pad_states
 from sigjepa.data.sampler import BatchIndices
+from sigjepa.data.targets import owners_of
 from sigjepa.negatives.index.hard_negatives import HardNegatives
 from sigjepa.negatives.index.pair_filter import PairFilter
 from sigjepa.negatives.index.sampling import NegativeSampler
@@ -83,11 +84,8 @@ def test_a_batch_without_any_negatives_is_empty_not_missing(hard_negatives):
     assert batch.negatives.scores.shape == (2, 0)
 
 
-def test_identical_bodies_share_one_target():
-    nearly = torch.tensor([[1.0], [2.0], [1.0 + 1e-7], [3.0]])
-    shared = share_identical_bodies(["a", "b", "a", "c"], nearly)
-    assert shared[2] == shared[0] == 1.0
-    assert shared[[1, 3]].tolist() == [[2.0], [3.0]]
+def test_identical_bodies_have_one_owner():
+    assert owners_of(["a", "b", "a", "c", "b"]).tolist() == [0, 1, 0, 3, 1]
 
 
 def test_pad_states_of_one():

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sigjepa.data.sampler import LengthBucketSampler, SequentialSampler
+from sigjepa.data.sampler import BlockSampler, LengthBucketSampler, SequentialSampler
 from sigjepa.errors import SigjepaError
 
 sizes = st.integers(2, 200)
@@ -101,3 +101,52 @@ def test_ranks_evaluate_every_function_once_in_equally_many_batches(n, batch_siz
 def test_fewer_functions_than_processes_are_refused():
     with pytest.raises(SigjepaError, match="trainer.devices"):
         SequentialSampler(np.arange(2), np.ones(2), 4, rank=0, world_size=3)
+
+
+def block_sampler(n, batch_size, rank=0, world_size=1, seed=0, epoch=0, **options):
+    lengths = np.random.default_rng(n).integers(1, 50, size=n)
+    options = {"shuffle_block": 10, "shuffle_window": 3, "bucket_batches": 2, **options}
+    ranks = {"rank": rank, "world_size": world_size}
+    sampler = BlockSampler(np.arange(n) * 3, lengths, batch_size, seed=seed, **ranks, **options)
+    sampler.set_epoch(epoch)
+    return sampler
+
+
+@settings(max_examples=60, deadline=None)
+@given(n=sizes, batch_size=st.integers(2, 16), block=st.integers(1, 40), world_size=st.sampled_from([1, 2, 3]))
+def test_blocks_give_every_function_once_in_as_many_batches_on_each_rank(n, batch_size, block, world_size):
+    if n < world_size:
+        return
+    samplers = [block_sampler(n, batch_size, rank, world_size, shuffle_block=block) for rank in range(world_size)]
+    shares = [lists(sampler) for sampler in samplers]
+    assert {len(share) for share in shares} == {len(samplers[0])}
+    assert sorted(function for share in shares for batch in share for function in batch) == list(np.arange(n) * 3)
+    assert all(0 < len(batch) <= batch_size for share in shares for batch in share)
+
+
+def test_batches_come_from_a_few_blocks_at_a_time_and_ranks_have_their_own():
+    read = [lists(block_sampler(3000, 8, rank, 2, shuffle_block=30, shuffle_window=4)) for rank in range(2)]
+    blocks = [[{function // 30 for function in batch} for batch in share] for share in read]
+    for share in blocks:
+        window = 4 * 30 // 8
+        for start in range(0, len(share), window):
+            # 120 functions of blocks of 10, and those that the window before has begun
+            assert len(set.union(*share[start : start + window])) <= 120 // 10 + 2
+    assert len(set.union(*blocks[0]) & set.union(*blocks[1])) <= 1
+
+
+def test_an_epoch_of_blocks_is_a_pure_function_and_goes_on_in_the_middle():
+    whole = lists(block_sampler(200, 8, epoch=3))
+    assert lists(block_sampler(200, 8, epoch=3)) == whole
+    assert len({str(lists(block_sampler(200, 8, seed=s, epoch=e))) for s in range(3) for e in range(3)}) == 9
+    resumed = block_sampler(200, 8, epoch=3)
+    resumed.first = 7
+    requests = list(resumed)
+    assert [request.ids.tolist() for request in requests] == whole[7:]
+    assert [request.step for request in requests] == list(range(3 * 25 + 7, 4 * 25))
+
+
+@pytest.mark.parametrize("key", ["shuffle_block", "shuffle_window"])
+def test_a_block_of_nothing_is_refused(key):
+    with pytest.raises(SigjepaError, match=rf"data\.{key}=0"):
+        block_sampler(20, 4, **{key: 0})

@@ -14,7 +14,7 @@ from torch import multiprocessing
 from torch.utils.data import DataLoader, Dataset
 
 from sigjepa.data.batch import Batch
-from sigjepa.data.sampler import LengthBucketSampler, SequentialSampler
+from sigjepa.data.sampler import BlockSampler, LengthBucketSampler, SequentialSampler
 from sigjepa.losses.infonce import InfoNCE
 from sigjepa.models.predictor import SigPredictor
 from sigjepa.training.module import SigJepaModule
@@ -28,8 +28,10 @@ class Rows(Dataset):
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
+        self.read = []
 
     def __getitem__(self, request):
+        self.read.append(request.ids)
         rows = torch.from_numpy(request.ids)
         names = ("ids", "signature_states", "signature_mask", "body_pooled")
         return dataclasses.replace(self.batch, **{name: getattr(self.batch, name)[rows] for name in names})
@@ -43,7 +45,7 @@ class SeenByCallbacks(lightning.Callback):
         self.rank10 = float(trainer.callback_metrics["val/rank10"])
 
 
-def trained(batch: Batch, folder: str, rank: int, world_size: int) -> dict:
+def trained(batch: Batch, folder: str, rank: int, world_size: int, kind=LengthBucketSampler) -> dict:
     """What one epoch leaves in one process: weights, ranks of the whole pool, and validation metrics."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -51,7 +53,7 @@ def trained(batch: Batch, folder: str, rank: int, world_size: int) -> dict:
     optimizer = functools.partial(torch.optim.SGD, lr=0.1)
     module = SigJepaModule(model, {"infonce": InfoNCE()}, optimizer, None, {"seed": 0})
     ids, lengths = np.arange(FUNCTIONS), batch.signature_mask.sum(dim=1).numpy()
-    train = LengthBucketSampler(ids, lengths, GLOBAL_BATCH // world_size, rank=rank, world_size=world_size)
+    train = kind(ids, lengths, GLOBAL_BATCH // world_size, rank=rank, world_size=world_size)
     val = SequentialSampler(ids, lengths, 4, rank=rank, world_size=world_size)
     seen = SeenByCallbacks()
     trainer = lightning.Trainer(
@@ -67,7 +69,8 @@ def trained(batch: Batch, folder: str, rank: int, world_size: int) -> dict:
         callbacks=[seen, ModelCheckpoint(folder, monitor="val/rank10", mode="max")],
         default_root_dir=folder,
     )
-    loaders = [DataLoader(Rows(batch), sampler=sampler, batch_size=None) for sampler in (train, val)]
+    rows = Rows(batch)
+    loaders = [DataLoader(rows, sampler=train, batch_size=None), DataLoader(Rows(batch), sampler=val, batch_size=None)]
     trainer.fit(module, *loaders)
     evaluated = module.evaluated["val"]
     return {
@@ -77,30 +80,34 @@ def trained(batch: Batch, folder: str, rank: int, world_size: int) -> dict:
         "predictions": torch.from_numpy(evaluated.predictions),
         "metrics": {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")},
         "seen": {"ids": torch.from_numpy(seen.ids), "rank10": seen.rank10},
+        "read": torch.from_numpy(np.concatenate(rows.read)),
         "steps": trainer.global_step,
         "seed": torch.initial_seed(),
     }
 
 
-def worker(rank: int, batch: Batch, folder: str, world_size: int, port: int) -> None:
+def worker(rank: int, batch: Batch, folder: str, world_size: int, port: int, kind) -> None:
     started_by_torchrun = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world_size, "LOCAL_WORLD_SIZE": world_size}
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "GROUP_RANK": 0, "TORCHELASTIC_RUN_ID": "test"}
     os.environ.update({name: str(value) for name, value in (started_by_torchrun | place).items()})
-    torch.save(trained(batch, folder, rank, world_size), f"{folder}/{rank}.pt")
+    torch.save(trained(batch, folder, rank, world_size, kind), f"{folder}/{rank}.pt")
+
+
+def run_processes(batch: Batch, folder, world_size: int, forkserver, kind=LengthBucketSampler) -> list[dict]:
+    """What one epoch leaves in each of several processes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = (batch, str(folder), world_size, port, kind)
+    multiprocessing.start_processes(worker, words, world_size, start_method=forkserver.get_start_method())
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(world_size)]
 
 
 @pytest.mark.parametrize("world_size", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_weights_and_ranks_are_those_of_one_process(make_batch, forkserver, tmp_path, world_size):
     batch = make_batch(size=FUNCTIONS)
     alone = trained(batch, str(tmp_path), 0, 1)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    multiprocessing.start_processes(
-        worker, (batch, str(tmp_path), world_size, port), world_size, start_method=forkserver.get_start_method()
-    )
-    for rank in range(world_size):
-        one = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+    for rank, one in enumerate(run_processes(batch, tmp_path, world_size, forkserver)):
         assert one["steps"] == alone["steps"] == 3
         assert one["seed"] == alone["seed"] + rank  # dropout of its own
         assert one["ids"].tolist() == list(range(FUNCTIONS))
@@ -115,3 +122,13 @@ def test_weights_and_ranks_are_those_of_one_process(make_batch, forkserver, tmp_
         assert one["metrics"]["val/rank10"] == alone["metrics"]["val/rank10"]
         assert one["seen"]["ids"].tolist() == list(range(FUNCTIONS))
         assert one["seen"]["rank10"] == one["metrics"]["val/rank10"]
+
+
+def test_processes_read_blocks_of_their_own(make_batch, forkserver, tmp_path):
+    kind = functools.partial(BlockSampler, shuffle_block=2, shuffle_window=2)
+    one, other = run_processes(make_batch(size=FUNCTIONS), tmp_path, 2, forkserver, kind)
+    assert one["steps"] == other["steps"] == 3
+    assert sorted([*one["read"].tolist(), *other["read"].tolist()]) == list(range(FUNCTIONS))
+    blocks = [set((each["read"] // 2).tolist()) for each in (one, other)]
+    assert len(blocks[0] & blocks[1]) <= 1  # the one on the border
+    assert all(value.equal(other["weights"][name]) for name, value in one["weights"].items())
