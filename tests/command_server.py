@@ -19,7 +19,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-PRELOADED = (  # not wandb, whose temporary folder of this process would end with the first command
+PRELOADED = (
+    "wandb.sdk.launch",  # before torch: it looks for the source of its classes among all modules that are there
+    "wandb.cli.cli",
     "torch._dynamo",
     "lightning.pytorch",
     "transformers.models.auto.modeling_auto",
@@ -128,6 +130,15 @@ def _take_over(request: Mapping) -> None:
     sys.path[0:1] = [request["cwd"], *(path for path in added if path)]
 
 
+def _renew_folders_of_wandb() -> None:
+    """Make the temporary folders again that W&B makes when it is imported, and that an earlier command has removed."""
+    from wandb.sdk.artifacts.artifact import Artifact
+    from wandb.sdk.data_types._private import MEDIA_TMP
+
+    for folder in (Artifact._TMP_DIR, MEDIA_TMP):
+        Path(folder.name).mkdir(exist_ok=True)
+
+
 def _run(words: Sequence[str]) -> None:
     if words[0] == "-m":
         sys.argv = list(words[1:])
@@ -150,6 +161,7 @@ def _serve() -> None:
         if process == 0:
             request = json.loads(line)
             _take_over(request)
+            _renew_folders_of_wandb()
             _run(request["words"])
             return
         print(process, flush=True)

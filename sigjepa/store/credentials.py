@@ -81,9 +81,9 @@ def entropy(text: str) -> float:
     return -sum(count / len(text) * math.log2(count / len(text)) for count in Counter(text).values())
 
 
-def credentials_in(text: str, known: Iterable[str] = ()) -> Iterator[str]:
-    """Yield the parts of `text` that are a credential of the environment, are among `known`, or look like one."""
-    for value in (*secrets_of_environment().values(), *known):
+def credentials_in(text: str, known: Iterable[str]) -> Iterator[str]:
+    """Yield the parts of `text` that are among `known`, or look like a credential."""
+    for value in known:
         if value and value in text:
             yield value
     for shape in (SHAPES, QUERY):
@@ -93,9 +93,13 @@ def credentials_in(text: str, known: Iterable[str] = ()) -> Iterator[str]:
             yield found.group()
 
 
-def holds_credential(text: str) -> bool:
-    """Return whether a text holds what is, or looks like, a key or a password."""
-    return next(credentials_in(text), None) is not None
+def holds_credential(text: str, known: Iterable[str] | None = None) -> bool:
+    """Return whether a text holds what is, or looks like, a key or a password.
+
+    known: the secrets of the environment, from a caller that asks often.
+    """
+    known = secrets_of_environment().values() if known is None else known
+    return next(credentials_in(text, known), None) is not None
 
 
 def without_credentials(text: str, known: Iterable[str] = ()) -> str:
@@ -103,6 +107,7 @@ def without_credentials(text: str, known: Iterable[str] = ()) -> str:
 
     known: keys that are in use, such as that of an endpoint whose answer `text` is, whatever their variable is called.
     """
+    known = (*secrets_of_environment().values(), *known)
     for found in sorted(set(credentials_in(text, known)), key=len, reverse=True):
         text = text.replace(found, "<credential>")
     return text
@@ -115,22 +120,25 @@ def refuse_credentials(arguments: Iterable[str]) -> None:
             raise SigjepaError(refusal(argument.partition("=")[0] if "=" in argument else "an argument"))
 
 
-def refuse_in_config(config: Any, prefix: str = "") -> None:
+def refuse_in_config(config: Any) -> None:
     """Raise SigjepaError for a config with a credential in it, or with an interpolation that brings one."""
-    if isinstance(config, Mapping):
-        for key, value in config.items():
-            place = f"{prefix}{key}"
-            named = re.fullmatch(f"(?i)(?:{KEY_NAME})", str(key)) is not None
-            if (named and isinstance(value, str) and value) or holds_credential(str(key)):
+    _refuse_below("", config, tuple(secrets_of_environment().values()))
+
+
+def _refuse_below(key: str, node: Any, known: Sequence[str]) -> None:
+    if isinstance(node, Mapping):
+        for name, value in node.items():
+            place = f"{key}.{name}".lstrip(".")
+            named = re.fullmatch(f"(?i)(?:{KEY_NAME})", str(name)) is not None
+            if (named and isinstance(value, str) and value) or holds_credential(str(name), known):
                 raise SigjepaError(refusal(place))
-            refuse_in_config(value, f"{place}.")
-    elif isinstance(config, Sequence) and not isinstance(config, str):
-        for position, value in enumerate(config):
-            refuse_in_config(value, f"{prefix}{position}.")
-    elif isinstance(config, str):
-        key = prefix.removesuffix(".")
-        interpolated = any(VARIABLE.search(name) for name in INTERPOLATION.findall(config))
-        if interpolated or holds_credential(f"{key.rpartition('.')[2]}={config}"):
+            _refuse_below(place, value, known)
+    elif isinstance(node, Sequence) and not isinstance(node, str):
+        for position, value in enumerate(node):
+            _refuse_below(f"{key}.{position}", value, known)
+    elif isinstance(node, str):
+        interpolated = any(VARIABLE.search(name) for name in INTERPOLATION.findall(node))
+        if interpolated or holds_credential(f"{key.rpartition('.')[2]}={node}", known):
             raise SigjepaError(refusal(key))
 
 

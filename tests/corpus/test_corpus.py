@@ -120,9 +120,9 @@ def test_ids_of_splits_and_tiers_divide_the_corpus(corpus: Corpus) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda corpus: corpus.ids("trian"), "no split 'trian'. Did you mean 'train'"),
-        (lambda corpus: corpus.ids(tiers=["head"]), "no tier 'head'. Did you mean 'heads'"),
-        (lambda corpus: corpus.column("sigature"), "no column 'sigature'. Did you mean 'signature'"),
+        (lambda corpus: corpus.ids("trian"), "'trian'.*'train'"),
+        (lambda corpus: corpus.ids(tiers=["head"]), "'head'.*'heads'"),
+        (lambda corpus: corpus.column("sigature"), "'sigature'.*'signature'"),
     ],
 )
 def test_unknown_names_are_answered_with_the_nearest(corpus: Corpus, call: Any, message: str) -> None:
@@ -218,12 +218,12 @@ def test_an_empty_corpus_says_what_was_skipped(tmp_path: Path) -> None:
     with pytest.raises(SigjepaError, match=r" 3 short_body, 3 stub.*corpus\.source"):
         Store(tmp_path / "data").get(stage)
     assert not list((tmp_path / "data/corpus").glob("*/manifest.json"))
-    with pytest.raises(SigjepaError, match=r"'nothing' lists 0 "):
+    with pytest.raises(SigjepaError, match="'nothing'.* 0 "):
         Store(tmp_path / "data").get(CorpusStage(EmptySource()))
 
 
 def test_two_repositories_are_too_few(code: Path, tmp_path: Path) -> None:
-    with pytest.raises(SigjepaError, match=r"r1 \(9 functions\), r2 \(12 functions\)"):
+    with pytest.raises(SigjepaError, match=r"r1 \(9 .*r2 \(12 "):
         Store(tmp_path / "data").get(CorpusStage(Folder([str(code / "r1"), str(code / "r2")])))
 
 

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from small_student import SMALL_STUDENT
 from untrained_student import save_student, write_repository
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -41,7 +42,7 @@ def test_own_loss_trains_by_a_command_of_its_page(python, tmp_path):
 
 
 def test_one_experiment_runs_from_python(python, tmp_path):
-    out = python(EXAMPLES / "one_experiment.py", "data=tiny", "trainer.max_epochs=2", cwd=tmp_path)
+    out = python(EXAMPLES / "one_experiment.py", "data=tiny", "trainer.max_epochs=2", *SMALL_STUDENT, cwd=tmp_path)
     assert re.search(r"exp1_4, seed 0: test Rank@10 \d+\.\d\d %", out)
     assert re.search(r"without training: \d+\.\d\d %", out)
     assert [path.name for path in (tmp_path / "outputs").iterdir()] == ["exp1_4"]

@@ -98,6 +98,7 @@ def test_negatives_are_not_mined_by_vectors_that_it_does_not_predict(folder, run
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow  # two processes import everything; tests/training/test_module.py has the check itself
 def test_several_processes_are_refused(folder, run):
     done = run("train", *SETTINGS, "baseline=[]", "trainer=ddp_cpu", "trainer.max_epochs=1", cwd=folder, check=False)
     assert done.returncode == 1

@@ -97,9 +97,9 @@ def test_what_changed_since_is_marked_and_indexed_anew_alone(run, place, tmp_pat
 
 def test_an_index_that_can_not_be_searched_is_refused(place, tmp_path):
     save_student(tmp_path / "other", seed=1)
-    with pytest.raises(SigjepaError, match="another student"):
+    with pytest.raises(SigjepaError, match="my_index .*student="):
         CodeSearch.open(place / "my_index", tmp_path / "other")
-    with pytest.raises(SigjepaError, match="repo is no index"):
+    with pytest.raises(SigjepaError, match="repo .*sigjepa index"):
         CodeSearch.open(place / "repo")
     record = place / "my_index" / "index.json"
     old = tmp_path / "old"
@@ -123,7 +123,7 @@ def test_what_can_not_be_indexed_is_refused(place, tmp_path):
         functions_stage(CorpusStage(Folder([str(place / "repo")]), split_seed=3))
     student = Student.from_pretrained(place / "student")
     stage = functions_stage(CorpusStage(Folder([str(place / "repo")]), min_body_statements=1, max_body_lines=1000))
-    with pytest.raises(SigjepaError, match=r"output=.*not empty"):
+    with pytest.raises(SigjepaError, match="output="):
         build_index(place / "repo", stage, student, place / "student", Local())
 
 

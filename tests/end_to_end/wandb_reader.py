@@ -1,12 +1,12 @@
-"""What a local W&B run holds, read by wandb's own reader of its transaction log, `wandb leet inspect`."""
+"""What a local W&B run holds, read by what `wandb leet inspect` calls, W&B's own reader of its transaction log."""
 
 import functools
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
+
+from wandb.util import get_core_path
 
 
 def transaction_log(run_dir: Path) -> Path:
@@ -22,15 +22,10 @@ def read_records(path: Path) -> list[dict[str, Any]]:
 
 @functools.cache
 def _read_records(path: Path, _modified: int) -> list[dict[str, Any]]:
-    done = subprocess.run(
-        [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(path.resolve())],
-        cwd=path.parent,  # it keeps a log where it runs
-        env=os.environ | {"WANDB_ERROR_REPORTING": "false"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
+    words = [get_core_path(), "leet", "inspect", "--no-observability", "--json", "--run-file", path.resolve()]
+    words.append(path.resolve().parents[1])
+    # it keeps a log where it runs
+    done = subprocess.run(words, cwd=path.parent, capture_output=True, text=True, timeout=60, check=True)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 

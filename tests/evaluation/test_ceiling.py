@@ -170,9 +170,9 @@ def test_a_curve_survives_json(pool):
     ("options", "message"),
     [
         ({"draws": 1}, "draws=1"),
-        ({"cosines": [0.5, 0.2]}, "must rise"),
-        ({"cosines": [0.5, 1.2]}, "between -1 and 1"),
-        ({"cosines": []}, "must rise"),
+        ({"cosines": [0.5, 0.2]}, "cosines="),
+        ({"cosines": [0.5, 1.2]}, "cosines="),
+        ({"cosines": []}, "cosines="),
     ],
 )
 def test_bad_options_are_errors(pool, options, message):
@@ -183,7 +183,7 @@ def test_bad_options_are_errors(pool, options, message):
 def test_bad_input_is_an_error(pool):
     with pytest.raises(SigjepaError, match="pool.*0"):
         measure_curve(pool[:0], ids(0), Isotropic())
-    with pytest.raises(SigjepaError, match="pool is NaN"):
+    with pytest.raises(SigjepaError, match="pool.*NaN"):
         measure_curve(pool.clone().fill_(float("nan")), ids(200), Isotropic())
     with pytest.raises(SigjepaError, match="Predictions.*ids"):
         measure_curve(pool, ids(100), Isotropic())

@@ -80,12 +80,12 @@ def test_as_dict_is_json_with_names_for_thresholds(bodies):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (torch.zeros(0, 4), "pool has 0 bodies"),
-        (torch.ones(1, 4), "pool has 1 bodies"),
+        (torch.zeros(0, 4), "pool.* 0 "),
+        (torch.ones(1, 4), "pool.* 1 "),
         (torch.ones(4), r"shape \[4\]"),
-        (torch.ones(3, 1), "1 coordinate"),
+        (torch.ones(3, 1), " 1 "),
         (torch.tensor([[1.0, 2.0], [float("nan"), 1.0]]), "NaN"),
-        (torch.tensor([[1.0, 2.0], [0.0, 0.0]]), "Body 1 of the pool is zero"),
+        (torch.tensor([[1.0, 2.0], [0.0, 0.0]]), "Body 1 "),
     ],
 )
 def test_a_pool_without_neighbours_or_directions_is_an_error(rows, message):
@@ -96,5 +96,5 @@ def test_a_pool_without_neighbours_or_directions_is_an_error(rows, message):
 
 
 def test_train_bodies_of_another_teacher_are_an_error():
-    with pytest.raises(SigjepaError, match="two teachers"):
+    with pytest.raises(SigjepaError, match=" 4 .* 5"):
         measure_geometry(F.normalize(torch.ones(3, 4)), torch.ones(3, 5))

@@ -86,7 +86,7 @@ def test_only_a_val_metric_with_a_direction_selects(monitor):
 
 
 def test_an_unknown_metric_is_named_with_the_nearest():
-    with pytest.raises(SigjepaError, match="'val/rnk10'.*Did you mean 'val/rank10'"):
+    with pytest.raises(SigjepaError, match="'val/rnk10'.*'val/rank10'"):
         metric_at("val/rnk10", default_metrics())
 
 
@@ -95,7 +95,7 @@ def test_an_unknown_metric_is_named_with_the_nearest():
     [
         (0.5, "metrics.mine"),
         (Metric("of no function"), "metrics.mine"),
-        (RankMetric("one number", lambda ranks: ranks.optimistic.mean()), "'mine'.*one a query"),
+        (RankMetric("one number", lambda ranks: ranks.optimistic.mean()), "'mine'"),
         (RankMetric("not finite", lambda ranks: ranks.optimistic / 0.0), "'mine'.*finite"),
         (PoolMetric("alone", lambda predictions, bodies: 0.0, beside="nothing"), "metrics.mine.beside=nothing"),
     ],

@@ -40,7 +40,7 @@ def test_evidence_is_what_the_run_was_trained_on(real_run, tiny_datamodule):
     moved = replace(real_run)
     moved.provenance["data_dir"] = "gone"
     moved.provenance["artifacts"].update(real_run.provenance["artifacts"])
-    with pytest.raises(SigjepaError, match=r"gone/corpus/.* is not there"):
+    with pytest.raises(SigjepaError, match="gone/corpus/"):
         open_evidence(moved)
     assert open_evidence(moved, Path(real_run.provenance["data_dir"])).targets.equal(evidence.targets)
 
@@ -51,7 +51,7 @@ def test_another_corpus_under_the_same_name_is_refused(real_run, tmp_path):
         folder = real_run.provenance["artifacts"][name]
         shutil.copytree(root / kind / folder, tmp_path / "copy" / kind / folder)
     real_run.provenance["artifacts"]["corpus_hash"] = "xxh3_128:other"
-    with pytest.raises(SigjepaError, match="was trained on xxh3_128:other"):
+    with pytest.raises(SigjepaError, match="xxh3_128:other"):
         open_evidence(real_run, tmp_path / "copy")
 
 

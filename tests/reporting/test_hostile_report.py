@@ -31,7 +31,7 @@ def attacked(place):
     return f"{ATTACK} {place}"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def explorer():
     """Functions as extraction gives them, every text of theirs hostile."""
     text = f'"""{ATTACK}"""'
@@ -53,25 +53,25 @@ def explorer():
     return explore(retrievals, bodies, texts, queries=QUERIES, compared=tuple(retrievals))
 
 
-@pytest.fixture
-def written(make_run, tmp_path, explorer):
+@pytest.fixture(scope="module")
+def written(make_shared_run, explorer):
     """A whole report of runs whose every record is hostile, beside a file that is nobody's business."""
-    (tmp_path / "secret.png").write_text(SECRET)
-    (tmp_path / "secret.svg").write_text(f"<svg>{SECRET}<script>window.pwned=1</script></svg>")
-    image = f"\n\n![{attacked('image')}](../secret.png)\n\n![x]({tmp_path / 'secret.png'})\n\n"
-    make_run("a", experiment=attacked("exp1_4"), config={"note": attacked("config")})
-    make_run("b", experiment=attacked("exp2_1"), mined=True, config={"note": "other"})
+    root = make_shared_run("a", experiment=attacked("exp1_4"), config={"note": attacked("config")}).folder.parent
+    make_shared_run("b", experiment=attacked("exp2_1"), mined=True, config={"note": "other"})
+    (root / "secret.png").write_text(SECRET)
+    (root / "secret.svg").write_text(f"<svg>{SECRET}<script>window.pwned=1</script></svg>")
+    image = f"\n\n![{attacked('image')}](../secret.png)\n\n![x]({root / 'secret.png'})\n\n"
     for name in ("a", "b"):
-        provenance = json.loads((tmp_path / name / "provenance.json").read_text())
+        provenance = json.loads((root / name / "provenance.json").read_text())
         provenance["artifacts"]["corpus"] = image
         provenance["git"]["sha"] = ATTACK
         provenance["hard_negatives"] = {"Judge": attacked("judge"), attacked("statistic"): "12"}
-        (tmp_path / name / "provenance.json").write_text(json.dumps(provenance))
-    (tmp_path / "failed").mkdir()
+        (root / name / "provenance.json").write_text(json.dumps(provenance))
+    (root / "failed").mkdir()
     failed = {"experiment": "exp2_2", "seed": 0, "status": "failed", "error": attacked("error") + image}
-    (tmp_path / "failed" / "summary.json").write_text(json.dumps(failed))
-    runs = find_runs([tmp_path])
-    output = tmp_path / "report"
+    (root / "failed" / "summary.json").write_text(json.dumps(failed))
+    runs = find_runs([root])
+    output = root / "report"
     markdown = report_markdown(
         runs,
         output / "figures",

@@ -17,17 +17,17 @@ OPTIONS = {
 }
 
 
-@pytest.fixture
-def sweep(make_run, tmp_path):
+@pytest.fixture(scope="module")
+def sweep(make_shared_run):
     """Two experiments of three seeds, one of them with hard negatives, and a job that failed."""
     for seed in range(3):
-        make_run(f"a{seed}", seed=seed, skill=0.3)
-        make_run(f"b{seed}", experiment="exp2_1", seed=seed, skill=0.9, mined=True)
-    (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "summary.json").write_text(
+        make_shared_run(f"a{seed}", seed=seed, skill=0.3)
+        root = make_shared_run(f"b{seed}", experiment="exp2_1", seed=seed, skill=0.9, mined=True).folder.parent
+    (root / "broken").mkdir()
+    (root / "broken" / "summary.json").write_text(
         json.dumps({"experiment": "exp2_2", "seed": 0, "status": "failed", "error": "no | memory"})
     )
-    return tmp_path
+    return root
 
 
 def markdown_of(runs, folder, **changed):
@@ -41,47 +41,57 @@ def sections_of(markdown):
     return {part.split("\n", 1)[0]: part for part in parts[1:]}
 
 
-def test_a_report_has_every_section_and_figure(sweep):
-    sections = sections_of(markdown_of(find_runs([sweep]), sweep))
+@pytest.fixture(scope="module")
+def markdown(sweep):
+    """The report of `sweep`, which asks for a difference of two points."""
+    return markdown_of(find_runs([sweep]), sweep / "report", power=2.0)
+
+
+@pytest.fixture(scope="module")
+def sections(markdown):
+    """The sections of the report of `sweep`, by title."""
+    return sections_of(markdown)
+
+
+def test_a_report_has_every_section_and_figure(sweep, sections):
     assert list(sections) == [
         *("What the figures support", "Runs", "Results", "Training curves", "Tests", "The teacher's ceiling"),
         *("Hard negatives", "Health", "Configuration differences", "Origin"),
     ]
-    names = {path.name for path in (sweep / "figures").iterdir()}
+    names = {path.name for path in (sweep / "report" / "figures").iterdir()}
     assert names == {
         f"{name}.{kind}" for name in ("curves", "differences", "health", "mined") for kind in ("png", "svg")
     }
 
 
-def test_the_verdict_of_the_tests_is_what_the_report_says(sweep):
-    sections = sections_of(markdown_of(find_runs([sweep]), sweep))
+def test_the_verdict_of_the_tests_is_what_the_report_says(sections):
     assert "exp2_1 is better than exp1_4" in sections["What the figures support"]
     (row,) = [line for line in sections["Results"].splitlines() if "| exp1_4" in line and "Rank@10" in line]
     assert row.rstrip(" |").endswith("better")
 
 
-def test_failed_runs_are_listed_with_their_reason(sweep):
-    section = sections_of(markdown_of(find_runs([sweep]), sweep))["Runs"]
+def test_failed_runs_are_listed_with_their_reason(sections):
+    section = sections["Runs"]
     assert "6 of 7 runs are finished" in section
     assert "| exp2_2" in section
     assert r"no \| memory" in section
 
 
-def test_hard_negatives_are_summed_up_where_they_were_mined(sweep):
-    section = sections_of(markdown_of(find_runs([sweep]), sweep))["Hard negatives"]
+def test_hard_negatives_are_summed_up_where_they_were_mined(sections):
+    section = sections["Hard negatives"]
     assert "| Judge " in section
     assert "Union dilution" in section
     assert "Exp 2.1" in section
 
 
-def test_without_artifacts_the_ceiling_says_what_is_missing(sweep):
-    section = sections_of(markdown_of(find_runs([sweep]), sweep))["The teacher's ceiling"]
+def test_without_artifacts_the_ceiling_says_what_is_missing(sections):
+    section = sections["The teacher's ceiling"]
     assert "Not measured" in section
     assert "data_dir=" in section
 
 
-def test_published_figures_stand_beside_marked(sweep):
-    section = sections_of(markdown_of(find_runs([sweep]), sweep, published=True))["Results"]
+def test_published_figures_stand_beside_marked(sweep, tmp_path):
+    section = sections_of(markdown_of(find_runs([sweep]), tmp_path, published=True))["Results"]
     header = next(line for line in section.splitlines() if "published ‡" in line and line.startswith("|"))
     columns = [cell.strip() for cell in header.strip("|").split("|")]
     assert columns[1:4] == ["exp1_4", "exp2_1", "Δ exp2_1"]
@@ -119,9 +129,9 @@ def test_runs_on_different_corpora_are_refused_unless_asked_for_and_then_marked(
     assert "not tested: seed 0: the pools differ" in sections["Results"]
 
 
-def test_an_unknown_baseline_names_the_nearest(sweep):
+def test_an_unknown_baseline_names_the_nearest(sweep, tmp_path):
     with pytest.raises(SigjepaError, match="exp1_5.*'exp1_4'"):
-        markdown_of(find_runs([sweep]), sweep, baseline="exp1_5")
+        markdown_of(find_runs([sweep]), tmp_path, baseline="exp1_5")
 
 
 def test_before_any_run_is_finished_there_are_curves_and_a_list(make_run, tmp_path):
@@ -132,24 +142,23 @@ def test_before_any_run_is_finished_there_are_curves_and_a_list(make_run, tmp_pa
     assert "0 of 1 runs are finished" in markdown
 
 
-def test_the_folder_is_written_whole(sweep):
+def test_the_folder_is_written_whole(sweep, markdown):
     output = sweep / "report"
-    markdown = markdown_of(find_runs([sweep]), output)
     page = write_report(output, markdown, "a title")
     assert page == output / "report.html"
     assert {path.name for path in output.iterdir()} == {"report.md", "report.html", "figures"}
     assert "exp2_1 is better than exp1_4" in page.read_text()
 
 
-def test_a_difference_that_is_asked_for_gets_the_seeds_that_show_it(sweep):
-    said = sections_of(markdown_of(find_runs([sweep]), sweep, power=2.0))["What the figures support"]
+def test_a_difference_that_is_asked_for_gets_the_seeds_that_show_it(sections):
+    said = sections["What the figures support"]
     assert "a true difference of 2 points of test Rank@10 from exp1_4" in said
     assert "exp2_1 " in said.split("a true difference of 2 points")[1]
 
 
-def test_queries_whose_signature_is_not_in_train_have_a_table_of_their_own(sweep):
+def test_queries_whose_signature_is_not_in_train_have_a_table_of_their_own(sweep, sections):
     runs = find_runs([sweep])
-    section = sections_of(markdown_of(runs, sweep))["Results"]
+    section = sections["Results"]
     unseen = ~runs[0].pool_facts("test").in_train
     header = next(line for line in section.splitlines() if line.startswith("| on unseen signatures"))
     row = next(line for line in section.split(header)[1].splitlines() if line.startswith("| exp2_1"))

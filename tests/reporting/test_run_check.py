@@ -35,7 +35,7 @@ def rewritten(run, summary):
 def test_predictions_and_artifacts_must_give_the_summary(judged):
     run, targets = judged
     check_figures(run, targets, default_metrics())
-    with pytest.raises(SigjepaError, match="run has val/"):
+    with pytest.raises(SigjepaError, match="val/"):
         check_figures(run, targets.flip(0), default_metrics())
     changed = rewritten(run, run.summary | {"test/rank10": run.summary["test/rank10"] + 0.1})
     with pytest.raises(SigjepaError, match="test/rank10"):

@@ -78,7 +78,7 @@ def test_a_file_is_refused_wherever_it_is_put(tmp_path):
         ("root",),
         ("prepare", f"hydra.searchpath=[{tmp_path}]", "experiment=fancy"),
     ):
-        with pytest.raises(SigjepaError, match="only the command line"):
+        with pytest.raises(SigjepaError, match=str(tmp_path)):
             describe_config(command, words, [tmp_path])
 
 

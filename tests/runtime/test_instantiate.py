@@ -81,7 +81,7 @@ ALIASES = [
 
 @pytest.mark.parametrize("target", ALIASES)
 def test_what_a_module_holds_beside_its_components_is_refused(target):
-    with pytest.raises(SigjepaError, match="allowed_targets|can't be imported"):
+    with pytest.raises(SigjepaError, match=re.escape(target)):
         instantiate(OmegaConf.create({"_target_": target}))
 
 

@@ -105,12 +105,12 @@ def test_a_teacher_that_lies_elsewhere_is_named_by_its_folder(folder, student, t
 
 def test_what_is_no_student_is_refused(tmp_path, folder, student):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SigjepaError, match="is no student"):
+    with pytest.raises(SigjepaError, match="empty .*student="):
         Student.from_pretrained(tmp_path / "empty")
     (folder / CHECKSUMS_FILE).write_text("{}")
     with pytest.raises(SigjepaError, match=CHECKSUMS_FILE):
         Student.from_pretrained(folder)
-    with pytest.raises(SigjepaError, match="does not exist"):
+    with pytest.raises(SigjepaError, match="no such folder "):
         Student.from_pretrained("no such folder")
 
 
@@ -119,7 +119,7 @@ def test_tensors_of_another_model_are_refused(tmp_path, student, folder):
     content = json.loads((folder / CONFIG_FILE).read_text())
     keys = ("model", "teacher_dim", "teacher", "teacher_identity")
     write_student(tmp_path / "other", {key: content[key] for key in keys}, tensors, {})
-    with pytest.raises(SigjepaError, match="other tensors"):
+    with pytest.raises(SigjepaError, match="other .*config.json"):
         Student.from_pretrained(tmp_path / "other")
 
 

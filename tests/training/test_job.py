@@ -1,3 +1,4 @@
+import functools
 import json
 import os
 
@@ -25,6 +26,7 @@ EXPERIMENT = {"model": {"dropout": 0.1}}
 ARTIFACTS = {"corpus_hash": "abc", "negatives": None}
 
 
+@functools.cache
 def compose(*overrides):
     with hydra.initialize_config_dir(str(config_directory()), version_base="1.3"):
         return hydra.compose("train", list(overrides))

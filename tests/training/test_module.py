@@ -70,7 +70,7 @@ def loader(make_batch):
 def test_learns_to_rank_what_it_has_seen(loader, tmp_path):
     lightning.seed_everything(0, verbose=False)
     module = make_module({"infonce": InfoNCE()})
-    trainer = make_trainer(tmp_path, 60, check_val_every_n_epoch=30)
+    trainer = make_trainer(tmp_path, 40, check_val_every_n_epoch=20)
     trainer.fit(module, loader(), loader())
     assert trainer.callback_metrics["val/rank1"] > 0.5  # chance is 1/24
     assert trainer.callback_metrics["train/infonce"] < 0.5 * trainer.callback_metrics["train/first_loss"]
@@ -232,10 +232,10 @@ def test_token_level_student_learns_both_terms(loader, tmp_path):
     lightning.seed_everything(0, verbose=False)
     module = make_module({"infonce": InfoNCE(), "token_smooth_l1": TokenSmoothL1()}, TokenPredictor(**SMALL))
     table = MetricsTable(tmp_path / "metrics.csv")
-    make_trainer(tmp_path, 30, table).fit(module, loader(body_tokens=5), loader(body_tokens=5))
+    make_trainer(tmp_path, 10, table).fit(module, loader(body_tokens=5), loader(body_tokens=5))
     for name in ("train/infonce", "train/token_smooth_l1"):
         assert table.rows[-1][name] < table.rows[0][name]
-    assert [row["epoch"] for row in table.rows] == list(range(30))
+    assert [row["epoch"] for row in table.rows] == list(range(10))
 
 
 def test_in_evaluation_no_body_is_looked_at(make_batch):
@@ -259,6 +259,17 @@ def test_the_learning_rate_can_stay_as_it_is(loader, tmp_path):
     trainer = make_trainer(tmp_path, 2)
     trainer.fit(module, loader(), loader())
     assert trainer.optimizers[0].param_groups[0]["lr"] == 1e-2
+
+
+def test_a_student_with_its_own_view_of_bodies_trains_in_one_process(monkeypatch):
+    class Encodes(SigPredictor):
+        def body_views(self, body_pooled, body_terms):
+            return body_pooled
+
+    module = make_module({"infonce": InfoNCE()}, Encodes(**SMALL))
+    monkeypatch.setattr("sigjepa.training.module.world_size", lambda: 2)
+    with pytest.raises(SigjepaError, match=r" 2.*trainer\.devices=1"):
+        module.on_fit_start()
 
 
 def test_no_loss_term_is_an_error():

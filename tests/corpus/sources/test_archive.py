@@ -1,4 +1,5 @@
 import contextlib
+import re
 import stat
 import struct
 import tempfile
@@ -74,7 +75,7 @@ def test_a_name_that_may_leave_the_root_is_refused(tmp_path: Path, name: str) ->
 
 def test_a_name_with_a_null_byte_is_refused() -> None:
     # writing one is as hard as reading one: zipfile cuts names there, but keeps the original
-    with pytest.raises(SigjepaError, match="plain path"):
+    with pytest.raises(SigjepaError, match=r"made\.whl.*pkg/a\.py"):
         check_member(Path("made.whl"), member("pkg/a.py\0.txt"))
 
 
@@ -91,7 +92,7 @@ def test_a_plain_path_is_accepted(parts: list[str]) -> None:
 @given(st.lists(PARTS, max_size=3), st.lists(PARTS, max_size=3), st.sampled_from(["..", ".", "", "a\\b", "a\0b"]))
 def test_a_bad_part_anywhere_is_refused(before: list[str], after: list[str], bad: str) -> None:
     name = "/".join([*before, bad, *after, "a.py"])
-    with pytest.raises(SigjepaError, match="plain path"):
+    with pytest.raises(SigjepaError, match=re.escape(repr(name))):
         check_member(Path("made.whl"), member(name))
 
 
@@ -106,7 +107,7 @@ def test_a_link_that_is_no_python_file_is_refused_too(tmp_path: Path) -> None:
 
 
 def test_a_name_that_occurs_twice_is_refused(tmp_path: Path) -> None:
-    with pytest.warns(UserWarning, match="Duplicate name"):
+    with pytest.warns(UserWarning, match="pkg/a.py"):
         file = wheel(tmp_path, "pkg/a.py", "pkg/a.py")
     refused(file, "'pkg/a.py'", "occurs twice")
 

@@ -74,34 +74,34 @@ def test_an_empty_index(tmp_path):
 @pytest.mark.parametrize(
     ("content", "keys", "message"),
     [
-        ({"1": [2, 3], "4": [5, 4]}, None, ":8: function 4 .*itself"),
+        ({"1": [2, 3], "4": [5, 4]}, None, ":8: .* 4 .*itself"),
         ({"1": [2, 3, 2], "4": [5]}, None, r":5: .*\(1, 2\) .*twice"),
-        ({"1": [2, 3], "4": [5, 12, 99]}, None, ":8: function 12 .*corpus of 12 "),
-        ({"1": [2], "12": [3]}, None, ":6: function 12 "),
-        ({"1": [2], "4": [5], "four": [5]}, None, ":9: function 'four' .*negatives.ids=key"),
+        ({"1": [2, 3], "4": [5, 12, 99]}, None, ":8: .* 12 .* 12 "),
+        ({"1": [2], "12": [3]}, None, ":6: .* 12 "),
+        ({"1": [2], "4": [5], "four": [5]}, None, ":9: .*'four' .*negatives.ids=key"),
         ({"1": [2], "4": {"5": 6}}, None, ":5: .*4="),
         ({"1": [2], "4": []}, None, ":5: .*4="),
         ({"1": [2], "4": [True]}, None, ":5: .*True"),
-        ({"1": [2], "4": ["key5"]}, None, ":6: function 'key5' "),
+        ({"1": [2], "4": ["key5"]}, None, ":6: .*'key5' "),
         ('{"1": [2],\n"2": [3],\n"1": [4]}', None, ":3: .*'1' twice"),
         ('{"1": [2],\n"2": 3,]', None, ":2: .*JSON"),
         ("[" * 100_000, None, " .*JSON"),
         ('{"1": [' + "9" * 5000 + "]}", None, " .*JSON"),
-        ([[1, 2]], None, " .*lists of function ids"),
-        ({"key1": ["key2"], "key4": ["key5", "key4"]}, KEYS, ":7: function key4 .*itself"),
+        ([[1, 2]], None, " .*lists"),
+        ({"key1": ["key2"], "key4": ["key5", "key4"]}, KEYS, ":7: .*key4 .*itself"),
         ({"key1": ["key2", "key2"]}, KEYS, r":4: .*\(key1, key2\) .*twice"),
-        ({"key1": ["key2", "keyless"]}, KEYS, ":4: function 'keyless' "),
-        ({"key1": [2]}, KEYS, ":3: function 2 .*negatives.ids=position"),
+        ({"key1": ["key2", "keyless"]}, KEYS, ":4: .*'keyless' "),
+        ({"key1": [2]}, KEYS, ":3: .* 2 .*negatives.ids=position"),
     ],
 )
 def test_a_mistake_is_named_with_its_line_and_a_way_out(tmp_path, content, keys, message):
     path = index_file(tmp_path, content)
-    with pytest.raises(SigjepaError, match=rf"hard_negatives\.json{message}.*; repair it"):
+    with pytest.raises(SigjepaError, match=rf"hard_negatives\.json{message}.*repair"):
         read(path, FunctionIds(12, keys))
 
 
 def test_a_file_that_cannot_be_read(tmp_path):
-    with pytest.raises(SigjepaError, match=r"hard_negatives\.json does not exist; repair"):
+    with pytest.raises(SigjepaError, match=r"hard_negatives\.json .*repair"):
         read(tmp_path / "hard_negatives.json")
     with pytest.raises(SigjepaError, match=str(tmp_path)):
         read(tmp_path)
@@ -117,7 +117,7 @@ def test_related_functions_that_the_corpus_lacks_are_left_out_too(tmp_path):
     (tmp_path / META_NAME).write_text(json.dumps(meta))
     pairs, _ = read(path, FunctionIds(12, KEYS), skip_outside=True)
     assert related_of(pairs) == [[3, 4]]
-    with pytest.raises(SigjepaError, match=rf"{META_NAME}:1: function 'other' "):
+    with pytest.raises(SigjepaError, match=rf"{META_NAME}:1: .*'other' "):
         read(path, FunctionIds(12, KEYS))
 
 
@@ -193,7 +193,7 @@ def test_an_exported_index_is_read_back(saved):
 
 def test_related_ids_of_another_corpus(saved):
     edit(saved / META_NAME, lambda meta: meta["related"].update({"3": [99]}))
-    with pytest.raises(SigjepaError, match=rf"{META_NAME}:1: function 99 "):
+    with pytest.raises(SigjepaError, match=rf"{META_NAME}:1: .* 99 "):
         load(saved)
 
 

@@ -95,7 +95,7 @@ BAD_LINES = [
     (LINE | {"anchor_id": 1.0}, "1.0 "),
     (LINE | {"anchor_id": 10**30}, "10{30} "),
     (LINE | {"anchor_id": None}, "None"),
-    (LINE | {"neighbor_id": 60}, "60 .*corpus of 60 "),
+    (LINE | {"neighbor_id": 60}, "60 .* 60 "),
     (LINE | {"neighbor_id": -1}, "-1 .*corpus"),
     (LINE | {"neighbor_id": 45}, "45 .*negatives.outside_train=skip"),
     (LINE | {"neighbor_id": 1}, "1 .*itself"),

@@ -194,7 +194,7 @@ def test_a_wrong_key_names_the_variable_and_never_the_key(server, judge, monkeyp
 
 def test_an_endpoint_without_the_model_is_asked_nothing_more(server, judge):
     server.behaviour = lambda number, attempt: 404
-    with pytest.raises(SigjepaError, match=f"told to answer 404.*negatives.judge.model={MODEL}"):
+    with pytest.raises(SigjepaError, match=f"404.*negatives.judge.model={MODEL}"):
         judged(judge(), [make_request(number) for number in range(PAIRS)])
     assert sum(server.asked.values()) == 2  # with response_format, and without
 
