@@ -1,5 +1,6 @@
 """Fixtures that several rooms share."""
 
+import gc
 import multiprocessing
 import os
 import shutil
@@ -16,6 +17,13 @@ from sigjepa.data.batch import Batch, NegativeBatch
 from sigjepa.pipeline import pipeline_of
 from sigjepa.runtime.config_files import config_directory
 from sigjepa.runtime.instantiate import instantiate
+
+os.fsync = os.fstat  # no test cuts the power: what is written need not reach the disk, which takes milliseconds
+
+
+def pytest_collection_finish():
+    """Leave what was imported, a million objects, out of every search for garbage."""
+    gc.freeze()
 
 
 @pytest.fixture

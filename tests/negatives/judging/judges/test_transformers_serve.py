@@ -46,6 +46,7 @@ def address(qwen, tmp_path_factory):
         process.wait(30)
 
 
+@pytest.mark.slow  # transformers takes 12 s to start; test_openai_judge.py and test_strange_endpoint.py ask a stand-in
 def test_each_pair_gets_a_recorded_outcome(address, qwen: Path, tmp_path):
     judge = OpenAIJudge(address, str(qwen), max_answer_tokens=8, concurrency=2)
     requests = [make_request(number) for number in range(4)]
