@@ -198,11 +198,13 @@ CPU: dict[str, list[Row]] = {
         Row("warm 1-epoch run: CPU time, of the sum of its stages", part("times", "sum of the stages"), most=1.2),
     ],
     "report_building": [Row("report of 12 runs", part("median_seconds"), most=10, unit=" s")],
+    "indexing": [Row("index of a folder: time, of embedding alone", part("times", "embedding"), most=1.2)],
     "search": [
         Row("search, 100,000 bodies: a query", part("largest", "median_ms"), most=60, unit=" ms"),
         Row("search, 100,000 bodies: time, of bm25s", part("times", "bm25s")),
         Row("search, 100,000 bodies: time, of faiss alone", part("times", "faiss")),
         Row("search: start of the command", part("start_s"), most=2, unit=" s"),
+        Row("search: start of the command, asking a page", part("page_start_s"), most=2, unit=" s"),
     ],
 }
 
