@@ -76,7 +76,7 @@ format: setup ## rewrite the code in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-BENCHMARKS := corpus_building teacher_encoding shard_reading training_step ranking mining judging command_start warm_run report_building indexing search
+BENCHMARKS := corpus_building teacher_encoding shard_reading training_step training_memory ranking mining judging command_start warm_run report_building indexing search
 
 bench: setup ## measure every stage beside a peer and its limit, 25 minutes on 2 idle cores; writes docs/performance.md
 	@failed=; for each in $(BENCHMARKS); do \

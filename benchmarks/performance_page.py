@@ -34,6 +34,11 @@ about; the median of the rounds, and their range. Outputs were compared first. M
 the process held before. How time and memory grow with the corpus is what `make scale` measures.
 """
 
+OPTIMIZATIONS = """
+What was changed for speed or memory, what was expected of it, and what was measured. Students of all experiments were
+trained before and after what is listed, and had the same weights, bit for bit.
+"""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -172,6 +177,15 @@ CPU: dict[str, list[Row]] = {
         Row("the same, beyond a bare loop", part("mined", "milliseconds_more_a_step"), unit=" ms"),
         beside("training step, flagship", "products", "flagship"),
     ],
+    "training_memory": [
+        Row(
+            "training at 50,835 functions of 2048-d: memory beyond the imports",
+            part("training", "peak_mib"),
+            most=1228.8,
+            unit=" MiB",
+        ),
+        Row("whitened baseline at that size: the same", part("whitened baseline", "peak_mib"), unit=" MiB"),
+    ],
     "ranking": [
         beside("ranks of a pool, 2048-d", "matrix product", most=1.5),
         beside("ranks of a pool, 2048-d", "sentence-transformers"),
@@ -195,6 +209,7 @@ CPU: dict[str, list[Row]] = {
     ],
     "warm_run": [
         Row("warm 1-epoch run: CPU time to the first step", part("first_step"), most=5, unit=" s"),
+        Row("the imports of torch and lightning alone: CPU time", part("imports"), unit=" s"),
         Row("warm 1-epoch run: CPU time, of the sum of its stages", part("times", "sum of the stages"), most=1.2),
     ],
     "report_building": [Row("report of 12 runs", part("median_seconds"), most=10, unit=" s")],
@@ -227,6 +242,11 @@ def page(results: Path) -> str:
         cells += [[*row.cells(record), row.memory_cell(record), f"`{name}.py`"] for row in rows]
     lines += ["## On a CPU\n", ON_A_CPU.strip() + "\n"]
     lines += [markdown_table([*head, "peak memory", "benchmark"], cells), ""]
+    done = read(results / "optimizations.json").get("optimizations", [])
+    columns = ("what", "expected", "got")
+    if done:
+        lines += ["## Optimizations\n", OPTIMIZATIONS.strip() + "\n"]
+        lines += [markdown_table(list(columns), [[one[name] for name in columns] for one in done]), ""]
     return "\n".join(lines)
 
 

@@ -72,11 +72,12 @@ class EpochTimer(Callback):
         self.seconds += process_time()
 
 
-def config_of(words: list[str], folder: str) -> DictConfig:
-    """Return the config of a run without what is written once an epoch."""
+def config_of(words: list[str], folder: str, *last: str) -> DictConfig:
+    """Return the config of a run without what is written once an epoch; last: words that come behind the others."""
     callbacks = [f"callbacks.{name}=null" for name in WITHOUT]
     more = ["trainer.max_epochs=1", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false"]
-    return compose([*words, *callbacks, *more, "+trainer.limit_val_batches=0", "logger=none"], folder=folder)
+    more += ["+trainer.limit_val_batches=0", "logger=none"]
+    return compose([*words, *callbacks, *more, *last], folder=folder)
 
 
 def module_of(config: DictConfig, data: TrainingData) -> SigJepaModule:

@@ -97,6 +97,10 @@ def main(arguments: list[str] | None = None) -> None:
                 call = [sys.executable, __file__, "--kind", kind, "--output", str(output), "--words", *words]
                 subprocess.run(call, check=True, capture_output=True)
                 figures[kind].append(json.loads(output.read_text()))
+    began = os.times()
+    subprocess.run([sys.executable, "-c", "import torch, lightning"], check=True)
+    ended = os.times()
+    imports = ended.children_user + ended.children_system - began.children_user - began.children_system
     ours, theirs = figures.values()
     record = {
         "seconds": {
@@ -104,13 +108,15 @@ def main(arguments: list[str] | None = None) -> None:
             for kind, each in figures.items()
         },
         "times": {"sum of the stages": spread_of([a["whole"] / b["whole"] for a, b in zip(ours, theirs, strict=True)])},
+        "imports": imports,
         "first_step": spread_of([one["first_step"] for one in ours]),
         "load_average": os.getloadavg()[0],
     }
     write_json(options.output, record)
     rows = [[kind, *(f"{one[key]:.1f}" for key in ("first_step", "whole"))] for kind, one in record["seconds"].items()]
     print(markdown_table(["CPU seconds", "to the first step", "whole"], rows))
-    print(f"\n{record['times']['sum of the stages']['median']:.2f} of the sum of the stages")
+    print(f"\nthe imports of torch and lightning alone: {imports:.1f}")
+    print(f"{record['times']['sum of the stages']['median']:.2f} of the sum of the stages")
 
 
 if __name__ == "__main__":

@@ -178,8 +178,10 @@ class FunctionDataModule(LightningDataModule):
         return self._loader(BatchLoader, sampler, None)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Return the batch on the device: as it is where it was made there."""
-        return batch if self.resident is not None else super().transfer_batch_to_device(batch, device, dataloader_idx)
+        """Return the batch on the device: as it is where it was made there, which is where it stays on a CPU."""
+        if self.resident is not None or device.type == "cpu":
+            return batch
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return every function of the val split once."""

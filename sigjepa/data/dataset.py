@@ -82,15 +82,17 @@ class FunctionDataset(Dataset[Batch]):
             )
         if self.hard_negatives is not None:
             batch.negatives = self._negatives(request, self.hard_negatives)
-            batch.related_ids = self._tensor(_related_ids(ids, self.hard_negatives).numpy())
+            batch.related_ids = self._tensor(self.hard_negatives.related.padded(ids, -1))
             if self.sampler.related:
                 batch.related = self._related(request, self.hard_negatives)
         return batch
 
     def _negatives(self, request: BatchIndices, hard_negatives: HardNegatives) -> NegativeBatch:
         sampled = [
-            self.sampler.negatives(hard_negatives.negatives_of(anchor), anchor, request.step, request.epoch)
-            for anchor in map(int, request.ids)
+            self.sampler.negatives(negatives, anchor, request.step, request.epoch)
+            for anchor, negatives in zip(
+                request.ids.tolist(), hard_negatives.negatives_of_each(request.ids), strict=True
+            )
         ]
         return self._rows([negatives.ids for negatives in sampled], [negatives.scores for negatives in sampled])
 
@@ -103,10 +105,9 @@ class FunctionDataset(Dataset[Batch]):
 
     def _rows(self, ids: Sequence[np.ndarray], scores: Sequence[np.ndarray]) -> NegativeBatch:
         """Return the rows that each anchor brings, `B × [N_i]`, made unique."""
-        unique = np.unique(np.concatenate(ids)).astype(np.int64)
+        unique, columns = np.unique(np.concatenate(ids).astype(np.int64), return_inverse=True)
         by_row = np.full((len(ids), len(unique)), -1, dtype=np.int8)
-        for anchor, (own, own_scores) in enumerate(zip(ids, scores, strict=True)):
-            by_row[anchor, np.searchsorted(unique, own)] = own_scores
+        by_row[np.repeat(np.arange(len(ids)), [len(own) for own in ids]), columns] = np.concatenate(scores)
         return self._bodies(unique, by_row)
 
     def _random(self, request: BatchIndices, ids: np.ndarray) -> NegativeBatch:
@@ -124,8 +125,3 @@ class FunctionDataset(Dataset[Batch]):
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         return torch.from_numpy(values) if self.resident is None else self.resident.to_device(values)
-
-
-def _related_ids(ids: np.ndarray, hard_negatives: HardNegatives) -> Tensor:
-    related = [torch.as_tensor(hard_negatives.related_to(int(i)), dtype=torch.long) for i in ids]
-    return torch.nn.utils.rnn.pad_sequence(related, batch_first=True, padding_value=-1)

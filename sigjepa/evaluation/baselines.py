@@ -54,7 +54,7 @@ def zero_shot_whitened(pools: Pools) -> Baseline:
     One for both: the bases of two whitenings have nothing to do with each other, and neither would their cosines.
     """
     signatures, bodies = centered(pools)
-    whiten = fit_whitening(torch.cat([signatures["train"], bodies["train"]]))
+    whiten = fit_whitening(signatures["train"], bodies["train"])
     return _from_predictions(
         {split: whiten(signatures[split]) for split in HELD_OUT},
         {split: whiten(bodies[split]) for split in HELD_OUT},

@@ -38,7 +38,7 @@ def free_name_counts(pools: Pools) -> Baseline:
 def vector_features(pools: Pools) -> PoolFeatures:
     """Return for each pool the cosine of signature and body, centered by half and whitened together on train."""
     signatures, bodies = centered(pools)
-    whiten = fit_whitening(torch.cat([signatures["train"], bodies["train"]]), shrinkage=SHRINKAGE)
+    whiten = fit_whitening(signatures["train"], bodies["train"], shrinkage=SHRINKAGE)
     return {split: {"zero_shot": CosineFeature(whiten(signatures[split]), whiten(bodies[split]))} for split in pools}
 
 

@@ -107,9 +107,10 @@ def _own_scores(negatives: NegativeBatch, ids: Tensor) -> Tensor:
 def _append(candidates: Candidates, batch: Batch, rows: NegativeBatch, admitted: Tensor) -> Candidates:
     """Append `rows`, admitted `[B, M]` as negatives; a function that already stands in the set is left out."""
     earlier = torch.cat([candidates.ids, rows.ids])
-    position = torch.arange(len(earlier), device=earlier.device)
-    first_of_id = torch.where(earlier[None, :] == rows.ids[:, None], position, len(earlier)).min(dim=1).values
-    repeated = first_of_id < position[len(candidates.ids) :]
+    ascending, order = torch.sort(earlier, stable=True)
+    again = torch.zeros(len(earlier), dtype=torch.bool, device=earlier.device)
+    again[order[1:]] = ascending[1:] == ascending[:-1]
+    repeated = again[len(candidates.ids) :]
     same, related = _same_body(batch, rows.ids, rows.embeddings), _judged_related(batch, rows.ids)
     return Candidates(
         ids=earlier,

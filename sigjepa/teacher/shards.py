@@ -37,6 +37,7 @@ class TeacherShards(OpenedArtifact):
         self._files: list[str] = [shard["file"] for shard in manifest.facts["shards"]]
         self._starts: list[int] = [shard["first_id"] for shard in manifest.facts["shards"]]
         self._maps: dict[int, dict[str, Tensor]] = {}
+        self._offsets: dict[tuple[str, int], list[int]] = {}
 
     def __len__(self) -> int:
         return int(self.manifest.facts["functions"])
@@ -70,8 +71,9 @@ class TeacherShards(OpenedArtifact):
     def pooled_digest(self) -> str:
         """Identifies both matrices of means; equal whether or not token states of bodies were kept."""
         digest = xxhash.xxh3_128()
-        for pooled in (self.signature_pooled, self.body_pooled):
-            digest.update(pooled.numpy().data)
+        for half in ("signature", "body"):
+            for shard in range(len(self._starts)):  # of the map: nothing is copied
+                digest.update(self._shard(shard)[f"{half}_pooled"].numpy().data)
         return f"xxh3_128:{digest.hexdigest()}"
 
     @cached_property
@@ -124,10 +126,11 @@ class TeacherShards(OpenedArtifact):
         if not 0 <= function < len(self):
             raise IndexError(f"no function {function} in {self.folder}; ids go from 0 to {len(self) - 1}")
         shard = bisect_right(self._starts, function) - 1
-        tensors = self._shard(shard)
-        row = function - self._starts[shard]
-        start, stop = tensors[f"{half}_offsets"][row : row + 2].tolist()
-        return tensors[f"{half}_states"][start:stop]
+        # as numbers of Python: to take two out of a tensor costs more than the rest
+        if (half, shard) not in self._offsets:
+            self._offsets[half, shard] = self._shard(shard)[f"{half}_offsets"].tolist()
+        offsets, row = self._offsets[half, shard], function - self._starts[shard]
+        return self._shard(shard)[f"{half}_states"][offsets[row] : offsets[row + 1]]
 
     def _rows(self, name: str) -> Tensor:
         return torch.cat([self._shard(shard)[name] for shard in range(len(self._starts))])

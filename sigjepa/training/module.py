@@ -159,16 +159,17 @@ class SigJepaModule(LightningModule):
         logs["train/first_loss"] = self.first_loss  # where hard negatives from step 0 show first
         self.mean_metrics.add(logs, weight, step)
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if total.device.type == "cpu" or (every and (step + 1) % every == 0):
-            loss = torch.tensor(self.read_figures()["train/loss"])
+        logged = bool(every) and (step + 1) % every == 0  # then Lightning hands figures of steps to loggers
+        if (figures := self.read_figures() if logged or total.device.type == "cpu" else {}) and logged:
+            loss = torch.tensor(figures["train/loss"])
             self.log("train/step_loss", loss, prog_bar=True, on_step=True, on_epoch=False, batch_size=len(batch))
         return total
 
     def read_figures(self) -> dict[str, float]:
         """Count what steps have left on the device, and return the last one's; it is waited for once.
 
-        On a CPU that is each step, on an accelerator each `trainer.log_every_n_steps`, before each checkpoint and at
-        the epoch's end. Raises SigjepaError with step and term when a loss term was not finite.
+        On a CPU that is each step, else each `trainer.log_every_n_steps`, and before a checkpoint and an epoch's end.
+        Raises SigjepaError with step and term when a loss term was not finite.
         """
         last: dict[str, float] = {}
         for step, figures in self.mean_metrics.read():
@@ -240,6 +241,8 @@ class SigJepaModule(LightningModule):
         """Forget what an interrupted pass has left."""
         self._collected.clear()
 
+    on_test_epoch_start = on_validation_epoch_start
+
     def on_validation_start(self) -> None:
         """Validate, and at the epoch's end keep, the averaged weights of an optimizer that has them."""
         if self.trainer.state.fn == TrainerFn.FITTING:  # after it, a checkpoint brought the weights
@@ -250,10 +253,6 @@ class SigJepaModule(LightningModule):
         fitting = self.trainer.state.fn == TrainerFn.FITTING
         loop = self.trainer.fit_loop.epoch_loop.val_loop if fitting else self.trainer.validate_loop
         self._evaluate("val", batch, last=loop.batch_progress.is_last_batch)
-
-    def on_test_epoch_start(self) -> None:
-        """Forget what an interrupted pass has left."""
-        self._collected.clear()
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
         """Predict this process's share of test; the last batch ranks the whole of it."""

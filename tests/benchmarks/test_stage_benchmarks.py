@@ -9,6 +9,7 @@ import ranking
 import report_building
 import shard_reading
 import teacher_encoding
+import training_memory
 import warm_run
 
 
@@ -31,6 +32,15 @@ def test_every_stage_is_timed_beside_its_peers(tmp_path, capsys):
     encoded = measured(teacher_encoding.main, output, "--texts", "3")
     assert set(encoded["times"]) == {"sentence-transformers", "matrix products"}
     assert "| sentence-transformers" in capsys.readouterr().out
+
+
+@pytest.mark.slow  # processes of their own
+def test_the_memory_of_training_and_of_a_baseline_is_told(tmp_path):
+    output = tmp_path / "memory.json"
+    training_memory.main(["--functions", "2000", "--dim", "64", "--output", str(output)])
+    record = json.loads(output.read_text())
+    assert record["training"]["peak_mib"] > 0
+    assert record["whitened baseline"]["peak_mib"] > 0
 
 
 @pytest.mark.slow  # runs of their own

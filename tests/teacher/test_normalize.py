@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from sigjepa.errors import SigjepaError
+from sigjepa.teacher import normalize
 from sigjepa.teacher.normalize import fit_centre, fit_whitening
 
 
@@ -37,6 +38,15 @@ def test_inner_products_are_the_naive_formula(embeddings: torch.Tensor, shrinkag
     expected = centred @ np.linalg.inv(shrunk) @ centred.T
     whitened = fit_whitening(train, shrinkage=shrinkage)(other)
     np.testing.assert_allclose((whitened @ whitened.T).numpy(), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_whitening_of_parts_in_blocks_is_that_of_all_rows(embeddings: torch.Tensor, monkeypatch) -> None:
+    whole = fit_whitening(embeddings)
+    assert fit_whitening(embeddings[:70], embeddings[70:]).matrix.equal(whole.matrix)
+    monkeypatch.setattr(normalize, "BLOCK_NUMBERS", 6 * 33)
+    blocks = fit_whitening(embeddings[:70], embeddings[70:])
+    torch.testing.assert_close(blocks.mean, whole.mean)
+    torch.testing.assert_close(blocks.matrix @ blocks.matrix.T, whole.matrix @ whole.matrix.T)
 
 
 def test_whitening_of_fewer_rows_than_dimensions_stays_finite() -> None:

@@ -48,7 +48,7 @@ class WhitenedVectors(nn.Module):
         self.signature_mean.copy_(train.signature_pooled.mean(dim=0))
         self.body_mean.copy_(train.body_pooled.mean(dim=0))
         both = [train.signature_pooled - self.signature_mean, train.body_pooled - self.body_mean]
-        self.whitening.copy_(fit_whitening(torch.cat(both), shrinkage=self.shrinkage).matrix)
+        self.whitening.copy_(fit_whitening(*both, shrinkage=self.shrinkage).matrix)
 
     def signature_views(self, pooled: Tensor, terms: Terms) -> Views:
         """Return the predicted vectors `[B, D]`."""

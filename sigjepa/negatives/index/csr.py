@@ -33,12 +33,25 @@ class CSR:
         """Return the key of each value `[P]`."""
         return np.repeat(self.keys, np.diff(self.offsets))
 
+    def spans(self, keys: Ids) -> tuple[Ids, Ids]:
+        """Return where the values of each of `keys` `[K]` begin and end, `[K]` each; an unknown key has none."""
+        first, behind = (np.searchsorted(self.keys, keys, side) for side in ("left", "right"))
+        return self.offsets[first], self.offsets[behind]
+
     def span(self, key: int) -> slice:
         """Return where the values of `key` lie; empty for an unknown key."""
-        position = int(np.searchsorted(self.keys, key))
-        if position == len(self.keys) or self.keys[position] != key:
-            return slice(0, 0)
-        return slice(int(self.offsets[position]), int(self.offsets[position + 1]))
+        start, stop = self.spans(np.array([key]))
+        return slice(int(start[0]), int(stop[0]))
+
+    def padded(self, keys: Ids, value: int) -> Ids:
+        """Return the values of each of `keys` `[K]` as a row, `value` behind the shorter ones: `[K, L]`."""
+        starts, stops = self.spans(keys)
+        lengths = (stops - starts)[:, None]
+        columns = np.arange(lengths.max(initial=0))
+        there = columns < lengths
+        rows = np.full(there.shape, value, dtype=np.int64)
+        rows[there] = self.values[(starts[:, None] + columns)[there]]
+        return rows
 
     def to_lists(self, column: npt.NDArray[Any]) -> dict[int, list[Any]]:
         """Return `column [P]`, parallel to the values, as lists by key."""

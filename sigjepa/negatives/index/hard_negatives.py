@@ -102,8 +102,12 @@ class HardNegatives:
 
     def negatives_of(self, anchor: int) -> AnchorNegatives:
         """Return the negatives of `anchor`, nearest first; empty when it has none."""
-        span = self.negatives.span(anchor)
-        return AnchorNegatives(self.negatives.values[span], self.scores[span], self.cosims[span])
+        return self.negatives_of_each(np.array([anchor]))[0]
+
+    def negatives_of_each(self, anchors: Ids) -> list[AnchorNegatives]:
+        """Return the negatives of each of `anchors`, in their order."""
+        places = (slice(*span) for span in zip(*(each.tolist() for each in self.negatives.spans(anchors)), strict=True))
+        return [AnchorNegatives(self.negatives.values[at], self.scores[at], self.cosims[at]) for at in places]
 
     def related_to(self, anchor: int) -> Ids:
         """Return ids judged related or equivalent to `anchor`, ascending: false negatives, to be masked out."""
