@@ -35,8 +35,8 @@ the process held before. How time and memory grow with the corpus is what `make 
 """
 
 OPTIMIZATIONS = """
-What was changed for speed or memory, what was expected of it, and what was measured. Students of all experiments were
-trained before and after what is listed, and had the same weights, bit for bit.
+What was changed for speed or memory, what was expected of it, and what was measured. Students of Exp 1.4, 2.1 and 2.2,
+the curriculum and the flagship were trained before and after, and had the same weights, bit for bit.
 """
 
 
