@@ -11,7 +11,7 @@ from sigjepa.lexicon.lexicon import Lexicon
 @pytest.mark.parametrize("split", ["train", "tst"])
 def test_only_val_and_test_are_held_out(split):
     check_held_out("val")
-    with pytest.raises(SigjepaError, match=f"split={split}.*val or test"):
+    with pytest.raises(SigjepaError, match=f"split={split}.*val.*test"):
         check_held_out(split)
 
 

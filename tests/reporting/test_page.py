@@ -95,7 +95,7 @@ def test_captions_are_escaped(tmp_path):
 
 
 def test_a_missing_image_is_named(tmp_path):
-    with pytest.raises(SigjepaError, match=r"figures/curves\.png, which is not there"):
+    with pytest.raises(SigjepaError, match=r"figures/curves\.png"):
         render_page("![x](figures/curves.png)", tmp_path)
 
 

