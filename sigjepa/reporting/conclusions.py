@@ -18,7 +18,7 @@ RELATIONS = {
     NOT_TESTED: "not tested against",
     ONE_SEED: "by one seed neither better nor worse than",
 }
-FINDING_HEADER = ("experiment", "against", "metric", "seeds", "Δ", "95 % interval", "p", "adjusted p", "verdict")
+FINDING_HEADER = ("experiment", "verdict", "against", "metric", "Δ", "95 % interval", "p", "adjusted p", "seeds")
 
 
 def finding_rows(findings: Sequence[Finding], comparison: Comparison) -> list[list[str]]:
@@ -26,13 +26,13 @@ def finding_rows(findings: Sequence[Finding], comparison: Comparison) -> list[li
     rows = []
     for finding in findings:
         metric = comparison.metrics[finding.metric]
-        cells = ["0", "", "", "", "", f"{finding.verdict}: {finding.remark}"]
+        verdict, cells = f"{finding.verdict}: {finding.remark}", ["", "", "", "", "0"]
         if effect := finding.effect:
             interval = _interval(effect, metric)
             p_values = (_p_value(effect.test.p_value), _p_value(effect.adjusted))
             difference = metric.format_difference(finding.difference)
-            cells = [str(len(effect.seeds)), difference, interval, *p_values, finding.verdict]
-        rows.append([finding.experiment, reference_label(finding.reference), metric.label, *cells])
+            verdict, cells = finding.verdict, [difference, interval, *p_values, str(len(effect.seeds))]
+        rows.append([finding.experiment, verdict, reference_label(finding.reference), metric.label, *cells])
     return rows
 
 

@@ -1,9 +1,8 @@
 """The error explorer's data: a sample of queries, what each run retrieves for them, and the code, highlighted."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,12 +11,10 @@ from torch.nn import functional as F
 
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.ranks import Ranks, cosine_scores
+from sigjepa.reporting.page import script_json
 
 HARDEST, EASIEST, CHANGED = "hardest", "easiest", "changed"
 """Why a query is in the sample."""
-
-ESCAPES = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
-"""What must not stand in a script element as it is: it could end the element, or a line."""
 
 
 @dataclass(frozen=True)
@@ -275,8 +272,3 @@ def highlight(code: str) -> list[tuple[str, str]]:
         else:
             tokens.append((letter, text))
     return tokens
-
-
-def script_json(value: Mapping[str, Any] | Sequence[Any] | str) -> str:
-    """Return the compact JSON without a sign that HTML or a script could read as its own."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).translate(ESCAPES)

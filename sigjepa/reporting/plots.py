@@ -1,30 +1,20 @@
-"""Figures of runs: each is drawn once and kept as PNG, for Markdown and W&B, and as SVG, for the page."""
+"""Figures of runs: curves, gauges, differences and the teacher's ceiling, as panels."""
 
-import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from statistics import mean
 
 from sigjepa.evaluation.metrics import metric_at
 from sigjepa.reporting.labels import label_of
+from sigjepa.reporting.panels import COLUMNS, GREY, Line, Panel, write_panels
 from sigjepa.reporting.run import Run
 from sigjepa.reporting.runs import all_metrics, by_experiment, counted
-from sigjepa.store.files import atomic_path
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-FOREGROUND = "#010203"
-"""Colour of text and lines; the page puts its own in its place, so that one SVG reads on dark and on light."""
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999", "#f0e442")
-"""Okabe and Ito's colours, told apart by most colour-blind people."""
-GREY, STYLES = "#888888", ("--", ":", "-.", (0, (1, 4)))
-"""Of what is no experiment, so that a colour is one experiment in every figure of a report."""
+"""Okabe and Ito's colours, told apart by most colour-blind people; one is one experiment in all figures of a report."""
+DASHES = ((6, 3), (1.5, 2), (6, 2, 1.5, 2), (1, 4), (10, 4))
+"""Of what is no experiment, which is grey."""
 TRAINING_GAUGES = ("train/loss", "train/gradient_norm", "train/infonce_temperature")
 MINED_GAUGES = (
     *("train/infonce_in_batch", "train/infonce_mined", "train/infonce_mined_mass"),
@@ -32,51 +22,22 @@ MINED_GAUGES = (
 )
 
 
-@contextmanager
-def drawn(path: Path, width: float, height: float) -> Iterator["Figure"]:
-    """Yield an empty figure and save it as `path` with `.png` and `.svg`; sizes in inches."""
-    from matplotlib import rc_context  # noqa: PLC0415 - slow to import
-    from matplotlib.figure import Figure  # noqa: PLC0415
-
-    style: dict[Any, Any] = {
-        **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), FOREGROUND),
-        "font.family": "sans-serif",
-        "font.size": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "legend.frameon": False,
-        "text.parse_math": False,  # a name is a name, whatever dollars are in it
-        "svg.fonttype": "none",  # text stays text: small, searchable, in the page's own font
-        "svg.hashsalt": path.name,  # the same figure gives the same file
-    }
-    with rc_context(style):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        yield figure
-        for suffix, options in ((".png", {"dpi": 120}), (".svg", {"transparent": True, "metadata": {"Date": None}})):
-            with atomic_path(path.with_suffix(suffix)) as temporary:
-                figure.savefig(temporary, format=suffix.lstrip("."), **options)
-
-
-def band(axes: "Axes", runs: Sequence[Run], metric: str, scale: float = 1.0) -> None:
-    """Draw a metric by epoch, one line an experiment: mean over the seeds that reached an epoch, band from least to
-    greatest; nothing for runs that never logged it."""
-    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
-
-    for number, (experiment, members) in enumerate(by_experiment(runs).items()):
-        rows: dict[int, list[float]] = {}
-        for run in members:
-            for row in run.rows:
-                if metric in row:
-                    rows.setdefault(int(row["epoch"]), []).append(scale * row[metric])
+def lines_by_epoch(runs: Sequence[Run], key: str, scale: float = 1.0) -> tuple[list[int], list[Line]]:
+    """Return the epochs that logged a metric and its lines over them, one an experiment: mean over the seeds that
+    reached an epoch, band from least to greatest; no line for runs that never logged it."""
+    lines, groups = [], by_experiment(runs)
+    values: dict[str, dict[int, list[float]]] = {name: {} for name in groups}
+    for name, members in groups.items():
+        for row in (row for run in members for row in run.rows):
+            if math.isfinite(value := row.get(key, math.nan)):
+                values[name].setdefault(int(row["epoch"]), []).append(scale * value)
+    epochs = sorted({epoch for rows in values.values() for epoch in rows})
+    for number, (name, rows) in enumerate(values.items()):
         if rows:
-            epochs = sorted(rows)
-            colour = PALETTE[number % len(PALETTE)]
-            label = f"{experiment} ({counted(members)})"
-            axes.plot(epochs, [np.mean(rows[epoch]) for epoch in epochs], color=colour, label=label)
-            lowest, highest = ([pick(rows[epoch]) for epoch in epochs] for pick in (min, max))
-            axes.fill_between(epochs, lowest, highest, color=colour, alpha=0.18, linewidth=0)
-    axes.grid(alpha=0.25)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            pick = {end: [end(rows[epoch]) if epoch in rows else None for epoch in epochs] for end in (mean, min, max)}
+            label, colour = f"{name} ({counted(groups[name])})", PALETTE[number % len(PALETTE)]
+            lines.append(Line(label, colour, pick[mean], pick[min], pick[max]))
+    return epochs, lines
 
 
 def plot_curves(runs: Sequence[Run], path: Path, key: str, levels: Mapping[str, float] | None = None) -> None:
@@ -84,47 +45,35 @@ def plot_curves(runs: Sequence[Run], path: Path, key: str, levels: Mapping[str, 
     metrics = all_metrics(runs)
     metric = metric_at(key, metrics)
     scale = 100 if metric.percent else 1
-    with drawn(path, 7, 4) as figure:
-        axes = figure.subplots()
-        band(axes, runs, key, scale)
-        for style, (name, level) in zip(STYLES, (levels or {}).items(), strict=False):
-            axes.axhline(scale * level, color=GREY, linestyle=style, linewidth=1.2, label=name)
-        axes.set(xlabel="epoch", ylabel=f"{label_of(key, metrics)}{' (%)' if metric.percent else ''}")
-        figure.legend(loc="outside lower center", ncols=3, fontsize=8)  # beside the curves, however many there are
+    label = f"{label_of(key, metrics)}{' (%)' if metric.percent else ''}"
+    epochs, lines = lines_by_epoch(runs, key, scale)
+    lines += [
+        Line(name, GREY, [scale * level] * len(epochs), dash=dash)
+        for dash, (name, level) in zip(DASHES, (levels or {}).items(), strict=False)
+    ]
+    write_panels(path, [Panel("", "epoch", label, epochs, lines)], 7, 4)
 
 
 def plot_gauges(runs: Sequence[Run], path: Path, keys: Sequence[str]) -> None:
-    """Draw small multiples of logged figures by epoch, three beside each other."""
-    metrics, rows = all_metrics(runs), math.ceil(len(keys) / 3)
-    with drawn(path, 9, 2.5 * rows) as figure:
-        panels = figure.subplots(rows, 3, squeeze=False).flat
-        for axes, key in itertools.zip_longest(panels, keys):
-            if key is None:
-                axes.set_axis_off()
-                continue
-            band(axes, runs, key)
-            axes.set_title(label_of(key, metrics), fontsize=9)
-        handles, labels = max((axes.get_legend_handles_labels() for axes in figure.axes), key=lambda pair: len(pair[1]))
-        if handles:
-            figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8)
+    """Draw small multiples of logged figures by epoch."""
+    metrics = all_metrics(runs)
+    panels = [Panel(label_of(key, metrics), "epoch", "", *lines_by_epoch(runs, key)) for key in keys]
+    write_panels(path, panels, 9, 2.5 * math.ceil(len(keys) / COLUMNS))
 
 
 def plot_differences(
     differences: Mapping[str, tuple[float, float | None, float | None]], path: Path, title: str, scale: float = 100
 ) -> None:
     """Draw differences, times `scale`, with their intervals, one row each: `{name: (difference, low, high)}`."""
-    with drawn(path, 7, 0.8 + 0.36 * len(differences)) as figure:
-        axes = figure.subplots()
-        for row, (difference, low, high) in enumerate(differences.values()):
-            if low is not None and high is not None:
-                axes.plot([scale * low, scale * high], [row, row], color=PALETTE[0], linewidth=2)
-            axes.plot([scale * difference], [row], "o", color=PALETTE[0])
-        axes.axvline(0, color=GREY, linewidth=1)
-        axes.set_yticks(range(len(differences)), list(differences))
-        axes.invert_yaxis()
-        axes.margins(y=0.3 / max(len(differences), 1) + 0.05)
-        axes.set(xlabel=title)
-        axes.grid(alpha=0.25, axis="x")
+    columns = zip(*differences.values(), strict=True) if differences else ((), (), ())
+    values, low, high = (
+        [None if value is None or not math.isfinite(value) else scale * value for value in column] for column in columns
+    )
+    line = Line("difference", PALETTE[0], values, low, high, points=True)
+    rows = list(range(len(differences)))
+    write_panels(
+        path, [Panel("", "difference of", title, rows, [line], list(differences))], 7, 0.8 + 0.36 * len(differences)
+    )
 
 
 def plot_ceiling(
@@ -134,13 +83,19 @@ def plot_ceiling(
 
     curves: `{direction: {cosine: rank10}}`; points: `{name: (cosine, rank10)}`; fractions.
     """
-    with drawn(path, 7, 4) as figure:
-        axes = figure.subplots()
-        for style, (direction, curve) in zip(STYLES, curves.items(), strict=False):
-            cosines, ranks = list(curve), [100 * rank10 for rank10 in curve.values()]
-            axes.plot(cosines, ranks, color=GREY, linestyle=style, label=f"error: {direction}")
-        for number, (name, (cosine, rank10)) in enumerate(points.items()):
-            axes.plot([cosine], [100 * rank10], "D", color=PALETTE[number % len(PALETTE)], label=name)
-        axes.set(xlabel="cosine between prediction and true body", ylabel="Rank@10 (%)")
-        axes.grid(alpha=0.25)
-        axes.legend(fontsize=8)
+    simulated = {f"error: {direction}": curve for direction, curve in curves.items()}
+    runs = {name: {cosine: rank10} for name, (cosine, rank10) in points.items()}
+    xs = sorted({cosine for curve in (*simulated.values(), *runs.values()) for cosine in curve})
+
+    def percent(curve: Mapping[float, float]) -> list[float | None]:
+        return [100 * curve[x] if x in curve else None for x in xs]
+
+    lines = [
+        Line(name, GREY, percent(curve), dash=dash)
+        for dash, (name, curve) in zip(DASHES, simulated.items(), strict=False)
+    ]
+    lines += [
+        Line(name, PALETTE[number % len(PALETTE)], percent(curve), points=True)
+        for number, (name, curve) in enumerate(runs.items())
+    ]
+    write_panels(path, [Panel("", "cosine between prediction and true body", "Rank@10 (%)", xs, lines)], 7, 4)

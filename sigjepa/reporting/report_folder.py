@@ -31,6 +31,11 @@ from sigjepa.reporting.runs import FINISHED, all_metrics, by_experiment
 from sigjepa.store.files import atomic_path
 from sigjepa.store.progress import stage
 
+FOLDED = (
+    *("Unseen signatures", "Folds", "The four diagnoses", "Tests", "The teacher's ceiling", "Hard negatives", "Health"),
+    *("Configuration differences", "Origin"),
+)
+"""Sections of the page that a reader unfolds; what the figures support, results and curves are in sight."""
 LEVELS = ("zero_shot", "zero_shot_centred", "bm25", "fusion", "free_name_counts")
 """Baselines whose level the curves are drawn against."""
 
@@ -83,7 +88,7 @@ def report_markdown(
         sections.conclusions_section(finished, comparison, power),
         sections.runs_section(runs, left_out),
         sections.results_section(pooled, comparison, published),
-        *filter(None, [folds_section(pooled, comparison)]),
+        *filter(None, [sections.unseen_section(pooled, comparison.split), folds_section(pooled, comparison)]),
         *([sections.diagnoses_section(comparison)] if comparison.also else []),
         sections.curves_section(written, key, epochs, published),
         sections.tests_section(comparison),
@@ -166,7 +171,7 @@ def write_report(
     """Write `report.md` and `report.html` into `output`, where the figures are already; returns the page's path."""
     with atomic_path(output / "report.md") as temporary:
         temporary.write_text(markdown, encoding="utf-8")
-    page = render_page(markdown, output, explorer=explorer, title=title, refresh_seconds=refresh_seconds)
+    page = render_page(markdown, output, explorer=explorer, title=title, refresh_seconds=refresh_seconds, folded=FOLDED)
     with atomic_path(output / "report.html") as temporary:
         temporary.write_text(page, encoding="utf-8")
     return output / "report.html"

@@ -46,7 +46,7 @@ def conclusions_section(finished: Sequence[Run], comparison: Comparison, power: 
     said = conclusions(comparison) + ([seeds_sentence(comparison, power)] if power is not None else [])
     said += best_trials(finished)
     sentences = "\n".join(f"- {sentence}" for sentence in said)
-    return section("What the figures support", sentences, f"How a verdict is reached: {RULE}")
+    return section("What the figures support", sentences)
 
 
 def runs_section(runs: Sequence[Run], left_out: Mapping[str, Sequence[str]] = MappingProxyType({})) -> str:
@@ -89,7 +89,6 @@ def results_section(finished: Sequence[Run], comparison: Comparison, published: 
         f"on {label_of(finished[0].monitor, finished[0].metrics)}. Baselines stand below, on the same pools with the "
         f"same ranks. {' '.join(note for note in notes if note)}",
         results_table(finished),
-        unseen_table(finished, comparison.split),
         "\n".join(f"- {name} has no interval: {doubt}." for name, doubt in doubts.items() if doubt),
         f"Differences from {comparison.baseline} on {comparison.split}, of percentages in points:",
         markdown_table(FINDING_HEADER, finding_rows(comparison.experiments, comparison))
@@ -102,8 +101,8 @@ def results_section(finished: Sequence[Run], comparison: Comparison, published: 
     )
 
 
-def unseen_table(finished: Sequence[Run], split: str) -> str:
-    """Return the figures of the queries whose signature does not stand verbatim in train, beside those of all.
+def unseen_section(finished: Sequence[Run], split: str) -> str:
+    """Return the figures of the queries whose signature does not stand verbatim in train, empty without a difference.
 
     Means over the seeds; of the runs that have the first one's pool.
     """
@@ -133,7 +132,8 @@ def unseen_table(finished: Sequence[Run], split: str) -> str:
         f"Signatures of {int(facts.in_train.sum()):,} of {len(unseen):,} {split} queries stand verbatim in train. Of "
         f"the other {int(unseen.sum()):,} alone, ranked in the whole pool:"
     )
-    return f"{head}\n\n{markdown_table(['on unseen signatures', *(metrics[name].label for name in names)], rows)}"
+    table = markdown_table(["on unseen signatures", *(metrics[name].label for name in names)], rows)
+    return section("Unseen signatures", head, table)
 
 
 def in_percent(metrics: Metrics) -> str:
@@ -177,7 +177,7 @@ def published_table(finished: Sequence[Run], baseline: str) -> str:
 
 
 def tests_section(comparison: Comparison) -> str:
-    """Return the tests within every seed, and those against the trivial baselines."""
+    """Return how a verdict is reached, the tests against the trivial baselines, and those within every seed."""
     header = ["experiment", "against", "metric", "seed", "Δ", "95 % interval", "permutation p", "McNemar p"]
     rows = []
     for finding in comparison.experiments:
@@ -195,6 +195,7 @@ def tests_section(comparison: Comparison) -> str:
             )
     return section(
         "Tests",
+        f"How a verdict is reached: {RULE}",
         f"Against the baselines that need no training, on {comparison.split}:",
         markdown_table(FINDING_HEADER, finding_rows(comparison.trivial, comparison)),
         f"Within every seed, against {comparison.baseline}: signs of "

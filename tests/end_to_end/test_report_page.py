@@ -12,6 +12,7 @@ import shlex
 import textwrap
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +25,38 @@ from sigjepa.corpus.identifiers import split_identifier
 from sigjepa.evaluation.ranks import pool_ranks
 from sigjepa.reporting.explorer import FunctionText, Retrieval, explore
 from sigjepa.reporting.page import render_page
-from sigjepa.reporting.plots import plot_differences
+from sigjepa.reporting.panels import Line, Panel, write_panels
+from sigjepa.reporting.plots import PALETTE, plot_differences
 
 QUERIES, WIDTH = 12, 64
 RUNS = {"exp1_4": 2.5, "exp2_1": 3.0, "exp2_2": 2.0, "hardneg_curriculum": 1.2}  # and how far off each predicts
 HOSTILE = '</script><script>window.pwned=1</script><img src=x onerror="window.pwned=1"><!--\u2028'
-MARKDOWN = f"# A report\n\n## Results\n\n| run | test/rank10 |\n| --- | --- |\n| exp1_4 | 12.3 |\n\n{HOSTILE}\n"
-FIGURE = "![differences of the runs](figures/differences.png)\n"
+RANKS = {"exp1_4": "12.3 ± 0.5", "exp2_1": "-1.5", "exp2_2": "< 0.001", "none": "—"} | {
+    f"r{n}": f"{n}.0" for n in range(2, 7)
+}
+TABLE = "\n".join(f"| {name} | {'worse' if name == 'exp2_1' else 'better'} | {rank} |" for name, rank in RANKS.items())
+MARKDOWN = f"""# A report
+
+## Results
+
+| experiment | verdict | a figure with a long name |
+| --- | --- | --- |
+{TABLE}
+
+{HOSTILE}
+
+![differences of the runs](figures/differences.png)
+
+![curves of the runs](figures/curves.png)
+
+## Said
+
+{"".join(f"- sentence {number}{chr(10)}" for number in range(8))}
+## Origin
+
+![gauges of the runs](figures/health.png)
+"""
+VALUES = {"exp1_4 (2 seeds)": [10.0, 20.0, 30.0, 40.0, 35.0], "exp2_1 (2 seeds)": [5.0, None, 15.0, 18.0, 12.0]}
 
 
 def embed(bodies):
@@ -76,12 +102,24 @@ def explorer():
     return explore(shown, bodies, texts, queries=QUERIES, compared=("exp1_4", "hardneg_curriculum"))
 
 
+def draw_figures(folder):
+    differences = {"exp2_1 - exp1_4": (0.03, -0.01, 0.07), "exp2_2 - exp1_4": (-0.02, None, None)}
+    plot_differences(differences, folder / "differences", "points")
+    lines = [
+        Line(name, colour, values, *([None if value is None else value + end for value in values] for end in (-1, 1)))
+        for (name, values), colour in zip(VALUES.items(), PALETTE, strict=False)
+    ]
+    panel = Panel("", "epoch", "val Rank@10 (%)", list(range(5)), lines)
+    write_panels(folder / "curves", [panel], 7, 4)
+    write_panels(folder / "health", [replace(panel, title=title) for title in ("loss", "norm")], 7, 4)
+
+
 @pytest.fixture(scope="module")
 def address(explorer, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     path = folder / "report.html"
-    plot_differences({"exp2_1 - exp1_4": (0.03, -0.01, 0.07)}, folder / "figures" / "differences", "points")
-    page = render_page(f"{MARKDOWN}\n{FIGURE}", folder, explorer=explorer, title="A report")
+    draw_figures(folder / "figures")
+    page = render_page(MARKDOWN, folder, explorer=explorer, title="A report", folded=["Origin"])
     path.write_text(page, encoding="utf-8")
     return path.as_uri()
 
@@ -195,14 +233,14 @@ def test_filters_and_sorting(visit, explorer):
             everything += found
         assert len(everything) == len(explorer.queries)
         page.get_by_label("Its rank").select_option("any")
-        page.get_by_label("Sort").select_option("worst")
+        page.locator("[name=sort]").select_option("worst")
         assert ranks_of(explorer, page, run) == sorted(everything, reverse=True)
-        page.get_by_label("Sort").select_option("best")
+        page.locator("[name=sort]").select_option("best")
         assert ranks_of(explorer, page, run) == sorted(everything)
-    page.get_by_label("Sort").select_option("name")
+    page.locator("[name=sort]").select_option("name")
     letters = [name.lower() for name in names(page)]
     assert letters == sorted(letters)
-    page.get_by_label("Sort").select_option("change")
+    page.locator("[name=sort]").select_option("change")
     changes = {query.id: abs(query.change) for query in explorer.queries}
     assert [changes[one] for one in ids(page)] == sorted(changes.values(), reverse=True)
 
@@ -210,7 +248,7 @@ def test_filters_and_sorting(visit, explorer):
 def test_an_open_query_shows_what_the_run_retrieves(visit, explorer):
     page = visit()
     page.get_by_label("Retrieved by").select_option("hardneg_curriculum")
-    page.get_by_label("Sort").select_option("best")
+    page.locator("[name=sort]").select_option("best")
     assert page.locator(".retrieved").count() == 0  # built when opened
     query = {one.id: one for one in explorer.queries}[ids(page)[0]]
     page.locator(".query summary").first.focus()
@@ -251,7 +289,7 @@ def test_the_address_holds_the_view(visit, explorer):
     page.get_by_label("Search", exact=True).fill("def")
     page.get_by_label("Easiest").check()
     page.get_by_label("Retrieved by").select_option("exp2_2")
-    page.get_by_label("Sort").select_option("name")
+    page.locator("[name=sort]").select_option("name")
     shown(page).nth(1).locator("summary").click()
     expect(page.locator(".query[open] .retrieved")).to_have_count(5)
     eventually(page, "location.hash.includes('open=')")
@@ -272,22 +310,28 @@ def test_the_address_holds_the_view(visit, explorer):
 
 def test_a_refresh_keeps_the_readers_place(browser, explorer, tmp_path):
     path = tmp_path / "report.html"
-    path.write_text(render_page(MARKDOWN, tmp_path, explorer=explorer, refresh_seconds=2), encoding="utf-8")
+    draw_figures(tmp_path / "figures")
+    path.write_text(render_page(MARKDOWN, tmp_path, explorer=explorer, refresh_seconds=6), encoding="utf-8")
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
     page.goto(path.as_uri())
-    page.get_by_label("Sort").select_option("name")
+    page.locator("[name=sort]").select_option("name")
     shown(page).nth(3).locator("summary").click()
     eventually(page, "location.hash.includes('open=')")
     view = page.evaluate("location.hash")
+    page.locator(".section > summary", has_text="Said").click()
+    page.get_by_label("Filter 9 rows").fill("worse")
     page.evaluate("window.before = true; scrollTo({ top: 700, behavior: 'instant' })")
-    page.evaluate("document.querySelector('input[type=search]').focus({ preventScroll: true })")
-    page.wait_for_event("load", timeout=8000)
+    page.evaluate("document.querySelector('[name=search]').focus({ preventScroll: true })")
+    page.wait_for_event("load", timeout=15000)
     assert page.evaluate("window.before") is None
     eventually(page, "document.activeElement.name === 'search'")  # whoever was typing goes on
     eventually(page, "Math.abs(scrollY - 700) < 3")
     assert page.locator(".query[open] .retrieved").count() == 5
     assert page.evaluate("location.hash") == view
+    assert page.locator(".section", has_text="sentence 0").get_attribute("open") is None
+    assert page.get_by_label("Filter 9 rows").input_value() == "worse"
+    assert page.locator("tbody tr:visible").count() == 1
     context.close()
 
 
@@ -306,14 +350,131 @@ def test_light_and_dark(visit):
         assert page.locator("#explorer-app").evaluate("one => getComputedStyle(one).color") != colour
 
 
+SIZES = pytest.mark.parametrize(
+    "options",
+    [{}, {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}],
+    ids=["desktop", "phone"],
+)
+
+
+@SIZES
+def test_tables_sort_and_filter(visit, options):
+    page = visit(**options)
+    page.get_by_role("columnheader", name="a figure with a long name").click()
+
+    def first():
+        return page.locator("tbody tr:visible td:first-child").all_inner_texts()
+
+    down = ["exp1_4", "r6", "r5", "r4", "r3", "r2", "exp2_2", "exp2_1", "none"]
+    eventually(
+        page,
+        "document.querySelector('tbody td').textContent === 'exp1_4' && document.querySelector('[aria-sort]') !== null",
+    )
+    assert first() == down  # by the number, not by the letters; what has none comes last
+    page.keyboard.press("Enter")
+    eventually(page, "document.querySelector('tbody td').textContent !== 'exp1_4'")
+    assert first() == [*down[-2::-1], "none"]
+    page.get_by_label("Filter 9 rows").fill("EXP better")
+    assert first() == ["exp2_2", "exp1_4"]
+    page.get_by_label("Filter 9 rows").fill("")
+    assert len(first()) == 9
+
+
+def test_a_phone_shows_the_verdict_and_keeps_the_first_column(visit):
+    page = visit(viewport={"width": 390, "height": 844}, is_mobile=True)
+    box = page.locator(".table").first
+
+    def place(cell):
+        return box.locator(cell).evaluate(
+            "one => [one.getBoundingClientRect().left, one.getBoundingClientRect().right]"
+        )
+
+    assert place("tbody tr:first-child td:nth-child(2)")[1] <= 390
+    before = place("tbody tr:first-child td:first-child")
+    box.evaluate("one => { one.style.width = '15rem'; one.scrollLeft = 80; }")
+    assert box.evaluate("one => one.scrollLeft") > 0
+    assert place("tbody tr:first-child td:first-child") == before
+
+
+def test_sections_and_long_lists_fold(visit):
+    page = visit()
+    assert page.get_by_text("sentence 4").is_visible()
+    assert not page.get_by_text("sentence 5").is_visible()
+    page.get_by_text("3 more").click()
+    assert page.get_by_text("sentence 7").is_visible()
+    page.locator(".section > summary", has_text="Said").click()
+    assert not page.get_by_text("sentence 0").is_visible()
+    health = page.get_by_label("gauges of the runs")
+    assert not health.is_visible()
+    page.get_by_role("link", name="Origin").click()  # the contents unfold what they lead to
+    expect(health.locator("canvas")).to_have_count(2)
+    page.locator(".section > summary", has_text="Origin").focus()
+    page.keyboard.press("Enter")
+    expect(health).not_to_be_visible()
+    assert visit("#origin").get_by_label("gauges of the runs").is_visible()
+
+
+def legend(plot):
+    return [" ".join(row.split()) for row in plot.locator(".u-series:visible").all_inner_texts()]
+
+
+@SIZES
+def test_plots_answer(visit, options):
+    page = visit("#origin", **options)
+    curves = page.get_by_label("curves of the runs")
+    curves.scroll_into_view_if_needed()
+    area = curves.locator(".u-over").bounding_box()
+    place = (area["x"] + 0.75 * area["width"], area["y"] + area["height"] / 2)  # epoch 3 of 0 to 4
+    page.touchscreen.tap(*place) if options else page.mouse.move(*place)
+    expect(curves.locator(".u-series").first).to_contain_text("3")
+    assert legend(curves) == ["epoch 3", "exp1_4 (2 seeds) 40", "exp2_1 (2 seeds) 18"]
+    curves.locator(".u-over").focus()
+    page.keyboard.press("ArrowRight")
+    expect(curves.locator(".u-series").first).to_contain_text("4")
+    page.keyboard.press("ArrowLeft")
+    curves.locator("xpath=..").get_by_label("smooth").fill("0.5")
+    expect(curves.locator(".u-series").nth(1)).to_contain_text("32.67")  # of 10, 20, 30, 40: weights 1, 2, 4, 8
+    assert legend(curves)[1] == f"exp1_4 (2 seeds) {(10 + 40 + 120 + 320) / 15:.2f}"
+    # a run is chosen once, for all figures
+    other = page.get_by_label("gauges of the runs")
+
+    def switches():
+        return page.locator("[role=switch][data-run^=exp2_1]").evaluate_all("all => all.map(one => one.ariaChecked)")
+
+    assert switches() == ["true"] * 3
+    curves.get_by_role("switch", name="exp2_1").focus()
+    page.keyboard.press("Enter")
+    assert switches() == ["false"] * 3
+    assert other.locator(".u-off[data-run^=exp2_1]").count() == 2
+    curves.get_by_role("switch", name="exp2_1").click()
+    assert switches() == ["true"] * 3
+    differences = page.get_by_label("differences of the runs")
+    differences.locator(".u-over").focus()
+    page.keyboard.press("ArrowDown")
+    assert legend(differences) == ["difference of exp2_1 - exp1_4", "difference 3", "from -1", "to 7"]
+    page.keyboard.press("ArrowDown")
+    assert legend(differences) == ["difference of exp2_2 - exp1_4", "difference -2", "from —", "to —"]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_figures_take_the_colours_of_the_page(visit, scheme):
     page = visit(color_scheme=scheme)
-    colour = page.evaluate("getComputedStyle(document.body).color")
-    label = page.locator("figure svg text", has_text="exp2_1 - exp1_4")
-    assert label.evaluate("one => getComputedStyle(one).fill") == colour
-    assert label.evaluate("one => getComputedStyle(one).fontFamily").startswith("system-ui")
-    assert page.locator("figure svg").get_attribute("aria-label") == "differences of the runs"
+    pixels = """canvas => {
+      const { width, height } = canvas, seen = new Set();
+      const copy = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+      copy.drawImage(canvas, 0, 0);
+      const { data } = copy.getImageData(0, 0, width, height);
+      for (let at = 0; at < data.length; at += 4) if (data[at + 3] === 255) seen.add(data.slice(at, at + 3).join());
+      return [...seen];
+    }"""
+    canvas = page.get_by_label("curves of the runs").locator("canvas")
+    day, night = "220,223,228", "50,57,68"  # the grid, --border of page.css
+    mine, other = (day, night) if scheme == "light" else (night, day)
+    assert mine in canvas.evaluate(pixels)
+    page.locator("#theme").click()
+    page.wait_for_timeout(100)
+    assert other in canvas.evaluate(pixels)
+    assert mine not in canvas.evaluate(pixels)
 
 
 def test_the_policy_stops_scripts_styles_and_requests_that_are_not_the_pages_own(visit):
@@ -349,8 +510,6 @@ def test_on_a_phone_only_code_scrolls_sideways(visit):
     expect(page.locator(".query[open] .retrieved")).to_have_count(15)
     assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
     assert page.evaluate("innerWidth") == 360
-    drawing = page.locator(".drawing").evaluate("one => [one.scrollWidth, one.clientWidth]")
-    assert drawing[0] > drawing[1]  # a figure is not shrunk until nobody can read it
     assert page.locator(".code").evaluate_all("all => all.some(one => one.scrollWidth > one.clientWidth)")
 
 
@@ -359,6 +518,8 @@ def test_without_scripts_a_note_says_so(visit):
     expect(page.get_by_text("The error explorer needs JavaScript.")).to_be_visible()
     expect(page.locator("#explorer-app")).to_be_hidden()
     expect(page.get_by_role("heading", name="Results")).to_be_visible()
+    assert page.locator("img:visible").count() == 2  # pictures in place of plots; one is in a folded section
+    expect(page.locator(".filter")).to_be_hidden()
 
 
 def test_keys_reach_everything(visit):

@@ -153,7 +153,8 @@ def test_a_metric_that_all_runs_share_is_tested_and_one_where_lower_is_better_is
     assert found.verdict == "better"
     assert found.difference < 0
     row = finding_rows([found], comparison)[0]
-    assert row[2:5] == ["mean place", "3", f"{found.difference:+.1f}"]
+    assert row[:2] == ["better", "better"]
+    assert row[3:5] == ["mean place", f"{found.difference:+.1f}"]
     assert conclusions(comparison)[0].startswith("On test mean place, better is better than exp1_4: -")
     assert " points" not in conclusions(comparison)[0]
 
@@ -326,9 +327,9 @@ def test_rows_have_the_cells_of_their_header(full):
     rows = finding_rows(comparison.experiments, comparison)
     assert len(rows) == 4 * len(METRICS)
     assert {len(row) for row in rows + finding_rows(comparison.trivial, comparison)} == {len(FINDING_HEADER)}
-    row = dict(zip(FINDING_HEADER, next(r for r in rows if r[0] == "better" and r[2] == "Rank@10"), strict=True))
+    row = dict(zip(FINDING_HEADER, next(r for r in rows if r[0] == "better" and r[3] == "Rank@10"), strict=True))
     assert (row["against"], row["seeds"], row["verdict"]) == ("exp1_4", "3", "better")
     effect = finding(comparison.experiments, "better").effect
     assert row["Δ"] == f"{100 * effect.test.difference:+.2f}"
     going = next(row for row in rows if row[0] == "going")
-    assert going[-1] == "not tested: the experiment has no finished run"
+    assert going[1] == "not tested: the experiment has no finished run"

@@ -101,7 +101,8 @@ def test_a_hostile_report_runs_nothing_and_shows_all(written, browser):
     assert page.title() == attacked("title")
     assert errors == []  # nothing was even stopped by the policy: nothing hostile became an element
     assert set(requests) == {written.as_uri()}
-    assert page.locator("script").count() == 2  # the page's own, and its data
+    kinds = page.locator("script").evaluate_all("all => all.map(one => one.type)")
+    assert sorted(kinds) == [""] + ["application/json"] * 5  # the page's own, the explorer's data and four figures'
     assert page.locator("img").count() == 0
     text = page.evaluate("document.body.textContent")
     for place in ("exp1_4", "exp2_1", "error", "judge", "statistic", "config", "repository", "path"):

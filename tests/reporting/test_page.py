@@ -1,12 +1,13 @@
 import base64
 import hashlib
+import json
 import re
 
 import pytest
 from markdown_it import MarkdownIt
 
 from sigjepa.errors import SigjepaError
-from sigjepa.reporting.page import align_numbers, figure, inline_svg, render_page
+from sigjepa.reporting.page import FILTER_FROM, MAX_ITEMS, align_numbers, figure, render_page
 from sigjepa.reporting.plots import plot_curves
 
 PNG = bytes.fromhex("89504e470d0a1a0a")
@@ -29,14 +30,12 @@ def test_a_page_needs_nothing_but_itself(page):
     assert "default-src 'none'" in page
 
 
-def test_figures_are_inline_and_their_ids_differ(page):
-    assert page.count("<svg") == 2
+def test_figures_are_in_the_page_with_their_data_and_pictures_are_pictures(page):
+    found = re.findall(r'<script type="application/json">(.*?)</script>', page)
+    assert [json.loads(data)[0]["lines"][0]["label"] for data in found] == ["exp1_4 (1 seed)"] * 2
+    assert len(re.findall(r"<noscript><img[^>]*></noscript>", page)) == 2
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
-    for name in re.findall(r'(?:url\(#|href="#)([^)"]+)', page):
-        assert name in ids
-    assert "currentColor" in page
-    assert "#010203" not in page
     assert "<figcaption>about photo</figcaption>" in page
     assert "data:image/png;base64,iVBORw0KGgo=" in page
 
@@ -90,8 +89,10 @@ def test_html_in_the_markdown_is_shown_and_not_run(tmp_path):
 def test_captions_are_escaped(tmp_path):
     (tmp_path / "a.png").write_bytes(PNG)
     assert 'alt="a&quot; onload=&quot;x"' in figure('a" onload="x', tmp_path / "a.png")
-    svg = '<?xml version="1.0"?><svg width="9pt" viewBox="0 0 9 9"><g id="g"/></svg>'
-    assert 'aria-label="&lt;b&gt;"' in inline_svg(svg, "a", "<b>")
+    (tmp_path / "a.json").write_text('["</script><b>"]')
+    drawn = figure("<b>", tmp_path / "a.png")
+    assert 'aria-label="&lt;b&gt;"' in drawn
+    assert drawn.count("</script>") == 1
 
 
 def test_a_missing_image_is_named(tmp_path):
@@ -122,4 +123,31 @@ def test_columns_of_numbers_are_set_right(cells, numeric):
 
 
 def test_tables_scroll_by_themselves(page):
-    assert re.search(r'<div class="table"[^>]*>\s*<table>', page)
+    assert re.search(r'<div class="table"[^>]*>\s*<table class="sortable', page)
+
+
+def test_cells_of_numbers_sort_by_the_first_one(tmp_path):
+    cells = {"70.89 ± 2.9": 70.89, "+1.0 to +2.0": 1.0, "-1,234.5": -1234.5, "18.8 %": 18.8, "0.001": 0.001, "5": 5.0}
+    page = render_page("| a |\n|---|\n" + "".join(f"| {cell} |\n" for cell in [*cells, "< 0.001", "—"]), tmp_path)
+    *keys, below, nothing = re.findall(r'data-sort="([^"]*)"', page)
+    assert list(map(float, keys)) == list(cells.values())
+    assert 0 < float(below) < 0.001
+    assert nothing == ""
+
+
+def test_tables_filter_and_lists_fold_from_a_number_on(tmp_path):
+    for rows, fields in ((FILTER_FROM - 1, []), (FILTER_FROM, [str(FILTER_FROM)])):
+        page = render_page("# t\n\n| a |\n|---|\n" + "| b |\n" * rows, tmp_path)
+        assert re.findall(r'placeholder="Filter (\d+) rows"', page) == fields
+    for count, more in ((MAX_ITEMS + 1, 0), (MAX_ITEMS + 2, 2)):
+        page = render_page("# t\n\n" + "- c\n" * count + "\n1. d\n2. e\n", tmp_path)
+        assert re.findall(r"(\d+) more</summary>", page) == ([str(more)] if more else [])
+        assert page.count("<li>c</li>") == count
+        assert page.count("<details") == page.count("</details>")
+
+
+def test_sections_are_closed_where_asked_for(tmp_path):
+    page = render_page("# t\n\n## A\n\nx\n\n## B\n\ny\n", tmp_path, folded=["B"])
+    opened, closed = re.findall(r'<details class="section"( open)?><summary>\s*<h2', page)
+    assert (opened, closed) == (" open", "")
+    assert page.count("</details>") == 2

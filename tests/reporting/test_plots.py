@@ -1,10 +1,7 @@
-import re
-from xml.etree import ElementTree
-
+import json
 import pytest
 
 from sigjepa.reporting.plots import (
-    FOREGROUND,
     MINED_GAUGES,
     plot_ceiling,
     plot_curves,
@@ -20,18 +17,21 @@ def runs(make_run):
 
 def check(path, *texts):
     assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
-    svg = path.with_suffix(".svg").read_text()
-    ElementTree.fromstring(svg)  # well-formed
+    data = path.with_suffix(".json").read_text(encoding="utf-8")
     for text in texts:
-        assert text in svg
-    return svg
+        assert text in data
+    return json.loads(data)
 
 
 def test_curves_name_runs_seeds_and_levels(runs, tmp_path):
     plot_curves(runs, tmp_path / "curves", "val/rank10", levels={"BM25": 0.6})
-    svg = check(tmp_path / "curves", "exp1_4 (2 seeds)", "exp2_1 (1 seed)", "BM25", "val Rank@10 (%)")
-    assert FOREGROUND in svg
-    assert not re.search(r"fill: ?#ffffff", svg)  # no background of its own
+    (panel,) = check(tmp_path / "curves", "exp1_4 (2 seeds)", "exp2_1 (1 seed)", "BM25", "val Rank@10 (%)")
+    assert panel["xs"] == [0, 1, 2, 3]
+    first, _, level = panel["lines"]
+    seeds = [[100 * run.curve("val/rank10")[epoch] for run in runs[:2]] for epoch in range(4)]
+    assert first["values"] == pytest.approx([sum(pair) / 2 for pair in seeds])
+    assert (first["low"], first["high"]) == ([min(pair) for pair in seeds], [max(pair) for pair in seeds])
+    assert level["values"] == [60.0] * 4
 
 
 def test_gauges_are_drawn_with_and_without_data(runs, tmp_path):
@@ -53,6 +53,6 @@ def test_ceiling_shows_directions_and_runs(tmp_path):
 
 def test_the_same_figure_is_the_same_file(runs, tmp_path):
     plot_curves(runs, tmp_path / "curves", "val/rank10")
-    first = (tmp_path / "curves.svg").read_bytes()
+    first = [(tmp_path / f"curves.{kind}").read_bytes() for kind in ("png", "json")]
     plot_curves(runs, tmp_path / "curves", "val/rank10")
-    assert (tmp_path / "curves.svg").read_bytes() == first
+    assert [(tmp_path / f"curves.{kind}").read_bytes() for kind in ("png", "json")] == first
