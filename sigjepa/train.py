@@ -126,7 +126,7 @@ def fit_and_test(
             files.write_pool_facts(run_dir, data.corpus)
             run = finish_run(run_dir, facts, resolved, module.model, data)
             show(results_table([run]), f"run directory: {run_dir}")
-            log_run(loggers, run)
+            log_run(loggers, run, data.corpus)
     return figures[resolved["monitor"]]
 
 

@@ -120,7 +120,21 @@ def test_the_trap_works(tmp_path):
 def npz(path, evil, kind):
     """An archive of arrays whose members are pickles, in one of the ways that numpy knows."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    members = ("ids", "optimistic", "pessimistic", "pooled", "rank10")
+    members = (
+        "places",
+        "scores",
+        "names",
+        "values",
+        "pairs",
+        "views",
+        "terms",
+        "products",
+        "ids",
+        "optimistic",
+        "pessimistic",
+        "pooled",
+        "rank10",
+    )
     names = [f"{split}_{name}" for split in ("val", "test") for name in members]
     if kind == "object arrays":
         np.savez(path, **{name: np.array([evil], dtype=object) for name in names})
@@ -143,6 +157,7 @@ def npz(path, evil, kind):
         ("ranks.npz", lambda run: run.ranks("test")),
         ("predictions.npz", lambda run: run.predictions("test")),
         ("queries.npz", lambda run: run.queries("test")),
+        ("explained.npz", lambda run: run.first_bodies("test")),
         ("baselines/bm25.npz", lambda run: run.baseline_queries("bm25", "val")),
     ],
 )

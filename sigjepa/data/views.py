@@ -89,18 +89,23 @@ class View:
         return product
 
 
+def equal_places(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the places `[p]` in `first` and in `second` of every pair of equal values, in the order of `first`."""
+    order = torch.argsort(second, stable=True)
+    ascending = second[order]
+    start = torch.searchsorted(ascending, first)
+    counts = torch.searchsorted(ascending, first, right=True) - start
+    left = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
+    place = torch.arange(len(left), device=counts.device) - (counts.cumsum(0) - counts)[left]
+    return left, order[start[left] + place]
+
+
 def sparse_product(queries: TermRows, bodies: TermRows) -> Tensor:
     """Return `[Q, C]`: the sum over equal terms of the products of their values `[m, k]` or `[m]`.
 
     Each pair of equal terms is looked up, so that it costs what is shared, whatever the number of terms.
     """
-    order = torch.argsort(bodies.terms, stable=True)
-    ascending = bodies.terms[order]
-    first = torch.searchsorted(ascending, queries.terms)
-    counts = torch.searchsorted(ascending, queries.terms, right=True) - first
-    left = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
-    place = torch.arange(len(left), device=counts.device) - (counts.cumsum(0) - counts)[left]
-    right = order[first[left] + place]
+    left, right = equal_places(queries.terms, bodies.terms)
     values = [each.values if each.values.ndim > 1 else each.values[:, None] for each in (queries, bodies)]
     products = (values[0][left] * values[1][right]).sum(dim=1)
     pairs = queries.rows[left] * bodies.size + bodies.rows[right]

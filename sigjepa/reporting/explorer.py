@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from typing import Literal
 
 import numpy as np
-import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from sigjepa.errors import SigjepaError
-from sigjepa.evaluation.ranks import Ranks, cosine_scores
+from sigjepa.evaluation.ranks import cosine_scores
 from sigjepa.reporting.page import script_json
+from sigjepa.reporting.retrieval import ExplainedRetrieval, Retrieval
 
 HARDEST, EASIEST, CHANGED = "hardest", "easiest", "changed"
 """Why a query is in the sample."""
@@ -29,35 +29,29 @@ class FunctionText:
 
 
 @dataclass(frozen=True)
-class Retrieval:
-    """Hold what one run predicts for each query of a pool, and where the true body ranks.
-
-    ids: `[N]`. predictions: `[N, D]`. ranks: of the same N queries, in the same order.
-    """
-
-    ids: np.ndarray
-    predictions: np.ndarray
-    ranks: Ranks
-
-
-@dataclass(frozen=True)
 class Retrieved:
-    """One retrieved body: its cosine with the prediction, the teacher's with the true body, and whether it is it."""
+    """One retrieved body: its score, the teacher's cosine with the true body, whether it is it, and what
+    its score is the sum of, in words; empty of a cosine."""
 
     id: int
-    cosine: float
+    score: float
     teacher_cosine: float
     match: Literal["true", "copy", ""]
+    why: str = ""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Hold what one run gives for one query: the true body's best and worst rank and cosine, and the first bodies."""
+    """Hold what one run gives for one query: the true body's best and worst rank and score, and the first bodies.
+
+    why: what the true body's score is the sum of.
+    """
 
     optimistic: int
     pessimistic: int
-    cosine: float
+    score: float
     retrieved: tuple[Retrieved, ...]
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,9 +69,13 @@ class SampledQuery:
 
 @dataclass(frozen=True)
 class ExplorerData:
-    """Hold all that the error explorer shows; `pool` is the number of candidates of every query."""
+    """Hold all that the error explorer shows; `pool` is the number of candidates of every query.
+
+    measures: what each run ranks by, `cosine` or `score`.
+    """
 
     runs: tuple[str, ...]
+    measures: tuple[str, ...]
     compared: tuple[str, str] | None
     pool: int
     queries: tuple[SampledQuery, ...]
@@ -93,6 +91,7 @@ class ExplorerData:
         }
         value = {
             "runs": self.runs,
+            "measures": self.measures,
             "compared": self.compared,
             "pool": self.pool,
             "queries": [asdict(query) for query in self.queries],
@@ -102,7 +101,7 @@ class ExplorerData:
 
 
 def explore(
-    shown: Mapping[str, Retrieval],
+    shown: Mapping[str, Retrieval | ExplainedRetrieval],
     bodies: Tensor,
     functions: Mapping[int, FunctionText],
     *,
@@ -118,33 +117,31 @@ def explore(
     """
     ids = checked_ids(shown, bodies, queries=queries, compared=compared, top=top)
     expected = np.stack([(run.ranks.optimistic + run.ranks.pessimistic) / 2 for run in shown.values()])
-    predictions = torch.stack([torch.from_numpy(run.predictions).float() for run in shown.values()])
-    true_cosines = F.cosine_similarity(predictions, bodies.float()[None], dim=-1).numpy()
+    own_scores = np.stack([run.own_scores(bodies) for run in shown.values()])
     names = list(shown)
     change = np.log2(expected[names.index(compared[0])] / expected[names.index(compared[1])]) if compared else None
-    kinds = sample_queries(ids, expected.mean(axis=0), true_cosines.mean(axis=0), change, queries)
+    kinds = sample_queries(ids, expected.mean(axis=0), own_scores.mean(axis=0), change, queries)
 
-    rows = torch.tensor(list(kinds))
-    # One call for all runs and the teacher: what costs is finding the identical bodies of the pool.
-    scores = cosine_scores(torch.cat([*predictions[:, rows], bodies[rows].float()]), bodies)
-    *by_run, teacher = scores.view(len(shown) + 1, len(rows), -1).numpy()
-    needed = set(ids[rows].tolist())
-    placed = [[first_places(ids, line, top) for line in lines] for lines in by_run]
-    needed |= {int(ids[place]) for lines in placed for places in lines for place in places}
+    rows = list(kinds)
+    found = [run.first(rows, bodies, top) for run in shown.values()]
+    teacher = cosine_scores(bodies[rows].float(), bodies).numpy()
+    needed = {int(ids[place]) for run in found for one in run for place in one.places} | set(ids[rows].tolist())
     check_texts(needed, functions)
 
     def answer(run: int, position: int, row: int) -> Answer:
-        line, ranks = by_run[run][position], shown[names[run]].ranks
+        one, ranks = found[run][position], shown[names[run]].ranks
         retrieved = (
             Retrieved(
                 int(ids[place]),
-                rounded(line[place]),
+                rounded(value),
                 rounded(teacher[position][place]),
                 match(int(ids[row]), int(ids[place]), functions),
+                why,
             )
-            for place in placed[run][position]
+            for place, value, why in zip_longest(one.places, one.scores, one.why[:-1], fillvalue="")
         )
-        return Answer(int(ranks.optimistic[row]), int(ranks.pessimistic[row]), rounded(line[row]), tuple(retrieved))
+        places = int(ranks.optimistic[row]), int(ranks.pessimistic[row])
+        return Answer(*places, rounded(one.own), tuple(retrieved), one.why[-1] if one.why else "")
 
     sampled = tuple(
         SampledQuery(
@@ -157,6 +154,7 @@ def explore(
     )
     return ExplorerData(
         tuple(names),
+        tuple("cosine" if isinstance(run, Retrieval) else "score" for run in shown.values()),
         compared,
         len(ids),
         sampled,
@@ -165,7 +163,12 @@ def explore(
 
 
 def checked_ids(
-    shown: Mapping[str, Retrieval], bodies: Tensor, *, queries: int, compared: tuple[str, str] | None, top: int
+    shown: Mapping[str, Retrieval | ExplainedRetrieval],
+    bodies: Tensor,
+    *,
+    queries: int,
+    compared: tuple[str, str] | None,
+    top: int,
 ) -> np.ndarray:
     """Return the ids `[N]` that all retrievals share; raises SigjepaError for what `explore` can't work with."""
     if not shown:
@@ -182,6 +185,8 @@ def checked_ids(
     for name, run in shown.items():
         if not np.array_equal(run.ids, reference.ids):
             raise SigjepaError(f"'{name}' and '{first}' rank other queries; explore runs of one pool and split.")
+        if isinstance(run, ExplainedRetrieval):
+            continue
         if run.predictions.shape != tuple(bodies.shape) or len(run.ids) != len(bodies):
             raise SigjepaError(
                 f"'{name}' has predictions {list(run.predictions.shape)} for {len(run.ids)} queries, but there are "
@@ -211,11 +216,6 @@ def sample_queries(
         for row in order[:queries].tolist():
             kinds.setdefault(row, []).append(kind)
     return kinds
-
-
-def first_places(ids: np.ndarray, scores: np.ndarray, top: int) -> np.ndarray:
-    """Places of the `top` highest of `scores` `[N]`, equal ones in the order of ids."""
-    return np.lexsort((ids, -scores))[:top]
 
 
 def check_texts(needed: set[int], functions: Mapping[int, FunctionText]) -> None:

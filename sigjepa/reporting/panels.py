@@ -52,7 +52,12 @@ def write_panels(path: Path, panels: Sequence[Panel], width: float, height: floa
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     # a name is a name, whatever dollars are in it
-    style: dict[Any, Any] = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
+    style: dict[Any, Any] = {
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "legend.frameon": False,
+    }
     with rc_context({**style, "text.parse_math": False}):
         figure = Figure(figsize=(width, height), layout="constrained")
         columns = min(COLUMNS, len(panels))

@@ -8,13 +8,14 @@ import torch
 
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.baselines import reference_label
+from sigjepa.evaluation.first_bodies import term_texts
 from sigjepa.evaluation.plateau import Plateau
 from sigjepa.reporting import sections
 from sigjepa.reporting.ceilings import DIRECTIONS, ceiling_text, experiment_of, measure_ceiling
 from sigjepa.reporting.comparison import Comparison, compare
 from sigjepa.reporting.diagnoses import remedy_pairs
 from sigjepa.reporting.evidence import Evidence, open_evidence, same_teacher
-from sigjepa.reporting.explorer import ExplorerData, FunctionText, Retrieval, explore
+from sigjepa.reporting.explorer import ExplorerData, FunctionText, explore
 from sigjepa.reporting.fold_text import folds_section
 from sigjepa.reporting.folds import pool_folds
 from sigjepa.reporting.page import harmless, render_page
@@ -26,6 +27,7 @@ from sigjepa.reporting.plots import (
     plot_differences,
     plot_gauges,
 )
+from sigjepa.reporting.retrieval import ExplainedRetrieval, Retrieval
 from sigjepa.reporting.run import Run
 from sigjepa.reporting.runs import FINISHED, all_metrics, by_experiment
 from sigjepa.store.files import atomic_path
@@ -193,24 +195,33 @@ def explore_runs(
 ) -> ExplorerData | None:
     """Return the error explorer of one run of each experiment, the first seed's.
 
-    None without evidence, queries, or a student that scores by the cosine of one vector: others are left out.
+    None without evidence or queries. A student of several views is shown by what its run has kept, with the reasons.
 
     Largest changes are between the baseline experiment and the one that differs most from it on the split.
     """
     if isinstance(evidence, SigjepaError) or queries < 1:
         return None
-    by_cosine = [run for run in same_teacher(finished[0], finished) if run.scores_by_cosine]
-    shown = {name: runs[0] for name, runs in by_experiment(by_cosine).items()}
+    kept = [run for run in same_teacher(finished[0], finished) if run.scores_by_cosine or run.is_explained]
+    shown = {name: runs[0] for name, runs in by_experiment(kept).items()}
     if not shown:
         return None
     baseline = baseline or next(iter(shown))
-    retrievals = {name: Retrieval(*run.predictions(split), run.ranks(split)[1]) for name, run in shown.items()}
-    ids = next(iter(retrievals.values())).ids
+    ids = next(iter(shown.values())).ranks(split)[0]
     columns = {name: evidence.corpus.column(name) for name in FunctionText.__dataclass_fields__}
     texts = {
         int(function_id): FunctionText(**{name: column[function_id] for name, column in columns.items()})
         for function_id in ids
     }
+    terms = None
+    retrievals: dict[str, Retrieval | ExplainedRetrieval] = {}
+    for name, run in shown.items():
+        ranks = run.ranks(split)[1]
+        if run.scores_by_cosine:
+            retrievals[name] = Retrieval(*run.predictions(split), ranks)
+            continue
+        terms = terms or term_texts([text.signature for text in texts.values()], [text.body for text in texts.values()])
+        signatures = {function_id: text.signature for function_id, text in texts.items()}
+        retrievals[name] = ExplainedRetrieval(*run.first_bodies(split), ranks, terms, signatures)
     level = f"{split}/{finished[0].monitor.partition('/')[2]}"
     others = [name for name in shown if name != baseline and baseline in shown]
     furthest = max(

@@ -8,14 +8,29 @@ from typing import Any
 import numpy as np
 
 from sigjepa.errors import SigjepaError
+from sigjepa.evaluation.first_bodies import FirstBodies
 from sigjepa.evaluation.metrics import Metric, QueryValues
 from sigjepa.evaluation.pools import PoolFacts
 from sigjepa.evaluation.rank_files import read_arrays, read_ranks
 from sigjepa.evaluation.ranks import Ranks
-from sigjepa.reporting.run_files import as_mapping, read_pool_facts, read_queries, read_rows, verified, was_written
+from sigjepa.reporting.run_files import (
+    as_mapping,
+    read_first_bodies,
+    read_pool_facts,
+    read_queries,
+    read_rows,
+    verified,
+    was_written,
+)
 from sigjepa.store.files import read_json
 from sigjepa.training.job import JOB_FILE
-from sigjepa.training.run_directory import METRICS_FILE, POOL_FILE, PREDICTIONS_FILE, QUERIES_FILE
+from sigjepa.training.run_directory import (
+    EXPLAINED_FILE,
+    METRICS_FILE,
+    POOL_FILE,
+    PREDICTIONS_FILE,
+    QUERIES_FILE,
+)
 
 METRICS_CSV, UNREADABLE = "metrics.csv", "unreadable"
 
@@ -183,6 +198,15 @@ class Run:
     def scores_by_cosine(self) -> bool:
         """True where ranks follow from one predicted vector a query: a student may sum several views instead."""
         return was_written(self.folder, PREDICTIONS_FILE)
+
+    @property
+    def is_explained(self) -> bool:
+        """True where the run has kept what it ranks first and why."""
+        return not self.scores_by_cosine and was_written(self.folder, EXPLAINED_FILE)
+
+    def first_bodies(self, split: str) -> tuple[np.ndarray, FirstBodies]:
+        """Return ids `[N]` and what is ranked first for each query of a split, of a student of several views."""
+        return read_first_bodies(verified(self.folder, EXPLAINED_FILE), split)
 
     def predictions(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         """Return ids `[N]` and the best checkpoint's predictions `[N, D]` of a split.

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from sigjepa.data.explanation import PairShares
 from sigjepa.errors import SigjepaError
+from sigjepa.evaluation.first_bodies import FirstBodies
 from sigjepa.evaluation.metrics import QueryValues
 from sigjepa.evaluation.pools import PoolFacts
 from sigjepa.evaluation.rank_files import check_ids, read_arrays
@@ -84,3 +86,26 @@ def read_queries(path: Path, split: str, names: list[str]) -> QueryValues:
         if column.shape != ids.shape or column.dtype.kind not in "fiub" or not np.isfinite(column).all():
             raise SigjepaError(f"{path} has not one finite value of '{name}' for each {split} query; leave it out.")
     return QueryValues(ids, dict(zip(names, values, strict=True)))
+
+
+def read_first_bodies(path: Path, split: str) -> tuple[np.ndarray, FirstBodies]:
+    """Return ids `[N]` of a split's queries and what is ranked first for each; raises SigjepaError without it."""
+    names = ("ids", "places", "scores", "names", "values", "pairs", "views", "terms", "products")
+    ids, places, scores, *shares = read_arrays(path, *(f"{split}_{name}" for name in names))
+    check_ids(path, split, ids)
+    views, values, *terms = shares
+    pairs = scores.size
+    whole = (
+        places.ndim == 2
+        and scores.shape == (len(ids), places.shape[1] + 1)
+        and values.shape == (pairs, len(views))
+        and all(column.shape == terms[0].shape for column in terms)
+        and all(
+            column.dtype.kind == "i" and (not column.size or (column.min() >= 0 and column.max() < limit))
+            for column, limit in ((places, len(ids)), (terms[0], pairs), (terms[1], len(views)))
+        )
+        and all(column.dtype.kind == "f" and np.isfinite(column).all() for column in (scores, values, terms[3]))
+    )
+    if not whole:
+        raise SigjepaError(f"{path} does not say what is ranked first for each {split} query; leave the run out.")
+    return ids, FirstBodies(places, scores, PairShares(views.tolist(), values, *terms))

@@ -60,6 +60,8 @@ def checked(run: Run, split: str) -> Run:
                 if run.scores_by_cosine:
                     predicted, predictions = run.predictions(half)
                     others, shape = [*others, predicted], predictions.shape
+                elif run.is_explained:
+                    others = [*others, run.first_bodies(half)[0]]
                 same = all(np.array_equal(ids, other) for other in others)
                 if not same or len(shape) != 2 or shape[0] != len(ids):
                     raise SigjepaError(f"{run.folder} has files of different {half} queries; train it again.")

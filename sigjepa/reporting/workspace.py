@@ -22,7 +22,7 @@ FAILURE_MODES = {
     "ambiguous score_c = 1": ("train/infonce_pairs_score0", "train/infonce_pairs_score1"),
     "union dilution": ("train/infonce_unique_negatives", "train/infonce_negatives_per_covered_anchor"),
 }
-TABLES = ("results", "hard_negatives")
+TABLES = ("results", "hard_negatives", "hard_queries")
 
 
 @dataclass(frozen=True)

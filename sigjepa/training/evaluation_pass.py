@@ -8,6 +8,7 @@ from torch import Tensor
 
 from sigjepa.data.batch import Batch
 from sigjepa.data.views import View, Views, concatenate_views, take_views
+from sigjepa.evaluation.first_bodies import FirstBodies, first_bodies
 from sigjepa.evaluation.ranks import Ranks, pool_ranks, view_ranks
 from sigjepa.losses.distributed import gather_rows
 from sigjepa.models.prediction import Prediction
@@ -32,6 +33,10 @@ class Evaluation:
         if self.views is None:
             return pool_ranks(self.predictions, self.bodies)
         return view_ranks(*self.views, self.identity)
+
+    def first_bodies(self) -> FirstBodies | None:
+        """Return what is ranked first and why; None where it is the cosine, which the predictions tell."""
+        return None if self.views is None else first_bodies(*self.views, self.identity)
 
 
 def evaluation(prediction: Prediction, batch: Batch) -> Evaluation:

@@ -31,6 +31,7 @@ OUTPUTS = (
         "ranks.npz",
         "queries.npz",
         "predictions.npz",
+        "explained.npz",
         "negatives",
         "figures",
         "pool.npz",

@@ -232,7 +232,8 @@ class SigJepaModule(LightningModule):
         ranks = whole.ranks()
         queries = query_values(whole.ids.cpu().numpy(), ranks, metrics)
         pooled = whole.predictions.cpu().numpy() if whole.views is None else None
-        self.evaluated[split] = SplitPredictions(queries.ids, ranks, pooled, queries)
+        first = None if self.trainer.state.fn == TrainerFn.FITTING else whole.first_bodies()
+        self.evaluated[split] = SplitPredictions(queries.ids, ranks, pooled, queries, first)
         for name, value in measure(whole.predictions, whole.bodies, queries, metrics).items():
             key = f"{split}/{name}"
             self.log(key, value, prog_bar=key == self.monitor, on_step=False, on_epoch=True, batch_size=1)

@@ -12,6 +12,7 @@ import numpy as np
 
 from sigjepa.corpus.corpus import Corpus
 from sigjepa.evaluation.baseline import Baseline
+from sigjepa.evaluation.first_bodies import FirstBodies
 from sigjepa.evaluation.metrics import Metrics, QueryValues
 from sigjepa.evaluation.pools import pool_facts
 from sigjepa.evaluation.rank_files import write_arrays, write_ranks
@@ -22,6 +23,7 @@ from sigjepa.training.process_check import LostProcessError
 
 FINISHED = "finished"
 METRICS_FILE, QUERIES_FILE, POOL_FILE, PREDICTIONS_FILE = "metrics.json", "queries.npz", "pool.npz", "predictions.npz"
+EXPLAINED_FILE = "explained.npz"
 FILES_FILE = "files.json"
 """Holds the digest of every file of a finished run."""
 INTERRUPTIONS = (KeyboardInterrupt, SystemExit, OSError, MemoryError, LostProcessError)
@@ -32,13 +34,14 @@ class SplitPredictions:
     """Hold one split as a student sees it: ids `[N]`, ascending, their ranks, predictions `[N, D]`, and their values.
 
     predictions: None of a student whose score is not the cosine of one vector. queries: of every metric that has one a
-    query.
+    query. first: what a student of several views ranks first and why, of a pass after training.
     """
 
     ids: np.ndarray
     ranks: Ranks
     predictions: np.ndarray | None
     queries: QueryValues
+    first: FirstBodies | None = None
 
 
 def write_query_values(path: Path, queries: Mapping[str, QueryValues]) -> None:
@@ -60,7 +63,8 @@ def write_predictions(run_dir: Path, evaluated: Mapping[str, SplitPredictions]) 
     """Write what a checkpoint predicts for each split.
 
     `ranks.npz`, `queries.npz` with the values of metrics, and, where ranks follow from them, `predictions.npz` with
-    `<split>_ids` `[N]` and `<split>_pooled` `[N, D]`.
+    `<split>_ids` `[N]` and `<split>_pooled` `[N, D]`, or else `explained.npz` with `<split>_ids` and the fields of
+    `FirstBodies` and its `PairShares`.
     """
     write_ranks(run_dir / "ranks.npz", {split: (of_split.ids, of_split.ranks) for split, of_split in evaluated.items()})
     write_query_values(run_dir / QUERIES_FILE, {split: of_split.queries for split, of_split in evaluated.items()})
@@ -68,8 +72,14 @@ def write_predictions(run_dir: Path, evaluated: Mapping[str, SplitPredictions]) 
     for split, of_split in evaluated.items():
         if of_split.predictions is not None:
             predictions |= {f"{split}_ids": of_split.ids, f"{split}_pooled": of_split.predictions}
-    if predictions:
-        write_arrays(run_dir / PREDICTIONS_FILE, predictions)
+    explained: dict[str, Any] = {}
+    for split, of_split in evaluated.items():
+        if (first := of_split.first) is not None:
+            arrays = {"ids": of_split.ids, "places": first.places, "scores": first.scores, **vars(first.shares)}
+            explained |= {f"{split}_{name}": array for name, array in arrays.items()}
+    for name, file in ((PREDICTIONS_FILE, predictions), (EXPLAINED_FILE, explained)):
+        if file:
+            write_arrays(run_dir / name, file)
 
 
 def write_pool_facts(run_dir: Path, corpus: Corpus) -> None:

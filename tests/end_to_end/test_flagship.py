@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 import sigjepa
+from sigjepa.data.explanation import signature_terms
+from sigjepa.reporting.hard_queries import hard_query_rows
 
 READ_MISSES = Path(__file__).resolve().parents[2] / "examples" / "read_misses.py"
 
@@ -66,12 +68,41 @@ def test_what_it_alone_ranks_first_is_read_with_the_shares_of_each_view(folder, 
         assert sum(map(float, re.findall(r" ([+-][\d.]+)", shares))) == pytest.approx(float(score), abs=0.5)
 
 
-def test_a_report_compares_it_and_leaves_it_out_where_vectors_are_asked_for(folder, run):
-    run("report", "runs=runs", "output=report", cwd=folder)
+def test_a_report_compares_and_explains_it_and_leaves_it_out_of_the_ceiling(folder, run):
+    run("report", "runs=runs", "output=report", "explorer_queries=4", cwd=folder)
     report = (folder / "report" / "report.md").read_text()
-    assert "flagship" in report
     assert "words_and_vectors" in report
     assert "no student scores by the cosine" in report
+    page = (folder / "report" / "report.html").read_text()
+    shown = json.loads(re.search(r'id="explorer-data">(.*?)</script>', page)[1])
+    assert (shown["runs"], shown["measures"]) == (["flagship", "words_and_vectors"], ["score", "score"])
+    answers = [query["answers"][0] for query in shown["queries"]]
+    assert len(answers) >= 8
+    for answer in answers:
+        for one in (answer, *answer["retrieved"]):
+            shares = re.sub(r"\(.*?\)", "", one["why"])  # without the terms; small shares are left out
+            assert sum(map(float, re.findall(r"[+-][\d.]+", shares))) == pytest.approx(one["score"], rel=0.25, abs=0.5)
+    assert any("expected " in answer["why"] for answer in answers)
+
+
+def test_its_hardest_queries_are_explained(folder):
+    run_dir = sigjepa.read_run(folder / "runs" / "whole")
+    first = run_dir.first_bodies("test")[1]
+    np.testing.assert_allclose(first.shares.values.sum(axis=1), first.scores.ravel(), rtol=1e-4, atol=1e-3)
+    corpus = sigjepa.Corpus.load(
+        Path(run_dir.provenance["data_dir"]) / "corpus" / run_dir.provenance["artifacts"]["corpus"]
+    )
+    rows = hard_query_rows(run_dir, corpus, count=5)
+    ranks = run_dir.ranks("test")[1]
+    assert [row["rank"] for row in rows] == sorted((ranks.optimistic + ranks.pessimistic) / 2, reverse=True)[:5]
+    names = {*corpus.column("qualname")}
+    for row in rows:
+        assert {row["query"], row["found first"]} <= names
+        views = [row[name] for name in row if f"{name} of the first" in row and not name.endswith("words")]
+        assert sum(views) == pytest.approx(row["score"], abs=1e-2)
+        matched = {part.rsplit(" ", 1)[0] for part in row["matched words"].split(", ") if part}
+        assert matched <= signature_terms(row["signature"])
+    assert any(row["predicted words"] for row in rows)
 
 
 def test_what_is_measured_in_the_space_of_the_teacher_is_refused(folder, run):

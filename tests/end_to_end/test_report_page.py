@@ -23,10 +23,11 @@ from playwright.sync_api import expect
 from sigjepa.corpus.functions import Function, extract_functions
 from sigjepa.corpus.identifiers import split_identifier
 from sigjepa.evaluation.ranks import pool_ranks
-from sigjepa.reporting.explorer import FunctionText, Retrieval, explore
+from sigjepa.reporting.explorer import FunctionText, explore
 from sigjepa.reporting.page import render_page
 from sigjepa.reporting.panels import Line, Panel, write_panels
 from sigjepa.reporting.plots import PALETTE, plot_differences
+from sigjepa.reporting.retrieval import Retrieval
 
 QUERIES, WIDTH = 12, 64
 RUNS = {"exp1_4": 2.5, "exp2_1": 3.0, "exp2_2": 2.0, "hardneg_curriculum": 1.2}  # and how far off each predicts
@@ -255,10 +256,10 @@ def test_an_open_query_shows_what_the_run_retrieves(visit, explorer):
     page.keyboard.press("Enter")
     opened = page.locator(".query[open]")
     expect(opened.locator(".retrieved")).to_have_count(5)
-    cosines = [float(one) for one in opened.locator(".retrieved-cosine").all_inner_texts()]
+    cosines = [float(one.split()[1]) for one in opened.locator(".retrieved-score").all_inner_texts()]
     assert cosines == sorted(cosines, reverse=True)
     answer = query.answers[explorer.runs.index("hardneg_curriculum")]
-    assert cosines == pytest.approx([one.cosine for one in answer.retrieved], abs=6e-4)
+    assert cosines == pytest.approx([one.score for one in answer.retrieved], abs=6e-4)
     assert opened.locator(".retrieved.is-true .retrieved-match").inner_text() == "true body"
     body = explorer.functions[query.id].body
     assert opened.locator(".asked .code").nth(1).inner_text().strip() == body.strip()
@@ -268,8 +269,8 @@ def test_an_open_query_shows_what_the_run_retrieves(visit, explorer):
     assert shared <= words
     page.get_by_label("Retrieved by").select_option("exp2_1")
     answer = query.answers[explorer.runs.index("exp2_1")]
-    cosines = [float(one) for one in opened.locator(".retrieved-cosine").all_inner_texts()]
-    assert cosines == pytest.approx([one.cosine for one in answer.retrieved], abs=6e-4)
+    cosines = [float(one.split()[1]) for one in opened.locator(".retrieved-score").all_inner_texts()]
+    assert cosines == pytest.approx([one.score for one in answer.retrieved], abs=6e-4)
 
 
 def test_a_long_body_is_cut_until_asked_for(visit, explorer):

@@ -47,7 +47,7 @@ def test_remedies_are_compared_with_exp2_1_alone(runs):
     rows = diagnosis_rows(comparison)
     assert [row[0] for row in rows] == [REMEDIES[row[1]] for row in rows]
     assert {len(row) for row in rows} == {len(FINDING_HEADER) + 1}
-    assert {row[3] for row in rows} == {"Rank@10"}
+    assert {row[4] for row in rows} == {"Rank@10"}
 
 
 @pytest.mark.parametrize("missing", ["exp2_1", "hardneg_"])

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.ranks import pool_ranks
-from sigjepa.reporting.explorer import FunctionText, Retrieval, explore, highlight, script_json
+from sigjepa.reporting.explorer import FunctionText, explore, highlight
+from sigjepa.reporting.page import script_json
+from sigjepa.reporting.retrieval import Retrieval
 
 POOL, WIDTH = 30, 6
 COPIES = ((3, 7), (3, 21), (10, 11))  # rows whose bodies are the same
@@ -63,9 +65,9 @@ def test_the_retrieved_are_a_naive_cosine_sort(shown, bodies, functions):
             assert [one.id - 100 for one in answer.retrieved] == wanted
             for one in answer.retrieved:
                 body = bodies.numpy()[one.id - 100]
-                assert one.cosine == pytest.approx(cosines[one.id - 100], abs=1e-4)
+                assert one.score == pytest.approx(cosines[one.id - 100], abs=1e-4)
                 assert one.teacher_cosine == pytest.approx(naive_cosine(bodies.numpy()[own], body), abs=1e-4)
-            assert answer.cosine == pytest.approx(cosines[own], abs=1e-4)
+            assert answer.score == pytest.approx(cosines[own], abs=1e-4)
             assert answer.optimistic == shown[name].ranks.optimistic[own]
             assert answer.pessimistic == shown[name].ranks.pessimistic[own]
 

@@ -10,9 +10,10 @@ import torch
 
 from sigjepa.corpus.functions import extract_functions
 from sigjepa.evaluation.ranks import pool_ranks
-from sigjepa.reporting.explorer import FunctionText, Retrieval, explore
+from sigjepa.reporting.explorer import FunctionText, explore
 from sigjepa.reporting.page import render_page
 from sigjepa.reporting.report_folder import evidence_or_reason, report_markdown, write_report
+from sigjepa.reporting.retrieval import Retrieval
 from sigjepa.reporting.runs import find_runs
 
 # names of this length leave no room for the axes

@@ -26,7 +26,7 @@
   const expected = (answer) => (answer.optimistic + answer.pessimistic) / 2;
   const rankText = ({ optimistic, pessimistic }) =>
     optimistic === pessimistic ? `${optimistic}` : `${optimistic}–${pessimistic}`;
-  const cosineText = (value) => value.toFixed(3);
+  const scoreText = (value, measure) => `${measure} ${value.toFixed(measure === "cosine" ? 3 : 1)}`;
   const literal = (term) => term.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 
   /** What is marked in code: the search's terms, and words that the query's signature has too. */
@@ -155,6 +155,7 @@
     });
 
     const runIndex = () => data.runs.indexOf(state.run);
+    const measure = () => data.measures[runIndex()];
     const rankOf = (item) => expected(item.query.answers[runIndex()]);
 
     function buildSummary(item) {
@@ -188,11 +189,11 @@
       const found = data.functions[one.id];
       const made = element("li", one.match ? `retrieved is-${one.match}` : "retrieved");
       const head = element("div", "retrieved-head");
-      const score = element("span", "retrieved-score", "cosine ", element("b", "retrieved-cosine", cosineText(one.cosine)));
-      score.title = "cosine of the prediction and this body";
+      const score = element("b", "retrieved-score", scoreText(one.score, measure()));
+      score.title = `${measure()} of the prediction and this body`;
       head.append(element("span", "retrieved-place", `${place}`), score);
       if (one.match !== "true") {
-        const teacher = element("span", "retrieved-teacher", `teacher to true body ${cosineText(one.teacher_cosine)}`);
+        const teacher = element("span", "retrieved-teacher", `teacher to true body ${one.teacher_cosine.toFixed(3)}`);
         teacher.title = "the teacher's cosine of this body and the true body";
         head.append(teacher);
       }
@@ -203,6 +204,7 @@
       from.append(" ", element("span", "query-place", markedText(found.repository, terms)));
       from.title = found.path;
       head.append(from);
+      if (one.why) head.append(element("div", "retrieved-why", `why: ${one.why}`));
       made.append(head, ...codeBox(found.body, `Retrieved body ${place}, ${found.qualname}`, terms, item.words));
       return made;
     }
@@ -225,7 +227,8 @@
       const answered = element("div", "answered", element("h4", "", `Retrieved first by ${state.run}`), ranked);
       if (!answer.retrieved.some((one) => one.match === "true")) {
         answered.append(element("p", "explorer-note",
-          `The true body is at rank ${rankText(answer)} of ${data.pool}, with cosine ${cosineText(answer.cosine)}.`));
+          `The true body is at rank ${rankText(answer)} of ${data.pool}, with ${scoreText(answer.score, measure())}.`));
+        if (answer.why) answered.append(element("p", "retrieved-why", `why: ${answer.why}`));
       }
       item.inside.replaceChildren(asked, answered);
     }
