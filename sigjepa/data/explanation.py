@@ -1,4 +1,4 @@
-"""What a score is the sum of: each view's share and, of a view of terms, the terms that add most to it."""
+"""What the scores of pairs are the sums of: each view's share and, of a view of terms, those that add most to it."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,38 +7,12 @@ import numpy as np
 import torch
 
 from sigjepa.corpus.identifiers import split_identifier
+from sigjepa.data.shares import Share, Term
 from sigjepa.data.views import TermRows, Views, equal_places
 from sigjepa.lexicon.names import bare_names
-from sigjepa.runtime.terminal import printable
 
 MAX_TERMS = 6
 """How many terms explain a view, the strongest first."""
-LABELS = {"pooled": "embedding"}
-"""What a view is called where its name says it to the makers of students alone."""
-MAX_SHOWN_TERMS, MIN_SHOWN_SHARE, MIN_SHOWN_VALUE = 4, 0.05, 0.05
-
-
-@dataclass(frozen=True)
-class Term:
-    """A term that adds to a score. predicted: the signature does not have it, the student expects it."""
-
-    text: str
-    value: float
-    predicted: bool
-
-
-@dataclass(frozen=True)
-class Share:
-    """A view's share of a score, with its terms by text; terms: the strongest of a sparse view."""
-
-    view: str
-    value: float
-    terms: Sequence[Term] = ()
-
-    @property
-    def others(self) -> float:
-        """Return the share of the terms that are not listed and of the body's constant; 0 of a dense view."""
-        return self.value - sum(term.value for term in self.terms) if self.terms else 0.0
 
 
 @dataclass(frozen=True)
@@ -116,32 +90,6 @@ def term_shares(own: TermRows, other: TermRows) -> tuple[torch.Tensor, np.ndarra
     places = np.arange(len(order)) - np.searchsorted(rows[order], rows[order])
     order = order[places < MAX_TERMS]
     return sums, rows[order], terms[order], added[order]
-
-
-def label_of(view: str) -> str:
-    """Return what a view is called."""
-    return LABELS.get(view, view.replace("_", " "))
-
-
-def shown_shares(shares: Sequence[Share]) -> list[Share]:
-    """Return the views that count, the strongest first: none below MIN_SHOWN_SHARE of the strongest."""
-    ordered = sorted(shares, key=lambda share: -abs(share.value))
-    return [share for share in ordered if abs(share.value) >= MIN_SHOWN_SHARE * abs(ordered[0].value) and share.value]
-
-
-def why_text(shares: Sequence[Share]) -> str:
-    """Return what a score is the sum of, in words: each view, and the terms of it that count."""
-    parts = []
-    for share in shown_shares(shares):
-        terms = [
-            f"{'expected ' if term.predicted else ''}{printable(term.text)} {term.value:+.1f}"
-            for term in share.terms[:MAX_SHOWN_TERMS]
-        ]
-        others = share.others + sum(term.value for term in share.terms[MAX_SHOWN_TERMS:])
-        if abs(others) >= MIN_SHOWN_VALUE:
-            terms.append(f"all others {others:+.1f}")
-        parts.append(f"{label_of(share.view)} {share.value:+.1f}" + (f" ({', '.join(terms)})" if terms else ""))
-    return " · ".join(parts)
 
 
 def signature_terms(signature: str) -> set[str]:

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sigjepa.data.explanation import PairShares, Share, explain, signature_terms
+from sigjepa.data.explanation import PairShares, explain, signature_terms
+from sigjepa.data.shares import Share
 from sigjepa.data.views import Views, score, take_views
 from sigjepa.evaluation.ranks import BLOCK
 from sigjepa.lexicon.function_terms import extract_terms

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from sigjepa.corpus.corpus import Corpus
-from sigjepa.data.explanation import Share, label_of
+from sigjepa.data.shares import Share, label_of
 from sigjepa.evaluation.first_bodies import term_texts
 from sigjepa.reporting.run import Run
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sigjepa.data.explanation import why_text
+from sigjepa.data.shares import why_text
 from sigjepa.evaluation.first_bodies import FirstBodies
 from sigjepa.evaluation.ranks import Ranks, cosine_scores
 

@@ -4,30 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from sigjepa.data.shares import Share, Term
 from sigjepa.serving.query import Query
-
-
-@dataclass(frozen=True)
-class Term:
-    """A term that adds to a score. predicted: the signature does not have it, the student expects it."""
-
-    text: str
-    value: float
-    predicted: bool
-
-
-@dataclass(frozen=True)
-class Share:
-    """A view's share of a score, with its terms by text; terms: the strongest of a sparse view."""
-
-    view: str
-    value: float
-    terms: Sequence[Term] = ()
-
-    @property
-    def others(self) -> float:
-        """Return the share of the terms that are not listed and of the body's constant; 0 of a dense view."""
-        return self.value - sum(term.value for term in self.terms) if self.terms else 0.0
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,10 @@ import numpy as np
 from scipy.sparse import coo_array, csr_array
 from torch import Tensor
 
+from sigjepa.data.explanation import MAX_TERMS
 from sigjepa.data.views import TermRows, View, Views
 from sigjepa.serving.index_part import IndexPart, term_values
 from sigjepa.store.artifact import OpenedArtifact
-
-MAX_TERMS = 6
-"""How many terms explain a view, the strongest first."""
 
 
 @dataclass(frozen=True)

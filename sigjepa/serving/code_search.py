@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sigjepa.corpus.identifiers import split_identifier
+from sigjepa.data.explanation import signature_terms
+from sigjepa.data.shares import Share, Term
 from sigjepa.errors import DamagedError, SigjepaError
-from sigjepa.lexicon.names import bare_names
 from sigjepa.lexicon.terms import recorded_terms
-from sigjepa.serving.answer import Answer, Result, Share, Term
+from sigjepa.serving.answer import Answer, Result
 from sigjepa.serving.body_index import BodyIndex, Match, TermShare
 from sigjepa.serving.functions import Functions, FunctionsStage, Places
 from sigjepa.serving.index_stage import IndexStage
@@ -74,7 +74,7 @@ class CodeSearch:
         expected = self.index.expected(predictions)
         answers = []
         for query, some, terms in zip(queries, matches, expected, strict=True):
-            own = {*split_identifier(query.signature), *bare_names(query.signature)}
+            own = signature_terms(query.signature)
             views = {view: _named(each, texts, own) for view, each in terms.items()}
             answers.append(Answer(query, views, [self.result(match, texts, own) for match in some]))
         return answers

@@ -8,15 +8,10 @@ from rich.padding import Padding
 from rich.syntax import Syntax
 from rich.text import Text
 
+from sigjepa.data.shares import why_text
 from sigjepa.runtime.terminal import WIDTH, printable
-from sigjepa.serving.answer import Result, Share
+from sigjepa.serving.answer import Result
 from sigjepa.serving.query import Query
-
-LABELS = {"pooled": "embedding"}
-"""What a view is called where its name says it to the makers of students alone."""
-MAX_SHOWN_TERMS = 4
-MIN_SHOWN_SHARE = 0.05
-MIN_SHOWN_VALUE = 0.05
 
 
 def show_results(query: Query | None, results: Sequence[Result], lines: int | None) -> None:
@@ -61,29 +56,3 @@ def code_of(result: Result, lines: int | None) -> tuple[str, int]:
     safe = ["".join(letter if letter.isprintable() else "�" for letter in line) for line in code.splitlines()]
     shown = safe if lines is None else safe[:lines]
     return "\n".join(shown), len(safe) - len(shown)
-
-
-def label_of(view: str) -> str:
-    """Return what a view is called."""
-    return LABELS.get(view, view.replace("_", " "))
-
-
-def shown_shares(shares: Sequence[Share]) -> list[Share]:
-    """Return the views that count, the strongest first: none below MIN_SHOWN_SHARE of the strongest."""
-    ordered = sorted(shares, key=lambda share: -abs(share.value))
-    return [share for share in ordered if abs(share.value) >= MIN_SHOWN_SHARE * abs(ordered[0].value) and share.value]
-
-
-def why_text(shares: Sequence[Share]) -> str:
-    """Return what a score is the sum of, in words: each view, and the terms of it that count."""
-    parts = []
-    for share in shown_shares(shares):
-        terms = [
-            f"{'expected ' if term.predicted else ''}{printable(term.text)} {term.value:+.1f}"
-            for term in share.terms[:MAX_SHOWN_TERMS]
-        ]
-        others = share.others + sum(term.value for term in share.terms[MAX_SHOWN_TERMS:])
-        if abs(others) >= MIN_SHOWN_VALUE:
-            terms.append(f"all others {others:+.1f}")
-        parts.append(f"{label_of(share.view)} {share.value:+.1f}" + (f" ({', '.join(terms)})" if terms else ""))
-    return " · ".join(parts)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from sigjepa.data.explanation import MAX_TERMS, PairShares, Share, Term, explain, shown_shares, why_text
+from sigjepa.data.explanation import MAX_TERMS, PairShares, explain
+from sigjepa.data.shares import Share, Term, shown_shares, why_text
 from sigjepa.data.views import TermRows, View, score, take_views
 
 PAIRS, TERMS = 9, 12

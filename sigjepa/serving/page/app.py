@@ -21,6 +21,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from sigjepa.data.shares import label_of, shown_shares
 from sigjepa.errors import SigjepaError
 from sigjepa.serving.answer import Answer, Result
 from sigjepa.serving.code_search import CodeSearch
@@ -28,7 +29,6 @@ from sigjepa.serving.page.batches import Batches
 from sigjepa.serving.page.limits import Limits
 from sigjepa.serving.page.openapi import openapi_document
 from sigjepa.serving.query import read_query
-from sigjepa.serving.result_text import label_of, shown_shares
 
 DEFAULT_TOP_K, MAX_TOP_K = 10, 100
 MAX_HIGHLIGHTED = 2048
