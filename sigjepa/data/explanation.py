@@ -62,6 +62,7 @@ def explain(predictions: Views, bodies: Views) -> PairShares:
             value, *terms = term_shares(own, other)
             found.append((terms[0], np.full(len(terms[0]), number, np.int8), *terms[1:]))
         else:
+            assert isinstance(other, torch.Tensor), "a view is dense on both sides, or on none"
             value = (own * other).sum(dim=1)
         constants = bodies[name].constants
         values.append((value if constants is None else value + constants).float().cpu().numpy())

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from itertools import zip_longest
+from itertools import repeat
 from typing import Literal
 
 import numpy as np
@@ -138,7 +138,7 @@ def explore(
                 match(int(ids[row]), int(ids[place]), functions),
                 why,
             )
-            for place, value, why in zip_longest(one.places, one.scores, one.why[:-1], fillvalue="")
+            for place, value, why in zip(one.places, one.scores, one.why[:-1] or repeat(""), strict=False)
         )
         places = int(ranks.optimistic[row]), int(ranks.pessimistic[row])
         return Answer(*places, rounded(one.own), tuple(retrieved), one.why[-1] if one.why else "")
