@@ -9,18 +9,34 @@ finds nothing. datasketch, where it is installed, finds near duplicates of one v
 
 import argparse
 import ast
+import tempfile
 import warnings
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from paired import compare, print_comparison
 from standard_library import files, functions
 
-from sigjepa.corpus.dedup import PERMUTATIONS, SHINGLE_TOKENS, TOKEN, VIEWS, NearIndex, drop_duplicates, sketch
+from sigjepa.corpus.dedup import (
+    PERMUTATIONS,
+    REASONS,
+    SHINGLE_TOKENS,
+    TOKEN,
+    VIEWS,
+    band_keys,
+    duplicates,
+    lsh_bands,
+    shingle_set,
+)
+from sigjepa.corpus.extraction import Extraction, arrays_of
 from sigjepa.corpus.functions import Function, extract_functions
+from sigjepa.corpus.near_pairs import NearPairsStage
 from sigjepa.store.files import write_json
+from sigjepa.store.manifest import Manifest
+from sigjepa.store.stage import Part
 
 THRESHOLD = 0.8
 
@@ -55,14 +71,29 @@ def extraction(count: int, repeats: int) -> dict[str, Any]:
 def near_duplicates(chosen: list[Function], repeats: int) -> dict[str, Any]:
     """Return how long the search for duplicates takes, beside its hashes alone and datasketch where it is installed."""
 
+    bands = lsh_bands(THRESHOLD)
+
     def ours() -> set[str]:
-        return {function.key for function in drop_duplicates(chosen, THRESHOLD)[0]}
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            for array, values in arrays_of(chosen, bands).items():
+                np.save(folder / f"{array}-all.npy", values)
+            facts = {"parts": ["all"], "functions": [len(chosen)]}
+            stage = NearPairsStage(Extraction(Manifest(folder, "", "", {}, "", facts, {})), THRESHOLD)
+            stage.build(Part("all", 0, len(stage.tasks())), folder)
+            names = {path.name: None for path in folder.glob("*-all.npy")}
+            pairs = stage.open(Manifest(folder, "", "", {}, "", {}, names))
+            gone = duplicates(
+                {reason: pairs.same(reason) for reason in REASONS}, {view: pairs.near(view) for view in VIEWS}
+            )
+        positions = {*np.concatenate([*gone.values()]).tolist()}
+        return {function.key for position, function in enumerate(chosen) if position not in positions}
 
     def hashing() -> None:
-        index = NearIndex(THRESHOLD)
+        hashes: dict[str, int] = {}
         for function in chosen:
             for view in VIEWS.values():
-                sketch(index.shingle_set(view(function.body)))
+                band_keys(shingle_set(view(function.body), hashes), bands)
 
     def datasketch() -> set[str]:
         from datasketch import MinHash, MinHashLSH  # noqa: PLC0415 - where it is installed

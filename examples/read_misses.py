@@ -46,7 +46,8 @@ def main() -> None:
     ids, ranks = run.ranks("test")
     corpus = open_evidence(run).corpus
     names = ("repository", "qualname", "signature", "body")
-    functions = [{name: corpus.table[name][int(row)].as_py() for name in names} for row in ids]
+    columns = {name: corpus.column(name) for name in names}
+    functions = [{name: columns[name][row] for name in names} for row in ids]
     student = sigjepa.Student.from_pretrained(options.run)
     bodies = student.encode_bodies([function["body"] for function in functions])
 

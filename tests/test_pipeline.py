@@ -146,7 +146,7 @@ def test_repair_mends_what_is_damaged(small_pipeline, tmp_path):
     for reference in (data.corpus.reference, data.shards.reference):
         place = f"{reference.kind}/{reference.folder}"
         shutil.copytree(data.store.data_dir / place, tmp_path / place)
-    (path,) = tmp_path.glob("corpus/*/functions.parquet")
+    (path,) = tmp_path.glob("corpus/*/functions.parquet/*")
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)

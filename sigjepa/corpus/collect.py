@@ -188,38 +188,3 @@ def extract_file(limits: Mapping[str, int], file: File) -> Read:
 def usable_cores() -> int:
     """Return the cores this process may use, which in a container or under a scheduler are fewer than the machine's."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def level_out(
-    functions: dict[str, list[Function]],
-    *,
-    max_functions: int | None,
-    max_functions_per_repository: int | None,
-    seed: int,
-) -> list[Function]:
-    """Return at most `max_functions`, taken as equally from all repositories as their sizes allow, in order of place.
-
-    Which functions of a repository stay depends on their content and `seed` alone.
-    """
-    limit = max_functions_per_repository or max(map(len, functions.values()), default=0)
-    quota = {name: min(limit, len(found)) for name, found in functions.items()}
-    if max_functions is not None and sum(quota.values()) > max_functions:
-        low, high = 0, limit  # the highest level whose sum fits, by bisection
-        while low < high:
-            level = (low + high + 1) // 2
-            if sum(min(size, level) for size in quota.values()) <= max_functions:
-                low = level
-            else:
-                high = level - 1
-        larger = sorted((name for name in quota if quota[name] > low), key=lambda name: (seeded_hash(seed, name), name))
-        quota = {name: min(size, low) for name, size in quota.items()}
-        for name in larger[: max_functions - sum(quota.values())]:
-            quota[name] += 1
-    chosen = [
-        function
-        for name, found in functions.items()
-        for function in sorted(found, key=lambda function: (seeded_hash(seed, function.key), function.place))[
-            : quota[name]
-        ]
-    ]
-    return sorted(chosen, key=lambda function: function.place)

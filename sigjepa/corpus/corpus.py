@@ -1,25 +1,29 @@
-"""The corpus: functions with their split and tier, as rows of `functions.parquet`."""
+"""The corpus: functions with their split and tier, as rows of the files in `functions.parquet`."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
 
-from sigjepa.corpus.functions import Function
 from sigjepa.corpus.split import SPLITS, TIERS
-from sigjepa.corpus.summary import summary_text
+from sigjepa.corpus.summary import summary_text, summed
 from sigjepa.errors import SigjepaError, StorageError, nearest_name
 from sigjepa.store.artifact import OpenedArtifact
 from sigjepa.store.files import read_errors
 from sigjepa.store.manifest import Reference, damaged
 
-FUNCTIONS_FILE = "functions.parquet"
+FUNCTIONS_FOLDER = "functions.parquet"
+"""A dataset of several files, which pandas, pyarrow and others read by the folder's name."""
+ROWS_PER_FILE = 1 << 17
+ROWS_AT_ONCE = 1 << 13
+"""Rows of a row group, and of what is held as Python objects."""
 SUMMARY_REPOSITORIES = 20
 
 SCHEMA = pa.schema(
@@ -42,21 +46,6 @@ SCHEMA = pa.schema(
 class Corpus(OpenedArtifact):
     """Functions with their split and tier; the id of a function is its position, 0 to n-1."""
 
-    @cached_property
-    def table(self) -> pa.Table:
-        """All rows; raises SigjepaError naming the file when it is no table of functions."""
-        file = self.folder / FUNCTIONS_FILE
-        try:
-            with read_errors(file):
-                table = pq.read_table(file)
-        except StorageError:
-            raise
-        except (pa.ArrowInvalid, OSError) as error:
-            raise damaged(file, f"cannot be read as parquet ({error})", self.folder) from None
-        if table.schema.names != SCHEMA.names:
-            raise damaged(file, f"has columns {table.schema.names}, not {SCHEMA.names}", self.folder)
-        return table
-
     @property
     def hash(self) -> str:
         """Content hash of all rows, equal wherever the same functions got the same splits and tiers."""
@@ -68,54 +57,93 @@ class Corpus(OpenedArtifact):
         return self.manifest.upstream.get("corpus", self.reference)
 
     def __len__(self) -> int:
-        return self.table.num_rows
+        return int(self.manifest.facts["functions"])
+
+    def tables(self, columns: Sequence[str] | None = None, rows: slice = slice(None)) -> Iterator[pa.Table]:
+        """Yield some columns (None: all) of a range of functions, by id, in blocks that are read one by one.
+
+        Raises SigjepaError naming the file that is no table of functions.
+        """
+        first, last, _ = rows.indices(len(self))
+        return tables_in(self.folder, first, last, columns)
 
     def ids(self, split: str | None = None, tiers: Sequence[str] | None = None) -> npt.NDArray[np.int64]:
         """Return the ids of the functions of a split and of some tiers, ascending `[n]`; None stands for all."""
-        chosen = np.ones(len(self), dtype=bool)
         if split is not None:
             check_known(split, SPLITS, "split")
-            chosen &= np.asarray(self.column("split")) == split
-        if tiers is not None:
-            for tier in tiers:
-                check_known(tier, TIERS, "tier")
-            chosen &= np.isin(np.asarray(self.column("tier")), list(tiers))
-        return np.flatnonzero(chosen).astype(np.int64)
+        for tier in tiers or ():
+            check_known(tier, TIERS, "tier")
+        chosen = [np.zeros(0, dtype=bool)]
+        for table in self.tables(["split", "tier"]):
+            of_split = pc.is_in(table["split"], pa.array(SPLITS if split is None else [split]))
+            of_tiers = pc.is_in(table["tier"], pa.array(TIERS if tiers is None else list(tiers), pa.string()))
+            chosen.append(pc.and_(of_split, of_tiers).to_numpy())
+        return np.flatnonzero(np.concatenate(chosen)).astype(np.int64)
 
-    def column(self, name: str) -> list[Any]:
-        """Return one column of all functions, by id."""
+    def column(self, name: str, rows: slice = slice(None)) -> list[Any]:
+        """Return one column of all functions, or of a range of them, by id."""
         check_known(name, SCHEMA.names, "column")
-        return list(self.table.column(name).to_pylist())
+        return [value for table in self.tables([name], rows) for value in table.column(name).to_pylist()]
 
     def summary_table(self, repositories: int | None = SUMMARY_REPOSITORIES) -> str:
         """Return the functions by split, tier and repository, lengths, and what was skipped and why.
 
         The largest `repositories` are listed, or all when it is None.
         """
-        columns = {name: self.column(name) for name in SCHEMA.names}
-        return summary_text(columns, self.manifest.facts, self.manifest.inputs["split_shares"], repositories)
+        counted = summed(self.tables())
+        return summary_text(counted, self.manifest.facts, self.manifest.inputs["split_shares"], repositories)
 
 
-def functions_table(functions: Sequence[Function], tiers: Mapping[str, str], splits: Mapping[str, str]) -> pa.Table:
-    """Return the rows in the order given, with the tier and split of their repositories."""
-    rows = [
-        asdict(function)
-        | {
-            "id": position,
-            "key": function.key,
-            "tier": tiers[function.repository],
-            "split": splits[function.repository],
-        }
-        for position, function in enumerate(functions)
-    ]
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
+def tables_in(folder: Path, first: int, last: int, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """Yield some columns of the rows from `first` to before `last` of the corpus in a folder, in blocks.
+
+    Raises SigjepaError naming the file that is no table of functions.
+    """
+    for number in range(first // ROWS_PER_FILE, -(-last // ROWS_PER_FILE)):
+        with opened(folder / FUNCTIONS_FOLDER / f"{number:05}.parquet", folder) as file:
+            for group in range(file.num_row_groups):
+                start = number * ROWS_PER_FILE + group * ROWS_AT_ONCE
+                if start < last and first < start + ROWS_AT_ONCE:
+                    here = max(first - start, 0)
+                    yield file.read_row_group(group, columns=columns).slice(here, last - start - here)
 
 
-def content_hash(table: pa.Table) -> str:
-    """Return `xxh3_128:<hex>` of all values row by row: of the content, not of how a version of pyarrow packs it."""
-    digest = xxhash.xxh3_128()
-    for row in zip(*(table.column(name).to_pylist() for name in SCHEMA.names), strict=True):
-        digest.update(ascii(row).encode())  # what repr() escapes depends on Python's Unicode version
+@contextmanager
+def opened(path: Path, folder: Path) -> Iterator[pq.ParquetFile]:
+    """A file of functions of the artifact in `folder`; raises SigjepaError naming it where it is none."""
+    try:
+        with read_errors(path), pq.ParquetFile(path) as file:
+            if file.schema_arrow.names != SCHEMA.names:
+                raise damaged(path, f"has columns {file.schema_arrow.names}, not {SCHEMA.names}", folder)
+            yield file
+    except StorageError:
+        raise
+    except (pa.ArrowInvalid, OSError) as error:
+        raise damaged(path, f"cannot be read as parquet ({error})", folder) from None
+
+
+def write_functions(tables: Iterable[pa.Table], folder: Path) -> str:
+    """Write the rows in order into files of ROWS_PER_FILE rows, and return their hash.
+
+    It is `xxh3_128:<hex>` of all values row by row: of the content, not of how a version of pyarrow packs it.
+    """
+    digest, rows = xxhash.xxh3_128(), 0
+    waiting = SCHEMA.empty_table()
+    folder.mkdir()
+
+    def write(table: pa.Table, number: int) -> None:
+        pq.write_table(table, folder / f"{number:05}.parquet", row_group_size=ROWS_AT_ONCE, compression="zstd")
+
+    for table in tables:
+        for batch in table.to_batches(max_chunksize=ROWS_AT_ONCE):
+            for row in zip(*(batch.column(name).to_pylist() for name in SCHEMA.names), strict=True):
+                digest.update(ascii(row).encode())  # what repr() escapes depends on Python's Unicode version
+        waiting = pa.concat_tables([waiting, table])
+        while len(waiting) >= ROWS_PER_FILE:
+            write(waiting.slice(0, ROWS_PER_FILE), rows)
+            waiting, rows = waiting.slice(ROWS_PER_FILE), rows + 1
+    if len(waiting) or not rows:
+        write(waiting, rows)
     return f"xxh3_128:{digest.hexdigest()}"
 
 

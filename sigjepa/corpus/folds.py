@@ -11,17 +11,16 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from sigjepa.corpus.corpus import FUNCTIONS_FILE, Corpus, content_hash
+from sigjepa.corpus.corpus import FUNCTIONS_FOLDER, SCHEMA, Corpus, write_functions
 from sigjepa.corpus.split import allocate
 from sigjepa.corpus.stage import SUMMARY_FILE
-from sigjepa.corpus.summary import summary_text
+from sigjepa.corpus.summary import summary_text, summed
 from sigjepa.errors import SigjepaError
 from sigjepa.store.manifest import Manifest, Reference
 from sigjepa.store.stage import Part, Stage
 
-FORMAT = 1  # raise it when the same corpus is divided in another way
+FORMAT = 2  # raise it when the same corpus is divided in another way
 MIN_FOLDS = 2
 
 
@@ -120,16 +119,21 @@ class FoldStage(Stage[Corpus]):
         inputs = self.inputs()
         shares, total = inputs["split_shares"], 1 - inputs["split_shares"]["test"]
         of_rest = {split: shares[split] / total for split in ("train", "val")}
-        repositories = self.corpus.column("repository")
-        homes = fold_splits(Counter(repositories), self.chosen, of_rest, inputs["split_seed"])
-        splits = [homes[name] for name in repositories]
-        whole = self.corpus.table
-        place = whole.schema.get_field_index("split")
-        table = whole.set_column(place, whole.schema.field(place), pa.array(splits))
-        pq.write_table(table, out / FUNCTIONS_FILE, compression="zstd")
+        sizes = Counter(self.corpus.column("repository"))
+        homes = fold_splits(sizes, self.chosen, of_rest, inputs["split_seed"])
+        place = SCHEMA.get_field_index("split")
+
+        def divided(table: pa.Table) -> pa.Table:
+            splits = pa.array([homes[name] for name in table["repository"].to_pylist()], pa.string())
+            return table.set_column(place, SCHEMA.field(place), splits)
+
         facts = dict(self.corpus.manifest.facts)
-        facts |= {"hash": content_hash(table), "counts": {**facts["counts"], "splits": dict(Counter(splits))}}
-        text = summary_text(table.to_pydict(), facts, shares, repositories=None)
+        facts["hash"] = write_functions(map(divided, self.corpus.tables()), out / FUNCTIONS_FOLDER)
+        splits: Counter[str] = Counter()
+        for repository, size in sizes.items():
+            splits[homes[repository]] += size
+        facts["counts"] = {**facts["counts"], "splits": dict(splits)}
+        text = summary_text(summed(map(divided, self.corpus.tables())), facts, shares, repositories=None)
         (out / SUMMARY_FILE).write_text(text, encoding="utf-8")
         return facts
 

@@ -1,25 +1,31 @@
-"""Selection of the functions that make up the corpus, and of the tier and split of each repository."""
+"""Selection of the functions that make up the corpus, and of the tier and split of each repository: by counts."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sigjepa.corpus.collect import level_out
-from sigjepa.corpus.functions import Function
-from sigjepa.corpus.split import TIERS, allocate, assign_tiers, split_repositories
+from sigjepa.corpus.split import TIERS, allocate, assign_tiers, seeded_hash, split_repositories
 from sigjepa.errors import SigjepaError
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Functions in order of place, and the homes of their repositories."""
+    """How many functions of each repository are taken, one at least, and its tier and split."""
 
-    functions: list[Function]
+    sizes: Mapping[str, int]
     tiers: Mapping[str, str]
     splits: Mapping[str, str]
 
+    def sums(self, homes: Mapping[str, str]) -> dict[str, int]:
+        """Return the functions of each split or tier."""
+        sums: Counter[str] = Counter()
+        for name, size in self.sizes.items():
+            sums[homes[name]] += size
+        return dict(sums)
+
 
 def select(
-    unique: Sequence[Function],
+    found: Mapping[str, int],
     *,
     max_functions: int | None,
     max_functions_per_repository: int | None,
@@ -28,49 +34,54 @@ def select(
     split_shares: Mapping[str, float],
     seed: int,
 ) -> Selection:
-    """Return the functions within the limits, their repositories divided into splits and tiers.
+    """Return what is taken within the limits, and the repositories divided into splits and tiers.
 
-    With `tier_sizes` repositories go to tiers first, each tier is levelled out to exactly its size, and divided into
-    splits by itself. Raises SigjepaError when repositories are too few, or a tier cannot be filled.
+    found: the functions of each repository, one at least. With `tier_sizes` repositories go to tiers first, each tier
+    is levelled out to exactly its size, and divided into splits by itself. Raises SigjepaError when repositories are
+    too few, or a tier cannot be filled.
     """
-    by_repository: dict[str, list[Function]] = {}
-    for function in unique:
-        by_repository.setdefault(function.repository, []).append(function)
+    limit = max_functions_per_repository or sum(found.values())
     if tier_sizes is None:
-        functions = level_out(
-            by_repository,
-            max_functions=max_functions,
-            max_functions_per_repository=max_functions_per_repository,
-            seed=seed,
-        )
-        sizes = sizes_of(functions)
+        sizes = level_out(found, max_functions, limit, seed)
         splits = split_repositories(sizes, split_shares, seed)
-        return Selection(functions, assign_tiers(sizes, splits, phase0_share, seed), splits)
+        return Selection(sizes, assign_tiers(sizes, splits, phase0_share, seed), splits)
 
-    limit = max_functions_per_repository or len(unique)
-    usable = {name: min(limit, len(found)) for name, found in by_repository.items()}
+    usable = {name: min(limit, size) for name, size in found.items()}
     tiers = allocate(usable, {tier: tier_sizes[tier] / sum(tier_sizes.values()) for tier in TIERS}, seed)
-    functions, splits = [], {}
+    sizes, splits = {}, {}
     for tier in (tier for tier in TIERS if tier_sizes[tier]):
-        members = {name: found for name, found in by_repository.items() if tiers[name] == tier}
+        members = {name: size for name, size in found.items() if tiers[name] == tier}
         if (missing := tier_sizes[tier] - sum(usable[name] for name in members)) > 0:
             raise SigjepaError(
                 f"Tier '{tier}' wants {tier_sizes[tier]:,} functions; its {len(members)} repositories give "
                 f"{missing:,} too few. Give more repositories, raise corpus.max_functions_per_repository "
                 f"(now {max_functions_per_repository}), or set corpus.tier_sizes lower or to null."
             )
-        chosen = level_out(members, max_functions=tier_sizes[tier], max_functions_per_repository=limit, seed=seed)
-        splits |= split_repositories(sizes_of(chosen), split_shares, seed)
-        functions += chosen
-    return Selection(sorted(functions, key=lambda function: function.place), tiers, splits)
+        chosen = level_out(members, tier_sizes[tier], limit, seed)
+        splits |= split_repositories(chosen, split_shares, seed)
+        sizes |= chosen
+    return Selection(sizes, tiers, splits)
 
 
-def sizes_of(functions: Sequence[Function]) -> dict[str, int]:
-    """Return the number of functions of each repository."""
-    sizes: dict[str, int] = {}
-    for function in functions:
-        sizes[function.repository] = sizes.get(function.repository, 0) + 1
-    return sizes
+def level_out(found: Mapping[str, int], most: int | None, limit: int, seed: int) -> dict[str, int]:
+    """Return how many functions to take of each repository, as equally as their sizes allow.
+
+    most: in all; None is no limit. limit: of each repository. One that gives none is left out.
+    """
+    taken = {name: min(limit, size) for name, size in found.items()}
+    if most is not None and sum(taken.values()) > most:
+        low, high = 0, limit  # the highest level whose sum fits, by bisection
+        while low < high:
+            level = (low + high + 1) // 2
+            if sum(min(size, level) for size in taken.values()) <= most:
+                low = level
+            else:
+                high = level - 1
+        larger = sorted((name for name in taken if taken[name] > low), key=lambda name: (seeded_hash(seed, name), name))
+        taken = {name: min(size, low) for name, size in taken.items()}
+        for name in larger[: most - sum(taken.values())]:
+            taken[name] += 1
+    return {name: size for name, size in taken.items() if size}
 
 
 def check_tier_sizes(tier_sizes: Mapping[str, int] | None, max_functions: int | None) -> None:

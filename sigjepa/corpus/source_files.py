@@ -1,7 +1,7 @@
 """The source files that a corpus was read from, each with the digest of the bytes that were parsed."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -44,6 +44,13 @@ def write_sources(path: Path, files: Iterable[SourceFile]) -> None:
     """Write the files in order of repository and path; the same for any number of workers."""
     rows = [asdict(file) for file in sorted(files, key=attrgetter("repository", "path", "digest"))]
     pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), path, compression="zstd")
+
+
+def join_sources(path: Path, lists: Sequence[Path]) -> None:
+    """Write one list of what several hold, one behind another."""
+    with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
+        for each in lists:
+            writer.write_table(pq.read_table(each, schema=SCHEMA))
 
 
 def read_sources(path: Path) -> list[SourceFile]:

@@ -2,28 +2,35 @@
 
 import platform
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
-import pyarrow.parquet as pq
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 
-from sigjepa.corpus.collect import collect
-from sigjepa.corpus.corpus import FUNCTIONS_FILE, Corpus, content_hash, functions_table
-from sigjepa.corpus.dedup import drop_duplicates
+from sigjepa.corpus.corpus import FUNCTIONS_FOLDER, SCHEMA, Corpus, tables_in, write_functions
+from sigjepa.corpus.dedup import REASONS, VIEWS, duplicates, lsh_bands
+from sigjepa.corpus.extraction import Extraction, ExtractionStage
 from sigjepa.corpus.functions import EXTRACTION_VERSION
-from sigjepa.corpus.select import check_tier_sizes, select
-from sigjepa.corpus.source_files import SOURCES_FILE, write_sources
+from sigjepa.corpus.near_pairs import NearPairs, NearPairsStage
+from sigjepa.corpus.select import Selection, check_tier_sizes, select
+from sigjepa.corpus.source_files import SOURCES_FILE, join_sources
 from sigjepa.corpus.sources.source import Source
-from sigjepa.corpus.split import SPLITS, TIERS, check_shares
-from sigjepa.corpus.summary import summary_text
+from sigjepa.corpus.split import SPLITS, TIERS, check_shares, seeded_hash
+from sigjepa.corpus.summary import summary_text, summed
 from sigjepa.errors import SigjepaError
 from sigjepa.store.manifest import Manifest
-from sigjepa.store.stage import Part, Stage
+from sigjepa.store.stage import Get, Part, Stage
 
 SUMMARY_FILE = "summary.txt"
+FORMAT = 2
+"""Part of every corpus key: raise it when the same rows are written in another way."""
+Mask: TypeAlias = npt.NDArray[np.bool_]
 LIMITS = ("min_body_statements", "max_body_lines", "max_file_bytes")
 """The limits that `extract_functions` is given."""
 
@@ -73,7 +80,9 @@ class CorpusStage(Stage[Corpus]):
                 raise SigjepaError(f"corpus.{name}={value} must be at least 1.")
         check_shares(self.split_shares)
         check_tier_sizes(self.tier_sizes, self.max_functions)
+        lsh_bands(self.near_duplicate_threshold)
         return {
+            "format": FORMAT,
             "extraction": EXTRACTION_VERSION,
             "python": ".".join(platform.python_version_tuple()[:2]),  # its grammar decides what parses
             "source": self.source.fingerprint(),
@@ -87,61 +96,26 @@ class CorpusStage(Stage[Corpus]):
         cache = getattr(self.source, "cache", None)
         return () if cache is None else (Path(cache),)
 
-    def build(self, part: Part, out: Path) -> Mapping[str, Any]:
-        """Write functions, source files and the summary; the facts are counts and the content hash.
-
-        Raises SigjepaError for a source without functions.
-        """
-        collected = collect(
-            self.source.repositories(),
-            limits={name: getattr(self, name) for name in LIMITS},
-            max_functions=self.max_functions,
-            max_functions_per_repository=self.max_functions_per_repository,
-            include_tests=self.include_tests,
-            seed=self.split_seed,
-            workers=self.workers,
-        )
-        extracted = sorted(
-            (function for found in collected.functions.values() for function in found), key=attrgetter("place")
-        )
-        unique, duplicates = drop_duplicates(extracted, self.near_duplicate_threshold)
-        if not unique:
-            skipped = collected.skipped + duplicates
-            counted = ", ".join(f"{count} {reason}" for reason, count in skipped.most_common()) or "nothing"
-            raise SigjepaError(
-                f"The corpus is empty: the source '{self.source.name}' lists {collected.files_listed} Python files and "
-                f"gives no function. Skipped: {counted}. Check corpus.source, or relax corpus.min_body_statements."
+    def with_steps(self, get: Get) -> "SelectionStage":
+        """Return the stage that selects of the extracted functions, without those that have a duplicate."""
+        extraction = get(
+            ExtractionStage(
+                self.source,
+                {name: getattr(self, name) for name in LIMITS},
+                self.max_functions,
+                self.max_functions_per_repository,
+                self.include_tests,
+                self.split_seed,
+                self.workers,
+                self.near_duplicate_threshold,
             )
-        selection = select(
-            unique,
-            max_functions=self.max_functions,
-            max_functions_per_repository=self.max_functions_per_repository,
-            tier_sizes=self.tier_sizes,
-            phase0_share=self.phase0_share,
-            split_shares=self.split_shares,
-            seed=self.split_seed,
         )
-        functions, tiers, splits = selection.functions, selection.tiers, selection.splits
-        skipped = collected.skipped + duplicates + Counter(over_limit=len(unique) - len(functions))
-        table = functions_table(functions, tiers, splits)
-        pq.write_table(table, out / FUNCTIONS_FILE, compression="zstd")
-        write_sources(out / SOURCES_FILE, collected.sources)
-        facts = {
-            "hash": content_hash(table),
-            "functions": len(functions),
-            "counts": {
-                "repositories": len(splits),
-                "files_listed": collected.files_listed,
-                "files_read": collected.files_read,
-                "functions_extracted": len(extracted),
-                "splits": dict(Counter(splits[function.repository] for function in functions)),
-                "tiers": dict(Counter(tiers[function.repository] for function in functions)),
-            },
-            "skipped": dict(sorted(skipped.items())),
-        }
-        text = summary_text(table.to_pydict(), facts, self.split_shares, repositories=None)
-        (out / SUMMARY_FILE).write_text(text, encoding="utf-8")
-        return facts
+        pairs = get(NearPairsStage(extraction, self.near_duplicate_threshold))
+        return SelectionStage(**vars(self), extraction=extraction, pairs=pairs)
+
+    def build(self, part: Part, out: Path) -> Mapping[str, Any]:
+        """Not called: `with_steps` gives the stage that builds."""
+        raise NotImplementedError
 
     def content(self, files: Mapping[str, str], facts: Mapping[str, Any]) -> str:
         """Return the hash of the rows: equal functions are the same corpus, wherever they were read."""
@@ -150,3 +124,106 @@ class CorpusStage(Stage[Corpus]):
     def open(self, manifest: Manifest) -> Corpus:
         """Return the corpus, whose rows are read when they are asked for."""
         return Corpus(manifest)
+
+
+@dataclass(frozen=True)
+class SelectionStage(CorpusStage):
+    """Select of the extracted functions, divide their repositories, and write them."""
+
+    extraction: Extraction = field(kw_only=True)
+    pairs: NearPairs = field(kw_only=True)
+
+    def build(self, part: Part, out: Path) -> Mapping[str, Any]:
+        """Write functions, source files and the summary; the facts are counts and the content hash.
+
+        Raises SigjepaError for a source without functions.
+        """
+        read = self.extraction.manifest.facts
+        gone = duplicates(
+            {reason: self.pairs.same(reason) for reason in REASONS}, {view: self.pairs.near(view) for view in VIEWS}
+        )
+        skipped = Counter(read["skipped"]) + Counter({reason: len(found) for reason, found in gone.items()})
+        kept = np.ones(len(self.extraction), dtype=bool)
+        for found in gone.values():
+            kept[found] = False
+        sizes = repository_sizes(self.extraction, kept)
+        if not sizes:
+            counted = ", ".join(f"{count} {reason}" for reason, count in skipped.most_common()) or "nothing"
+            raise SigjepaError(
+                f"The corpus is empty: the source '{self.source.name}' lists {read['files_listed']} Python files and "
+                f"gives no function. Skipped: {counted}. Check corpus.source, or relax corpus.min_body_statements."
+            )
+        selection = select(
+            sizes,
+            max_functions=self.max_functions,
+            max_functions_per_repository=self.max_functions_per_repository,
+            tier_sizes=self.tier_sizes,
+            phase0_share=self.phase0_share,
+            split_shares=self.split_shares,
+            seed=self.split_seed,
+        )
+        chosen = chosen_functions(self.extraction, kept, sizes, selection, self.split_seed)
+        digest = write_functions(rows(self.extraction, chosen, selection), out / FUNCTIONS_FOLDER)
+        join_sources(out / SOURCES_FILE, self.extraction.sources)
+        functions = sum(selection.sizes.values())
+        skipped["over_limit"] = sum(sizes.values()) - functions
+        homes = {"splits": selection.splits, "tiers": selection.tiers}
+        facts = {
+            "hash": digest,
+            "functions": functions,
+            "counts": {
+                "repositories": len(selection.splits),
+                "files_listed": read["files_listed"],
+                "files_read": read["files_read"],
+                "functions_extracted": len(self.extraction),
+                **{name: selection.sums(home) for name, home in homes.items()},
+            },
+            "skipped": dict(sorted((+skipped).items())),
+        }
+        text = summary_text(summed(tables_in(out, 0, functions)), facts, self.split_shares, repositories=None)
+        (out / SUMMARY_FILE).write_text(text, encoding="utf-8")
+        return facts
+
+
+def repository_sizes(extraction: Extraction, kept: Mask) -> dict[str, int]:
+    """Return how many functions of each repository are kept, of those that have any."""
+    sizes: Counter[str] = Counter()
+    for start, table in extraction.tables(["repository"]):
+        sizes.update(table["repository"].filter(pa.array(kept[start : start + len(table)])).to_pylist())
+    return dict(sizes)
+
+
+def chosen_functions(
+    extraction: Extraction, kept: Mask, sizes: Mapping[str, int], selection: Selection, seed: int
+) -> Mask:
+    """Return which functions are in the corpus: of each repository so many as selected, by content and seed alone."""
+    chosen = kept.copy()
+
+    def ranked() -> Iterator[tuple[str, int, int]]:
+        for start, table in extraction.tables(["repository", "key"]):
+            here = kept[start : start + len(table)]
+            columns = (table[name].filter(pa.array(here)).to_pylist() for name in ("repository", "key"))
+            positions = start + np.flatnonzero(here)
+            for repository, key, position in zip(*columns, positions.tolist(), strict=True):
+                yield repository, seeded_hash(seed, key), position
+
+    if any(selection.sizes.get(name, 0) < size for name, size in sizes.items()):
+        for repository, found in groupby(ranked(), key=itemgetter(0)):
+            positions = [position for _, _, position in sorted(found)]
+            chosen[positions[selection.sizes.get(repository, 0) :]] = False
+    return chosen
+
+
+def rows(extraction: Extraction, chosen: Mask, selection: Selection) -> Iterator[pa.Table]:
+    """Yield the rows of the corpus."""
+    count = 0
+    for start, whole in extraction.tables():
+        table = whole.filter(pa.array(chosen[start : start + len(whole)]))
+        repositories = table["repository"].to_pylist()
+        added = {
+            "id": pa.array(range(count, count + len(table)), pa.int64()),
+            "tier": pa.array([selection.tiers[name] for name in repositories], pa.string()),
+            "split": pa.array([selection.splits[name] for name in repositories], pa.string()),
+        }
+        yield pa.table([added[name] if name in added else table[name] for name in SCHEMA.names], schema=SCHEMA)
+        count += len(table)

@@ -2,10 +2,14 @@
 
 import io
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -13,27 +17,56 @@ from rich.table import Table
 from sigjepa.corpus.skip_reasons import SKIP_REASONS
 from sigjepa.corpus.split import SPLITS, TIERS
 
+Sizes: TypeAlias = Mapping[tuple[str, str, str], int]
+"""Functions by repository, tier and split."""
 PERCENTILES = (5, 25, 50, 75, 95, 99, 100)
 WIDTH = 118
 NOTABLE_DIFFERENCE = 0.05
 """How far a split's share may be from the one asked for before the summary says so."""
 
 
+@dataclass(frozen=True)
+class Sums:
+    """What the summary tells of the functions: their number by repository, tier and split, and their lengths `[N]`."""
+
+    sizes: Counter[tuple[str, str, str]]
+    lengths: Mapping[str, npt.NDArray[np.int32]]
+
+
+def summed(tables: Iterable[pa.Table]) -> Sums:
+    """Return the sums of a corpus, given in blocks."""
+    sizes: Counter[tuple[str, str, str]] = Counter()
+    lengths: dict[str, list[npt.NDArray[np.int32]]] = {name: [] for name in LENGTHS}
+    for table in tables:
+        sizes.update(zip(*(table[name].to_pylist() for name in ("repository", "tier", "split")), strict=True))
+        for name, length in LENGTHS.items():
+            lengths[name].append(length(table).to_numpy().astype(np.int32))
+    return Sums(sizes, {name: np.concatenate(found) for name, found in lengths.items()})
+
+
+LENGTHS: Mapping[str, Callable[[pa.Table], Any]] = {
+    "signature characters": lambda table: pc.utf8_length(table["signature"]),
+    "body characters": lambda table: pc.utf8_length(table["body"]),
+    "body lines": lambda table: pc.add(pc.count_substring(table["body"], "\n"), 1),
+    "docstring characters": lambda table: pc.utf8_length(table["docstring"]),
+}
+
+
 def summary_text(
-    columns: Mapping[str, Sequence[Any]],
+    sums: Sums,
     facts: Mapping[str, Any],
     split_shares: Mapping[str, float],
     repositories: int | None,
 ) -> str:
     """Return all tables as plain text.
 
-    columns: of the corpus, by name. facts: of its manifest. split_shares: those asked for. repositories: so many of the
+    sums: of the corpus. facts: of its manifest. split_shares: those asked for. repositories: so many of the
     largest are listed; None is all.
     """
     tables = [
-        split_table(columns, split_shares),
-        repository_table(columns, repositories),
-        length_table(columns),
+        split_table(sums.sizes, split_shares),
+        repository_table(sums.sizes, repositories),
+        length_table(sums.lengths),
         skipped_table(facts["skipped"]),
     ]
     counts = facts["counts"]
@@ -44,7 +77,7 @@ def summary_text(
         f"{counts['files_read']:,} of {counts['files_listed']:,} files were read: no more of a repository than the "
         f"limits can use. They gave {counts['functions_extracted']:,} functions before duplicates and limits."
     )
-    for note in share_notes(columns["split"], split_shares):
+    for note in share_notes(sums.sizes, split_shares):
         console.print(note)
     console.print(f"hash {facts['hash']}")
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
@@ -59,11 +92,13 @@ def plain_table(title: str, *headings: str) -> Table:
     return table
 
 
-def split_table(columns: Mapping[str, Sequence[Any]], shares: Mapping[str, float]) -> Table:
+def split_table(sizes: Sizes, shares: Mapping[str, float]) -> Table:
     """Return the functions and repositories by split and tier, and the share asked for beside the one reached."""
-    total = len(columns["split"])
-    cells = Counter(zip(columns["split"], columns["tier"], strict=True))
-    homes = dict(zip(columns["repository"], columns["split"], strict=True))
+    total = sum(sizes.values())
+    cells: Counter[tuple[str, str]] = Counter()
+    for (_, tier, split), size in sizes.items():
+        cells[split, tier] += size
+    homes = {repository: split for repository, _, split in sizes}
     table = plain_table("Functions by split and tier", "split", "repositories", *TIERS, "functions", "share", "wanted")
     for split in SPLITS:
         by_tier = [cells[split, tier] for tier in TIERS]
@@ -80,20 +115,20 @@ def split_table(columns: Mapping[str, Sequence[Any]], shares: Mapping[str, float
     return table
 
 
-def share_notes(splits: Sequence[str], shares: Mapping[str, float]) -> list[str]:
+def share_notes(sizes: Sizes, shares: Mapping[str, float]) -> list[str]:
     """Return a sentence for each split whose share is far from the one asked for."""
-    reached = Counter(splits)
+    total = sum(sizes.values())
+    reached = {split: sum(size for (_, _, its), size in sizes.items() if its == split) / total for split in SPLITS}
     return [
-        f"Note: {split} holds {reached[split] / len(splits):.1%} of the functions instead of {shares[split]:.1%}, "
+        f"Note: {split} holds {reached[split]:.1%} of the functions instead of {shares[split]:.1%}, "
         f"because repositories are not divided; more or smaller repositories bring it closer."
         for split in SPLITS
-        if abs(reached[split] / len(splits) - shares[split]) > NOTABLE_DIFFERENCE
+        if abs(reached[split] - shares[split]) > NOTABLE_DIFFERENCE
     ]
 
 
-def repository_table(columns: Mapping[str, Sequence[Any]], rows: int | None) -> Table:
+def repository_table(sizes: Sizes, rows: int | None) -> Table:
     """Return the largest repositories, with the tier and split of each."""
-    sizes = Counter(zip(columns["repository"], columns["tier"], columns["split"], strict=True))
     ranked = sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
     table = plain_table("Functions by repository", "repository", "tier", "split", "functions")
     for (repository, tier, split), size in ranked[:rows]:
@@ -103,15 +138,8 @@ def repository_table(columns: Mapping[str, Sequence[Any]], rows: int | None) -> 
     return table
 
 
-def length_table(columns: Mapping[str, Sequence[Any]]) -> Table:
+def length_table(lengths: Mapping[str, npt.NDArray[np.int32]]) -> Table:
     """Return the percentiles of the lengths of both halves."""
-    body_lines = [body.count("\n") + 1 for body in columns["body"]]
-    lengths = {
-        "signature characters": list(map(len, columns["signature"])),
-        "body characters": list(map(len, columns["body"])),
-        "body lines": body_lines,
-        "docstring characters": list(map(len, columns["docstring"])),
-    }
     table = plain_table("Lengths by percentile", "length", *(f"p{p}" if p < 100 else "max" for p in PERCENTILES))
     for name, values in lengths.items():
         table.add_row(name, *(f"{value:,.0f}" for value in np.percentile(values, PERCENTILES)))

@@ -62,7 +62,7 @@ class LexiconStage(Stage[Lexicon]):
     def build(self, part: Part, out: Path) -> Mapping[str, Any]:
         """Write the tables of some functions; the facts count what is not Python."""
         rows = slice(part.start, part.stop)
-        terms, unparsed = extract_terms(self.corpus.column("signature")[rows], self.corpus.column("body")[rows])
+        terms, unparsed = extract_terms(self.corpus.column("signature", rows), self.corpus.column("body", rows))
         file = f"{part.name}.npz"
         np.savez(out / file, **terms.arrays())  # type: ignore[arg-type]
         return {"tables": [file], "functions": part.size, **unparsed}

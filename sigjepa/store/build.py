@@ -19,6 +19,8 @@ from sigjepa.store.manifest import MANIFEST_FILE, FileRecord, read_record, write
 from sigjepa.store.stage import Part, Stage
 
 PARTS_FOLDER = "parts"
+STEPS_FOLDER = ".steps"
+"""Within an unfinished artifact: what only building it needs, as a data directory of its own."""
 MAX_COMMIT_SECONDS = 600
 
 
@@ -134,7 +136,8 @@ def writes_refused(folder: Path, allowed: Sequence[Path], stage: Stage[Any]) -> 
     """
     _install_audit_hook()
     places = [path.expanduser().absolute() for path in allowed]
-    _guards.append(_Guard(threading.get_ident(), folder.absolute(), places, name_of(stage)))
+    whole = folder.parents[2] if folder.parents[1].name == STEPS_FOLDER else folder
+    _guards.append(_Guard(threading.get_ident(), whole.absolute(), places, name_of(stage)))
     try:
         yield
     finally:

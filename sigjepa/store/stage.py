@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
@@ -18,12 +18,13 @@ class Part:
     """A piece of a stage's work that needs no other piece.
 
     name: of its record, within `[a-z0-9_-]`. start, stop: the rows of it, for stages that divide rows. Its size counts
-    in the progress bar.
+    in the progress bar. work: what else building it is given, so that the stage need not hold it for all parts.
     """
 
     name: str
     start: int = 0
     stop: int = 1
+    work: Any = field(default=None, repr=False, compare=False)
 
     @property
     def size(self) -> int:
@@ -61,6 +62,13 @@ class Stage(ABC, Generic[Artifact]):
     def parts(self) -> Sequence[Part]:
         """Return the pieces of work in a fixed order; every one is built from the same inputs."""
         return (Part(self.kind),)
+
+    def with_steps(self, get: "Get") -> "Stage[Artifact]":
+        """Return a stage that builds the parts, with artifacts that only building needs, each as `get` gives it.
+
+        They lie in the artifact's folder until it is finished. The inputs are the same.
+        """
+        return self
 
     @abstractmethod
     def build(self, part: Part, out: Path) -> Mapping[str, Any]:

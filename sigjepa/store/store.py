@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sigjepa.errors import DamagedError, SigjepaError
-from sigjepa.store.build import PARTS_FOLDER, PartRecord, contents_of, name_of
+from sigjepa.store.build import PARTS_FOLDER, STEPS_FOLDER, PartRecord, contents_of, name_of
 from sigjepa.store.executors.executor import Executor
 from sigjepa.store.executors.local import Local
 from sigjepa.store.files import storage_errors
@@ -99,19 +99,23 @@ class Store:
         return None if manifest.missing_files() or contents != contents_of(stage) else manifest
 
     def _build(self, stage: Stage[Any], folder: Path, inputs: Mapping[str, Any]) -> Manifest:
-        parts = stage.parts()
-        check_parts(parts, stage)
         (folder / MANIFEST_FILE).unlink(missing_ok=True)  # while a part is built again it vouches for too much
+        builder = stage
+        if any(PartRecord.read(folder, part, stage) is None for part in stage.parts()):
+            builder = stage.with_steps(Store(folder / STEPS_FOLDER, self.executor).get)
+        parts = builder.parts()
+        check_parts(parts, stage)
         records = {part.name: record for part in parts if (record := PartRecord.read(folder, part, stage)) is not None}
         todo = [part for part in parts if part.name not in records]
         if records and todo:
             log.info("%s is unfinished: %d of %d parts are kept", folder, len(records), len(parts))
-        results = self.executor.run(stage, todo, folder)
+        results = self.executor.run(builder, todo, folder)
         if len(parts) > 1:  # a single part has bars of its own
             results = counted(results, parts, todo, stage)
         records |= {record.part: record for record in results}
         if stage.inputs() != inputs:
             shutil.rmtree(folder / PARTS_FOLDER)
+            shutil.rmtree(folder / STEPS_FOLDER, ignore_errors=True)
             raise SigjepaError(
                 f"What {folder.name} is built from changed while it was read. Give the same command again when nothing "
                 "writes there any more."
@@ -131,6 +135,7 @@ class Store:
             origin(stage.packages),
         )
         manifest.write()
+        shutil.rmtree(folder / STEPS_FOLDER, ignore_errors=True)
         log.info("Built %s", folder.name, extra=SHOWN_BY_A_BAR)
         return manifest
 

@@ -31,8 +31,8 @@ class Texts(Protocol):
 
     def __len__(self) -> int: ...
 
-    def column(self, name: str) -> Sequence[Any]:
-        """Return all `signature`s or `body`s, by function id."""
+    def column(self, name: str, rows: slice) -> Sequence[Any]:
+        """Return the `signature`s or `body`s of a range of functions, by id."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class ShardStage(Stage[TeacherShards]):
     def build(self, part: Part, out: Path) -> Mapping[str, Any]:
         """Write one shard; raises SigjepaError for a teacher that can't be loaded or gives unusable states."""
         rows = slice(part.start, part.stop)
-        signatures, bodies = self.corpus.column("signature")[rows], self.corpus.column("body")[rows]
+        signatures, bodies = self.corpus.column("signature", rows), self.corpus.column("body", rows)
         with progress(None, f"embed {part.name}", total=part.size, unit="function") as bar:
             signature = self.teacher.encode(signatures, self.teacher.max_signature_tokens)
             body = self.teacher.encode(

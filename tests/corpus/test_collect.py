@@ -3,10 +3,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from sigjepa.corpus.collect import INLINE_FILES, Collected, collect, level_out
+from sigjepa.corpus.collect import INLINE_FILES, Collected, collect
 from sigjepa.corpus.functions import Function
 from sigjepa.corpus.sources.source import Repository
 from sigjepa.errors import SigjepaError
@@ -119,27 +117,3 @@ def end_process(content: bytes, *, repository: str, path: str) -> tuple[list[Fun
     import os
 
     os._exit(3)
-
-
-SIZES = st.lists(st.integers(0, 30), min_size=1, max_size=8)
-
-
-@given(SIZES, st.none() | st.integers(1, 100), st.none() | st.integers(1, 20), st.integers(0, 3))
-def test_levelling_fills_the_limits_as_equally_as_it_can(
-    sizes: list[int], total: int | None, each: int | None, seed: int
-) -> None:
-    functions = {
-        f"r{i}": [Function(f"r{i}", "a.py", "f", line, "", "", f"{i}:{line}") for line in range(size)]
-        for i, size in enumerate(sizes)
-    }
-    chosen = level_out(functions, max_functions=total, max_functions_per_repository=each, seed=seed)
-    available = sum(min(size, each or size) for size in sizes)
-    assert len(chosen) == min(available, total or available)
-    assert chosen == sorted(chosen, key=lambda one: one.place)
-    taken = Counter(one.repository for one in chosen)
-    assert max(taken.values(), default=0) <= (each or 30)
-    fullest = max(taken.values(), default=0)
-    for name, found in functions.items():  # who got less than the fullest by more than one had no more to give
-        assert taken[name] >= fullest - 1 or taken[name] == min(len(found), each or len(found))
-    shuffled = {name: found[::-1] for name, found in functions.items()}
-    assert chosen == level_out(shuffled, max_functions=total, max_functions_per_repository=each, seed=seed)

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sigjepa.corpus.corpus import SCHEMA
 from sigjepa.corpus.folds import Fold, FoldStage, assign_folds, chosen_fold, fold_splits
 from sigjepa.corpus.sources.folder import Folder
 from sigjepa.corpus.stage import CorpusStage
@@ -114,10 +115,9 @@ def whole(tmp_path_factory):
 def test_folds_are_views_of_one_corpus_that_differ_in_splits_alone(whole):
     store, corpus = whole
     folds = [store.get(FoldStage(corpus, Fold(3, fold))) for fold in range(3)]
-    names = [name for name in corpus.table.schema.names if name != "split"]
+    names = [name for name in SCHEMA.names if name != "split"]
     for each in folds:
-        assert each.table.schema == corpus.table.schema
-        assert each.table.select(names).equals(corpus.table.select(names))
+        assert [*each.tables(names)] == [*corpus.tables(names)]
         assert each.manifest.upstream == {"corpus": corpus.reference}
         counts = each.manifest.facts["counts"]["splits"]
         assert counts == {split: len(each.ids(split)) for split in ("train", "val", "test")}

@@ -5,27 +5,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sigjepa.corpus.functions import Function
-from sigjepa.corpus.select import Selection, check_tier_sizes, select
+from sigjepa.corpus.select import Selection, check_tier_sizes, level_out, select
 from sigjepa.errors import SigjepaError
 
 SHARES = {"train": 0.7, "val": 0.2, "test": 0.1}
 
 
-def functions(sizes: list[int]) -> list[Function]:
-    return [
-        Function(f"r{repository:02}", "m.py", f"f{i}", i, f"def f{i}():", "", f"body {repository} {i}")
-        for repository, size in enumerate(sizes)
-        for i in range(size)
-    ]
+def found(sizes: list[int]) -> dict[str, int]:
+    return {f"r{repository:02}": size for repository, size in enumerate(sizes) if size}
 
 
-def selected(unique: list[Function], tier_sizes: dict[str, int] | None, **changes: Any) -> Selection:
+def selected(sizes: dict[str, int], tier_sizes: dict[str, int] | None, **changes: Any) -> Selection:
     arguments: dict[str, Any] = {
         **{"max_functions": None, "max_functions_per_repository": None, "tier_sizes": tier_sizes},
         **{"phase0_share": 0.56, "split_shares": SHARES, "seed": 0},
     }
-    return select(unique, **arguments | changes)
+    return select(sizes, **arguments | changes)
 
 
 @given(st.lists(st.integers(20, 40), min_size=30, max_size=50), st.floats(0.3, 0.7), st.floats(0.3, 0.5))
@@ -33,46 +28,58 @@ def test_tiers_are_filled_exactly_and_repositories_never_divided(sizes: list[int
     limit = 30
     total = round(part * sum(min(size, limit) for size in sizes))  # repositories are not divided, so not all can be had
     wanted = {"phase0": round(share * total), "heads": total - round(share * total)}
-    unique = functions(sizes)
-    chosen = selected(unique, wanted, max_functions_per_repository=limit)
-    counted = Counter(chosen.tiers[one.repository] for one in chosen.functions)
-    assert counted == wanted
-    assert max(Counter(one.repository for one in chosen.functions).values()) <= limit
-    assert set(chosen.splits) == {one.repository for one in chosen.functions} <= set(chosen.tiers)
-    assert len(set(chosen.functions)) == total
-    assert chosen.functions == sorted(chosen.functions, key=lambda one: one.place)
-    assert set(chosen.functions) <= set(unique)
+    given = found(sizes)
+    chosen = selected(given, wanted, max_functions_per_repository=limit)
+    assert chosen.sums(chosen.tiers) == wanted
+    assert all(0 < size <= min(limit, given[name]) for name, size in chosen.sizes.items())
+    assert set(chosen.splits) == set(chosen.sizes) <= set(chosen.tiers)
+    assert sum(chosen.sizes.values()) == sum(chosen.sums(chosen.splits).values()) == total
 
 
 def test_each_tier_is_divided_into_splits_by_itself() -> None:
-    chosen = selected(functions([10] * 100), {"phase0": 500, "heads": 300})
-    counted = Counter((chosen.tiers[one.repository], chosen.splits[one.repository]) for one in chosen.functions)
+    chosen = selected(found([10] * 100), {"phase0": 500, "heads": 300})
+    counted: Counter[tuple[str, str]] = Counter()
+    for name, size in chosen.sizes.items():
+        counted[chosen.tiers[name], chosen.splits[name]] += size
     for tier, size in (("phase0", 500), ("heads", 300)):
         for split, share in SHARES.items():
             assert counted[tier, split] == pytest.approx(share * size, abs=10)
 
 
 def test_a_tier_of_none_leaves_all_to_the_other() -> None:
-    chosen = selected(functions([10] * 10), {"phase0": 50, "heads": 0})
-    assert set(chosen.tiers.values()) == {"phase0"}
-    assert len(chosen.functions) == 50
+    chosen = selected(found([10] * 10), {"phase0": 50, "heads": 0})
+    assert chosen.sums(chosen.tiers) == {"phase0": 50}
 
 
 def test_order_of_what_is_given_does_not_matter() -> None:
-    unique = functions([10, 20, 30, 40, 50, 60, 70, 80])
-    sizes = {"phase0": 90, "heads": 70}
-    assert selected(unique, sizes) == selected(unique[::-1], sizes)
-    assert selected(unique, sizes) != selected(unique, sizes, seed=1)
+    sizes = found([10, 20, 30, 40, 50, 60, 70, 80])
+    tiers = {"phase0": 90, "heads": 70}
+    assert selected(sizes, tiers) == selected(dict([*sizes.items()][::-1]), tiers)
+    assert selected(sizes, tiers) != selected(sizes, tiers, seed=1)
 
 
 def test_a_tier_that_cannot_be_filled_says_how_many_are_missing() -> None:
     with pytest.raises(SigjepaError, match=r"'phase0'.* 30 .*max_functions_per_repository"):
-        selected(functions([10] * 12), {"phase0": 60, "heads": 60}, max_functions_per_repository=5)
+        selected(found([10] * 12), {"phase0": 60, "heads": 60}, max_functions_per_repository=5)
 
 
 def test_a_tier_of_two_repositories_cannot_fill_three_splits() -> None:
     with pytest.raises(SigjepaError, match=" 3 "):
-        selected(functions([10] * 5), {"phase0": 20, "heads": 20})
+        selected(found([10] * 5), {"phase0": 20, "heads": 20})
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=8), st.none() | st.integers(1, 100), st.integers(1, 20))
+def test_levelling_fills_the_limits_as_equally_as_it_can(sizes: list[int], most: int | None, limit: int) -> None:
+    given = found(sizes)
+    taken = level_out(given, most, limit, 0)
+    available = sum(min(size, limit) for size in sizes)
+    assert sum(taken.values()) == min(available, most or available)
+    fullest = max(taken.values(), default=0)
+    assert fullest <= limit
+    for name, size in given.items():  # who got less than the fullest by more than one had no more to give
+        assert taken.get(name, 0) >= fullest - 1 or taken[name] == min(size, limit)
+    assert 0 not in taken.values()
+    assert taken == level_out(dict([*given.items()][::-1]), most, limit, 0)
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,17 @@
 import ast
 import inspect
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+
+import pyarrow as pa
 
 import sigjepa.corpus.collect
 import sigjepa.corpus.dedup
+import sigjepa.corpus.extraction
 import sigjepa.corpus.functions
 import sigjepa.corpus.sources.pypi
 import sigjepa.corpus.stage
 from sigjepa.corpus.skip_reasons import SKIP_REASONS
-from sigjepa.corpus.summary import summary_text
+from sigjepa.corpus.summary import Sums, summary_text, summed
 
 SHARES = {"train": 0.7, "val": 0.2, "test": 0.1}
 FACTS = {
@@ -20,20 +21,16 @@ FACTS = {
 }
 
 
-def columns(*repositories: tuple[str, str, str, int]) -> Mapping[str, Sequence[Any]]:
+def sums(*repositories: tuple[str, str, str, int]) -> Sums:
     rows = [(name, tier, split) for name, tier, split, size in repositories for _ in range(size)]
     names, tiers, splits = zip(*rows, strict=True)
-    return {
-        "repository": names,
-        "tier": tiers,
-        "split": splits,
-        "signature": ["def f():"] * len(rows),
-        "body": ["a\nb\nc"] * len(rows),
-        "docstring": [""] * len(rows),
-    }
+    texts = {"signature": "def f():", "body": "a\nb\nc", "docstring": ""}
+    columns = {"repository": names, "tier": tiers, "split": splits}
+    table = pa.table(columns | {name: [text] * len(rows) for name, text in texts.items()})
+    return summed([table[:3], table[3:]])
 
 
-BALANCED = columns(("a", "phase0", "train", 700), ("b", "heads", "val", 200), ("c", "heads", "test", 100))
+BALANCED = sums(("a", "phase0", "train", 700), ("b", "heads", "val", 200), ("c", "heads", "test", 100))
 
 
 def row(text: str, first: str) -> list[str]:
@@ -66,7 +63,7 @@ def test_only_the_largest_repositories_are_listed_on_request() -> None:
 
 def test_a_split_far_from_its_share_is_noted() -> None:
     text = summary_text(
-        columns(("a", "phase0", "train", 90), ("b", "heads", "val", 9), ("c", "heads", "test", 1)), FACTS, SHARES, 0
+        sums(("a", "phase0", "train", 90), ("b", "heads", "val", 9), ("c", "heads", "test", 1)), FACTS, SHARES, 0
     )
     assert "Note: train holds 90.0% of the functions instead of 70.0%" in text
 

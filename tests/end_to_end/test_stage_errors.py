@@ -75,7 +75,7 @@ def test_a_stage_that_writes_elsewhere_is_refused(prepare, tmp_path):
     done = prepare(
         "data=tiny", "corpus.source._target_=broken.Intruder", f"+corpus.source.data_dir={tmp_path / 'data'}"
     )
-    refused(done, "CorpusStage writes", str(tmp_path / "data" / "corpus" / "other"), "caches()")
+    refused(done, "ExtractionStage writes", str(tmp_path / "data" / "corpus" / "other"), "caches()")
     assert not (tmp_path / "data" / "corpus" / "other").exists()
 
 

@@ -165,8 +165,9 @@ def hydra_settings(path: Path) -> object:
 
 def corpus_manifest(path: Path) -> object:
     """The manifest of a corpus, beside a file of functions that is no parquet."""
-    functions = path.parent / "functions.parquet"
+    functions = path.parent / "functions.parquet/00000.parquet"
     if not functions.exists():
+        functions.parent.mkdir(exist_ok=True)
         functions.write_bytes(b"PAR1")
     return len(Corpus.load(path.parent))
 

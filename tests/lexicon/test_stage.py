@@ -26,8 +26,8 @@ class Texts:
     def __len__(self):
         return len(self.columns["body"])
 
-    def column(self, name):
-        return self.columns[name]
+    def column(self, name, rows=slice(None)):
+        return self.columns[name][rows]
 
 
 def assert_equal(terms, expected):

@@ -20,5 +20,5 @@ class FakeCorpus:
     def __len__(self) -> int:
         return len(self.signatures)
 
-    def column(self, name: str) -> list[str]:
-        return {"signature": self.signatures, "body": self.bodies}[name]
+    def column(self, name: str, rows: slice = slice(None)) -> list[str]:
+        return {"signature": self.signatures, "body": self.bodies}[name][rows]

@@ -90,6 +90,7 @@ class Rows:
     """
 
     def __init__(self, file: Path) -> None:
+        self.file = file
         self.stream: IO[bytes] = tempfile.TemporaryFile() if file.suffix == ".gz" else file.open("rb")  # noqa: SIM115
         weakref.finalize(self, self.stream.close)
         if file.suffix == ".gz":
@@ -99,6 +100,9 @@ class Rows:
                         self.stream.write(block)
             except (EOFError, gzip.BadGzipFile, zlib.error) as error:
                 raise SigjepaError(f"{file} cannot be unpacked ({error}); check corpus.source.path.") from None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Rows, (self.file,)
 
     def __iter__(self) -> Iterator[tuple[int, int, bytes]]:
         """Yield the number from 1, the offset and the bytes of each line that is not empty."""

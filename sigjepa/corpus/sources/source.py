@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +20,8 @@ class Repository:
     name: without a machine's paths in it. paths: of every file within the repository, with `/`. read: yields the
     contents of the files at given positions of `paths`, in that order; None for one that cannot be read. place: what
     holds them on this machine, for `sigjepa provenance` to hash them again. left_out: the number of files that are not
-    in `paths`, by reason of `skip_reasons.py`. extract: what turns the bytes of a file into functions.
+    in `paths`, by reason of `skip_reasons.py`. extract: what turns the bytes of a file into functions. It can be
+    pickled, since files without a limit are read in parts.
     """
 
     name: str
@@ -28,6 +30,23 @@ class Repository:
     place: Path | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
     extract: Extract = extract_functions
+
+    def some(self, positions: Sequence[int], first: bool) -> "Repository":
+        """Return the repository with the files at `positions` alone; what is left out is counted for the `first`."""
+        paths = [self.paths[position] for position in positions]
+        return replace(
+            self,
+            paths=paths,
+            read=partial(read_some, self.read, positions),
+            left_out=self.left_out if first else {},
+        )
+
+
+def read_some(
+    read: Callable[[Sequence[int]], Iterator[bytes | None]], positions: Sequence[int], wanted: Sequence[int]
+) -> Iterator[bytes | None]:
+    """Yield the contents of the files at the `wanted` ones of `positions`."""
+    return read([positions[index] for index in wanted])
 
 
 class Source(Protocol):
