@@ -332,7 +332,7 @@ def test_a_refresh_keeps_the_readers_place(browser, explorer, tmp_path):
     assert page.evaluate("location.hash") == view
     assert page.locator(".section", has_text="sentence 0").get_attribute("open") is None
     assert page.get_by_label("Filter 9 rows").input_value() == "worse"
-    assert page.locator("tbody tr:visible").count() == 1
+    assert page.locator(".table tbody tr:visible").count() == 1
     context.close()
 
 
