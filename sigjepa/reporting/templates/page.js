@@ -68,7 +68,7 @@
       field.focus({ preventScroll: true });
       field.setSelectionRange(place.caret, place.caret);
     }
-    if (place.top) scrollTo({ top: place.top, behavior: "instant" });
-    else unfold();
+    if (!place.top) unfold();
+    else requestAnimationFrame(() => requestAnimationFrame(() => scrollTo({ top: place.top, behavior: "instant" }))); // plots are drawn by then
   });
 })();
