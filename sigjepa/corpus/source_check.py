@@ -90,6 +90,7 @@ def open_repository(name: str, place: Path, paths: Sequence[str], source: Mappin
         members = set(python_members(place))
         present = [path for path in dict.fromkeys(paths) if path in members]
         return Repository(name, present, partial(read_wheel, place, present))
-    if kind == "jsonl":
-        return next((each for each in JsonLines(str(place)).repositories() if each.name == name), None)
+    if kind in ("jsonl", "huggingface"):
+        rows = JsonLines(str(place), source.get("fields")).repositories()
+        return next((each for each in rows if each.name == name), None)
     return files_repository(name, place, list(dict.fromkeys(paths)))

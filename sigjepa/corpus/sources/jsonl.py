@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from sigjepa.corpus.functions import Extracted, Function, functions_of, is_generated
+from sigjepa.corpus.sources.remote import is_remote, local_copy
 from sigjepa.corpus.sources.source import Repository
 from sigjepa.corpus.text import indent_source, plain_text, writable
 from sigjepa.errors import SigjepaError
@@ -32,11 +33,13 @@ class JsonLines:
 
     `code` is any Python source: one function, indented or not, or a whole file. Halves of a Python function are put
     together and read as such; halves in another language are taken as they are, with `qualname` and `docstring`, if the
-    row has them. fields: what the file calls its fields, by our name, dots reaching into nested objects.
+    row has them. fields: what the file calls its fields, by our name, dots reaching into nested objects. path: of a
+    file here, or an address that fsspec reads (s3://, gs://, https://). cache: folder for copies of the latter.
     """
 
     path: str
     fields: Mapping[str, str] | None = None
+    cache: str = "data/downloads"
 
     @property
     def name(self) -> str:
@@ -76,7 +79,9 @@ class JsonLines:
         ]
 
     def existing_file(self) -> Path:
-        """Return the file; raises SigjepaError when there is none."""
+        """Return the file, or the copy of one that lies elsewhere; raises SigjepaError when there is none."""
+        if is_remote(self.path):
+            return local_copy(self.path, Path(self.cache), "corpus.source.path")
         file = Path(self.path).expanduser()
         if not file.is_file():
             raise SigjepaError(f"{file} does not exist or is not a file; check corpus.source.path.")
@@ -122,7 +127,11 @@ class Rows:
 
 def row_of(line: bytes, fields: FieldMap) -> dict[str, str]:
     """Return the row of a line by our names; raises LineError for a broken one, and for a field that is not there."""
-    given = json_object(line)
+    return checked_row(json_object(line), fields)
+
+
+def checked_row(given: Mapping[str, Any], fields: FieldMap) -> dict[str, str]:
+    """Return a row by our names; raises LineError for a field that is not there, and for one that is no string."""
     row = {name: value for name in FIELDS if (value := fields.get(given, name)) is not MISSING}
     for name in (*NAMES, *(("code",) if "code" in row else HALVES)):
         if name not in row:
