@@ -1,4 +1,4 @@
-"""Write the published files, or a student: `python -m sigjepa.export student=<run directory> output=my_student`."""
+"""Write the published files, a data set, or a student: `python -m sigjepa.export student=<run> output=my_student`."""
 
 from pathlib import Path
 
@@ -11,11 +11,16 @@ from sigjepa.runtime.terminal import show
 
 EXPORT_KEYS = (*RUN_KEYS, "output", "ids", "fields", "overwrite", "student", "format")
 """The top-level keys of an export's config."""
+DATASETS = "datasets"
+"""The format of a folder that Hugging Face `datasets` opens."""
+OF_NEGATIVES = ("folder", DATASETS)
+"""Formats of what is no student."""
 
 
 def export(config: DictConfig) -> None:
-    """Write a student; or build or open the artifacts of a run and write its judged pairs and hard negatives."""
+    """Write a student; or build or open the artifacts of a run and write judged pairs, hard negatives or a data set."""
     from sigjepa.negatives.exchange.exported import export as export_negatives
+    from sigjepa.negatives.exchange.exported import export_dataset
     from sigjepa.negatives.exchange.field_map import FieldMap
     from sigjepa.negatives.exchange.function_ids import check_kind
     from sigjepa.pipeline import pipeline_of
@@ -23,31 +28,50 @@ def export(config: DictConfig) -> None:
 
     resolved = plain(config)
     check_keys(resolved, EXPORT_KEYS)
-    if (resolved["student"] is None) == (resolved["negatives"] is None):
+    as_dataset = resolved["format"] == DATASETS and resolved["student"] is None
+    if (resolved["student"] is None) == (resolved["negatives"] is None) and not as_dataset:
         raise SigjepaError(
             "Say what to export, one of both: student=<run directory>, or negatives, of an experiment that mines them "
-            "or by negatives=knn."
+            "or by negatives=knn. format=datasets writes the corpus alone, too."
         )
     if resolved["student"] is not None:
         words = (str(resolved["student"]), Path(resolved["output"]), resolved["format"])
         allowed = tuple(resolved["allowed_targets"])
         files = export_student(*words, overwrite=resolved["overwrite"], allowed_targets=allowed)
-        print("\n".join(f"{file} ({file.stat().st_size / 1e6:.1f} MB)" for file in files))
+        show_files(files)
+        return
+    if resolved["format"] not in OF_NEGATIVES:
+        known = ", ".join(OF_NEGATIVES)
+        raise SigjepaError(f"format={resolved['format']} is of a student; without student= use {known}.")
+    output, pipeline = Path(resolved["output"]), pipeline_of(config)
+    if as_dataset:
+        alone = pipeline.negatives is None  # then nothing is embedded
+        data = None if alone else pipeline.get()
+        corpus = (
+            pipeline.divided(pipeline.store.get(pipeline.corpus), pipeline.store.get) if data is None else data.corpus
+        )
+        negatives = None if data is None else data.hard_negatives
+        show_files(export_dataset(negatives, corpus, output, overwrite=resolved["overwrite"]))
         return
     check_kind(resolved["ids"])  # before anything is built
     FieldMap(resolved["fields"])
-    data = pipeline_of(config).get()
+    data = pipeline.get()
     assert data.hard_negatives is not None, "negatives were asked for"
     files = export_negatives(
         data.hard_negatives,
         data.corpus,
-        Path(resolved["output"]),
+        output,
         ids=resolved["ids"],
         fields=resolved["fields"],
         overwrite=resolved["overwrite"],
     )
     size = next(file.stat().st_size for file in files if file.name == "hard_negatives.json")
     show(data.hard_negatives.summary_table(size))
+    show_files(files)
+
+
+def show_files(files: list[Path]) -> None:
+    """Print files with their sizes."""
     print("\n".join(f"{file} ({file.stat().st_size / 1e6:.1f} MB)" for file in files))
 
 

@@ -97,3 +97,12 @@ def test_a_mistake_is_found_before_anything_is_built(compose_export, monkeypatch
     monkeypatch.setattr("sigjepa.pipeline.pipeline_of", None)
     with pytest.raises(SigjepaError, match=message):
         export(compose_export(*overrides))
+
+
+def test_a_corpus_is_written_as_a_data_set_without_being_embedded(compose_export, tmp_path, monkeypatch):
+    monkeypatch.setattr("sigjepa.pipeline.Pipeline.get", lambda _: pytest.fail("embedded"))
+    export(compose_export("data=tiny", "format=datasets", f"output={tmp_path / 'set'}"))
+    assert (tmp_path / "set" / "README.md").is_file()
+    assert list((tmp_path / "set" / "corpus").glob("validation-*.parquet"))
+    with pytest.raises(SigjepaError, match="format=onnx"):
+        export(compose_export(*MINED, "format=onnx", f"output={tmp_path / 'set'}"))

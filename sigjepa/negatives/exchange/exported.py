@@ -2,11 +2,13 @@
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sigjepa.errors import SigjepaError
+from sigjepa.negatives.exchange.dataset_folder import write_dataset
 from sigjepa.negatives.exchange.field_map import KEYS, FieldMap
 from sigjepa.negatives.exchange.function_ids import FunctionIds
 from sigjepa.negatives.exchange.index_file import write_index
@@ -42,9 +44,7 @@ def export(
     there with another content, unless `overwrite`.
     """
     names, field_map = FunctionIds.of(corpus, ids), FieldMap(fields)
-    output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output, prefix=".export-") as temporary:
-        folder = Path(temporary)
+    with published(output, overwrite) as folder:
         write_index(index, folder, names)
         if (judged := judged_pairs_of(index)) is not None:
             path = folder / FILE_NAME
@@ -52,12 +52,41 @@ def export(
             facts = {name: index.metadata.get(name) for name in ORIGIN}
             facts |= {"ids": ids, "fields": field_map.given, "judge": judged.judge, "pairs": len(judged)}
             write_json(metadata_path(path), {"digest": file_digest(path), **facts})
-        files = sorted(folder.iterdir())
+        files = files_below(folder)
+    return [output / file for file in files]
+
+
+def export_dataset(
+    index: HardNegatives | None, corpus: "Corpus", output: Path, *, overwrite: bool = False
+) -> list[Path]:
+    """Write a corpus, and hard negatives where there are some, as a folder that `datasets` opens; returns its files.
+
+    All files are complete before any of them appears. Raises SigjepaError as `export` does.
+    """
+    with published(output, overwrite) as folder:
+        write_dataset(corpus, index, folder)
+        files = files_below(folder)
+    return [output / file for file in files]
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Return the files below a folder, as paths in it."""
+    return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+
+
+@contextmanager
+def published(output: Path, overwrite: bool) -> Iterator[Path]:
+    """A folder whose files are moved to `output` in the end, unless others are there, and none where that fails."""
+    output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output, prefix=".export-") as temporary:
+        folder = Path(temporary)
+        yield folder
+        files = files_below(folder)
         if not overwrite:
-            _refuse_others(files, output)
+            _refuse_others(folder, files, output)
         for file in files:
-            file.replace(output / file.name)
-    return [output / file.name for file in files]
+            (output / file).parent.mkdir(exist_ok=True)
+            (folder / file).replace(output / file)
 
 
 def judged_pairs_of(index: HardNegatives) -> JudgedPairs | None:
@@ -88,10 +117,10 @@ def write_judged(path: Path, judged: JudgedPairs, ids: FunctionIds, fields: Fiel
             stream.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
-def _refuse_others(files: list[Path], output: Path) -> None:
+def _refuse_others(folder: Path, files: list[Path], output: Path) -> None:
     for file in files:
-        there = output / file.name
-        if there.exists() and not (there.is_file() and file_digest(there) == file_digest(file)):
+        there = output / file
+        if there.exists() and not (there.is_file() and file_digest(there) == file_digest(folder / file)):
             raise SigjepaError(
                 f"{there} is there with another content; export to another folder, or replace it with overwrite=true."
             )
