@@ -35,6 +35,7 @@ GIVEN = {
     ("corpus", "folder"): ["corpus.source.paths=[.]"],
     ("corpus", "git"): ["corpus.source.paths=[.]"],
     ("corpus", "jsonl"): ["corpus.source.path=functions.jsonl"],
+    ("corpus", "huggingface"): ["corpus.source.path=rows.parquet"],
     ("negatives", "pairs_file"): ["negatives.path=knn_results.jsonl"],
     ("negatives", "index_file"): ["negatives.path=hard_negatives.json"],
     ("negatives/judge", "openai"): ["negatives.judge.model=tiny"],
