@@ -182,6 +182,11 @@ def page(record: Mapping[str, Any], assumed: Assumptions) -> str:
             "",
             plan_text(complete, assumed),
             "",
+            *(
+                []
+                if sizes and sizes[-1] >= MILLION
+                else ["**No plan to spend by**: it goes beyond the sizes that were measured by far too much.", ""]
+            ),
             "Another plan: `python benchmarks/scale/scale.py --page-only --cores 1024`.",
             "",
         ]
