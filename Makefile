@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.sigjepa-installed
 UV ?= uv
 KNOWN_BAD ?= known_bad.txt
-WORKERS ?= 2
+WORKERS ?= 3
 # torch alone has no hash: which file it is depends on the index (CPU or CUDA), and a plain `torch` can pull gigabytes;
 # it comes last, when what it needs is there from files with hashes
 TORCH := $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' constraints.txt)
@@ -18,7 +18,7 @@ OFFLINE := { echo "make setup: pip could not install; its message is above. It n
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
-	@echo "  options: VENV=path of the environment (.venv), PYTHON=interpreter (python3), ARGS='overrides of make train', WORKERS=processes of make test (2)"
+	@echo "  options: VENV=path of the environment (.venv), PYTHON=interpreter (python3), ARGS='overrides of make train', WORKERS=processes of make test (3: one waits while two compute)"
 
 setup: $(STAMP) ## create the environment: every file has a sha256 of constraints.txt, save torch's
 

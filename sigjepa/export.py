@@ -43,6 +43,9 @@ def export(config: DictConfig) -> None:
     if resolved["format"] not in OF_NEGATIVES:
         known = ", ".join(OF_NEGATIVES)
         raise SigjepaError(f"format={resolved['format']} is of a student; without student= use {known}.")
+    if not as_dataset:
+        check_kind(resolved["ids"])
+        FieldMap(resolved["fields"])
     output, pipeline = Path(resolved["output"]), pipeline_of(config)
     if as_dataset:
         alone = pipeline.negatives is None  # then nothing is embedded
@@ -53,8 +56,6 @@ def export(config: DictConfig) -> None:
         negatives = None if data is None else data.hard_negatives
         show_files(export_dataset(negatives, corpus, output, overwrite=resolved["overwrite"]))
         return
-    check_kind(resolved["ids"])  # before anything is built
-    FieldMap(resolved["fields"])
     data = pipeline.get()
     assert data.hard_negatives is not None, "negatives were asked for"
     files = export_negatives(

@@ -42,7 +42,8 @@ COMPOSITIONS = {
         ("negatives=pairs_file",),
         ("corpus=folder",),
         ("corpus=jsonl",),
-        ("callbacks=refresh", "teacher=hf"),
+        ("callbacks=refresh", "teacher=hf", "executor=ray"),
+        ("corpus=huggingface", "executor=slurm"),
     ]
 } | {name: [()] for name in ("report", "evaluate", "export", "prepare", "judge_agreement", "dashboard", *SEARCH)}
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import lightning
 import torch
-from made_up import MadeUpScoresStage, MadeUpTeacher
 from process_memory import forget_peak, memory_kib
 from renamed_copies import RenamedCopies
+from synthetic import MadeUpScoresStage, MadeUpTeacher
 
 from sigjepa.corpus.corpus import Corpus
 from sigjepa.corpus.sources.installed import InstalledPackages

@@ -17,7 +17,7 @@ def scripts(monkeypatch):
     for folder in (BENCHMARKS, BENCHMARKS / "scale"):
         monkeypatch.syspath_prepend(folder)
     yield importlib.import_module("scale"), importlib.import_module("chain")
-    for name in ("scale", "chain", "made_up", "renamed_copies", "plan"):
+    for name in ("scale", "chain", "synthetic", "renamed_copies", "plan"):
         sys.modules.pop(name, None)
 
 

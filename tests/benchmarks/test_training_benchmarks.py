@@ -4,6 +4,7 @@ import json
 
 import gpu_training
 import mining
+import pytest
 import training_step
 
 
@@ -19,6 +20,7 @@ def test_mining_is_timed_and_its_pairs_are_read(tmp_path, capsys):
     assert "| sigjepa exact" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_steps_are_timed_beside_a_bare_loop_with_the_same_weights_and_their_products(tmp_path):
     output = tmp_path / "steps.json"
     training_step.main(["--functions", "160", "--dim", "16", "--repeats", "1", "--output", str(output)])
@@ -28,6 +30,7 @@ def test_steps_are_timed_beside_a_bare_loop_with_the_same_weights_and_their_prod
     assert record["flagship"]["seconds"]["products"] > 0
 
 
+@pytest.mark.slow
 def test_training_on_a_device_is_timed_and_counted(tmp_path):
     output = tmp_path / "gpu.json"
     words = ["--device", "cpu", "--small", "--functions", "800", "--dim", "8", "--steps", "2", "--epochs", "3"]

@@ -17,6 +17,7 @@ from sigjepa.corpus.stage import CorpusStage
 from sigjepa.errors import SigjepaError
 from sigjepa.store.manifest import Manifest, Reference, digest_of_files
 from sigjepa.store.store import Store
+from sigjepa.store.verified import VERIFIED_FILE
 
 
 def module(label: str, functions: int) -> str:
@@ -60,7 +61,7 @@ def test_the_folder_holds_what_is_promised(corpus: Corpus, tmp_path: Path) -> No
     assert corpus.folder.name.startswith("folder-")
     names = {"functions.parquet/00000.parquet", "sources.parquet", "summary.txt"}
     entries = {"functions.parquet", "sources.parquet", "summary.txt", "manifest.json", "parts"}
-    assert {file.name for file in corpus.folder.iterdir()} == entries
+    assert {file.name for file in corpus.folder.iterdir()} - {VERIFIED_FILE} == entries
     assert corpus.manifest.files.keys() == names
     assert Manifest.read(corpus.folder) == corpus.manifest
     facts = corpus.manifest.facts

@@ -36,7 +36,7 @@ def composed(file: Path) -> DictConfig:
 
 
 def test_every_source_has_one() -> None:
-    assert [file.stem for file in FILES] == ["folder", "git", "installed", "jsonl", "pypi"]
+    assert [file.stem for file in FILES] == ["folder", "git", "huggingface", "installed", "jsonl", "pypi"]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

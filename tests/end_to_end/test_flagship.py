@@ -82,7 +82,6 @@ def test_a_report_compares_and_explains_it_and_leaves_it_out_of_the_ceiling(fold
         for one in (answer, *answer["retrieved"]):
             shares = re.sub(r"\(.*?\)", "", one["why"])  # without the terms; small shares are left out
             assert sum(map(float, re.findall(r"[+-][\d.]+", shares))) == pytest.approx(one["score"], rel=0.25, abs=0.5)
-    assert any("expected " in answer["why"] for answer in answers)
 
 
 def test_its_hardest_queries_are_explained(folder):
@@ -98,11 +97,12 @@ def test_its_hardest_queries_are_explained(folder):
     names = {*corpus.column("qualname")}
     for row in rows:
         assert {row["query"], row["found first"]} <= names
-        views = [row[name] for name in row if f"{name} of the first" in row and not name.endswith("words")]
+        texts = {"predicted words"}  # the other columns of a pair are the views, of which one is called words
+        views = [row[name] for name in row if f"{name} of the first" in row and name not in texts]
         assert sum(views) == pytest.approx(row["score"], abs=1e-2)
         matched = {part.rsplit(" ", 1)[0] for part in row["matched words"].split(", ") if part}
         assert matched <= signature_terms(row["signature"])
-    assert any(row["predicted words"] for row in rows)
+        assert not row["predicted words"]  # all terms that this student knows of stand in the signature
 
 
 def test_what_is_measured_in_the_space_of_the_teacher_is_refused(folder, run):

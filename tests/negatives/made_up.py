@@ -10,6 +10,7 @@ from sigjepa.negatives.exchange.validate import pair_cosines
 from sigjepa.negatives.judging.judged_pairs import JudgedPairs
 from sigjepa.store.manifest import Manifest
 from sigjepa.store.store import Store
+from sigjepa.store.verified import VERIFIED_FILE
 
 
 def equal(one, other):
@@ -34,6 +35,11 @@ def judge_all(shards, ids, seed=0, neighbors=6):
     scores = ((anchors + others) % 4).astype(np.int8)
     columns = (column[order] for column in (anchors, others, cosims, scores))
     return JudgedPairs(*columns, "an LLM", [f"reason {place}" for place in range(len(order))])
+
+
+def times_of(folder, pattern):
+    """When files below a folder were last written, but the record of those that were found whole."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob(pattern) if path.name != VERIFIED_FILE}
 
 
 def at(data_dir):

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from made_up import MadeUpCorpus, at, equal, made_up_shards
+from made_up import MadeUpCorpus, at, equal, made_up_shards, times_of
 
 from sigjepa.errors import DamagedError, SigjepaError
 from sigjepa.negatives.index.pair_filter import PairFilter
@@ -132,11 +132,11 @@ def test_index_is_the_filtered_lines(source, corpus, shards, tmp_path):
 
 def test_second_preparation_reuses_everything(source, corpus, shards, tmp_path):
     first = source.prepare(corpus, shards, *at(tmp_path))
-    files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
+    files = times_of(tmp_path, "*.*")
     again = replace(source, judge=ScriptedJudge())
     second = again.prepare(corpus, shards, *at(tmp_path))
     assert again.judge.asked == []
-    assert files == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
+    assert files == times_of(tmp_path, "*.*")
     assert second.statistics() == first.statistics()
 
 

@@ -21,6 +21,7 @@ def stages_at_hand(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path))
 
 
+@pytest.mark.slow
 def test_an_array_writes_the_same_bytes_and_goes_on_after_a_death(tmp_path, caplog):
     """The first job dies in its first part, then an error comes, then all is well."""
     (tmp_path / "marks").mkdir()

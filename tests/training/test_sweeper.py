@@ -150,6 +150,7 @@ def test_a_job_is_found_by_its_settings_and_not_by_its_number(start, tmp_path):
     assert grid.said[0] == "mine: 3 jobs, 2 finished, 1 not started"
 
 
+@pytest.mark.slow
 def test_optuna_goes_on_with_the_trial_that_was_cut(start, tmp_path):
     """Each job tells its seed, so that the larger one is better."""
     pytest.importorskip("optuna")

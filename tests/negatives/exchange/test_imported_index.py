@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_up import at, equal
+from made_up import at, equal, times_of
 
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.exchange.exported import export
@@ -73,6 +73,6 @@ def test_an_index_is_restricted_by_score_and_tier(exported, corpus, shards, tmp_
     assert set(index.scores.tolist()) == {0}
     assert not np.any(np.concatenate([index.negatives.pair_keys(), index.negatives.values]) % 2)
     assert "score_c ≤ 0" in index.summary_rows()["Filter"]
-    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "again").rglob("*.json")}
+    files = times_of(tmp_path / "again", "*.json")
     assert equal(recipe.prepare(corpus, shards, *at(tmp_path / "again")), index)
-    assert files == {path: path.stat().st_mtime_ns for path in (tmp_path / "again").rglob("*.json")}
+    assert files == times_of(tmp_path / "again", "*.json")
