@@ -87,17 +87,18 @@ def test_files_of_a_commit_whatever_is_checked_out(code, tmp_path):
     assert source_states(corpus) == {"verified": 9, "gone": 3}
 
 
-def test_rows_of_a_file(code, tmp_path):
+@pytest.mark.parametrize("field", ["code", "content"])
+def test_rows_of_a_file(code, tmp_path, field):
     file = tmp_path / "rows.jsonl"
     rows = [
-        {"repository": path.parent.name, "path": path.name, "code": path.read_text()}
+        {"repository": path.parent.name, "path": path.name, field: path.read_text()}
         for path in sorted(code.rglob("*.py"))
     ]
-    rows.append(rows[0] | {"code": module("again")})  # two rows of one path
+    rows.append(rows[0] | {field: module("again")})  # two rows of one path
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    corpus = Store(tmp_path / "data").get(CorpusStage(JsonLines(str(file)), workers=1))
+    corpus = Store(tmp_path / "data").get(CorpusStage(JsonLines(str(file), {"code": field}), workers=1))
     assert source_states(corpus) == {"verified": 13}
-    rows[5]["code"] = "x = 1"
+    rows[5][field] = "x = 1"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert source_states(corpus) == {"verified": 12, "changed": 1}
     file.write_text("no json\n")
