@@ -13,7 +13,7 @@ from sigjepa.corpus.corpus import Corpus
 from sigjepa.corpus.folds import Fold, FoldStage, chosen_fold
 from sigjepa.corpus.stage import CorpusStage
 from sigjepa.data.training_data import TrainingData
-from sigjepa.errors import SigjepaError
+from sigjepa.errors import DamagedError, SigjepaError
 from sigjepa.evaluation.baseline import Baseline
 from sigjepa.evaluation.baseline_stage import baseline_stages, measure_baselines
 from sigjepa.evaluation.baselines import baseline_names
@@ -125,7 +125,14 @@ class Pipeline:
         """Return the stage of the shards: with body states where they are needed, or already at hand."""
         needed = ShardStage(corpus, self.teacher, self.body_states)
         richer = ShardStage(corpus, self.teacher, body_states=True)
-        return richer if self.store.missing(needed) and not self.store.missing(richer) else needed
+        return richer if self._is_there(richer) and not self._is_there(needed) else needed
+
+    def _is_there(self, stage: Stage[Any]) -> bool:
+        """Return whether an artifact is finished, whole or damaged: opening it says which, and repair mends it."""
+        try:
+            return not self.store.missing(stage)
+        except DamagedError:
+            return True
 
     def collect(self, get: Callable[[Stage[Any]], Any]) -> TrainingData:
         """Return the data, each artifact of the chain as `get` gives it for its stage."""
