@@ -160,6 +160,11 @@ def test_repair_mends_what_is_damaged(small_pipeline, tmp_path):
     assert mended.corpus.reference == data.corpus.reference
     assert mended.shards.reference == data.shards.reference
     assert pipeline.repair()[1] == []
+    manifest = tmp_path / data.shards.reference.kind / data.shards.reference.folder / "manifest.json"
+    manifest.write_text(manifest.read_text()[:-20])  # read before the artifact is opened, to choose among two
+    repaired, problems = pipeline.repair()
+    assert "manifest.json" in problems[0]
+    assert repaired.shards.reference == data.shards.reference
     (path,) = tmp_path.glob("lexicon/*/*.npz")
     path.write_bytes(path.read_bytes()[:-1])
     assert path.name in pipeline.repair()[1][0]

@@ -15,11 +15,11 @@ from sigjepa.store.manifest import Manifest
 from sigjepa.store.stage import Part, Stage
 
 MAX_ROWS = 1 << 24
-"""How many functions a task sorts at once: 130 MB of keys, and as much again for their order."""
+"""Functions that a task sorts at once: 130 MB of keys, and as much again for their order."""
 MIN_ROWS = 1 << 23
 """Tasks of fewer functions are put together to parts."""
 MAX_PAIRS = 1 << 18
-"""How many pairs are compared at once."""
+"""Pairs that are compared at once."""
 
 
 class NearPairs(OpenedArtifact):

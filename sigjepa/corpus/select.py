@@ -10,7 +10,7 @@ from sigjepa.errors import SigjepaError
 
 @dataclass(frozen=True)
 class Selection:
-    """How many functions of each repository are taken, one at least, and its tier and split."""
+    """The number of functions taken of each repository, one at least, and its tier and split."""
 
     sizes: Mapping[str, int]
     tiers: Mapping[str, str]

@@ -27,7 +27,7 @@ NOTABLE_DIFFERENCE = 0.05
 
 @dataclass(frozen=True)
 class Sums:
-    """What the summary tells of the functions: their number by repository, tier and split, and their lengths `[N]`."""
+    """The figures of the summary: the number of functions by repository, tier and split, and lengths `[N]`."""
 
     sizes: Counter[tuple[str, str, str]]
     lengths: Mapping[str, npt.NDArray[np.int32]]

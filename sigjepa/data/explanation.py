@@ -1,4 +1,4 @@
-"""What the scores of pairs are the sums of: each view's share and, of a view of terms, those that add most to it."""
+"""The parts that scores of pairs are the sums of: each view's share and, of a view of terms, those that add most."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from sigjepa.data.views import TermRows, Views, equal_places
 from sigjepa.lexicon.names import bare_names
 
 MAX_TERMS = 6
-"""How many terms explain a view, the strongest first."""
+"""Terms that explain a view, the strongest first."""
 
 
 @dataclass(frozen=True)
 class PairShares:
-    """What the scores of P pairs of a prediction and a body are the sums of, by V views.
+    """The parts of the scores of P pairs of a prediction and a body, by V views.
 
     names: of the views. values: `[P, V]`, whose sums over views are the scores. Of the strongest terms: pairs, views
     `[m]` the pair and the view of each, ascending; terms `[m]` their hashes; products `[m]` what they add.

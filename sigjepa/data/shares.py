@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sigjepa.runtime.terminal import printable
 
 LABELS = {"pooled": "embedding"}
-"""What a view is called where its name says it to the makers of students alone."""
+"""Names of views for readers, where their own say it to the makers of students alone."""
 MAX_SHOWN_TERMS, MIN_SHOWN_SHARE, MIN_SHOWN_VALUE = 4, 0.05, 0.05
 
 

@@ -8,7 +8,7 @@ from sigjepa.data.batch import Halves, Terms
 from sigjepa.data.views import Views
 
 INPUTS = ("signature_states", "signature_mask", "body_positions")
-"""What a student is given that does not say what it `reads`: fields of a Batch, in order."""
+"""Fields of a Batch, in order, for a student that does not say what it `reads`."""
 
 
 @runtime_checkable

@@ -11,7 +11,7 @@ from sigjepa.evaluation.first_bodies import term_texts
 from sigjepa.reporting.run import Run
 
 MAX_QUERIES = 20
-"""How many queries of the worst rank are told of."""
+"""Queries of the worst rank that are told of."""
 
 
 def hard_query_rows(run: Run, corpus: Corpus, split: str = "test", count: int = MAX_QUERIES) -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ _NO_NUMBER = ("", "—", "never")
 OWN_IDS = ("theme", "explorer")
 """Ids that the template itself gives; a heading of that name gets another one."""
 ESCAPES = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
-"""What must not stand in a script element as it is: it could end the element, or a line."""
+"""Signs that are escaped in a script element, since they could end the element, or a line."""
 
 
 def render_page(

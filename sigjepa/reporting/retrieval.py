@@ -1,4 +1,4 @@
-"""What runs retrieve for the queries of a pool: by the cosine of one vector, or what was kept of several views."""
+"""Bodies that runs retrieve for queries of a pool: by the cosine of one vector, or as kept of several views."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from sigjepa.evaluation.ranks import Ranks, cosine_scores
 
 
 @dataclass(frozen=True)
-class Found:
-    """What is found first for one query: the own body's score, places in the pool and their scores `[k]`.
+class RankedBodies:
+    """The first bodies of one query: the own body's score, places in the pool and their scores `[k]`.
 
     why: what these scores are the sums of, in words, the own body's last; empty of a cosine.
     """
@@ -41,11 +41,11 @@ class Retrieval:
         """Return the score `[N]` of each query's own body."""
         return F.cosine_similarity(torch.from_numpy(self.predictions).float(), bodies.float(), dim=-1).numpy()
 
-    def first(self, rows: Sequence[int], bodies: Tensor, top: int) -> list[Found]:
+    def first(self, rows: Sequence[int], bodies: Tensor, top: int) -> list[RankedBodies]:
         """Return what is found first for some queries, equal scores in the order of ids."""
         scores = cosine_scores(torch.from_numpy(self.predictions[rows]).float(), bodies).numpy()
         places = [np.lexsort((self.ids, -line))[:top] for line in scores]
-        return [Found(line[row], each, line[each]) for row, line, each in zip(rows, scores, places, strict=True)]
+        return [RankedBodies(line[row], each, line[each]) for row, line, each in zip(rows, scores, places, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,12 @@ class ExplainedRetrieval:
         """Return the score `[N]` of each query's own body."""
         return self.first_bodies.scores[:, -1]
 
-    def first(self, rows: Sequence[int], bodies: Tensor, top: int) -> list[Found]:
+    def first(self, rows: Sequence[int], bodies: Tensor, top: int) -> list[RankedBodies]:
         """Return what is found first for some queries, as many as were kept at most."""
         found = []
         for row in rows:
             places, scores = self.first_bodies.places[row][:top], self.first_bodies.scores[row]
             shares = self.first_bodies.why(row, self.texts, self.signatures[int(self.ids[row])])
             why = [why_text(each) for each in shares]
-            found.append(Found(scores[-1], places, scores[: len(places)], [*why[: len(places)], why[-1]]))
+            found.append(RankedBodies(scores[-1], places, scores[: len(places)], [*why[: len(places)], why[-1]]))
         return found

@@ -1,4 +1,4 @@
-"""What a query came to: the functions that were found, and why."""
+"""The answer to a query: the functions that were found, and why."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -35,7 +35,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a query came to. expected: what the student expects of the body, the strongest terms by view."""
+    """The functions that answer a query. expected: the strongest terms that a student expects of a body, by view."""
 
     query: Query
     expected: Mapping[str, Sequence[Term]]

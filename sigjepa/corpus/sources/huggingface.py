@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datasets import IterableDataset
 
 BUILDERS = {".parquet": "parquet", ".json": "json", ".jsonl": "json", ".csv": "csv", ".arrow": "arrow"}
-"""What reads a file or a pattern of files, by its ending."""
+"""The builder that reads a file or a pattern of files, by its ending."""
 
 
 @dataclass(frozen=True)

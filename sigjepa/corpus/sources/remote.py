@@ -17,7 +17,7 @@ VERSION_FIELDS = (
     *("ETag", "etag", "md5Hash", "crc32c", "checksum", "Content-MD5", "Digest", "generation"),
     *("LastModified", "Last-Modified", "last_modified", "updated", "mtime", "created"),
 )
-"""What file systems tell of a file that is another when its content is."""
+"""Fields by which file systems tell that a file has another content."""
 OF_FILE_SYSTEMS = frozenset({"aiohttp", "adlfs", "azure", "boto", "botocore", "fsspec", "gcsfs", "google", "s3fs"})
 """Packages whose errors say that a file can't be had; they share no class."""
 

@@ -20,7 +20,7 @@ ROWS_PER_FILE = 100_000
 CARD = "README.md"
 SPLITS = ("train", "val", "test")
 HUB_SPLIT = {"val": "validation"}
-"""What the Hub calls a split, where that is not what we call it."""
+"""Names of splits on the Hub, where they are not ours."""
 FUNCTION_COLUMNS = (
     *("id", "key", "repository", "path", "qualname", "line"),
     *("signature", "docstring", "body", "tier"),

@@ -47,7 +47,7 @@ class JudgedPairsStage(Stage[JudgedPairs]):
 
     @property
     def uses(self) -> Resource:  # type: ignore[override]
-        """What the judge keeps busy."""
+        """The resource that the judge keeps busy."""
         return self.judge.uses
 
     @property

@@ -1,4 +1,4 @@
-"""What an executor is."""
+"""The protocol of an executor."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -23,9 +23,9 @@ from sigjepa.store.stage import Part, Stage
 log = logging.getLogger(__name__)
 
 CONTACT_SECONDS = 5.0
-"""How long a head may take to answer; one that is there does in milliseconds."""
+"""Seconds that a head may take to answer; one that is there does in milliseconds."""
 CHECK_SECONDS = 120.0
-"""How long the workers may take to compare themselves with the driver, beside what a file may be late."""
+"""Seconds that the workers may take to compare themselves with the driver, beside what a file may be late."""
 MODULE = re.compile(r"No module named '([\w.]+)'")
 
 

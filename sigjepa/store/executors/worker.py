@@ -1,4 +1,4 @@
-"""What builds parts on another machine: it compares itself with the process of the command before it begins."""
+"""The worker that builds parts on another machine: it first compares itself with the process of the command."""
 
 import os
 import shutil

@@ -66,7 +66,7 @@ class Judge(Protocol):
 
     @property
     def uses(self) -> Resource:
-        """What judging keeps busy on this machine."""
+        """The resource of this machine that judging keeps busy."""
         return "core"
 
     @property
