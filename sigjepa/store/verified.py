@@ -55,7 +55,8 @@ def verify_files(manifest: Manifest, verify: Verify) -> None:
         for name in rest
         if now - max(found[name][2:4]) / 1e9 > MIN_AGE_SECONDS
     }
-    with suppress(StorageError):  # who may not write there hashes again
+    # Who may not write there hashes again, and so does whose file a job cleared away that waited to build the same.
+    with suppress(StorageError, FileNotFoundError):
         write_record(path, {**trusted, **settled})
 
 

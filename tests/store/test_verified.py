@@ -7,9 +7,9 @@ import pytest
 from stages import Squares
 
 from sigjepa.errors import DamagedError, SigjepaError
+from sigjepa.store import files, verified
 from sigjepa.store import manifest as manifests
-from sigjepa.store import verified
-from sigjepa.store.store import Store
+from sigjepa.store.store import Store, artifact_lock
 
 
 @pytest.fixture
@@ -110,6 +110,24 @@ def test_a_damaged_record_vouches_for_nothing(settled, hashed):
     record.write_text(record.read_text().replace("part-002", "part-004"))
     store.get(stage)
     assert len(hashed) == 3
+
+
+def test_a_job_that_waited_for_the_lock_may_clear_away_what_is_being_remembered(settled, monkeypatch):
+    store, stage, path = settled
+    (path.parents[1] / verified.VERIFIED_FILE).unlink()
+
+    def clear_away(_):
+        with artifact_lock(store.folder(stage)):
+            pass
+
+    def write_beside_another_job(path, content, write=verified.write_record):
+        with monkeypatch.context() as patch:
+            patch.setattr(files, "synchronize", clear_away)
+            write(path, content)
+
+    monkeypatch.setattr(verified, "write_record", write_beside_another_job)
+    assert store.get(stage) == [0, 1, 4, 9, 16]
+    assert not (path.parents[1] / verified.VERIFIED_FILE).exists()
 
 
 def test_another_word_is_refused(tmp_path):
