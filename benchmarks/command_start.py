@@ -9,12 +9,11 @@ told is the median over repetitions of the ratio to the peer of the same repetit
 
 import argparse
 import os
-import resource
 import statistics
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from child_processes import cpu_seconds
 
 from sigjepa.__main__ import COMMANDS
 from sigjepa.reporting.tables import markdown_table
@@ -25,22 +24,15 @@ PEER = ["-c", "import hydra"]
 WORDS = {"--help": "--help", "misspelled key": "trainer.max_epoch=3"}
 
 
-def cpu_seconds(arguments: Sequence[str]) -> float:
-    """Return the user and system time of one `python <arguments>`; its exit code does not matter."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, *arguments], capture_output=True, check=False)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
 def ratios(commands: Sequence[str], repeats: int) -> dict[tuple[str, str], float]:
     """Return the median ratio to the peer of every command and case."""
     measured: dict[tuple[str, str], list[float]] = {}
+    cpu_seconds(["-m", f"sigjepa.{commands[0]}", "--help"])  # what is not compiled yet is, uncounted
     for _ in range(repeats):
         peer = cpu_seconds(PEER)
         for command in commands:
             for case, word in WORDS.items():
-                seconds = cpu_seconds(["-m", f"sigjepa.{command}", word])
+                seconds = cpu_seconds(["-m", f"sigjepa.{command}", word], check=False)
                 measured.setdefault((command, case), []).append(seconds / peer)
     return {case: statistics.median(values) for case, values in measured.items()}
 

@@ -16,6 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from child_processes import ENVIRONMENT
 from tiny_runs import train
 
 from sigjepa.reporting.tables import markdown_table
@@ -28,7 +29,7 @@ def build(runs: Path, output: str) -> tuple[float, int]:
     """Seconds of one `python -m sigjepa.report`, and of how many finished runs."""
     started = time.perf_counter()
     command = [sys.executable, "-m", "sigjepa.report", f"runs={runs}", f"output={output}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT)
     seconds = time.perf_counter() - started
     if done.returncode:
         sys.exit(done.stderr)

@@ -16,19 +16,19 @@ import argparse
 import itertools
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from child_processes import ENVIRONMENT, cpu_seconds
 from process_memory import memory_kib
 from tiny_runs import command, train
 
@@ -140,14 +140,6 @@ def measure(method: str, index: Path, folder: Path, queries: int) -> dict[str, f
     }
 
 
-def seconds_of(words: Sequence[str]) -> float:
-    """Return the CPU time of one `python <words>`."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, *words], capture_output=True, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
 def small_index(folder: Path) -> Path:
     """Return an index of this package by a flagship of one epoch."""
     train(folder / "run", "experiment=flagship")
@@ -181,7 +173,8 @@ def answer_queries(options: argparse.Namespace, index: Path) -> None:
             repeated(index, size, Path(name))
             for method in options.methods:
                 words = ["--index", str(index), "--queries", str(options.queries), "--measure", method, name]
-                done = subprocess.run([sys.executable, __file__, *words], capture_output=True, text=True, check=True)
+                call = [sys.executable, __file__, *words]
+                done = subprocess.run(call, capture_output=True, text=True, check=True, env=ENVIRONMENT)
                 found = json.loads(done.stdout.splitlines()[-1])
                 record[f"{method} {size}"] = found
                 rows.append([f"{size:,}", method, *(f"{found[key]:.1f}" for key in found)])
@@ -192,10 +185,10 @@ def answer_queries(options: argparse.Namespace, index: Path) -> None:
     record["largest"] = record[f"sigjepa {options.sizes[-1]}"] if "sigjepa" in options.methods else None
     print(markdown_table(["functions", "method", "median ms", "p95 ms", "until the first, s", "memory, MiB"], rows))
     query = ["-m", "sigjepa.search", "def read(path):", "--json"]
-    record |= {name: seconds_of(["-c", code]) for name, code in IMPORTS.items()}
-    record["start_s"] = seconds_of([*query, f"index={index}"])
+    record |= {name: cpu_seconds(["-c", code]) for name, code in IMPORTS.items()}
+    record["start_s"] = cpu_seconds([*query, f"index={index}"])
     with served(index) as address:
-        record["page_start_s"] = seconds_of([*query, f"index={address}"])
+        record["page_start_s"] = cpu_seconds([*query, f"index={address}"])
     write_json(options.output, record)
     print(
         "\nCPU time of one command: {start_s:.1f} s, of a page that serves the index {page_start_s:.1f} s; importing "
@@ -207,7 +200,7 @@ def answer_queries(options: argparse.Namespace, index: Path) -> None:
 def served(index: Path) -> Iterator[str]:
     """Yield the address of a page that serves an index."""
     words = [sys.executable, "-m", "sigjepa.serve", f"index={index}", "port=0"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as page:
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=ENVIRONMENT) as page:
         assert page.stdout is not None, "it is a pipe"
         try:
             yield next(line.split()[3] for line in page.stdout if " functions at " in line)

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from child_processes import ENVIRONMENT
+
 WORDS = [
     "data=tiny",
     "trainer.max_epochs=1",
@@ -15,9 +17,8 @@ WORDS = [
 
 def command(name: str, *words: str) -> str:
     """Run a command of sigjepa and return what it printed; ends the benchmark with what it said where it fails."""
-    done = subprocess.run(
-        [sys.executable, "-m", f"sigjepa.{name}", *words], capture_output=True, text=True, check=False
-    )
+    call = [sys.executable, "-m", f"sigjepa.{name}", *words]
+    done = subprocess.run(call, capture_output=True, text=True, check=False, env=ENVIRONMENT)
     if done.returncode:
         sys.exit(f"sigjepa {name} {' '.join(words)}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return done.stdout

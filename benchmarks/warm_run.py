@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from child_processes import ENVIRONMENT, cpu_seconds
 from paired import spread_of
 from tiny_runs import WORDS, train
 
@@ -95,12 +96,9 @@ def main(arguments: list[str] | None = None) -> None:
                     words.append(f"hydra.run.dir={folder / f'run-{repeat}'}")
                 output = folder / f"{kind}-{repeat}.json"
                 call = [sys.executable, __file__, "--kind", kind, "--output", str(output), "--words", *words]
-                subprocess.run(call, check=True, capture_output=True)
+                subprocess.run(call, check=True, capture_output=True, env=ENVIRONMENT)
                 figures[kind].append(json.loads(output.read_text()))
-    began = os.times()
-    subprocess.run([sys.executable, "-c", "import torch, lightning"], check=True)
-    ended = os.times()
-    imports = ended.children_user + ended.children_system - began.children_user - began.children_system
+    imports = cpu_seconds(["-c", "import torch, lightning"])
     ours, theirs = figures.values()
     record = {
         "seconds": {

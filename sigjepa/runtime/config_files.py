@@ -13,12 +13,11 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.types import RunMode
 
 from sigjepa.errors import SigjepaError
+from sigjepa.runtime.defaults_lists import defaults_list
 
 PACKAGE = Path(__file__).resolve().parents[1]
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 FILES_MAY_SET = re.compile(
     r"hydra\.(mode|run\.dir|sweep\.(dir|subdir)|sweeper\.params(\.\+*(?!hydra|allowed_targets)[A-Za-z_][\w./@-]*)?)"
@@ -119,7 +118,7 @@ def _composition_of(loader: ConfigLoader, config_name: str, overrides: tuple[str
     root = next((path for folder in folders if (path := folder / f"{config_name}.yaml").is_file()), None)
     if root is not None:
         refuse_settings(ConfigFile(config_name, root, ""))  # Hydra reads `hydra.searchpath` in it before all else
-    defaults = loader.compute_defaults_list(config_name, list(overrides), RunMode.MULTIRUN)
+    defaults = defaults_list(loader, config_name, overrides)
     names = [(str(default.config_path), default.package or "") for default in defaults.defaults]
     composition = Composition(folders, names, dict(reversed(defaults.overrides.known_choices.items())))
     for file in composition.files:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from sigjepa.runtime.config_files import LOADER
+from sigjepa.runtime.defaults_lists import LOADER
 
 
 @dataclass
