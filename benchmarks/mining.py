@@ -73,7 +73,8 @@ def mine(search: Search, bodies: np.ndarray, folder: Path, neighbors: int, min_c
     manifest = Manifest(folder, "bench", "bench", {}, "bench", {}, {})
     common = {"folder": folder, "manifest": manifest, "reference": manifest.reference}
     corpus = SimpleNamespace(**common, hash="bench", ids=lambda split, tiers: ids)
-    shards = SimpleNamespace(**common, ids=ids, body_pooled=torch.from_numpy(bodies))
+    vectors = torch.from_numpy(bodies)
+    shards = SimpleNamespace(**common, ids=ids, dim=bodies.shape[1], pooled=lambda half, functions: vectors[functions])
     pairs = Store(folder).get(MinedPairsStage(corpus, shards, neighbors, min_cosim, search=search))  # type: ignore[arg-type]
     assert pairs.manifest is not None
     return dict(pairs.manifest.facts["search"])

@@ -38,18 +38,22 @@ class Stage(ABC, Generic[Artifact]):
     Subclasses are frozen dataclasses of plain arguments that can be pickled, such as opened artifacts of other stages.
 
     kind: the folder below the data directory. unit: what the parts' sizes count. packages: distributions whose version
-    can decide the content. uses: what a part keeps busy.
+    can decide the content.
     """
 
     kind: ClassVar[str]
     unit: ClassVar[str] = "part"
-    uses: ClassVar[Resource] = "core"
     packages: ClassVar[Sequence[str]] = ()
 
     @property
     def label(self) -> str:
         """The readable start of the folder's name, empty for none."""
         return ""
+
+    @property
+    def uses(self) -> Resource:
+        """What a part keeps busy."""
+        return "core"
 
     @abstractmethod
     def inputs(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Judged pairs of made-up functions, and whether two indices are the same."""
 
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -47,18 +48,27 @@ def at(data_dir):
     return Store(data_dir).get, data_dir
 
 
+def pooled_of(body_pooled, half, functions):
+    """Return the rows of some functions, of bodies alone."""
+    assert half == "body"
+    return body_pooled[functions]
+
+
 def made_up_shards(bodies, name="teacher", seed=0):
     """Shards of a teacher, that hold what mining, filters and imports read of them; equal seeds are equal teachers."""
     folder = Path("teacher") / f"{name}-{seed}"
     manifest = Manifest(
         folder, "teacher", "made up", {"teacher": {"path": name, "layer": seed}}, "content", {"name": name}, {}
     )
+    body_pooled = torch.from_numpy(np.asarray(bodies, dtype=np.float32))
     return SimpleNamespace(
         folder=folder,
         manifest=manifest,
         reference=manifest.reference,
         ids=np.arange(len(bodies)),
-        body_pooled=torch.from_numpy(np.asarray(bodies, dtype=np.float32)),
+        dim=body_pooled.shape[1],
+        body_pooled=body_pooled,
+        pooled=partial(pooled_of, body_pooled),
     )
 
 

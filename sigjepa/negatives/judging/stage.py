@@ -46,7 +46,7 @@ class JudgedPairsStage(Stage[JudgedPairs]):
         return self.judge.packages
 
     @property
-    def uses(self) -> Resource:  # type: ignore[override]
+    def uses(self) -> Resource:
         """The resource that the judge keeps busy."""
         return self.judge.uses
 

@@ -1,10 +1,13 @@
-"""Approximate search for corpora beyond exact reach: faiss IVF and HNSW, whose recall is measured, not assumed."""
+"""Approximate search for corpora beyond exact reach: IVF and HNSW, whose recall is measured, not assumed."""
 
 import logging
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Annotated, Any, ClassVar
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +17,17 @@ from sigjepa.errors import SigjepaError
 from sigjepa.negatives.mining.exact import ExactIndex, NeighborIndex
 from sigjepa.negatives.mining.knn import index_pairs
 from sigjepa.negatives.mining.pairs import Pairs
-from sigjepa.negatives.mining.vectors import Ids, Matrix, UnitVectors
+from sigjepa.negatives.mining.vectors import Ids, Matrix, UnitVectors, parts
 from sigjepa.runtime.fields import Count, component
 from sigjepa.store.progress import stage
 
 logger = logging.getLogger(__name__)
 
 MAX_EF_SEARCH = 4096
+CLUSTERED_PER_CENTROID = 32
+"""Bodies of which a centroid is fitted; with 64, and with more than five rounds, no more neighbors are found."""
+CLUSTERING_ROUNDS = 5
+HNSW_FILE = "hnsw.faiss"
 
 Recall = Annotated[float, Field(ge=0, le=1)]
 
@@ -34,6 +41,7 @@ class Approximate(ABC):
     """
 
     method: ClassVar[str]
+    version: ClassVar[int] = 1  # raise it when the same arguments find other pairs
 
     min_recall: Recall = 0.95
     recall_queries: Count = 500
@@ -41,14 +49,18 @@ class Approximate(ABC):
 
     def inputs(self) -> dict[str, Any]:
         """Return all that the found pairs depend on, beside the vectors, `top_k` and `min_cosim`."""
-        return {"method": self.method, **asdict(self)}
+        return {"method": self.method, "version": self.version, **asdict(self)}
 
     @abstractmethod
-    def build(self, bodies: UnitVectors, top_k: int, min_cosim: float) -> tuple[NeighborIndex, dict[str, Any]]:
+    def build(self, bodies: UnitVectors, top_k: int, min_cosim: float) -> tuple["StoredIndex", dict[str, Any]]:
         """Return the index over `bodies`, and a record of it with its measured recall."""
 
+    @abstractmethod
+    def open(self, folder: Path, bodies: UnitVectors, record: Mapping[str, Any]) -> NeighborIndex:
+        """Return the index over `bodies` that was saved in a folder, with its record, read through memory maps."""
+
     def measured(
-        self, index: "FaissIndex", most: int, bodies: UnitVectors, top_k: int, min_cosim: float
+        self, index: "StoredIndex", most: int, bodies: UnitVectors, top_k: int, min_cosim: float
     ) -> dict[str, Any]:
         """Double the index's effort up to `most` until its recall is high enough; returns what was measured.
 
@@ -84,33 +96,39 @@ class Approximate(ABC):
 
 @component("negatives.search.beyond")
 class IVF(Approximate):
-    """faiss IVF: bodies are clustered, and a query is compared with those of its `nprobe` nearest clusters.
+    """Clusters of bodies (an inverted file): a query is compared with those of its `nprobe` nearest clusters.
 
     nlist: clusters; None is twice the square root of the number of functions. nprobe: clusters compared at first,
-    doubled until `min_recall` is reached. The others as for `Approximate`. The index holds a second copy of the
-    vectors. Built twice on a machine, it is the same.
+    doubled until `min_recall` is reached. The others as for `Approximate`. The index holds no vector but the centroids.
+    Built twice on a machine, it is the same.
     """
 
     method: ClassVar[str] = "ivf"
+    version: ClassVar[int] = 2
 
     nlist: Count | None = None
     nprobe: Count = 8
 
     @stage("Clustering bodies")
-    def build(self, bodies: UnitVectors, top_k: int, min_cosim: float) -> tuple[NeighborIndex, dict[str, Any]]:
+    def build(self, bodies: UnitVectors, top_k: int, min_cosim: float) -> tuple["StoredIndex", dict[str, Any]]:
         """As Approximate says; raises SigjepaError when half of the clusters do not give `min_recall`."""
         import faiss  # noqa: PLC0415 - a warm cache needs none
 
         n, dim = bodies.matrix.shape
         nlist = min(self.nlist or round(2 * math.sqrt(n)), n)
-        index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, nlist, faiss.METRIC_INNER_PRODUCT)
-        index.cp.seed, index.cp.min_points_per_centroid = self.seed, 1
-        index.train(bodies.matrix)
-        index.add(bodies.matrix)
-        found = FaissIndex(index, "nprobe", min(self.nprobe, nlist))
+        limits = {"max_points_per_centroid": CLUSTERED_PER_CENTROID, "min_points_per_centroid": 1}
+        clustering = faiss.Kmeans(dim, nlist, niter=CLUSTERING_ROUNDS, seed=self.seed, spherical=True, **limits)
+        clustering.train(bodies.matrix)
+        assert clustering.centroids is not None
+        found = Clusters.of(bodies.matrix, clustering.centroids, min(self.nprobe, nlist))
         most = max(found.effort, nlist // 2)  # with more, exact search is the faster one
         recall = self.measured(found, most, bodies, top_k, min_cosim)
         return found, {"method": "ivf", "nlist": nlist, "nprobe": found.effort, **recall}
+
+    def open(self, folder: Path, bodies: UnitVectors, record: Mapping[str, Any]) -> NeighborIndex:
+        """As Approximate says."""
+        centroids, members, bounds = (np.load(folder / f"{name}.npy") for name in Clusters.ARRAYS)
+        return Clusters(bodies.matrix, centroids, members, bounds, record["nprobe"])
 
 
 @component("negatives.search.beyond")
@@ -130,34 +148,104 @@ class HNSW(Approximate):
     efSearch: Count = 64  # noqa: N815
 
     @stage("Linking near bodies")
-    def build(self, bodies: UnitVectors, top_k: int, min_cosim: float) -> tuple[NeighborIndex, dict[str, Any]]:
+    def build(self, bodies: UnitVectors, top_k: int, min_cosim: float) -> tuple["StoredIndex", dict[str, Any]]:
         """As Approximate says; raises SigjepaError when no `efSearch` gives `min_recall`."""
         import faiss  # noqa: PLC0415 - see above
 
         n, dim = bodies.matrix.shape
         index = faiss.IndexHNSWFlat(dim, self.M, faiss.METRIC_INNER_PRODUCT)
         index.hnsw.efConstruction = self.efConstruction
-        threads = faiss.omp_get_max_threads()
-        faiss.omp_set_num_threads(1)
-        try:
+        with one_thread():
             index.add(bodies.matrix)
-        finally:
-            faiss.omp_set_num_threads(threads)
-        found = FaissIndex(index, "efSearch", self.efSearch)
+        found = SmallWorld(index, self.efSearch)
         most = max(found.effort, min(MAX_EF_SEARCH, n))
         recall = self.measured(found, most, bodies, top_k, min_cosim)
         return found, {"method": "hnsw", "M": self.M, "efSearch": found.effort, **recall}
 
+    def open(self, folder: Path, bodies: UnitVectors, record: Mapping[str, Any]) -> NeighborIndex:
+        """As Approximate says; `bodies` are within the index."""
+        import faiss  # noqa: PLC0415 - see above
 
-class FaissIndex:
-    """An approximate index and the one setting that trades its time for recall."""
+        return SmallWorld(faiss.read_index(str(folder / HNSW_FILE), faiss.IO_FLAG_MMAP_IFC), record["efSearch"])
+
+
+class StoredIndex(NeighborIndex, Protocol):
+    """An approximate index, which can be saved, and the one setting that trades its time for recall."""
+
+    setting: ClassVar[str]
+    effort: int
+
+    def save(self, folder: Path) -> None:
+        """Write the index, but for its effort, as files of a folder."""
+
+
+class Clusters:
+    """Bodies by cluster: each cluster is compared with all queries at once that it is near to.
+
+    matrix: `[n, D]` float32 bodies. centroids: `[nlist, D]`. members: `[n]` rows of bodies, by cluster. bounds:
+    `[nlist + 1]` where in `members` each cluster begins. effort: clusters that a query is compared with.
+    """
 
     exact: ClassVar[bool] = False
+    setting: ClassVar[str] = "nprobe"
+    ARRAYS: ClassVar[Sequence[str]] = ("centroids", "members", "bounds")
 
-    def __init__(self, index: Any, setting: str, effort: int) -> None:
-        self._index = index
-        self.setting = setting
+    def __init__(self, matrix: Matrix, centroids: Matrix, members: Ids, bounds: Ids, effort: int) -> None:
+        self.matrix = matrix
+        self.centroids = centroids
+        self.members = members
+        self.bounds = bounds
         self.effort = effort
+
+    @classmethod
+    def of(cls, matrix: Matrix, centroids: Matrix, effort: int) -> "Clusters":
+        """Return all bodies, each in the cluster of the nearest centroid."""
+        nearest = np.empty(len(matrix), np.int64)
+        for part in parts(len(matrix), len(centroids)):
+            nearest[part] = nearest_centroids(matrix[part], centroids, 1)[:, 0]
+        members = np.argsort(nearest, kind="stable")
+        return cls(matrix, centroids, members, np.searchsorted(nearest[members], np.arange(len(centroids) + 1)), effort)
+
+    def save(self, folder: Path) -> None:
+        """As StoredIndex says."""
+        for name in self.ARRAYS:
+            np.save(folder / f"{name}.npy", getattr(self, name))
+
+    def search(self, queries: Matrix, count: int) -> tuple[npt.NDArray[np.float32], Ids]:
+        """As NeighborIndex says; one thread, since each product is small: further ones are for further processes."""
+        import faiss  # noqa: PLC0415 - see above
+
+        with one_thread():
+            probed = nearest_centroids(queries, self.centroids, self.effort)
+            order = np.argsort(probed, axis=None, kind="stable")
+            starts = np.searchsorted(probed.ravel()[order], np.arange(len(self.centroids) + 1))
+            best = faiss.ResultHeap(len(queries), count, keep_max=True)
+            for cluster in np.flatnonzero(np.diff(starts) * np.diff(self.bounds)):
+                near = order[starts[cluster] : starts[cluster + 1]] // self.effort
+                rows = self.members[self.bounds[cluster] : self.bounds[cluster + 1]]
+                scores, hits = faiss.knn(
+                    queries[near], self.matrix[rows], min(count, len(rows)), metric=faiss.METRIC_INNER_PRODUCT
+                )
+                best.add_result_subset(near, scores, rows[hits])
+            best.finalize()
+        return best.D, best.I
+
+
+class SmallWorld:
+    """Bodies and their links, in faiss. effort: candidates kept while searching."""
+
+    exact: ClassVar[bool] = False
+    setting: ClassVar[str] = "efSearch"
+
+    def __init__(self, index: Any, effort: int) -> None:
+        self._index = index
+        self.effort = effort
+
+    def save(self, folder: Path) -> None:
+        """As StoredIndex says."""
+        import faiss  # noqa: PLC0415 - see above
+
+        faiss.write_index(self._index, str(folder / HNSW_FILE))
 
     def search(self, queries: Matrix, count: int) -> tuple[npt.NDArray[np.float32], Ids]:
         """As NeighborIndex says."""
@@ -166,6 +254,27 @@ class FaissIndex:
         faiss.ParameterSpace().set_index_parameter(self._index, self.setting, self.effort)
         scores, rows = self._index.search(queries, count)
         return scores, rows
+
+
+def nearest_centroids(vectors: Matrix, centroids: Matrix, count: int) -> Ids:
+    """Return the `count` nearest centroids of each vector `[n, count]`."""
+    import faiss  # noqa: PLC0415 - see above
+
+    clusters: Ids = faiss.knn(vectors, centroids, count, metric=faiss.METRIC_INNER_PRODUCT)[1]
+    return clusters
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Have faiss use a single thread."""
+    import faiss  # noqa: PLC0415 - see above
+
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(threads)
 
 
 def recall_of(found: Pairs, exact: Pairs) -> float | None:

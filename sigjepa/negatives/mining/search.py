@@ -18,14 +18,19 @@ class Search:
     Raises SigjepaError for arguments out of range.
     """
 
-    exact_up_to: Annotated[int, Field(ge=0)] | None = 200_000
+    exact_up_to: Annotated[int, Field(ge=0)] | None = 50_000
     beyond: SkipValidation[Approximate] = field(default_factory=IVF)
 
     def inputs(self, functions: int) -> dict[str, Any]:
         """Return all that the pairs of so many functions depend on: nothing of an approximate search that is not
         used.
         """
-        return {"method": "exact"} if self._is_exact(functions) else self.beyond.inputs()
+        approximate = self.approximate(functions)
+        return {"method": "exact"} if approximate is None else approximate.inputs()
+
+    def approximate(self, functions: int) -> Approximate | None:
+        """Return the approximate search of so many functions; None where it is exact."""
+        return None if self.exact_up_to is None or functions <= self.exact_up_to else self.beyond
 
     def build(self, bodies: UnitVectors, top_k: int, min_cosim: float) -> tuple[NeighborIndex, dict[str, Any]]:
         """Return the index over `bodies`, n >= 1, and a record of it for the manifest, with the recall of an
@@ -33,9 +38,10 @@ class Search:
 
         Raises SigjepaError when an approximate search does not reach its lowest recall.
         """
-        if self._is_exact(len(bodies)):
-            return ExactIndex(bodies.matrix), {"method": "exact", "recall": 1.0}
-        return self.beyond.build(bodies, top_k, min_cosim)
+        approximate = self.approximate(len(bodies))
+        return exact_index(bodies) if approximate is None else approximate.build(bodies, top_k, min_cosim)
 
-    def _is_exact(self, functions: int) -> bool:
-        return self.exact_up_to is None or functions <= self.exact_up_to
+
+def exact_index(bodies: UnitVectors) -> tuple[NeighborIndex, dict[str, Any]]:
+    """Return the exact index over `bodies`, n >= 1, and its record."""
+    return ExactIndex(bodies.matrix), {"method": "exact", "recall": 1.0}

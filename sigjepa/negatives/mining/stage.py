@@ -2,31 +2,31 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.mining.exact import NeighborIndex
 from sigjepa.negatives.mining.knn import BLOCK_SIZE, block_pairs
 from sigjepa.negatives.mining.pairs import Pairs
-from sigjepa.negatives.mining.search import Search
+from sigjepa.negatives.mining.search import Search, exact_index
+from sigjepa.negatives.mining.steps import IndexStage, UnitBodies, UnitBodiesStage
 from sigjepa.negatives.mining.vectors import Ids, UnitVectors
+from sigjepa.store.artifact import OpenedArtifact
 from sigjepa.store.manifest import Manifest, Reference
-from sigjepa.store.stage import Part, Resource, Stage
+from sigjepa.store.stage import Get, Part, Resource, Stage
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from sigjepa.corpus.corpus import Corpus
     from sigjepa.teacher.shards import TeacherShards
 
 FORMAT = 4  # raise it when the same inputs give other pairs or other files
-MAX_PARTS = 32  # another process builds the index again for each
+MAX_PARTS = 32  # of a corpus whose parts have no more than MAX_BLOCKS
+MAX_BLOCKS = 16
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,9 @@ class MinedPairsStage(Stage[Pairs]):
 
     top_k: most neighbors of an anchor. min_cosim: lowest cosine of two bodies, inclusive. tiers: tiers of the corpus to
     mine, None is all. search: exact or approximate.
+
+    All parts read the same unit vectors, and the same index where the search is approximate, through memory maps: both
+    are built once, as steps. bodies, index: these, in the stage that builds.
     """
 
     corpus: "Corpus"
@@ -43,11 +46,17 @@ class MinedPairsStage(Stage[Pairs]):
     min_cosim: float
     tiers: Sequence[str] | None = None
     search: Search = field(default_factory=Search)
+    bodies: UnitBodies | None = field(default=None, repr=False, compare=False)
+    index: OpenedArtifact | None = field(default=None, repr=False, compare=False)
 
     kind: ClassVar[str] = "mined"
     unit: ClassVar[str] = "function"
-    uses: ClassVar[Resource] = "cores"
     packages: ClassVar[Sequence[str]] = ("faiss-cpu", "numpy", "torch")
+
+    @property
+    def uses(self) -> Resource:
+        """Exact search is one large product, the approximate one many small ones, which a single core does best."""
+        return "cores" if self.index is None else "core"
 
     def inputs(self) -> dict[str, Any]:
         """Return all that the pairs depend on; raises SigjepaError where there is nothing to mine."""
@@ -68,20 +77,29 @@ class MinedPairsStage(Stage[Pairs]):
     def parts(self) -> Sequence[Part]:
         """Return a part for each block of anchors, or for several blocks of a large corpus."""
         count = len(mined_ids(self.corpus, self.tiers))
-        size = BLOCK_SIZE * math.ceil(count / BLOCK_SIZE / MAX_PARTS)
+        size = BLOCK_SIZE * min(MAX_BLOCKS, math.ceil(count / BLOCK_SIZE / MAX_PARTS))
         return [
             Part(f"pairs-{i:05d}", start, min(start + size, count)) for i, start in enumerate(range(0, count, size))
         ]
 
-    def build(self, part: Part, out: Path) -> Mapping[str, Any]:
-        """Write the pairs of the part's anchors.
+    def with_steps(self, get: Get) -> "MinedPairsStage":
+        """Return the stage with the unit vectors of its functions, and the index over them where one is used.
 
         Raises SigjepaError for shards of another corpus, vectors without a cosine, and an approximate search that does
         not reach its lowest recall.
         """
+        ids = mined_ids(self.corpus, self.tiers)
+        check_held(self.shards, ids, self.corpus)
+        bodies = get(UnitBodiesStage(self.shards, ids))
+        approximate = self.search.approximate(len(ids))
+        index = None if approximate is None else get(IndexStage(bodies, approximate, self.top_k, self.min_cosim))
+        return replace(self, bodies=bodies, index=index)
+
+    def build(self, part: Part, out: Path) -> Mapping[str, Any]:
+        """Write the pairs of the part's anchors."""
         bodies, index, record = self._searched
-        starts = range(part.start, part.stop, BLOCK_SIZE)
-        blocks = (np.arange(start, min(start + BLOCK_SIZE, part.stop)) for start in starts)
+        size = BLOCK_SIZE if index.exact else part.size  # the more queries, the larger is each product of a cluster
+        blocks = (np.arange(start, min(start + size, part.stop)) for start in range(part.start, part.stop, size))
         pairs = Pairs.joined(
             [block_pairs(block, bodies, bodies, index, self.top_k, self.min_cosim) for block in blocks]
         )
@@ -105,27 +123,19 @@ class MinedPairsStage(Stage[Pairs]):
         return Pairs.read(files, manifest.facts["highest_cosim"], manifest)
 
     @cached_property
-    def _searched(self) -> tuple[UnitVectors, NeighborIndex, dict[str, Any]]:
+    def _searched(self) -> tuple[UnitVectors, NeighborIndex, Mapping[str, Any]]:
         """Bodies, index and its record: every part that this stage builds searches the same."""
-        ids = mined_ids(self.corpus, self.tiers)
-        bodies = UnitVectors.of(_BodyRows(self.shards.body_pooled, rows_of(self.shards, ids, self.corpus)), ids)
-        return bodies, *self.search.build(bodies, self.top_k, self.min_cosim)
+        if self.bodies is None:
+            raise NotImplementedError("with_steps gives the stage that builds")
+        vectors = self.bodies.vectors
+        if self.index is None:
+            return vectors, *exact_index(vectors)
+        record = self.index.manifest.facts
+        return vectors, self.search.beyond.open(self.index.folder, vectors, record), record
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the fields alone: an index can't be sent to another process."""
         return {name: value for name, value in vars(self).items() if name in self.__dataclass_fields__}
-
-
-class _BodyRows:
-    """Some rows of the pooled bodies `[N, D]`, copied a part at a time."""
-
-    def __init__(self, pooled: "Tensor", rows: Ids) -> None:
-        self._pooled = pooled
-        self._rows = rows
-        self.shape = (len(rows), pooled.shape[1])
-
-    def __getitem__(self, rows: Ids, /) -> npt.NDArray[np.float32]:
-        return self._pooled[self._rows[rows]].float().numpy()
 
 
 def pair_metadata(corpus: "Corpus", shards: "TeacherShards") -> dict[str, Any]:
@@ -148,12 +158,10 @@ def mined_ids(corpus: "Corpus", tiers: Sequence[str] | None) -> Ids:
     return ids
 
 
-def rows_of(shards: "TeacherShards", ids: Ids, corpus: "Corpus") -> Ids:
-    """Return the rows of `ids` in the shards; raises SigjepaError when they do not hold all of them."""
-    rows = np.searchsorted(shards.ids, ids)
-    if not np.array_equal(np.take(shards.ids, rows, mode="clip"), ids):
+def check_held(shards: "TeacherShards", ids: Ids, corpus: "Corpus") -> None:
+    """Raise SigjepaError when the shards do not hold all of `ids`."""
+    if not np.isin(ids, shards.ids).all():
         raise SigjepaError(
             f"{shards.folder} does not hold every function of the corpus in {corpus.folder}; delete it and run "
             "`python -m sigjepa.prepare`."
         )
-    return rows

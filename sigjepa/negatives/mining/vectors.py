@@ -52,42 +52,58 @@ class UnitVectors:
         order.
 
         `vectors` is read a part at a time, so beside the result memory holds no copy of it. noun: names the vectors in
-        errors. Raises SigjepaError for shapes that do not fit, repeated ids, and NaN, infinite or all-zero vectors,
-        naming the functions.
+        errors. Raises SigjepaError as `unit_parts` does.
         """
-        shape = tuple(vectors.shape)
-        if len(shape) != 2 or shape[0] != len(ids):
-            raise SigjepaError(
-                f"The {noun} of shape {shape} do not fit {len(ids)} function ids; if they come from shards, delete the "
-                "shards' folder and run `python -m sigjepa.prepare`."
-            )
-        order = np.argsort(ids, kind="stable")
-        ids = np.asarray(ids, dtype=np.int64)[order]
-        repeated = ids[1:][ids[1:] == ids[:-1]]
-        if len(repeated):
-            raise SigjepaError(f"Function ids must be unique, but {_naming(repeated)} appear more than once.")
-        matrix, lengths = np.empty(shape, dtype=np.float32), np.empty(len(ids))
-        bad: list[Ids] = []
-        for part in parts(len(ids), shape[1]):
-            read = np.asarray(vectors[order[part]])
-            norms = np.sqrt(np.einsum("nd,nd->n", read, read, dtype=np.float64))
-            unusable = ~np.isfinite(norms) | (norms == 0)
-            bad.append(ids[part][unusable])
-            norms[unusable] = np.inf
-            with np.errstate(invalid="ignore"):
-                np.divide(read, norms[:, None], out=matrix[part], casting="same_kind")
-            lengths[part] = np.linalg.norm(matrix[part].astype(np.float64), axis=1)
-        if unusable_ids := [i for found in bad for i in found.tolist()]:
-            raise SigjepaError(
-                f"The {noun} of {_naming(unusable_ids)} are NaN, infinite or all zero, so they have no cosine; if they "
-                "come from shards, delete the shards' folder and embed again, in float32 if the teacher overflowed in "
-                "half precision."
-            )
-        return cls(ids, matrix, lengths)
+        matrix, lengths = np.empty(tuple(vectors.shape), dtype=np.float32), np.empty(len(ids))
+        for part, matrix[part], lengths[part] in unit_parts(vectors, ids, noun):  # noqa: B007  it is used: left first
+            pass
+        return cls(np.sort(np.asarray(ids, dtype=np.int64)), matrix, lengths)
 
     def take(self, rows: Ids) -> "UnitVectors":
         """Return the vectors of ascending `rows` `[r]`."""
         return UnitVectors(self.ids[rows], self.matrix[rows], self.lengths[rows])
+
+
+def unit_parts(
+    vectors: "npt.NDArray[np.floating] | Rows", ids: Ids, noun: str = "body embeddings"
+) -> Iterator[tuple[slice, Matrix, Floats]]:
+    """Yield the rows of `UnitVectors` with their matrix and lengths, a part at a time, in the order of ids.
+
+    The arguments are those of `UnitVectors.of`. Raises SigjepaError for shapes that do not fit, repeated ids, and,
+    behind the last part, for NaN, infinite or all-zero vectors, naming the functions.
+    """
+    shape = tuple(vectors.shape)
+    if len(shape) != 2 or shape[0] != len(ids):
+        raise SigjepaError(
+            f"The {noun} of shape {shape} do not fit {len(ids)} function ids; if they come from shards, delete the "
+            "shards' folder and run `python -m sigjepa.prepare`."
+        )
+    order = np.argsort(ids, kind="stable")
+    ids = np.asarray(ids, dtype=np.int64)[order]
+    repeated = ids[1:][ids[1:] == ids[:-1]]
+    if len(repeated):
+        raise SigjepaError(f"Function ids must be unique, but {_naming(repeated)} appear more than once.")
+    bad: list[int] = []
+    for part in parts(len(ids), shape[1]):
+        read = np.asarray(vectors[order[part]])
+        norms = np.sqrt(np.einsum("nd,nd->n", read, read, dtype=np.float64))
+        unusable = ~np.isfinite(norms) | (norms == 0)
+        bad += ids[part][unusable].tolist()
+        norms[unusable] = np.inf
+        yield part, *_unit(read, norms)
+    if bad:
+        raise SigjepaError(
+            f"The {noun} of {_naming(bad)} are NaN, infinite or all zero, so they have no cosine; if they come from "
+            "shards, delete the shards' folder and embed again, in float32 if the teacher overflowed in half precision."
+        )
+
+
+def _unit(vectors: npt.NDArray[np.floating], norms: Floats) -> tuple[Matrix, Floats]:
+    """Return `vectors` `[r, D]` divided by their norms `[r]`, and what rounding left of 1."""
+    matrix = np.empty(vectors.shape, dtype=np.float32)
+    with np.errstate(invalid="ignore"):
+        np.divide(vectors, norms[:, None], out=matrix, casting="same_kind")
+    return matrix, np.linalg.norm(matrix.astype(np.float64), axis=1)
 
 
 def parts(count: int, width: int) -> Iterator[slice]:

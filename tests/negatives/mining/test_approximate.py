@@ -5,9 +5,11 @@ import logging
 import faiss
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sigjepa.errors import SigjepaError
-from sigjepa.negatives.mining.approximate import HNSW, IVF, recall_of
+from sigjepa.negatives.mining.approximate import HNSW, IVF, Clusters, recall_of
 from sigjepa.negatives.mining.exact import ExactIndex
 from sigjepa.negatives.mining.knn import index_pairs
 from sigjepa.negatives.mining.pairs import Pairs
@@ -58,6 +60,30 @@ def test_built_twice_it_is_the_same(search):
     first, second = (search.build(bodies, **LIMITS) for _ in range(2))
     assert first[1] == second[1]
     assert as_tuples(pairs_by(first[0], bodies)) == as_tuples(pairs_by(second[0], bodies))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 120), st.integers(1, 30), st.integers(1, 130))
+def test_all_clusters_are_exact_search_in_blocks_of_any_size(seed, n, nlist, block_size):
+    rng = np.random.default_rng(seed)
+    bodies = UnitVectors.of(rng.normal(size=(n, 5)).astype(np.float32), rng.permutation(3 * n)[:n])
+    centroids = rng.normal(size=(nlist, 5)).astype(np.float32)
+    clusters = Clusters.of(bodies.matrix, centroids, nlist)
+    assert sorted(clusters.members.tolist()) == list(range(n))
+    found = index_pairs(bodies, bodies, clusters, **LIMITS, block_size=block_size)
+    assert as_tuples(found) == as_tuples(pairs_by(ExactIndex(bodies.matrix), bodies))
+    few = Clusters(bodies.matrix, centroids, clusters.members, clusters.bounds, 1)  # some queries find less than asked
+    table = set(as_tuples(pairs_by(ExactIndex(bodies.matrix), bodies, top_k=n)))
+    assert set(as_tuples(pairs_by(few, bodies))) <= table
+
+
+@names
+def test_saved_and_opened_it_finds_the_same(search, tmp_path):
+    bodies = bodies_of(400)
+    index, record = search.build(bodies, **LIMITS)
+    index.save(tmp_path)
+    opened = search.open(tmp_path, bodies, record)
+    assert as_tuples(pairs_by(opened, bodies)) == as_tuples(pairs_by(index, bodies))
 
 
 def test_links_are_made_by_a_single_thread(monkeypatch):
@@ -161,7 +187,7 @@ def test_search_is_exact_up_to_its_limit_and_keyed_by_what_is_used():
 
 @pytest.mark.parametrize("search", SEARCHES, ids=["ivf", "hnsw"])
 def test_every_argument_is_among_the_inputs(search):
-    assert set(search.inputs()) == {"method", *search.__dataclass_fields__}
+    assert set(search.inputs()) == {"method", "version", *search.__dataclass_fields__}
 
 
 @pytest.mark.parametrize(

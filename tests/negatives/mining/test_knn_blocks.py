@@ -137,7 +137,7 @@ def peak_of(rows, **limits):
 
 
 def test_memory_is_one_float32_copy_and_a_bounded_rest(tmp_path):
-    dim, small, large = 256, 4000, 8000
+    dim, small, large = 256, 4200, 8200
     limits = {"top_k": 8, "min_cosim": 0.2, "block_size": 256}
     peaks = {}
     for n in (small, large):

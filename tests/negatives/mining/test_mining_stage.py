@@ -5,7 +5,6 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-import torch
 from made_up import MadeUpCorpus, made_up_shards
 
 from sigjepa.errors import SigjepaError
@@ -14,6 +13,7 @@ from sigjepa.negatives.mining.approximate import HNSW, IVF
 from sigjepa.negatives.mining.knn import nearest_pairs
 from sigjepa.negatives.mining.search import Search
 from sigjepa.negatives.mining.stage import MinedPairsStage
+from sigjepa.negatives.mining.vectors import UnitVectors
 from sigjepa.store.store import Store
 
 N = 420
@@ -77,19 +77,35 @@ def test_a_large_corpus_has_parts_of_several_blocks(stage, tmp_path, monkeypatch
     monkeypatch.setattr(mining, "MAX_PARTS", 7)
     assert [(part.start, part.stop) for part in stage.parts()][-2:] == [(320, 384), (384, 400)]
     assert equal(Store(tmp_path / "parts").get(stage), whole)
+    monkeypatch.setattr(mining, "MAX_BLOCKS", 3)  # so that memory is bounded, and a cluster has enough to do
+    assert {part.size for part in stage.parts()} == {24, 16}
 
 
-def test_the_index_is_not_sent_to_other_processes(stage, tmp_path):
+@pytest.mark.parametrize("name", SEARCHES)
+def test_the_steps_are_built_once_and_read_through_maps(stage, tmp_path, name):
+    built = []
+    steps = Store(tmp_path)
+    builder = replace(stage, search=SEARCHES[name]).with_steps(lambda step: built.append(step.kind) or steps.get(step))
+    assert built == (["unit_bodies"] if name == "exact" else ["unit_bodies", "index"])
+    vectors = builder.bodies.vectors
+    assert isinstance(vectors.matrix.base, np.memmap)
+    ids = stage.corpus.ids("train")
+    expected = UnitVectors.of(stage.shards.body_pooled.numpy()[ids], ids)
+    for field in ("ids", "matrix", "lengths"):
+        assert np.array_equal(getattr(vectors, field), getattr(expected, field))
+    assert builder.uses == ("cores" if name == "exact" else "core")
+
+
+def test_no_vector_is_sent_to_other_processes(stage, tmp_path):
     store = Store(tmp_path)
-    store.get(stage)
-    sent = pickle.loads(pickle.dumps(stage))
-    assert vars(sent).keys() == {field.name for field in fields(stage)} < vars(stage).keys()
-    assert store.folder(sent) == store.folder(stage)
-
-
-def test_bfloat16_shards_are_mined(stage, tmp_path):
-    stage.shards.body_pooled = stage.shards.body_pooled.to(torch.bfloat16)
-    assert len(Store(tmp_path).get(stage))
+    steps = Store(tmp_path / "steps")
+    builder = replace(stage, search=SEARCHES["ivf"]).with_steps(steps.get)
+    (tmp_path / "out").mkdir()
+    builder.build(builder.parts()[0], tmp_path / "out")
+    sent = pickle.loads(pickle.dumps(builder))
+    assert vars(sent).keys() == {field.name for field in fields(stage)} < vars(builder).keys()
+    assert not vars(sent.bodies).keys() - {"manifest"}
+    assert store.folder(sent) == store.folder(builder)
 
 
 @pytest.mark.parametrize(
