@@ -9,6 +9,7 @@ A measurement that fails is named on the page, and so is every case that was not
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -27,10 +28,20 @@ from sigjepa.store.progress import progress
 HERE = Path(__file__).resolve().parent
 SHARES = {"interruption": 0.30, "sweeps": 0.14, "corruption": 0.12, "distribution": 0.30, "fuzzing": 0.14}
 """Measurements, each a file beside this one, and what share of the time each may take."""
+BAR = re.compile(r"\[\d+:\d\d[<,]")
+"""What every bar of tqdm has: the time it took, with the time that is left or its rate."""
+MAX_SHOWN_ERROR = 4000
+"""The most characters of a failed measurement's standard error that are shown; the page has one line of it."""
 HEAD = """# Reliability
 
 What was done to sigjepa and what came of it. `make torture` measures all of this and writes this page; nothing here was
 written by hand. A case that was not survived stays in its table and is counted as lost."""
+
+
+def error_of(printed: str) -> str:
+    """Return the last line of a standard error that is no progress bar."""
+    lines = [line.strip() for line in printed.splitlines()]  # a bar redraws itself by "\r", which ends a line here
+    return next((line for line in reversed(lines) if line and not BAR.search(line)), "no message")
 
 
 def measure(name: str, seconds: float, seed: int) -> str:
@@ -40,7 +51,8 @@ def measure(name: str, seconds: float, seed: int) -> str:
     command = [sys.executable, str(HERE / f"{name}.py"), "--seconds", f"{seconds:.0f}", "--seed", str(seed)]
     done = subprocess.run(command, check=False, stderr=subprocess.PIPE, text=True, errors="replace")
     if done.returncode or not record.exists():
-        return f"`{name}` ended with {done.returncode}: {(done.stderr.strip().splitlines() or ['no message'])[-1]}"
+        print(done.stderr[-MAX_SHOWN_ERROR:], file=sys.stderr)
+        return f"`{name}` ended with {done.returncode}: {error_of(done.stderr)}"
     return ""
 
 
