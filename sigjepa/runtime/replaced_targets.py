@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from sigjepa.runtime.config_files import composition_of, config_directory, nodes
 from sigjepa.runtime.instantiate import HYDRA_KEYS, find_target, parameters_of
 
 log = logging.getLogger(__name__)
+
+LATE_GROUPS = ("experiment", "sweep")
+"""The groups of ours whose files count after those that choose a class."""
 
 
 def drop_keys_of_replaced_targets(config: DictConfig, hydra: DictConfig) -> None:
@@ -27,7 +31,8 @@ def drop_keys_of_replaced_targets(config: DictConfig, hydra: DictConfig) -> None
     ours = config_directory().resolve()
     sources = hydra.runtime.config_sources
     strangers = any(source.schema == "file" and Path(source.path).resolve() != ours for source in sources)
-    if not (strangers or _experiments_replace() or any("_target_" in word for word in overrides)):
+    chosen = re.findall(r"[\w-]+", " ".join(str(hydra.runtime.choices.get(group)) for group in LATE_GROUPS))
+    if not (strangers or not _replacing().isdisjoint(chosen) or any("_target_" in word for word in overrides)):
         return  # which is known without looking for the files
     raw: Any = OmegaConf.to_container(config)
     values = {key for key, value in raw.items() if value is not None and not isinstance(value, dict)}
@@ -80,10 +85,14 @@ def _given(overrides: Sequence[str]) -> list[tuple[str, Mapping[str, Any]]]:
 
 
 @functools.cache
-def _experiments_replace() -> bool:
-    """Return whether an experiment or a sweep of a checkout names a class."""
-    files = [path for group in ("experiment", "sweep") for path in (config_directory() / group).glob("*.yaml")]
-    return any("_target_" in path.read_text(encoding="utf-8") for path in files)
+def _replacing() -> frozenset[str]:
+    """Return the experiments and sweeps of a checkout that name a class, and those that build on one of them."""
+    paths = [path for group in LATE_GROUPS for path in (config_directory() / group).glob("*.yaml")]
+    words = {path.stem: set(re.findall(r"[\w-]+", path.read_text(encoding="utf-8"))) for path in paths}
+    found = {"_target_"}
+    while further := {name for name in words if words[name] & found} - found:
+        found |= further
+    return frozenset(found)
 
 
 @functools.cache

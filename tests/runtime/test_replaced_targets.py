@@ -61,6 +61,14 @@ def test_other_nodes_stay_as_they_are():
     assert changed == unchanged
 
 
+def test_files_are_looked_for_only_where_one_that_is_chosen_names_a_class(monkeypatch):
+    """Which would be a second composition of every job: `sweep=flagship_search` is there, and not chosen."""
+    monkeypatch.setattr("sigjepa.runtime.replaced_targets.composition_of", None)
+    compose(["experiment=hardneg_coverage"])
+    with pytest.raises(TypeError, match="not callable"):
+        compose(["sweep=flagship_search"])
+
+
 EXPERIMENT = """# @package _global_
 name: mine
 model: {_target_: torch.nn.Linear, in_features: 4}
