@@ -38,7 +38,7 @@ train: setup ## extract, embed, mine, train experiment=hardneg_curriculum, test,
 	@echo "    $(BIN)/sigjepa train experiment=flagship"
 
 test: setup ## the default test suite (under 10 minutes on 2 cores)
-	$(BIN)/python -m pytest -m 'not slow' --numprocesses $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -m 'not slow' --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-slow: setup ## the tests that take longer
 	$(BIN)/python -m pytest -m slow --timeout 3600

@@ -26,7 +26,9 @@ PRELOADED = (
     "lightning.pytorch",
     "transformers.models.auto.modeling_auto",
     "hydra.main",
+    "pandas",  # pyarrow imports it when it makes its first column
     "pyarrow.parquet",
+    "transformers.models.bert.modeling_bert",
     "sigjepa.pipeline",
     "sigjepa.training.callbacks",
     "sigjepa.training.module",
@@ -153,9 +155,11 @@ def _serve() -> None:
     import gc
     import importlib
 
+    import yaml
+
     for name in PRELOADED:
         importlib.import_module(name)
-    os.fsync = os.fstat  # as in conftest.py
+    os.fsync, yaml.SafeLoader = os.fstat, yaml.CSafeLoader  # as in conftest.py
     gc.freeze()
     while line := sys.stdin.readline():
         process = os.fork()

@@ -1,16 +1,11 @@
-"""The benchmarks of the stages run and find that outputs agree; their figures decide no test."""
+"""The benchmarks of the stages run and find that outputs agree; their figures decide no test.
+
+Each is imported where it is run: the peers that they import take seconds.
+"""
 
 import json
 
-import corpus_building
-import judging
 import pytest
-import ranking
-import report_building
-import shard_reading
-import teacher_encoding
-import training_memory
-import warm_run
 
 
 def measured(main, output, *words):
@@ -19,6 +14,12 @@ def measured(main, output, *words):
 
 
 def test_every_stage_is_timed_beside_its_peers(tmp_path, capsys):
+    import corpus_building
+    import judging
+    import ranking
+    import shard_reading
+    import teacher_encoding
+
     output = tmp_path / "out.json"
     corpus = measured(corpus_building.main, output, "--files", "4", "--functions", "40")
     assert {"ast.parse"} == set(corpus["extraction"]["times"])
@@ -36,6 +37,8 @@ def test_every_stage_is_timed_beside_its_peers(tmp_path, capsys):
 
 @pytest.mark.slow  # processes of their own
 def test_the_memory_of_training_and_of_a_baseline_is_told(tmp_path):
+    import training_memory
+
     output = tmp_path / "memory.json"
     training_memory.main(["--functions", "2000", "--dim", "64", "--output", str(output)])
     record = json.loads(output.read_text())
@@ -45,6 +48,9 @@ def test_the_memory_of_training_and_of_a_baseline_is_told(tmp_path):
 
 @pytest.mark.slow  # runs of their own
 def test_a_warm_run_and_a_report_are_timed(tiny_data_dir, tmp_path, monkeypatch):
+    import report_building
+    import warm_run
+
     monkeypatch.setenv("SIGJEPA_DATA_DIR", str(tiny_data_dir))
     run = measured(warm_run.main, tmp_path / "run.json")
     assert run["seconds"]["sigjepa"]["whole"] > run["seconds"]["sigjepa"]["first_step"] > 0

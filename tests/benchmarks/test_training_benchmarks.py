@@ -2,13 +2,12 @@
 
 import json
 
-import gpu_training
-import mining
 import pytest
-import training_step
 
 
 def test_mining_is_timed_and_its_pairs_are_read(tmp_path, capsys):
+    import mining
+
     output = tmp_path / "mining.json"
     words = ["--functions", "64", "--dim", "8", "--repeats", "1", "--methods", "sigjepa exact", "one product"]
     mining.main([*words, "--output", str(output)])
@@ -22,6 +21,8 @@ def test_mining_is_timed_and_its_pairs_are_read(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_steps_are_timed_beside_a_bare_loop_with_the_same_weights_and_their_products(tmp_path):
+    import training_step
+
     output = tmp_path / "steps.json"
     training_step.main(["--functions", "160", "--dim", "16", "--repeats", "1", "--output", str(output)])
     record = json.loads(output.read_text())
@@ -32,6 +33,8 @@ def test_steps_are_timed_beside_a_bare_loop_with_the_same_weights_and_their_prod
 
 @pytest.mark.slow
 def test_training_on_a_device_is_timed_and_counted(tmp_path):
+    import gpu_training
+
     output = tmp_path / "gpu.json"
     words = ["--device", "cpu", "--small", "--functions", "800", "--dim", "8", "--steps", "2", "--epochs", "3"]
     words += ["--texts", "8", "--parts", "exp1_4", "paths", "teacher", "--seconds", "120", "--output", str(output)]

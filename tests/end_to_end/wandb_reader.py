@@ -6,8 +6,6 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from wandb.util import get_core_path
-
 
 def transaction_log(run_dir: Path) -> Path:
     """The one `.wandb` file below a run directory that holds records."""
@@ -22,6 +20,8 @@ def read_records(path: Path) -> list[dict[str, Any]]:
 
 @functools.cache
 def _read_records(path: Path, _modified: int) -> list[dict[str, Any]]:
+    from wandb.util import get_core_path  # seconds that only some of the processes need
+
     words = [get_core_path(), "leet", "inspect", "--no-observability", "--json", "--run-file", path.resolve()]
     words.append(path.resolve().parents[1])
     # it keeps a log where it runs

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from statsmodels.discrete.conditional_models import ConditionalLogit
 
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation import conditional_logit
@@ -36,6 +35,8 @@ def texts(size):
 
 
 def test_weights_are_those_of_statsmodels(monkeypatch):
+    from statsmodels.discrete.conditional_models import ConditionalLogit
+
     monkeypatch.setattr(conditional_logit, "RIDGE", 0.0)
     size = 40
     features = features_of(size, {"a": 2.0, "b": -0.5, "c": 0.0}, noise=1.0)

@@ -1,5 +1,7 @@
 """A student's folder opens in sentence-transformers, which ranks as the student does."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 import torch
@@ -10,12 +12,13 @@ from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.ranks import score_ranks
 from sigjepa.serving.student import Student
 
-pytest.importorskip("sentence_transformers")
-from sentence_transformers import SentenceTransformer, util
-from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
+if find_spec("sentence_transformers") is None:
+    pytest.skip("needs sentence-transformers", allow_module_level=True)
 
 
 def opened(folder):
+    from sentence_transformers import SentenceTransformer
+
     return SentenceTransformer(str(folder), trust_remote_code=True, device="cpu")
 
 
@@ -32,17 +35,21 @@ def model(folder):
 
 
 def test_queries_and_documents_are_the_halves_of_a_student(folder, model):
+    from sentence_transformers.util import semantic_search
+
     student = Student.from_pretrained(folder)
     queries, documents = model.encode_query(SIGNATURES), model.encode_document(BODIES)
     expected = score(student.predict(SIGNATURES), student.encode_bodies(BODIES))
     np.testing.assert_allclose(model.similarity(queries, documents), expected, atol=1e-5)
-    hits = util.semantic_search(queries, documents, top_k=1)
+    hits = semantic_search(queries, documents, top_k=1)
     assert [hit["corpus_id"] for (hit,) in hits] == expected.argmax(dim=1).tolist()
     assert model.get_embedding_dimension() == queries.shape[1] == 384
     assert type(model[0]).__name__ == "Router"
 
 
 def test_its_evaluator_finds_equal_ranks(folder, model):
+    from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
+
     student = Student.from_pretrained(folder)
     bodies = BODIES[:3]
     names = [str(number) for number in range(3)]

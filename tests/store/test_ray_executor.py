@@ -1,5 +1,6 @@
 """Parts built by Ray: on this machine, and on clusters of two nodes that are processes of this machine."""
 
+import importlib.util
 import logging
 import os
 import shutil
@@ -23,7 +24,8 @@ from sigjepa.store.executors import ray_cluster
 from sigjepa.store.executors.ray_cluster import Ray
 from sigjepa.store.store import Store
 
-ray = pytest.importorskip("ray")
+if importlib.util.find_spec("ray") is None:
+    pytest.skip("needs ray", allow_module_level=True)
 
 HERE = Path(__file__).parent
 PYTHONPATH = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -57,6 +59,8 @@ def cluster(ray_environment):
     """A cluster that no test breaks, `b` its slower node."""
     cluster = start_cluster([{"NODE": "a"}, {"NODE": "b", "SLOW": "0.7"}])
     yield cluster
+    import ray
+
     ray.shutdown()
     cluster.shutdown()
 
@@ -107,6 +111,8 @@ def await_first_part(tmp_path):
 
 
 def test_a_cluster_of_this_machine_writes_the_same_bytes(ray_environment, tmp_path):
+    import ray
+
     stage = Squares(6, log=str(tmp_path / "log"))
     try:
         store, here = Store(tmp_path / "data", Ray(workers=1)), Store(tmp_path / "here")

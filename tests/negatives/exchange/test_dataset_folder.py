@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import yaml
-from datasets import load_dataset
 
 from sigjepa.corpus.sources.folder import Folder
 from sigjepa.corpus.stage import CorpusStage
@@ -36,6 +35,8 @@ def negatives_of(train):
 
 
 def test_datasets_opens_corpus_and_hard_negatives(corpus, tmp_path, monkeypatch):
+    from datasets import load_dataset
+
     monkeypatch.setattr(dataset_folder, "ROWS_PER_FILE", 7)  # several files a split
     negatives, folder = negatives_of(corpus.ids("train")), tmp_path / "set"
     files = export_dataset(negatives, corpus, folder)
@@ -58,6 +59,8 @@ def test_datasets_opens_corpus_and_hard_negatives(corpus, tmp_path, monkeypatch)
 
 
 def test_a_corpus_alone_and_another_one_in_its_place(corpus, tmp_path, monkeypatch):
+    from datasets import load_dataset
+
     monkeypatch.setattr(dataset_folder, "ROWS_PER_FILE", 7)
     export_dataset(None, corpus, tmp_path / "set")
     monkeypatch.setattr(dataset_folder, "ROWS_PER_FILE", 1000)

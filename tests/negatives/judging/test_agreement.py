@@ -6,9 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import cohen_kappa_score, confusion_matrix
-from statsmodels.stats.inter_rater import cohens_kappa
-from statsmodels.stats.proportion import proportion_confint
 
 from sigjepa.negatives.judging.agreement import (
     NORMAL_97_5,
@@ -33,6 +30,8 @@ def naive_kappa(one, other, disagreement):
 @settings(max_examples=100, deadline=None)
 @given(scores)
 def test_kappa_equals_its_peers(pairs):
+    from sklearn.metrics import cohen_kappa_score, confusion_matrix
+
     one, other = zip(*pairs, strict=True)
     table = confusion(one, other, 4)
     np.testing.assert_array_equal(table, confusion_matrix(one, other, labels=range(4)))
@@ -52,6 +51,9 @@ def test_kappa_equals_its_peers(pairs):
 @settings(max_examples=100, deadline=None)
 @given(scores)
 def test_intervals_are_those_of_statsmodels(pairs):
+    from statsmodels.stats.inter_rater import cohens_kappa
+    from statsmodels.stats.proportion import proportion_confint
+
     table = confusion(*zip(*pairs, strict=True), 4)
     share = observed(table)
     assert (share.low, share.high) == pytest.approx(
