@@ -10,7 +10,9 @@ import contextlib
 import json
 import os
 import runpy
+import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +20,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from filelock import FileLock
 
 PRELOADED = (
     "wandb.sdk.launch",  # before torch: it looks for the source of its classes among all modules that are there
@@ -68,12 +72,11 @@ class Command:
 
 
 class CommandServer:
-    """Run Python commands as forks of one process."""
+    """Run Python commands as forks of one process, which the tests of one session share."""
 
-    def __init__(self) -> None:
-        command = [sys.executable, "-u", __file__]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self._requests, self._answers = self._process.stdin, self._process.stdout
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._requests, self._answers = connection.makefile("w"), connection.makefile("r")
         self._reader = ThreadPoolExecutor(1)
         self._lock = threading.Lock()  # one command at a time
 
@@ -99,20 +102,40 @@ class CommandServer:
         return self.start(words, cwd, environment).wait(timeout)
 
     def close(self) -> None:
-        """End the server."""
-        self._requests.close()
-        self._process.wait(timeout=60)
+        """Take leave of the server."""
+        self._connection.shutdown(socket.SHUT_RDWR)
         self._reader.shutdown()
+        self._connection.close()
 
 
 @contextlib.contextmanager
-def command_server() -> Iterator[CommandServer]:
-    """Give a server that ends with the block."""
-    server = CommandServer()
-    try:
+def command_server(shared: Path) -> Iterator[CommandServer]:
+    """Give a server that ends with the block, of one process for all who name the folder `shared`.
+
+    Whoever comes first starts it, and it ends with the one who did; those whom it serves by then keep theirs.
+    """
+    with contextlib.ExitStack() as stack:
+        with FileLock(shared / "server.lock"):
+            try:
+                connection = _connected((shared / "server").read_text())
+            except (FileNotFoundError, ConnectionRefusedError):
+                folder = Path(stack.enter_context(TemporaryDirectory()))  # a socket's path must be short
+                command = [sys.executable, "-u", __file__, str(folder / "socket")]
+                process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                stack.callback(process.wait, 60)
+                stack.callback(process.stdin.close)
+                assert process.stdout.readline() == "ready\n"
+                (shared / "server").write_text(command[-1])
+                connection = _connected(command[-1])
+        server = CommandServer(connection)
+        stack.callback(server.close)
         yield server
-    finally:
-        server.close()
+
+
+def _connected(address: str) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(address)
+    return connection
 
 
 def _take_over(request: Mapping) -> None:
@@ -150,8 +173,11 @@ def _run(words: Sequence[str]) -> None:
         runpy.run_path(words[0], run_name="__main__")
 
 
-def _serve() -> None:
-    """Answer each request, a line of JSON, with the exit status of its process; return in the fork, to run it."""
+def _serve(address: str) -> None:
+    """Import what commands need, and answer each that connects by a process of its own, until standard input ends.
+
+    Returns in the fork that is a command, to run to its end.
+    """
     import gc
     import importlib
 
@@ -161,17 +187,35 @@ def _serve() -> None:
         importlib.import_module(name)
     os.fsync, yaml.SafeLoader = os.fstat, yaml.CSafeLoader  # as in conftest.py
     gc.freeze()
-    while line := sys.stdin.readline():
-        process = os.fork()
-        if process == 0:
-            request = json.loads(line)
-            _take_over(request)
-            _renew_folders_of_wandb()
-            _run(request["words"])
-            return
-        print(process, flush=True)
-        print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address)
+        listener.listen()
+        print("ready", flush=True)
+        while listener in select.select([sys.stdin, listener], [], [])[0]:
+            connection, _ = listener.accept()
+            if os.fork() == 0:
+                listener.close()
+                _answer(connection)
+                return
+            connection.close()
+
+
+def _answer(connection: socket.socket) -> None:
+    """Answer each request, a line of JSON, with the exit status of its process; return in the fork, to run it."""
+    with connection, connection.makefile("r") as requests:
+        for line in requests:
+            process = os.fork()
+            if process == 0:
+                requests.close()
+                connection.close()
+                request = json.loads(line)
+                _take_over(request)
+                _renew_folders_of_wandb()
+                _run(request["words"])
+                return
+            connection.sendall(f"{process}\n".encode())
+            connection.sendall(f"{os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])}\n".encode())
 
 
 if __name__ == "__main__":
-    _serve()
+    _serve(sys.argv[1])

@@ -70,9 +70,9 @@ def make_batch():
 
 
 @pytest.fixture(scope="session")
-def commands():
+def commands(shared_folder):
     """Processes of Python that start at once; see command_server.py."""
-    with command_server() as server:
+    with command_server(shared_folder) as server:
         yield server
 
 

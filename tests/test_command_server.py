@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+from command_server import command_server
 
 MODULE = """
 import json, os, sys
@@ -53,3 +54,14 @@ def test_a_started_command_is_watched_and_killed(commands, tmp_path):
     started.kill()
     assert started.wait().returncode == -signal.SIGKILL
     assert started.poll() == -signal.SIGKILL
+
+
+def test_another_process_of_the_tests_is_served_beside_it(commands, shared_folder, tmp_path):
+    (tmp_path / "waits.py").write_text("import signal\nsignal.pause()")
+    (tmp_path / "looks.py").write_text("print('done')")
+    started = commands.start(["waits.py"], tmp_path, os.environ)
+    with command_server(shared_folder) as other:
+        assert other.run(["looks.py"], tmp_path, os.environ).stdout == "done\n"
+    started.kill()
+    assert started.wait().returncode == -signal.SIGKILL
+    assert commands.run(["looks.py"], tmp_path, os.environ).stdout == "done\n"
