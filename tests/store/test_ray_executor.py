@@ -144,8 +144,8 @@ def test_a_cluster_that_refuses_is_one_sentence(monkeypatch, said):
     def refuse(*_, **__):
         raise RuntimeError(f"{said}\n    and more")
 
-    monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    monkeypatch.setattr(ray, "init", refuse)
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("ray.init", refuse)
     with pytest.raises(SigjepaError, match=f"auto.*{said}") as raised:
         Ray("auto")._connect()
     assert "\n" not in str(raised.value)
