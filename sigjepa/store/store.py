@@ -136,7 +136,7 @@ class Store:
         )
         manifest.write()
         shutil.rmtree(folder / STEPS_FOLDER, ignore_errors=True)
-        log.info("Built %s", folder.name, extra=SHOWN_BY_A_BAR)
+        log.info("Built %s/%s", stage.kind, folder.name, extra=SHOWN_BY_A_BAR)
         return manifest
 
 

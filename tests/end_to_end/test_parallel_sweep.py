@@ -22,7 +22,7 @@ def test_jobs_on_a_cold_cache_build_it_once_and_end_as_one_after_the_other(run, 
     logs = "".join(path.read_text() for path in (tmp_path / "parallel").glob("*/train.log"))
     for kind in ("corpus", "teacher", "mined", "judged", "negatives"):
         (folder,) = [path for path in (tmp_path / "data" / kind).iterdir() if path.is_dir()]
-        assert logs.count(f"] Built {folder.name}\n") == 1
+        assert logs.count(f"] Built {folder.parent.name}/{folder.name}\n") == 1
     run("train", *words, "hydra.sweep.dir=serial", cwd=tmp_path, **cache)
     parallel, serial = jobs_of(tmp_path / "parallel"), jobs_of(tmp_path / "serial")
     for summary in (*parallel.values(), *serial.values()):

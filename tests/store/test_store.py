@@ -45,7 +45,7 @@ def test_an_artifact_is_built_once(tmp_path, caplog):
     assert store.missing(stage) == []
     assert store.get(stage) == Store(tmp_path / "data").get(stage)
     assert built(tmp_path / "log") == ["part-000", "part-002", "part-004"]
-    assert caplog.messages.count(f"Built {store.folder(stage).name}") == 1
+    assert caplog.messages.count(f"Built squares/{store.folder(stage).name}") == 1
 
 
 def test_the_manifest_says_all(tmp_path):
