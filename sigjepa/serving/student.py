@@ -64,7 +64,7 @@ class Student:
             raise SigjepaError(f"The student {type(model).__name__} reads terms, and no statistics of train are given.")
         self.config = config
         self.model = copy.deepcopy(model).float().eval().requires_grad_(False).to(available_device(device, "student"))
-        self.teacher = teacher
+        self.teacher = teacher.for_serving()
         self.statistics = statistics
         self.card = card
 

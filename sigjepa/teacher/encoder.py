@@ -1,5 +1,6 @@
 """A frozen pretrained language model that turns texts into token states and mean-pooled vectors."""
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,8 +13,11 @@ from torch import Tensor
 from sigjepa.errors import SigjepaError, nearest_name
 from sigjepa.teacher.backbone import Network, state_size
 from sigjepa.teacher.batching import PaddingSide, pad, token_budget_batches
+from sigjepa.teacher.bert import bert_network
 from sigjepa.teacher.pretrained import Checkpoint
 
+MAX_PADDING = 40
+"""Tokens of padding that cost a CPU what one more batch does: each reads all weights."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -59,6 +63,8 @@ class FrozenTeacher:
 
     Raises SigjepaError for an argument that is not one of the above.
     """
+
+    _serves = False
 
     def __init__(
         self,
@@ -109,6 +115,15 @@ class FrozenTeacher:
             return self._dim
         return state_size(self.checkpoint.folder)
 
+    def for_serving(self) -> "FrozenTeacher":
+        """Return the same teacher for those who wait: a BERT without transformers, on a CPU batches of little padding.
+
+        States are the same up to rounding; artifacts keep theirs, since they are not built by it.
+        """
+        other = copy.copy(self)
+        other._serves = True
+        return other
+
     def __getstate__(self) -> dict[str, Any]:
         """Leave the loaded model out: each process reads its own."""
         return {name: value for name, value in self.__dict__.items() if name != "_network"}
@@ -152,7 +167,8 @@ class FrozenTeacher:
         pooled = torch.zeros(len(texts), self.dim)
         states = torch.empty(int(kept_before[-1]), self.dim, dtype=self.storage_dtype) if keep_states else None
         done = 0
-        for batch_texts in token_budget_batches(sequences.lengths, self.tokens_per_batch):
+        max_padding = MAX_PADDING if self._serves and network.device.type == "cpu" else None
+        for batch_texts in token_budget_batches(sequences.lengths, self.tokens_per_batch, max_padding):
             batch = pad(sequences, batch_texts, network.padding_side, network.pad_token)
             kept = network.kept_states(batch, self.layer)
             sums = torch.segment_reduce(kept.float(), "sum", lengths=network.tensor(batch.kept_lengths))
@@ -180,7 +196,11 @@ class FrozenTeacher:
 
     @cached_property
     def _network(self) -> Network:
-        network = Network(self.checkpoint, self.dtype, self.padding_side, self.device)
+        network: Network | None = None
+        if self._serves:
+            network = bert_network(self.checkpoint, self.dtype, self.layer, self.device)
+        if network is None:
+            network = Network(self.checkpoint, self.dtype, self.padding_side, self.device)
         longest = max(self.max_signature_tokens, self.max_body_tokens)
         if network.max_positions is not None and longest > network.max_positions:
             raise SigjepaError(
