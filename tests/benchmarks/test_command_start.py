@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow  # a cold start for each case
 def test_the_benchmark_prints_a_ratio_for_each_case(tmp_path):
     words = ["--repeats", "1", "--commands", "report", "--output", str(tmp_path / "out.json")]
     script = CHECKOUT / "benchmarks" / "command_start.py"
