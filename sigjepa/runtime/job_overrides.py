@@ -1,15 +1,26 @@
-"""Overrides of a sweep that only its jobs can take, as `negatives.tiers=null` where `negatives` is swept."""
+"""How Hydra is called: once where that is enough, and with overrides that only a sweep's jobs can take left to them.
 
+Such a one is `negatives.tiers=null` where `negatives` is swept.
+"""
+
+import functools
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+from hydra._internal.hydra import Hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException
 
+from sigjepa.runtime.config_files import config_directory
 from sigjepa.runtime.words import quoted
+
+
+SETS_MODE = re.compile(r"^-c|config|searchpath|hydra\.mode|hydra=\{")
+"""A word that may set `hydra.mode`, or bring a file that does."""
 
 
 def run_hydra(command: Callable[[], Any]) -> None:
@@ -24,7 +35,8 @@ def run_hydra(command: Callable[[], Any]) -> None:
         while True:
             sys.argv[1:] = [*options, *overrides]
             try:
-                command()
+                with mode_of_words(typed):
+                    command()
                 return
             except ConfigCompositionException as error:
                 if not {"-m", "--multirun"} & set(options) or (left := leave_to_jobs(overrides, error)) is None:
@@ -32,6 +44,25 @@ def run_hydra(command: Callable[[], Any]) -> None:
                 overrides = left
     finally:
         sys.argv[1:] = typed
+
+
+@contextmanager
+def mode_of_words(words: Sequence[str]) -> Iterator[None]:
+    """Context manager: Hydra does not compose a config only to see `hydra.mode`, where no word can have set it."""
+    composed = Hydra.get_mode
+    if not (any(SETS_MODE.search(word) for word in words) or _a_file_sets_mode()):
+        Hydra.get_mode = lambda *_, **__: None  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Hydra.get_mode = composed  # type: ignore[method-assign]
+
+
+@functools.cache
+def _a_file_sets_mode() -> bool:
+    """Return whether a config of a checkout sets `hydra.mode`, which none of ours does."""
+    files = config_directory().rglob("*.yaml")
+    return any(re.search(r"\bmode: *\W?(RUN|MULTIRUN)\b", path.read_text(encoding="utf-8")) for path in files)
 
 
 def leave_to_jobs(overrides: Sequence[str], error: ConfigCompositionException) -> list[str] | None:

@@ -125,9 +125,6 @@ def standard_library_modules() -> list[Repository]:
 
 def standard_library_digest() -> str:
     """Hash of the paths and sizes of the standard library's files."""
-    sizes = [
-        (path, (standard_library_folder() / path).stat().st_size)
-        for module in standard_library_modules()
-        for path in module.paths
-    ]
+    root = standard_library_folder()
+    sizes = [(path, (root / path).stat().st_size) for module in standard_library_modules() for path in module.paths]
     return xxhash.xxh3_64_hexdigest(repr(sizes).encode())
