@@ -18,7 +18,6 @@ from hydra.errors import ConfigCompositionException
 from sigjepa.runtime.config_files import config_directory
 from sigjepa.runtime.words import quoted
 
-
 SETS_MODE = re.compile(r"^-c|config|searchpath|hydra\.mode|hydra=\{")
 """A word that may set `hydra.mode`, or bring a file that does."""
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 
+@pytest.mark.slow  # a process for each method
 def test_mining_is_timed_and_its_pairs_are_read(tmp_path, capsys):
     import mining
 
