@@ -21,7 +21,6 @@ def judge_agreement(config: DictConfig) -> None:
     """Put a sample of the mined pairs, or hand-labelled ones, to a judge and a reference, and print how they agree."""
     from sigjepa.negatives.judging.agreement import agreement, agreement_text
     from sigjepa.negatives.judging.labels import read_labels
-    from sigjepa.negatives.judging.runner import chosen
 
     resolved = plain(config)
     check_keys(resolved, (*RUN_KEYS, "reference", "pairs", "labels"))
@@ -33,7 +32,7 @@ def judge_agreement(config: DictConfig) -> None:
     else:
         other: Judge = instantiate(config.reference, resolved["allowed_targets"])
         check_different(judge, other)
-        requests = chosen(mined_requests(config), resolved["pairs"])
+        requests = mined_requests(config, resolved["pairs"])
         expected = scores(other, requests, data_dir)
         reference = described(other)
     given = scores(judge, requests, data_dir)
@@ -60,9 +59,13 @@ def judge_node(config: DictConfig) -> Any:
     return judge
 
 
-def mined_requests(config: DictConfig) -> list[JudgeRequest]:
-    """Return the pairs that the experiment mines."""
-    from sigjepa.negatives.judging.runner import questions
+def mined_requests(config: DictConfig, most: int | None) -> list[JudgeRequest]:
+    """Return a sample of the pairs that the experiment mines, or all for None; both judges read their code alone."""
+    import numpy as np
+    import pyarrow as pa
+
+    from sigjepa.negatives.judging.judged_functions import functions_of
+    from sigjepa.negatives.judging.questions import chosen, ids_of, question_hashes, questions_of, requests_for
     from sigjepa.negatives.sources import MinedNegatives
     from sigjepa.pipeline import pipeline_of
 
@@ -71,8 +74,10 @@ def mined_requests(config: DictConfig) -> list[JudgeRequest]:
     assert isinstance(source, MinedNegatives), "only these have a judge"
     corpus = pipeline.store.get(pipeline.corpus)
     shards = pipeline.store.get(pipeline.shard_stage(corpus))
-    requests, _ = questions(source.mined(corpus, shards, pipeline.store.get), corpus)
-    return requests
+    questions, _ = questions_of(source.mined(corpus, shards, pipeline.store.get))
+    keys = pa.table({"id": np.arange(len(corpus)), "key": corpus.column("key")})
+    questions = questions.take(chosen(question_hashes(questions, keys), most))
+    return [*requests_for(questions, functions_of(corpus, ids_of(questions), lambda *_: b""))]
 
 
 def scores(judge: Judge, requests: list[JudgeRequest], data_dir: Path) -> dict[Pair, int]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from sigjepa.negatives.index.hard_negatives import HardNegatives
 from sigjepa.negatives.index.pair_filter import similarities_for
-from sigjepa.negatives.judging.runner import judge_pairs
+from sigjepa.negatives.judging.stage import judge_pairs
 from sigjepa.negatives.mining.knn import nearest_pairs
 from sigjepa.negatives.mining.stage import mined_ids, pair_metadata
 from sigjepa.negatives.mining.vectors import Floats, Ids

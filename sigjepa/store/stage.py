@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 from sigjepa.store.manifest import Manifest, Reference, digest_of_files
 
 Artifact = TypeVar("Artifact")
-Resource = Literal["core", "cores", "gpu"]
-"""One core (plain Python), all cores of its process (matrix products, searches), or a model's GPU if there is one."""
+Resource = Literal["core", "cores", "gpu", "network"]
+"""One core (plain Python), all cores of its process (matrix products, searches), a model's GPU if there is one, or
+nothing of this machine, where another is asked."""
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from sigjepa.negatives.exchange.train_pairs import TrainPairs
 from sigjepa.negatives.judging.judges.parsing import UnusableAnswerError, read_answer
 from sigjepa.negatives.judging.judges.prompt import load_prompt
 from sigjepa.negatives.judging.labels import read_labels
-from sigjepa.negatives.judging.response_cache import _read as read_responses
+from sigjepa.negatives.judging.response_cache import read_ledger
 from sigjepa.reporting.run_files import read_rows
 from sigjepa.reporting.runs import read_run
 from sigjepa.reporting.sweeps import is_training, overrides_of, planned_jobs
@@ -109,14 +109,6 @@ def answer(content: bytes) -> object:
     try:
         return read_answer(content.decode("utf-8", "replace"))
     except UnusableAnswerError:
-        return None
-
-
-def responses(content: bytes) -> object:
-    """The response cache of a judge, its torn last line cut off."""
-    try:
-        return read_responses(Path("responses.jsonl"), io.BytesIO(content))
-    except SigjepaError:
         return None
 
 
@@ -282,7 +274,7 @@ PARSERS = (
     ForeignParser("judge's answer", answer, (b'{"reason": "r", "score_c": 1}', b'a ```json\n{"score_c": 3}``` b')),
     ForeignParser(
         "response cache",
-        responses,
+        in_file("responses.jsonl", lambda path: list(read_ledger(path))),
         (lines(checked(ENTRY)), lines(checked(ENTRY), checked(ENTRY | {"score_c": None}))[:-9]),
     ),
     ForeignParser("hand labels", in_file("labels.jsonl", read_labels), (lines(LABEL),)),

@@ -9,6 +9,7 @@ import torch
 
 from sigjepa.negatives.exchange.validate import pair_cosines
 from sigjepa.negatives.judging.judged_pairs import JudgedPairs
+from sigjepa.negatives.judging.response_cache import ledgers
 from sigjepa.store.manifest import Manifest
 from sigjepa.store.store import Store
 from sigjepa.store.verified import VERIFIED_FILE
@@ -41,6 +42,12 @@ def judge_all(shards, ids, seed=0, neighbors=6):
 def times_of(folder, pattern):
     """When files below a folder were last written, but the record of those that were found whole."""
     return {path: path.stat().st_mtime_ns for path in folder.rglob(pattern) if path.name != VERIFIED_FILE}
+
+
+def ledger_lines(data_dir, judge):
+    """The lines of all ledgers of a judge, in the order in which they were begun."""
+    texts = [path.read_text() for path in ledgers(data_dir, judge)]
+    return [line for text in texts for line in text.split("\n") if line]
 
 
 def at(data_dir):
@@ -94,5 +101,5 @@ class MadeUpCorpus:
             chosen &= np.isin(self.tiers, tiers)
         return np.flatnonzero(chosen)
 
-    def column(self, name):
-        return [f"{name}{self.first_key + i:04}" for i in range(len(self))]
+    def column(self, name, rows=slice(None)):
+        return [f"{name}{self.first_key + i:04}" for i in range(len(self))][rows]

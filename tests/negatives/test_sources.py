@@ -182,7 +182,9 @@ def test_a_limit_is_part_of_what_was_judged_and_asks_only_the_difference(source,
     source.prepare(corpus, shards, *at(tmp_path))
     assert len(source.judge.asked) == manifest.facts["metadata"]["not_asked"] - 5
     assert len(list(tmp_path.glob("judged/*/manifest.json"))) == 3
-    assert len(list(tmp_path.glob("responses/*.jsonl"))) == 1
+    answers = [path.read_text().count("\n") for path in sorted(tmp_path.glob("responses/*.jsonl"))]
+    assert answers == [10, 5, len(source.judge.asked)]
+    assert len(list(tmp_path.glob("responses/*.fingerprint.json"))) == 1
 
 
 def test_pairs_without_a_score_are_neither_negatives_nor_related(source, corpus, shards, tmp_path, caplog):
@@ -302,7 +304,7 @@ def test_a_judge_that_breaks_its_contract(corpus, shards, tmp_path, judgements, 
     judge.judge = judgements
     with pytest.raises(SigjepaError, match=message):
         MinedNegatives(judge, PairFilter(min_cosim=0.5)).prepare(corpus, shards, *at(tmp_path))
-    assert not [path for path in tmp_path.rglob("manifest.json") if path.parent.parent.name != "mined"]
+    assert {path.parent.parent.name for path in tmp_path.rglob("manifest.json")} == {"mined", "functions"}
 
 
 def test_altered_judged_pairs_are_noticed_whatever_is_filtered(source, corpus, shards, tmp_path):

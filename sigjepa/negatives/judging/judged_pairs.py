@@ -1,6 +1,6 @@
 """Judged pairs: mined pairs with a score each, the record from which every filter starts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,12 @@ import pyarrow.parquet as pq
 from sigjepa.negatives.mining.vectors import Floats, Ids
 from sigjepa.store.manifest import Manifest
 
-COLUMNS = ("anchor_id", "neighbor_id", "cosim", "score_c", "reason")
+SCHEMA = pa.schema(
+    {
+        **dict.fromkeys(("anchor_id", "neighbor_id"), pa.int64()),
+        **{"cosim": pa.float64(), "score_c": pa.int8(), "reason": pa.string()},
+    }
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,12 +61,27 @@ class JudgedPairs:
 
     def write(self, path: Path) -> None:
         """Write all columns as parquet; the judge is not among them."""
-        columns = (self.anchor_ids, self.neighbor_ids, self.cosim, self.score_c, pa.array(self.reasons, pa.string()))
-        pq.write_table(pa.table(dict(zip(COLUMNS, columns, strict=True))), path, compression="zstd")
+        columns = (self.anchor_ids, self.neighbor_ids, self.cosim, self.score_c, self.reasons)
+        write_tables([pa.table(columns, schema=SCHEMA)], path)
 
     @classmethod
     def read(cls, path: Path, judge: str, manifest: Manifest | None = None) -> "JudgedPairs":
         """Return the pairs that `judge` scored."""
-        *numbers, reasons = pq.read_table(path, columns=list(COLUMNS)).columns
+        return cls.of(pq.read_table(path, columns=SCHEMA.names), judge, manifest)
+
+    @classmethod
+    def of(cls, table: pa.Table, judge: str, manifest: Manifest | None = None) -> "JudgedPairs":
+        """Return the pairs in a table."""
+        *numbers, reasons = table.columns
         anchors, neighbors, cosim, scores = (column.to_numpy() for column in numbers)
         return cls(anchors, neighbors, cosim, scores, judge, reasons.to_pylist(), manifest)
+
+
+def write_tables(tables: Iterable[pa.Table], path: Path) -> int:
+    """Write tables of pairs as one parquet file, and return the number of pairs."""
+    count = 0
+    with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
+        for table in tables:
+            writer.write_table(table)
+            count += len(table)
+    return count

@@ -1,23 +1,23 @@
-"""Asking a judge about mined pairs: each unordered pair is one question, and its answer goes to both directions."""
+"""Asking a judge: each question once, its answer recorded as it comes, and found there ever after."""
 
 import logging
 from collections import Counter
-from collections.abc import Generator, Mapping, Sequence, Set
+from collections.abc import Generator, Iterable, Mapping, Sequence, Set
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import xxhash
+import pyarrow as pa
 
 from sigjepa.errors import SigjepaError
-from sigjepa.negatives.judging.judged_pairs import JudgedPairs
 from sigjepa.negatives.judging.judges.judge import SCORES, Judge, Judgement, JudgeRequest, Pair
-from sigjepa.negatives.judging.response_cache import ResponseCache, open_responses
+from sigjepa.negatives.judging.questions import chosen, question_hashes, requests_for
+from sigjepa.negatives.judging.response_cache import Known, ResponseCache, held_ledgers, pair_hash
+from sigjepa.negatives.mining.vectors import Ids
 from sigjepa.store.progress import progress
 
 if TYPE_CHECKING:
-    from sigjepa.corpus.corpus import Corpus
     from sigjepa.negatives.mining.pairs import Pairs
 
 logger = logging.getLogger(__name__)
@@ -27,107 +27,66 @@ MAX_UNUSABLE = 20
 MAX_REASON = 200  # characters of a reason in a message or a table
 
 
-def judge_pairs(pairs: "Pairs", judge: Judge, corpus: "Corpus", data_dir: Path) -> tuple[JudgedPairs, dict[str, Any]]:
-    """Return `pairs` with the scores of `judge`, and how many of the unordered pairs have none and why.
+def ask(judge: Judge, requests: Sequence[JudgeRequest], data_dir: Path) -> dict[Pair, Judgement]:
+    """Return the answers to those of `requests` within the limit; only what no ledger holds is asked.
 
-    Scores are asked for, or found in its response cache below `data_dir`.
-
-    A pair without a score, be it a parse error or beyond `negatives.judge.limit`, is left out. Raises SigjepaError for
-    a judge that breaks its contract, can't go on or gives no score at all, and for a damaged response cache.
+    Raises SigjepaError for a judge that breaks its contract or can't go on, and for a damaged ledger.
     """
-    requests, question_of = questions(pairs, corpus)
-    answers = ask(judge, requests, data_dir)
-    given = [answers.get(request.pair) for request in requests]
-    scores = np.array([-1 if answer is None or answer.score_c is None else answer.score_c for answer in given], np.int8)
-    kept = np.flatnonzero(scores[question_of] >= 0)
-    unusable = [answer.reason for answer in given if answer is not None and answer.score_c is None]
-    if unusable:
-        summary = (
-            f"{len(unusable):,} of {len(given):,} pairs ({len(unusable) / len(given):.1%}) have no score, since the "
-            f"answers of {judge.name} could not be used: {reasons(unusable)}."
-        )
-        if not len(kept):
-            raise SigjepaError(
-                f"{summary} So there would be no hard negatives. Change the judge's settings or the judge; "
-                "negatives.judge.parse_error_retries=1 asks the same one again."
-            )
-        logger.warning(
-            "%s They are neither negatives nor related. negatives.judge.parse_error_retries=1 asks again.", summary
-        )
-    judged = JudgedPairs(
-        pairs.anchor_ids[kept],
-        pairs.neighbor_ids[kept],
-        pairs.cosim[kept],
-        scores[question_of[kept]],
-        judge.name,
-        [answer.reason if (answer := given[question]) else "" for question in question_of[kept].tolist()],
+    hashes = np.array([pair_hash(request.pair) for request in requests], np.uint64)
+    within = chosen(hashes, judge.limit)
+    asked = [requests[position] for position in within.tolist()]
+    with held_ledgers(data_dir, judge) as known:
+        to_ask = ~known.answered(hashes[within], judge.parse_error_retries)
+        tell(judge, len(requests), to_ask, (asked[position] for position in np.flatnonzero(to_ask).tolist()))
+        return answers_to(judge, asked, data_dir)
+
+
+def plan(judge: Judge, questions: "Pairs", functions: pa.Table, known: Known) -> Ids:
+    """Return which questions are within the limit, and tell what will be asked of them and its cost."""
+    if judge.limit is None and not judge.keeps_answers:
+        return np.arange(len(questions))
+    hashes = question_hashes(questions, functions)
+    within = chosen(hashes, judge.limit)
+    to_ask = ~known.answered(hashes[within], judge.parse_error_retries)
+    tell(judge, len(questions), to_ask, requests_for(questions.take(within[to_ask]), functions))
+    return within
+
+
+def tell(judge: Judge, count: int, to_ask: npt.NDArray[np.bool_], requests: Iterable[JudgeRequest]) -> None:
+    """Log what is asked of `count` questions, and the cost of these requests; to_ask: of those within the limit."""
+    if not to_ask.any():
+        return
+    cost = judge.cost(requests)
+    logger.info(
+        "Judging with %s: %s pairs%s, %s already judged, %s to ask%s",
+        *(judge.name, f"{count:,}"),
+        "" if judge.limit is None else f", {len(to_ask):,} of them within negatives.judge.limit",
+        *(f"{(~to_ask).sum():,}", f"{to_ask.sum():,}"),
+        f"; {cost}" if cost else "",
     )
-    counts = {"parse_errors": len(unusable), "not_asked": sum(answer is None for answer in given)}
-    return judged, counts | {"questions": len(given), "unusable": reasons(unusable)}
 
 
-def questions(pairs: "Pairs", corpus: "Corpus") -> tuple[list[JudgeRequest], npt.NDArray[np.int64]]:
-    """Return one request for each unordered pair, and `[P]`: which of them each directed pair is."""
-    unordered = np.stack(
-        [np.minimum(pairs.anchor_ids, pairs.neighbor_ids), np.maximum(pairs.anchor_ids, pairs.neighbor_ids)], axis=1
-    )
-    ids, places, question_of = np.unique(unordered, axis=0, return_index=True, return_inverse=True)
-    keys, signatures, bodies = (corpus.column(name) for name in ("key", "signature", "body"))
-    requests = []
-    for pair, cosim in zip(ids.tolist(), pairs.cosim[places].tolist(), strict=True):
-        first, second = sorted(pair, key=lambda function: (keys[function], function))
-        requests.append(
-            JudgeRequest(
-                *(first, second, keys[first], keys[second], cosim),
-                *(signatures[first], bodies[first], signatures[second], bodies[second]),
-            )
-        )
-    return requests, question_of.reshape(-1)  # numpy 2.0 alone gives it a second dimension
+def answers_to(judge: Judge, requests: Sequence[JudgeRequest], data_dir: Path) -> dict[Pair, Judgement]:
+    """Return the answer to each request; it is asked where no ledger holds it, and recorded in one of this writer's.
 
-
-def chosen(requests: Sequence[JudgeRequest], limit: int | None) -> list[JudgeRequest]:
-    """Return at most `limit` requests, in their order: those whose pairs hash lowest, so a higher limit keeps them.
-
-    Raises SigjepaError for a limit below 1.
+    Writers are workers of one command, which holds the ledgers, and each has other requests.
     """
-    if limit is None:
-        return list(requests)
-    if limit < 1:
-        raise SigjepaError(f"negatives.judge.limit must be at least 1, or null for all pairs, got {limit}.")
-    hashes = [(xxhash.xxh3_64_intdigest("\0".join(request.pair).encode()), request.pair) for request in requests]
-    lowest = sorted(range(len(requests)), key=hashes.__getitem__)[:limit]
-    return [requests[position] for position in sorted(lowest)]
-
-
-def ask(judge: Judge, requests: Sequence[JudgeRequest], data_dir: Path) -> Mapping[Pair, Judgement]:
-    """Return the answers to those of `requests` within the limit; only what the response cache lacks is asked.
-
-    Raises SigjepaError for a judge that breaks its contract or can't go on, and for a damaged response cache.
-    """
-    within = {request.pair: request for request in chosen(requests, judge.limit)}
+    wanted = {request.pair: request for request in requests}
     retries = judge.parse_error_retries
-    with open_responses(data_dir, judge) as responses:
-        while to_ask := {pair: request for pair, request in within.items() if responses.find(pair, retries) is None}:
-            cost = judge.cost(list(to_ask.values()))
-            logger.info(
-                "Judging with %s: %s pairs%s, %s already judged, %s to ask%s",
-                *(judge.name, f"{len(requests):,}"),
-                "" if judge.limit is None else f", {len(within):,} of them within negatives.judge.limit",
-                *(f"{len(within) - len(to_ask):,}", f"{len(to_ask):,}"),
-                f"; {cost}" if cost else "",
-            )
-            _answered(judge, to_ask, responses)  # each pair now has one answer more, so this ends
-        return {pair: answer for pair in within if (answer := responses.find(pair, retries)) is not None}
+    with ResponseCache(data_dir, judge, wanted.keys()) as responses:
+        while to_ask := {pair: request for pair, request in wanted.items() if responses.find(pair, retries) is None}:
+            _ask_all(judge, to_ask, responses)  # each pair now has one answer more, so this ends
+        found = {pair: responses.find(pair, retries) for pair in wanted}
+        return {pair: answer for pair, answer in found.items() if answer is not None}
 
 
-def _answered(judge: Judge, requests: Mapping[Pair, JudgeRequest], responses: ResponseCache) -> None:
+def _ask_all(judge: Judge, requests: Mapping[Pair, JudgeRequest], responses: ResponseCache) -> None:
     """Put all of `requests` to the judge and record each answer as it comes.
 
     Answers without a score are recorded once one has a score: a judge that gives none has a fault of its own.
     """
     asked: set[Pair] = set()
     held: list[tuple[Pair, Judgement]] = []
-    trusted = responses.has_score()
     scores: Counter[int | None] = Counter()
     bar = progress(None, f"Judging, {judge.name}", total=len(requests), unit="pair")
     judgements = judge.judge(requests.values())
@@ -136,8 +95,7 @@ def _answered(judge: Judge, requests: Mapping[Pair, JudgeRequest], responses: Re
             _check(judge, request, judgement, requests, asked)
             asked.add(request.pair)
             held.append((request.pair, judgement))
-            trusted = trusted or judgement.score_c is not None
-            if trusted:
+            if responses.trusted or judgement.score_c is not None:
                 _record(held, responses)
             elif len(held) == MAX_UNUSABLE:
                 raise useless(judge, held)
@@ -145,7 +103,7 @@ def _answered(judge: Judge, requests: Mapping[Pair, JudgeRequest], responses: Re
             if bar.update():  # the bar was drawn
                 bar.set_postfix_str(histogram(scores))
     except SigjepaError as error:
-        if not (given := len(asked) - len(held)):
+        if not (given := len(asked) - len(held)) or not judge.keeps_answers:
             raise
         raise SigjepaError(
             f"{error} The {given} of {len(requests)} judgements that were given are kept in {responses.path}; "
@@ -166,6 +124,7 @@ def _answered(judge: Judge, requests: Mapping[Pair, JudgeRequest], responses: Re
 def _record(held: list[tuple[Pair, Judgement]], responses: ResponseCache) -> None:
     for pair, judgement in held:
         responses.append(pair, judgement)
+        responses.trusted = responses.trusted or judgement.score_c is not None
     held.clear()
 
 
@@ -173,18 +132,38 @@ def useless(judge: Judge, held: Sequence[tuple[Pair, Judgement]]) -> SigjepaErro
     """Return the error for a judge whose first answers are all unusable."""
     return SigjepaError(
         f"The first {len(held)} answers of {judge.name} are all unusable: "
-        f"{reasons([judgement.reason for _, judgement in held])}. None of them is recorded, and nothing more is asked. "
-        "A model that thinks needs a higher negatives.judge.max_answer_tokens, or another judge; an endpoint that "
-        "refuses may want another negatives.judge.model, negatives.judge.temperature=null or "
+        f"{reasons(Counter(judgement.reason for _, judgement in held))}. None of them is recorded, and nothing more is "
+        "asked. A model that thinks needs a higher negatives.judge.max_answer_tokens, or another judge; an endpoint "
+        "that refuses may want another negatives.judge.model, negatives.judge.temperature=null or "
         "negatives.judge.max_answer_tokens=null, or a lower negatives.judge.max_code_characters."
     )
 
 
-def reasons(given: Sequence[str], most: int = 3) -> str:
+def reasons(given: Mapping[str, int], most: int = 3) -> str:
     """Return the most frequent of the reasons for which answers are unusable, each with its number."""
-    counts = Counter(reason.removeprefix("parse_error: ") for reason in given)
+    counts: Counter[str] = Counter()
+    for reason, count in given.items():
+        counts[reason.removeprefix("parse_error: ")] += count
     more = f"; and {len(counts) - most} others" if len(counts) > most else ""
     return "; ".join(f"{reason[:MAX_REASON]} ({count:,})" for reason, count in counts.most_common(most)) + more
+
+
+def check_scores(judge: Judge, questions: int, unusable: Mapping[str, int], scored: int) -> None:
+    """Warn about answers without a score; raises SigjepaError where no answer has one."""
+    if not (lost := sum(unusable.values())):
+        return
+    summary = (
+        f"{lost:,} of {questions:,} pairs ({lost / questions:.1%}) have no score, since the "
+        f"answers of {judge.name} could not be used: {reasons(unusable)}."
+    )
+    if not scored:
+        raise SigjepaError(
+            f"{summary} So there would be no hard negatives. Change the judge's settings or the judge; "
+            "negatives.judge.parse_error_retries=1 asks the same one again."
+        )
+    logger.warning(
+        "%s They are neither negatives nor related. negatives.judge.parse_error_retries=1 asks again.", summary
+    )
 
 
 def histogram(scores: Mapping[int | None, int]) -> str:

@@ -31,6 +31,15 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.anchor_ids)
 
+    @property
+    def columns(self) -> tuple[Ids, Ids, Floats]:
+        """The columns that files hold."""
+        return self.anchor_ids, self.neighbor_ids, self.cosim
+
+    def take(self, rows: Ids) -> "Pairs":
+        """Return the pairs in `rows`, in their order."""
+        return Pairs(self.anchor_ids[rows], self.neighbor_ids[rows], self.cosim[rows])
+
     @classmethod
     def joined(cls, blocks: "Sequence[Pairs]") -> "Pairs":
         """Return the pairs of all blocks, in their order."""
@@ -43,8 +52,7 @@ class Pairs:
 
     def write(self, path: Path) -> None:
         """Write the three columns as parquet."""
-        columns = (self.anchor_ids, self.neighbor_ids, self.cosim)
-        pq.write_table(pa.table(dict(zip(COLUMNS, columns, strict=True))), path, compression="zstd")
+        pq.write_table(pa.table(dict(zip(COLUMNS, self.columns, strict=True))), path, compression="zstd")
 
     @classmethod
     def read(cls, files: Sequence[Path], highest_cosim: float | None, manifest: Manifest) -> "Pairs":

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from made_up import ledger_lines
 from omegaconf import OmegaConf
 
 from sigjepa.negatives.exchange.exported import FILE_NAME, write_judged
@@ -16,8 +17,7 @@ from sigjepa.negatives.index.pair_filter import PairFilter
 from sigjepa.negatives.judging.judged_pairs import JudgedPairs
 from sigjepa.negatives.judging.judges.judge import Judge, Judgement
 from sigjepa.negatives.judging.judges.parsing import UnusableAnswerError, read_answer
-from sigjepa.negatives.judging.response_cache import responses_path
-from sigjepa.negatives.judging.runner import judge_pairs
+from sigjepa.negatives.judging.stage import judge_pairs
 from sigjepa.negatives.mining.pairs import Pairs
 
 ANSWERS = [
@@ -69,7 +69,7 @@ def judged(tmp_path):
     """The outcome of pairs (0, 1), (0, 2), … put to the judge twice: the second time the response cache answers."""
     columns = {"key": [f"k{i}" for i in range(FUNCTIONS)]}
     columns |= {name: ["{{functions}} ${x}"] * FUNCTIONS for name in ("signature", "body")}
-    corpus = SimpleNamespace(column=columns.__getitem__)
+    corpus = SimpleNamespace(column=lambda name, rows: columns[name][rows])
     others = np.arange(1, FUNCTIONS)
     pairs = Pairs(np.zeros_like(others), others, np.full(len(others), 0.9))
     first, _ = judge_pairs(pairs, Answering(), corpus, tmp_path)
@@ -81,7 +81,7 @@ def judged(tmp_path):
 
 
 def test_ledger_and_pairs_hold_answers_as_they_came_one_line_each(judged, tmp_path):
-    lines = responses_path(tmp_path, Answering()).read_bytes().split(b"\n")[:-1]
+    lines = [line.encode() for line in ledger_lines(tmp_path, Answering())]
     assert len(lines) == FUNCTIONS - 1
     assert all(line.isascii() and b"\x1b" not in line for line in lines)  # a terminal that shows it obeys nothing
     assert {json.loads(line)["reason"] for line in lines} == set(ANSWERS)

@@ -5,14 +5,18 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_up import ledger_lines
 
 from sigjepa.errors import SigjepaError
+from sigjepa.negatives.judging.judged_functions import functions_of
 from sigjepa.negatives.judging.judges.judge import Judge, Judgement, JudgeRequest
-from sigjepa.negatives.judging.response_cache import responses_path
-from sigjepa.negatives.judging.runner import ask, chosen, histogram, judge_pairs, questions
+from sigjepa.negatives.judging.questions import chosen, ids_of, question_hashes, questions_of, requests_for
+from sigjepa.negatives.judging.runner import ask, histogram
+from sigjepa.negatives.judging.stage import judge_pairs
 from sigjepa.negatives.mining.pairs import Pairs
 
 
@@ -52,9 +56,16 @@ class Corpus:
     def __init__(self, size, shift=0):
         self.size, self.shift = size, shift
 
-    def column(self, name):
+    def column(self, name, rows=slice(None)):
         contents = [(position - self.shift) % self.size for position in range(self.size)]
-        return [f"{99 - content}" if name == "key" else f"{name} {content}" for content in contents]
+        return [f"{99 - content}" if name == "key" else f"{name} {content}" for content in contents][rows]
+
+
+def asked_of(pairs, corpus):
+    """The requests of directed pairs, and which of them each is."""
+    questions, question_of = questions_of(pairs)
+    functions = functions_of(corpus, ids_of(questions), lambda signature, body: f"{signature}|{body}".encode())
+    return list(requests_for(questions, functions)), question_of.tolist()
 
 
 def directed(*pairs):
@@ -71,15 +82,16 @@ def test_answers_in_any_order_reach_their_pairs(tmp_path):
 
 
 def test_a_function_pair_is_put_in_one_order_whatever_its_numbering():
-    one, _ = questions(directed((0, 1), (1, 0), (2, 1)), Corpus(4))
-    other, question_of = questions(directed((1, 2), (3, 2)), Corpus(4, shift=1))
+    one, _ = asked_of(directed((0, 1), (1, 0), (2, 1)), Corpus(4))
+    other, question_of = asked_of(directed((1, 2), (3, 2)), Corpus(4, shift=1))
     assert len(one) == len(other) == 2
     assert [request.pair for request in one] == [request.pair for request in other] == [("98", "99"), ("97", "98")]
     assert (
         [request.anchor_body for request in one] == [request.anchor_body for request in other] == ["body 1", "body 2"]
     )
     assert (one[0].anchor_id, one[0].neighbor_id) == (1, 0)
-    assert question_of.tolist() == [0, 1]
+    assert (one[0].anchor_features, one[0].neighbor_features) == (b"signature 1|body 1", b"signature 0|body 0")
+    assert question_of == [0, 1]
 
 
 def test_another_corpus_asks_nothing_again(tmp_path):
@@ -91,14 +103,24 @@ def test_another_corpus_asks_nothing_again(tmp_path):
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.integers(0, 30), st.integers(1, 40), st.integers(1, 40))
-def test_limits_nest(size, one, other):
-    requests = make_requests(size)
-    low, high = (chosen(requests, limit) for limit in sorted((one, other)))
-    assert len(low) == min(size, one, other)
-    assert {request.pair for request in low} <= {request.pair for request in high}
-    assert [request for request in requests if request in high] == high
-    assert {r.pair for r in chosen(requests[::-1], one)} == {r.pair for r in chosen(requests, one)}
+@given(st.lists(st.integers(0, 2**64 - 1), max_size=30, unique=True), st.integers(1, 40), st.integers(1, 40))
+def test_limits_nest(hashes, one, other):
+    hashes = np.array(hashes, np.uint64)
+    low, high = (chosen(hashes, limit) for limit in sorted((one, other)))
+    assert len(low) == min(len(hashes), one, other)
+    assert set(low) <= set(high)
+    assert list(high) == sorted(high)
+    assert set(hashes[::-1][chosen(hashes[::-1], one)]) == set(hashes[chosen(hashes, one)])
+
+
+def test_what_a_limit_chooses_depends_on_content_alone():
+    one, other = directed((0, 1), (1, 2), (2, 3)), directed((1, 2), (2, 3), (3, 0))
+    columns = [{"id": np.arange(4), "key": Corpus(4, shift).column("key")} for shift in (0, 1)]
+    hashes = [
+        question_hashes(questions_of(pairs)[0], pa.table(column)).tolist()
+        for pairs, column in zip((one, other), columns, strict=True)
+    ]
+    assert sorted(hashes[0]) == sorted(hashes[1])
 
 
 def test_a_higher_limit_asks_only_the_difference(tmp_path):
@@ -160,7 +182,7 @@ def test_a_failure_half_way_keeps_what_was_given_and_says_so(tmp_path):
     requests = make_requests(10)
     with pytest.raises(SigjepaError, match=r"gone\. The 4 of 10 "):
         ask(CountingJudge(fails_after=4), requests, tmp_path)
-    assert responses_path(tmp_path, CountingJudge()).read_text().count("\n") == 4
+    assert len(ledger_lines(tmp_path, CountingJudge())) == 4
     again = CountingJudge()
     assert len(ask(again, requests, tmp_path)) == 10
     assert len(again.asked) == 6
@@ -173,7 +195,7 @@ def test_a_failure_at_once_says_only_what_failed(tmp_path):
 
 def test_what_is_asked_is_told_with_its_cost(tmp_path, caplog):
     judge = CountingJudge(limit=4)
-    judge.cost = lambda requests: f"{len(requests)} coins"
+    judge.cost = lambda requests: f"{len(list(requests))} coins"
     with caplog.at_level(logging.INFO):
         ask(judge, make_requests(9), tmp_path)
         ask(judge, make_requests(9), tmp_path)

@@ -98,7 +98,7 @@ class CausalLmJudge(PromptedJudge):
             "min_mass": self.min_mass,
         }
 
-    def cost(self, requests: Sequence[JudgeRequest]) -> str:
+    def cost(self, requests: Iterable[JudgeRequest]) -> str:
         """Return the estimated tokens and the size of a batch."""
         return f"{self.prompt_cost(requests)} and no completion tokens, {self.tokens_per_batch:,} in a batch"
 

@@ -18,6 +18,7 @@ class JudgeRequest:
     """One unordered pair of functions to be scored; `cosim` is the teacher's cosine of their bodies.
 
     The function whose content key is smaller is the anchor, so that a judge is asked the same whatever the corpus.
+    Features are what `Judge.features` gives of a function, empty where nobody asked for them.
     """
 
     anchor_id: int
@@ -29,6 +30,8 @@ class JudgeRequest:
     anchor_body: str
     neighbor_signature: str
     neighbor_body: str
+    anchor_features: bytes = b""
+    neighbor_features: bytes = b""
 
     @property
     def pair(self) -> Pair:
@@ -51,7 +54,8 @@ class Judgement:
 class Judge(Protocol):
     """Scores pairs; a pair and its reverse get the same score, so that each is judged once.
 
-    Inherit from it for the defaults of all but `name`, `fingerprint` and `judge`.
+    Inherit from it for the defaults of all but `name`, `fingerprint` and `judge`. It can be pickled: processes and
+    machines judge parts of the pairs.
     """
 
     @property
@@ -70,6 +74,11 @@ class Judge(Protocol):
         return "core"
 
     @property
+    def keeps_answers(self) -> bool:
+        """Whether answers are kept for good; False where a judge has them sooner than they are found again."""
+        return True
+
+    @property
     def limit(self) -> int | None:
         """Most pairs to be judged, chosen by the hash of the pair; None is all of them."""
         return None
@@ -83,9 +92,13 @@ class Judge(Protocol):
         """Return everything that a score depends on, as JSON; a changed fingerprint judges again."""
         ...
 
-    def cost(self, requests: Sequence[JudgeRequest]) -> str:
+    def cost(self, requests: Iterable[JudgeRequest]) -> str:
         """Return what judging `requests` will take, in words and before it is begun; empty when it is cheap."""
         return ""
+
+    def features(self, signature: str, body: str) -> bytes:
+        """Return what is read of each function once, however many pairs it is in; requests then bring it along."""
+        return b""
 
     def judge(self, requests: Iterable[JudgeRequest]) -> Iterator[tuple[JudgeRequest, Judgement]]:
         """Yield each request once with its judgement, in any order, so that a slow answer holds back no other.

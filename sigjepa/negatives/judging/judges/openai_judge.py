@@ -1,6 +1,7 @@
 """A judge that asks a language model at any OpenAI-compatible endpoint, be it local or hosted."""
 
 import asyncio
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY
 from itertools import islice
@@ -14,6 +15,7 @@ from sigjepa.negatives.judging.judges.judge import Judgement, JudgeRequest
 from sigjepa.negatives.judging.judges.parsing import ANSWER_SCHEMA, UnusableAnswerError, read_answer
 from sigjepa.negatives.judging.judges.prompted import PromptedJudge
 from sigjepa.runtime.fields import Count, component
+from sigjepa.store.stage import Resource
 
 VERSION = 2  # raise it when the same answer may give another score
 
@@ -36,7 +38,7 @@ class OpenAIJudge(PromptedJudge):
         temperature: None leaves it to the endpoint.
         max_answer_tokens: longest answer; None leaves it to the endpoint.
         extra_body: further fields of each request, for what one kind of server alone knows.
-        concurrency: requests in flight.
+        concurrency: requests in flight, of each process that judges; `executor=local` has one for what waits.
         timeout: seconds for one whole answer.
         max_retries: how often a request is tried again after 429, 5xx or a time-out, waiting longer each time.
         parse_error_retries: how many times a pair whose recorded answer held no score is asked again.
@@ -67,6 +69,11 @@ class OpenAIJudge(PromptedJudge):
         return ("httpx2",)
 
     @property
+    def uses(self) -> Resource:
+        """Nothing of this machine: another process would only ask more at a time."""
+        return "network"
+
+    @property
     def name(self) -> str:
         """The model behind the scores."""
         return f"openai: {self.model}"
@@ -83,13 +90,15 @@ class OpenAIJudge(PromptedJudge):
             "extra_body": dict(self.extra_body) if self.extra_body else None,
         }
 
-    def cost(self, requests: Sequence[JudgeRequest]) -> str:
+    def cost(self, requests: Iterable[JudgeRequest]) -> str:
         """Return the estimated tokens, and how many requests are in flight."""
+        count = itertools.count()
+        prompts = self.prompt_cost(request for request, _ in zip(requests, count, strict=False))
         answers = "as many completion tokens as the endpoint allows"
         if (most := self.max_answer_tokens) is not None:
-            answers = f"at most {len(requests) * most:,} completion tokens ({most} a pair)"
+            answers = f"at most {next(count) * most:,} completion tokens ({most} a pair)"
         return (
-            f"{self.prompt_cost(requests)} and {answers}, repairs not counted; {self.concurrency} at a time, "
+            f"{prompts} and {answers}, repairs not counted; {self.concurrency} at a time in each process, "
             f"{self.model} at {checked_address(self.base_url)}"
         )
 

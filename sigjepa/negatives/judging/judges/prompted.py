@@ -1,6 +1,6 @@
 """The judge that shows two functions to a language model in a prompt: what those that ask and those that read share."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import KW_ONLY
 from functools import cached_property
 from typing import Any
@@ -42,7 +42,7 @@ class PromptedJudge(Judge):
             "max_code_characters": self.max_code_characters,
         }
 
-    def prompt_cost(self, requests: Sequence[JudgeRequest]) -> str:
+    def prompt_cost(self, requests: Iterable[JudgeRequest]) -> str:
         """Return the estimated tokens of the prompts."""
         tokens = estimated_tokens(self._prompt.messages(request, self.max_code_characters) for request in requests)
         return f"about {tokens:,} prompt tokens (estimated at {CHARACTERS_PER_TOKEN} characters each)"

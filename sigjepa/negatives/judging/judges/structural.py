@@ -8,12 +8,11 @@ measured in `tests/negatives/test_structural.py`.
 import ast
 import re
 import warnings
-from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -53,19 +52,37 @@ _SHAPE: dict[type[ast.AST], str] = {
 }
 
 
-Hashes = npt.NDArray[np.int64]
-"""Sorted, unique hashes: a set in a few kilobytes, where tuples of strings would take a hundred."""
+OVERLAPS = ("identifiers", "calls", "shape", "shingles")
+"""What two functions have in common: words of names and literals, called names, control flow, pieces of the tree."""
+KIND = np.uint64(62)
+"""The place of the bits of a hash that say to which of OVERLAPS it belongs."""
+STARTS = np.arange(len(OVERLAPS), dtype=np.uint64) << KIND
+MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+REPEATED = np.uint64(0xBF58476D1CE4E5B9)
+CANONICAL_BYTES = 16
+
+Hashes: TypeAlias = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Features:
-    """The features of a function that the judge compares."""
+    """The features of a function that the judge compares.
 
-    identifiers: Hashes
-    calls: Hashes
-    shape: Hashes
-    shingles: Hashes
-    canonical: str  # equal for two bodies that differ in formatting and local names only
+    hashes: of what it has of each of OVERLAPS, sorted and unique: sets in a few kilobytes, where strings would take a
+    hundred. canonical: equal for two bodies that differ in formatting and local names only.
+    """
+
+    hashes: Hashes
+    canonical: bytes
+
+    def pack(self) -> bytes:
+        """Return them as bytes, the same in every process."""
+        return self.canonical + self.hashes.tobytes()
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> "Features":
+        """Return what `pack` packed."""
+        return cls(np.frombuffer(packed, np.uint64, offset=CANONICAL_BYTES), packed[:CANONICAL_BYTES])
 
 
 def extract_features(signature: str, body: str) -> Features:
@@ -97,102 +114,141 @@ def _read_signature(signature: str) -> tuple[str, list[str]]:
 
 
 def _features_of_tree(tree: ast.Module, name: str, parameters: list[str]) -> Features:
-    local = _local_names(tree, parameters)
+    nodes, assigned, outer = _nodes_of(tree)
+    local = {*parameters, *assigned} - {"self", "cls", *outer}  # may be renamed freely
     numbers = {parameter: number for number, parameter in enumerate(p for p in parameters if p in local)}
-    words = [*split_identifier(name), *(word for parameter in parameters for word in split_identifier(parameter))]
+    names = [name, *parameters]
     calls: list[str] = []
     shape: list[str] = []
     labels: list[str] = []
     canonical: list[str] = []
-    stack: list[tuple[ast.AST, int]] = [(tree, 0)]
-    while stack:  # an explicit stack: a long `a + b + …` is deeper than Python's own
-        node, depth = stack.pop()
-        label = kind = type(node).__name__
-        exact = kind
-        if isinstance(node, ast.Name):
-            words += split_identifier(node.id)
+    for node, depth, kind, plain in nodes:
+        label = exact = kind.__name__
+        if kind is ast.Name:
+            names.append(node.id)
             renamed = node.id in local
             label = "local" if renamed else node.id
             exact = f"${numbers.setdefault(node.id, len(numbers))}" if renamed else node.id
-        elif isinstance(node, ast.Attribute):
-            words += split_identifier(node.attr)
+        elif kind is ast.Attribute:
+            names.append(node.attr)
             label = exact = f".{node.attr}"
-        elif isinstance(node, ast.Constant):
-            label = type(node.value).__name__
-            # repr refuses integers of thousands of digits
-            exact = hex(node.value) if isinstance(node.value, int) else repr(node.value)
-            exact = f"{label} {exact}"  # True is an int, too
-            if isinstance(node.value, str):
-                words += split_identifier(node.value[:LITERAL_CHARACTERS])
-        elif isinstance(node, ast.Call):
+        elif kind is ast.Constant:
+            value = node.value
+            label = type(value).__name__
+            # repr refuses integers of thousands of digits; True is an int, too
+            exact = f"{label} {hex(value) if isinstance(value, int) else repr(value)}"
+            if isinstance(value, str):
+                names.append(value[:LITERAL_CHARACTERS])
+        elif kind is ast.Call:
             called = node.func
             if isinstance(called, ast.Attribute | ast.Name):
                 calls.append(called.attr if isinstance(called, ast.Attribute) else called.id)
-        else:
-            exact = " ".join([kind, *_plain_fields(node)])
-        if isinstance(node, ast.stmt) or type(node) in _SHAPE:
-            shape.append(_SHAPE.get(type(node), kind.lower()))
-        if not isinstance(node, ast.expr_context | ast.Module):
-            labels.append(label)
-            canonical.append(f"{depth} {exact}")  # depths in pre-order determine the tree
-        stack.extend((child, depth + 1) for child in reversed(list(ast.iter_child_nodes(node))))
-    return _features(words, calls, shape, labels, canonical)
+        elif plain:
+            exact = " ".join([label, *plain])
+        if (form := _SHAPE.get(kind)) or issubclass(kind, ast.stmt):
+            shape.append(form or kind.__name__.lower())
+        labels.append(label)
+        canonical.append(f"{depth} {exact}")  # depths in pre-order determine the tree
+    return _features(names, calls, shape, labels, canonical)
 
 
-def _local_names(tree: ast.Module, parameters: list[str]) -> set[str]:
-    """Return the parameters and assigned names, which may be renamed freely; `self` and `cls` keep their names."""
-    local = set(parameters)
-    outer = {"self", "cls"}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            local.add(node.id)
-        elif isinstance(node, ast.Global | ast.Nonlocal):
-            outer.update(node.names)
-    return local - outer
+_Node: TypeAlias = tuple[Any, int, type[ast.AST], list[str]]
+"""A node of a tree, its depth, its type, and what it holds besides child nodes: names, f-string conversions."""
 
 
-def _plain_fields(node: ast.AST) -> Iterator[str]:
-    """Yield what a node holds besides child nodes: keyword and import names, `global` names, f-string conversions."""
-    for _, value in ast.iter_fields(node):
-        for item in value if isinstance(value, list) else [value]:
-            if isinstance(item, str | int):
-                yield str(item)
+def _nodes_of(tree: ast.Module) -> tuple[list[_Node], list[str], list[str]]:
+    """Return all nodes in pre-order, the assigned names, and those that are global or of a function around it."""
+    nodes: list[_Node] = []
+    assigned: list[str] = []
+    outer: list[str] = []
+    stack: list[tuple[ast.AST, int]] = [(node, 1) for node in reversed([*ast.iter_child_nodes(tree)])]
+    while stack:  # an explicit stack: a long `a + b + …` is deeper than Python's own
+        node, depth = stack.pop()
+        kind = type(node)
+        plain: list[str] = []
+        if isinstance(node, ast.Name):
+            if isinstance(node.ctx, ast.Store):
+                assigned.append(node.id)
+        elif not isinstance(node, ast.Constant):
+            if isinstance(node, ast.Global | ast.Nonlocal):
+                outer += node.names
+            children = []
+            for value in map(node.__dict__.get, node._fields):
+                for item in value if isinstance(value, list) else (value,):
+                    if isinstance(item, ast.AST):
+                        if not isinstance(item, ast.expr_context):
+                            children.append((item, depth + 1))
+                    elif isinstance(item, str | int):
+                        plain.append(str(item))
+            stack += reversed(children)
+        nodes.append((node, depth, kind, plain))
+    return nodes, assigned, outer
 
 
 def _features_of_tokens(signature: str, body: str) -> Features:
     tokens = _TOKEN.findall(body)
     names = [token for token in _TOKEN.findall(signature) + tokens if token[0].isidentifier()]
-    words = [word for name in names for word in split_identifier(name)]
     calls = [name for name, follower in pairwise(tokens) if follower == "(" and name[0].isidentifier()]
     shape = [token for token in tokens if token in _FLOW_WORDS]
-    return _features(words, calls, shape, tokens, tokens)
+    return _features(names, calls, shape, tokens, tokens)
 
 
 def _features(
-    words: list[str], calls: list[str], shape: list[str], labels: list[str], canonical: list[str]
+    names: list[str], calls: list[str], shape: list[str], labels: list[str], canonical: list[str]
 ) -> Features:
-    return Features(
-        identifiers=_hashes(set(words) - _NO_CONTENT),
-        calls=_hashes(set(calls)),
-        shape=_hashes(_bag([*shape, *pairwise(shape)])),
-        shingles=_hashes(_bag([*pairwise(labels), *zip(labels, labels[1:], labels[2:], strict=False)])),
-        canonical=xxhash.xxh3_128_hexdigest("\0".join(canonical).encode("utf-8", "surrogatepass")),
+    words = {word for name in set(names) for word in _words(name)} - _NO_CONTENT
+    forms, pieces = _hashes(shape), _hashes(labels)
+    pairs = _joined(pieces[:-1], pieces[1:])
+    found = (
+        _hashes(words),
+        _hashes(set(calls)),
+        _bag(np.concatenate([forms, _joined(forms[:-1], forms[1:])])),
+        _bag(np.concatenate([pairs, _joined(pairs[:-1], pieces[2:])])),
     )
+    kinds = [(values >> np.uint64(2)) | start for values, start in zip(found, STARTS, strict=True)]
+    text = "\0".join(canonical).encode("utf-8", "surrogatepass")
+    return Features(np.unique(np.concatenate(kinds)), xxhash.xxh3_128_digest(text))
 
 
-def _bag(items: Iterable[Hashable]) -> Iterator[Hashable]:
-    """Yield a multiset as a set: the second `x` becomes `(x, 1)`."""
-    return ((item, number) for item, count in Counter(items).items() for number in range(count))
+_words = lru_cache(maxsize=1 << 14)(split_identifier)
 
 
-def _hashes(items: Iterable[Hashable]) -> Hashes:
-    return np.unique(np.fromiter((hash(item) for item in items), dtype=np.int64))
+@lru_cache(maxsize=1 << 16)
+def _hash(text: str) -> int:
+    return xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass"))
 
 
-def dice(one: Hashes, other: Hashes) -> float | None:
-    """Return the Dice coefficient of two sets in [0, 1]; None when both are empty, which says nothing either way."""
-    size = len(one) + len(other)
-    return 2 * len(np.intersect1d(one, other, assume_unique=True)) / size if size else None
+def _hashes(texts: Collection[str]) -> Hashes:
+    return np.fromiter(map(_hash, texts), np.uint64, len(texts))
+
+
+def _joined(first: Hashes, second: Hashes) -> Hashes:
+    """Return hashes of pairs, of those of their sides."""
+    return first * MULTIPLIER + second
+
+
+def _bag(values: Hashes) -> Hashes:
+    """Return a multiset as a set: the second `x` becomes another value."""
+    values = np.sort(values)
+    places = np.arange(len(values), dtype=np.uint64)
+    firsts = places.copy()
+    firsts[1:][values[1:] == values[:-1]] = 0
+    return values + (places - np.maximum.accumulate(firsts)) * REPEATED
+
+
+def overlaps_of(one: Hashes, other: Hashes) -> dict[str, float | None]:
+    """Return the Dice coefficient in [0, 1] of each of OVERLAPS; None where both have nothing of it, which says nothing
+    either way.
+    """
+    shared = np.intersect1d(one, other, assume_unique=True)
+    counts = zip(OVERLAPS, _sizes(shared), _sizes(one), _sizes(other), strict=True)
+    return {name: 2 * both / (ours + theirs) if ours or theirs else None for name, both, ours, theirs in counts}
+
+
+def _sizes(hashes: Hashes) -> tuple[int, int, int, int]:
+    """Return how many hashes are of each of OVERLAPS."""
+    _, calls, shape, shingles = hashes.searchsorted(STARTS).tolist()
+    return calls, shape - calls, shingles - shape, len(hashes) - shingles
 
 
 @component("negatives.judge")
@@ -241,28 +297,30 @@ class StructuralJudge(Judge):
         del settings["cached_functions"]  # changes the speed, not a score
         return {"judge": self.name, "version": VERSION, **settings}
 
+    @property
+    def keeps_answers(self) -> bool:
+        """No: a pair takes less time than the line of its answer."""
+        return False
+
+    def features(self, signature: str, body: str) -> bytes:
+        """Return the features of a function, packed."""
+        return extract_features(signature, body).pack()
+
     def judge(self, requests: Iterable[JudgeRequest]) -> Iterator[tuple[JudgeRequest, Judgement]]:
-        """Yield one judgement per request, in order; the features of recent functions are kept for the length of the
-        call.
-        """
-        features_of = lru_cache(maxsize=self.cached_functions)(extract_features)
+        """Yield one judgement per request, in order; features that a request lacks are read, and kept for this call."""
+        read = lru_cache(maxsize=self.cached_functions)(self.features)
         for request in requests:
             if request.anchor_body == request.neighbor_body:
                 yield request, Judgement(3, "identical bodies")
                 continue
-            anchor = features_of(request.anchor_signature, request.anchor_body)
-            neighbor = features_of(request.neighbor_signature, request.neighbor_body)
-            yield request, self._compare(anchor, neighbor)
+            anchor = request.anchor_features or read(request.anchor_signature, request.anchor_body)
+            neighbor = request.neighbor_features or read(request.neighbor_signature, request.neighbor_body)
+            yield request, self._compare(Features.unpack(anchor), Features.unpack(neighbor))
 
     def _compare(self, anchor: Features, neighbor: Features) -> Judgement:
         if anchor.canonical == neighbor.canonical:
             return Judgement(3, "same code up to formatting and local names")
-        overlaps = {
-            "identifiers": dice(anchor.identifiers, neighbor.identifiers),
-            "calls": dice(anchor.calls, neighbor.calls),
-            "shape": dice(anchor.shape, neighbor.shape),
-            "shingles": dice(anchor.shingles, neighbor.shingles),
-        }
+        overlaps = overlaps_of(anchor.hashes, neighbor.hashes)
         total = weighed = 0.0
         for overlap, weight in zip(overlaps.values(), self._weights(), strict=True):
             if overlap is not None:

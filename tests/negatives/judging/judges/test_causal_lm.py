@@ -7,6 +7,7 @@ import pytest
 import torch
 from chat_server import make_request
 from chat_tokenizer import WITHOUT_SYSTEM
+from made_up import ledger_lines
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -14,7 +15,6 @@ from sigjepa.errors import SigjepaError
 from sigjepa.negatives.judging.judges.causal_lm import CausalLmJudge
 from sigjepa.negatives.judging.judges.prompt import load_prompt
 from sigjepa.negatives.judging.judges.scoring_model import ScoringModel
-from sigjepa.negatives.judging.response_cache import responses_path
 from sigjepa.negatives.judging.runner import MAX_UNUSABLE, ask
 from sigjepa.teacher.pretrained import Checkpoint
 
@@ -115,7 +115,7 @@ def test_the_tokenizers_padding_side_does_not_matter(qwen, save_qwen):
 def test_the_distribution_is_recorded(qwen, tmp_path):
     judge = causal_judge(str(qwen))
     ask(judge, REQUESTS, tmp_path)
-    for line in map(json.loads, responses_path(tmp_path, judge).read_text().splitlines()):
+    for line in map(json.loads, ledger_lines(tmp_path, judge)):
         probabilities = line["details"]["probabilities"]
         assert len(probabilities) == 4
         assert sum(probabilities) == pytest.approx(1, abs=1e-5)

@@ -7,10 +7,10 @@ import time
 
 import pytest
 from chat_server import ANSWER, FAULTS, MODEL, chat_server, make_request, score_of
+from made_up import ledger_lines
 
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.judging.judges.openai_judge import OpenAIJudge
-from sigjepa.negatives.judging.response_cache import responses_path
 from sigjepa.negatives.judging.runner import ask
 
 PAIRS = 8
@@ -136,7 +136,7 @@ def test_an_endpoint_that_is_down_from_the_start(tmp_path):
     with pytest.raises(SigjepaError, match="negatives.judge.base_url=http://127.0.0.1:9/v1 "):
         ask(judge, [make_request(0)], tmp_path)
     assert time.perf_counter() - started < 15
-    assert responses_path(tmp_path, judge).read_text() == ""
+    assert ledger_lines(tmp_path, judge) == []
 
 
 def test_an_endpoint_that_says_nothing_from_the_start(server, judge, monkeypatch):
@@ -170,7 +170,7 @@ def test_an_endpoint_that_fails_half_way_keeps_progress_and_is_continued(server,
     impatient = judge(max_retries=1, timeout=0.5)
     with pytest.raises(SigjepaError, match="(10|9|8|7) of 20 "):
         ask(impatient, requests, tmp_path)
-    lines = responses_path(tmp_path, impatient).read_text().splitlines()
+    lines = ledger_lines(tmp_path, impatient)
     kept = {tuple(json.loads(line)["pair"]) for line in lines}
     assert 7 <= len(kept) <= healthy
     with chat_server() as other:
@@ -203,7 +203,7 @@ def test_an_address_that_speaks_something_else_records_nothing(server, judge, tm
     server.behaviour = lambda number, attempt: "no json"
     with pytest.raises(SigjepaError, match="choices.*/v1"):
         ask(judge(max_retries=1), [make_request(number) for number in range(PAIRS)], tmp_path)
-    assert responses_path(tmp_path, judge()).read_text() == ""
+    assert ledger_lines(tmp_path, judge()) == []
     assert sum(server.asked.values()) == 2
 
 

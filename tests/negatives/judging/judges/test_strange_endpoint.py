@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from chat_server import ANSWER, FAULTS, Reply, make_request, score_of
+from made_up import ledger_lines
 
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.judging.judges.connection import MAX_BYTES
-from sigjepa.negatives.judging.response_cache import responses_path
 from sigjepa.negatives.judging.runner import MAX_UNUSABLE, ask
 
 CASES = {case["case"]: case for case in json.loads(Path(__file__).with_name("answers.json").read_text())}
@@ -34,7 +34,7 @@ def requests(count):
 def answers_of(judge, count, folder):
     """Judgement by pair number, and the lines of the response cache."""
     given = ask(judge, requests(count), folder)
-    lines = responses_path(folder, judge).read_text().splitlines()
+    lines = ledger_lines(folder, judge)
     return {request.anchor_id // 2: given[request.pair] for request in requests(count)}, lines
 
 
@@ -82,7 +82,7 @@ def test_an_outage_under_200_that_lasts_ends_in_the_endpoints_words(server, judg
     server.behaviour = in_place_of_pair(1, reply(name))
     with pytest.raises(SigjepaError, match=words):
         answers_of(judge(max_retries=1, concurrency=1), 3, tmp_path)
-    (line,) = responses_path(tmp_path, judge()).read_text().splitlines()
+    (line,) = ledger_lines(tmp_path, judge())
     assert json.loads(line)["pair"] == list(make_request(0).pair)
 
 
@@ -132,7 +132,7 @@ def test_a_judge_whose_first_answers_are_all_unusable_is_stopped(server, judge, 
     with pytest.raises(SigjepaError, match=f"first {MAX_UNUSABLE} .*{reason}"):
         answers_of(judge(), 200, tmp_path)
     assert time.perf_counter() - started < 20
-    assert responses_path(tmp_path, judge()).read_text() == ""
+    assert ledger_lines(tmp_path, judge()) == []
     assert len(server.asked) < MAX_UNUSABLE + 10
 
 

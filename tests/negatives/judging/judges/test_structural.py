@@ -7,6 +7,10 @@ chosen on `tune`; agreement is asserted on `held_out` alone.
 """
 
 import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +21,7 @@ from scipy.stats import spearmanr
 
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.judging.judges.judge import SCORES, JudgeRequest
-from sigjepa.negatives.judging.judges.structural import StructuralJudge, dice, extract_features
+from sigjepa.negatives.judging.judges.structural import Features, StructuralJudge, extract_features, overlaps_of
 
 PAIRS = [json.loads(line) for line in (Path(__file__).parents[2] / "labelled_pairs.jsonl").read_text().splitlines()]
 FUNCTIONS = [(pair[f"{side}_signature"], pair[f"{side}_body"]) for pair in PAIRS for side in ("anchor", "neighbor")]
@@ -32,6 +36,10 @@ functions = st.one_of(
 
 def request(one, other):
     return JudgeRequest(0, 1, "0", "1", 0.9, *one, *other)
+
+
+def overlaps(one, other):
+    return overlaps_of(extract_features(*one).hashes, extract_features(*other).hashes)
 
 
 def judge_one(one, other, judge=None):
@@ -149,7 +157,7 @@ def test_what_is_more_than_a_local_name_is_not_forgotten(one, other):
 def test_loop_and_comprehension_have_one_kind_of_shape():
     loop = ("def f(rows):", "for row in rows:\n    pass")
     comprehension = ("def f(rows):", "[0 for row in rows]")
-    assert dice(extract_features(*loop).shape, extract_features(*comprehension).shape) > 0
+    assert overlaps(loop, comprehension)["shape"] > 0
 
 
 @pytest.mark.parametrize(
@@ -182,12 +190,41 @@ def test_invalid_escapes_in_judged_code_do_not_warn(recwarn):
     assert not recwarn.list
 
 
-def test_dice():
-    one, other = np.array([1, 2, 3]), np.array([2, 3, 4, 5, 6])
-    assert dice(one, other) == 0.5
-    assert dice(one, one) == 1.0
-    assert dice(one, one[:0]) == 0.0
-    assert dice(one[:0], one[:0]) is None
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 9), max_size=8), min_size=8, max_size=8))
+def test_overlaps_are_dice_coefficients_kind_by_kind(sets):
+    sides = [list(map(set, sets[:4])), list(map(set, sets[4:]))]
+    one, other = (
+        np.array(sorted(value + (kind << 62) for kind, values in enumerate(side) for value in values), np.uint64)
+        for side in sides
+    )
+    expected = [
+        2 * len(ours & theirs) / (len(ours) + len(theirs)) if ours or theirs else None
+        for ours, theirs in zip(*sides, strict=True)
+    ]
+    assert list(overlaps_of(one, other).values()) == expected
+
+
+@settings(max_examples=100, deadline=None)
+@given(functions, functions)
+def test_what_was_read_of_functions_before_gives_the_same_judgements(one, other):
+    judge = StructuralJudge()
+    features = {"anchor_features": judge.features(*one), "neighbor_features": judge.features(*other)}
+    ((_, judgement),) = judge.judge([replace(request(one, other), **features)])
+    assert judgement == judge_one(one, other)
+    unpacked = Features.unpack(features["anchor_features"])
+    assert unpacked.pack() == features["anchor_features"] == extract_features(*one).pack()
+
+
+def test_features_are_the_same_in_every_process():
+    code = (
+        "from sigjepa.negatives.judging.judges.structural import StructuralJudge\n"
+        "print(StructuralJudge().features('def f(x):', 'for y in x: yield g(y)').hex())"
+    )
+    command = [sys.executable, "-c", code]
+    environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == StructuralJudge().features("def f(x):", "for y in x: yield g(y)").hex()
 
 
 def test_reason_gives_the_components():

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 from chat_server import make_request
+from made_up import ledger_lines
 
 from sigjepa.negatives.judging.judges.openai_judge import OpenAIJudge
-from sigjepa.negatives.judging.response_cache import responses_path
 from sigjepa.negatives.judging.runner import ask
 
 COMMAND = [sys.executable, "-c", "from transformers.cli.transformers import main; main()", "serve"]
@@ -52,7 +52,7 @@ def test_each_pair_gets_a_recorded_outcome(address, qwen: Path, tmp_path):
     requests = [make_request(number) for number in range(4)]
     answers = ask(judge, requests, tmp_path)
     assert answers.keys() == {request.pair for request in requests}
-    lines = [json.loads(line) for line in responses_path(tmp_path, judge).read_text().splitlines()]
+    lines = [json.loads(line) for line in ledger_lines(tmp_path, judge)]
     assert len(lines) == len(requests)
     for line in lines:
         assert line["model"] == str(qwen)

@@ -1,0 +1,128 @@
+"""A step of judging: the answers to questions, in parts that any worker asks."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from sigjepa.negatives.judging.judged_functions import MappedTables, write_mapped
+from sigjepa.negatives.judging.judged_pairs import SCHEMA
+from sigjepa.negatives.judging.judges.judge import Judge
+from sigjepa.negatives.judging.questions import requests_for
+from sigjepa.negatives.judging.response_cache import responses_folder
+from sigjepa.negatives.judging.runner import answers_to
+from sigjepa.negatives.mining.pairs import Pairs
+from sigjepa.negatives.mining.vectors import Ids
+from sigjepa.store.manifest import Manifest, Reference
+from sigjepa.store.stage import Part, Resource, Stage
+
+QUESTIONS_PER_PART = 1 << 14
+"""Some 100 MB of texts."""
+ROWS_AT_ONCE = 1 << 17
+ANSWERS = pa.schema({"score_c": pa.int8(), "reason": pa.string()})
+"""The score is null where an answer holds none."""
+
+
+@dataclass(frozen=True)
+class AnswersStage(Stage[MappedTables]):
+    """Ask a judge questions; each part is given its own."""
+
+    questions: Pairs
+    functions: MappedTables
+    judge: Judge
+    data_dir: Path
+    judged_from: Mapping[str, Reference]
+
+    kind: ClassVar[str] = "answers"
+    unit: ClassVar[str] = "question"
+
+    @property
+    def packages(self) -> Sequence[str]:  # type: ignore[override]
+        """The packages that the judge's scores may depend on."""
+        return self.judge.packages
+
+    @property
+    def uses(self) -> Resource:
+        """The resource that the judge keeps busy."""
+        return self.judge.uses
+
+    def inputs(self) -> dict[str, Any]:
+        """Return nothing: the judged pairs in whose folder it lies have the same inputs."""
+        return {}
+
+    def upstream(self) -> Mapping[str, Reference]:
+        """Return what the judged pairs are built from: an unfinished step of other pairs is begun anew."""
+        return {**self.judged_from, "functions": self.functions.reference}
+
+    def caches(self) -> Sequence[Path]:
+        """Return the folder of the ledgers."""
+        return (responses_folder(self.data_dir),)
+
+    def parts(self) -> Sequence[Part]:
+        """Return the ranges of questions."""
+        count, size = len(self.questions), QUESTIONS_PER_PART
+        ranges = [(start, min(start + size, count)) for start in range(0, count, size)]
+        return [
+            Part(f"{number:06}", *ends, self.questions.take(np.arange(*ends))) for number, ends in enumerate(ranges)
+        ]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"questions": None}  # a part has its own
+
+    def build(self, part: Part, out: Path) -> Mapping[str, Any]:
+        """Ask what no ledger answers, and write the answers in order; the facts are counts.
+
+        Raises SigjepaError for a judge that breaks its contract or can't go on.
+        """
+        table = answer_table(part.work, self.functions.table, self.judge, self.data_dir)
+        write_mapped(table, out / f"answers-{part.name}.arrow")
+        return {"unusable": unusable(table), "scored": len(table) - table["score_c"].null_count}
+
+    def facts(self, parts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        """Return how many questions got a score, and the reasons of the others with their numbers."""
+        counts = sum((Counter(part["unusable"]) for part in parts), Counter[str]())
+        return {"unusable": dict(counts), "scored": sum(part["scored"] for part in parts)}
+
+    def open(self, manifest: Manifest) -> MappedTables:
+        """Return the answers."""
+        return MappedTables(manifest)
+
+
+def answer_table(questions: Pairs, functions: pa.Table, judge: Judge, data_dir: Path) -> pa.Table:
+    """Return the answers to questions, in their order."""
+    requests = list(requests_for(questions, functions))
+    answers = answers_to(judge, requests, data_dir)
+    given = [answers[request.pair] for request in requests]
+    columns = [[answer.score_c for answer in given], [answer.reason for answer in given]]
+    return pa.table(columns, schema=ANSWERS)
+
+
+def unusable(answers: pa.Table) -> dict[str, int]:
+    """Return the reasons of the answers without a score, each with its number."""
+    return dict(Counter(answers.filter(answers["score_c"].is_null())["reason"].to_pylist()))
+
+
+def judged_tables(pairs: Pairs, answer_of: Ids, answers: pa.Table) -> Iterator[pa.Table]:
+    """Yield the pairs that have a score, in order and in blocks; answer_of: `[P]` their answers, -1 for none."""
+    scores = answers["score_c"].fill_null(-1).to_numpy() if len(answers) else np.zeros(0, np.int8)
+    for start in range(0, len(pairs), ROWS_AT_ONCE):
+        here = answer_of[start : start + ROWS_AT_ONCE]
+        kept = np.flatnonzero(here >= 0)
+        kept = kept[scores[here[kept]] >= 0]
+        found = here[kept]
+        columns = (*pairs.take(start + kept).columns, scores[found], taken(answers["reason"], found))
+        yield pa.table(columns, schema=SCHEMA)
+
+
+def taken(column: pa.ChunkedArray, rows: Ids) -> pa.Array:
+    """Return the values at `rows`; of a column in several files only what is asked for is read."""
+    starts = np.cumsum([0, *map(len, column.chunks)])
+    chunks = np.searchsorted(starts, rows, side="right") - 1
+    order = np.argsort(chunks, kind="stable")
+    of_chunk = [(chunk, rows[chunks == chunk] - starts[chunk]) for chunk in np.unique(chunks).tolist()]
+    values = [column.chunk(chunk).take(pa.array(places)) for chunk, places in of_chunk]
+    return pa.concat_arrays([pa.array([], column.type), *values]).take(pa.array(np.argsort(order)))
