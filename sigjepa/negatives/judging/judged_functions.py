@@ -14,7 +14,7 @@ from sigjepa.negatives.judging.questions import FUNCTIONS, Features, function_ta
 from sigjepa.negatives.mining.vectors import Ids
 from sigjepa.store.artifact import OpenedArtifact
 from sigjepa.store.manifest import Manifest, Reference
-from sigjepa.store.stage import Part, Resource, Stage
+from sigjepa.store.stage import Part, Stage
 
 if TYPE_CHECKING:
     from sigjepa.corpus.corpus import Corpus
@@ -52,7 +52,6 @@ class JudgedFunctionsStage(Stage[MappedTables]):
 
     kind: ClassVar[str] = "functions"
     unit: ClassVar[str] = "function"
-    uses: ClassVar[Resource] = "core"
 
     def inputs(self) -> dict[str, Any]:
         """Return nothing: the judged pairs in whose folder it lies have the same inputs."""
