@@ -37,7 +37,8 @@ PRELOADED = (
     "sigjepa.training.callbacks",
     "sigjepa.training.module",
     "sigjepa.training.sweep_jobs",
-    "sigjepa.reporting.comparison",
+    "sigjepa.reporting.report_folder",
+    "wandb_workspaces.workspaces",
 )
 
 
