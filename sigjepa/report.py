@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from sigjepa.errors import SigjepaError
 from sigjepa.runtime.command import hydra_job, run_command
 from sigjepa.runtime.instantiate import plain
+from sigjepa.store.files import written_files
 
 if TYPE_CHECKING:
     from sigjepa.reporting.run import Run
@@ -54,8 +55,7 @@ def check_numbers(resolved: dict[str, Any]) -> None:
 
 def written_state(folders: list[Path]) -> object:
     """Return what changes whenever a run below `folders` begins, validates an epoch, or ends."""
-    paths = (path for folder in folders for name in ("summary.json", "metrics.csv") for path in folder.rglob(name))
-    return sorted((str(path), path.stat().st_mtime_ns) for path in paths)
+    return [written_files(folder, "summary.json", "metrics.csv") for folder in folders]
 
 
 def write_once(runs: list["Run"], resolved: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from sigjepa.reporting.run_files import verified
 from sigjepa.reporting.sweeps import is_training, overrides_of, planned_jobs
 from sigjepa.runtime.status import FILE_NAME as STATUS_FILE
 from sigjepa.runtime.status import sign_of_life
-from sigjepa.store.files import read_json
+from sigjepa.store.files import read_json, written_files
 from sigjepa.training.run_directory import FINISHED
 from sigjepa.training.sweep_jobs import SWEEP_FILE
 
@@ -94,11 +94,10 @@ def find_runs(folders: Sequence[Path]) -> list[Run]:
     for folder in folders:
         if not folder.is_dir():
             raise SigjepaError(f"There is no folder {folder}; give the folder of a run or of a sweep: runs=...")
-        for marker in ("summary.json", ".hydra/overrides.yaml"):
-            for path in sorted(folder.rglob(marker)):
-                run_folder = path.parents[marker.count("/")]
-                if is_training(run_folder):
-                    found.setdefault(run_folder.resolve(), readable(run_folder))
+        for path in written_files(folder, "summary.json", "overrides.yaml"):
+            run_folder = path.parents[1] if path.parent.name == ".hydra" else path.parent
+            if run_folder.resolve() not in found and is_training(run_folder):
+                found[run_folder.resolve()] = readable(run_folder)
         for job in planned_jobs(folder, found):
             found[job.resolve()] = Run(job, overrides_of(job), "not started", "its sweep has not come to it")
     if not found:
@@ -132,12 +131,12 @@ def latest_folder(roots: Sequence[Path]) -> Path:
     A sweep is a folder with a `sweep.json`; a run of a sweep stands for all of it. Raises SigjepaError when there
     is none.
     """
-    written: dict[Path, float] = {}
+    written: dict[Path, int] = {}
     for root in roots:
-        for path in root.glob("**/summary.json"):
+        for path, when in written_files(root, "summary.json").items():
             sweep = path.parents[1]
             folder = sweep if (sweep / SWEEP_FILE).exists() else path.parent
-            written[folder] = max(path.stat().st_mtime, written.get(folder, 0.0))
+            written[folder] = max(when, written.get(folder, 0))
     if not written:
         below = " or ".join(map(str, roots))
         raise SigjepaError(f"There is no run below {below} here; give the folder of a run or of a sweep: runs=...")

@@ -148,6 +148,19 @@ def appears(path: Path, seconds: float, size: int | None = None) -> bool:
         time.sleep(min(0.5, seconds / 10))
 
 
+def written_files(root: Path, *names: str) -> dict[Path, int]:
+    """Return the files in or below `root` with one of these names, sorted, and when each was written, in nanoseconds.
+
+    Other processes may write there: what one of them removes meanwhile is left out.
+    """
+    found = {}
+    for folder, _, files in os.walk(root):
+        for path in (Path(folder, name) for name in names if name in files):
+            with suppress(FileNotFoundError):
+                found[path] = path.stat().st_mtime_ns
+    return dict(sorted(found.items()))
+
+
 def set_aside(path: Path) -> None:
     """Rename a damaged file or folder to `<name>.damaged-<n>`, so that it is built again."""
     if not path.exists():

@@ -2,6 +2,7 @@
 
 import csv
 import logging
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -46,7 +47,8 @@ class MedianPruning(Callback):
         values = []
         for path in sorted(self.run_dir.parent.glob("*/metrics.csv")):
             if path.parent.name != self.run_dir.name:
-                with path.open(newline="", encoding="utf-8") as stream:
+                rows: list[dict[str, str]] = []
+                with suppress(FileNotFoundError), path.open(newline="", encoding="utf-8") as stream:  # begins anew
                     rows = [row for row in csv.DictReader(stream) if row.get(self.monitor)]
                 if any(int(row["epoch"]) >= epoch for row in rows):
                     values.append(

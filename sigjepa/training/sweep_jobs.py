@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -22,7 +23,7 @@ from sigjepa.errors import SigjepaError
 from sigjepa.runtime.processes import is_first_process
 from sigjepa.runtime.replaced_targets import drop_keys_of_replaced_targets
 from sigjepa.runtime.words import quoted
-from sigjepa.store.files import read_json, write_json
+from sigjepa.store.files import read_json, write_json, written_files
 from sigjepa.store.locks import file_lock
 from sigjepa.store.manifest import content_key
 from sigjepa.training.job import JOB_FILE, job_settings
@@ -99,7 +100,7 @@ def sweep_key(sweep: DictConfig, arguments: Sequence[str], grid: Sequence[SweepJ
 def find_jobs(root: Path) -> dict[str, Path]:
     """Return the folder of every job at or below `root` by the job's key; of several folders of one job the newest."""
     folders = {}
-    for path in sorted(root.rglob(JOB_FILE), key=lambda path: path.stat().st_mtime):
+    for path, _ in sorted(written_files(root, JOB_FILE).items(), key=itemgetter(1)):
         try:
             folders[content_key(read_json(path)["settings"])] = path.parent
         except (SigjepaError, KeyError, TypeError):  # the job that lands in that folder names what is wrong with it
@@ -109,8 +110,9 @@ def find_jobs(root: Path) -> dict[str, Path]:
 
 def find_sweeps(key: str, root: Path) -> list[Path]:
     """Return the folders below `root` of sweeps with this key, the newest first."""
-    records = sorted(root.glob(f"*/{SWEEP_FILE}"), key=lambda path: path.stat().st_mtime, reverse=True)
-    return [path.parent for path in records if _read_record(path).get("key") == key]
+    records = [(path, when) for path, when in written_files(root, SWEEP_FILE).items() if path.parents[1] == root]
+    newest_first = sorted(records, key=itemgetter(1), reverse=True)
+    return [path.parent for path, _ in newest_first if _read_record(path).get("key") == key]
 
 
 def recorded_jobs(folder: Path) -> dict[str, list[str]]:

@@ -112,15 +112,7 @@ def test_what_is_measured_in_the_space_of_the_teacher_is_refused(folder, run):
     assert "Traceback" not in done.stderr
 
 
-def test_parts_that_are_all_off_end_before_anything_is_built(folder, run):
-    parts = ("words", "vectors", "structure", "own_name", "free_names")
-    off = [f"model.parts.{name}=null" for name in parts]
-    done = run("train", *SETTINGS, *off, cwd=folder, check=False)
-    assert done.returncode == 1
-    assert "model.parts" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
+@pytest.mark.slow  # what is said is one line of a callback
 def test_negatives_are_not_mined_by_vectors_that_it_does_not_predict(folder, run):
     words = (*SETTINGS, "baseline=[]", "negatives=knn", "callbacks=refresh", "trainer.max_epochs=6")
     done = run("train", *words, cwd=folder, check=False)

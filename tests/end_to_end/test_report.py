@@ -75,8 +75,6 @@ def test_latest_is_the_sweep_that_was_written_last(sweep, run, tmp_path):
     [
         (["runs=empty"], "There is no run in empty"),
         (["runs=latest"], "There is no run below multirun or outputs here"),
-        (["runs=empty", "metrics=val/rank1"], "Did you mean 'metric'?"),
-        (["runs=empty", "power=0"], "power=0"),
     ],
 )
 def test_a_mistake_is_one_clear_message(run, tmp_path, overrides, message):

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sigjepa.errors import DamagedError, SigjepaError, StorageError
-from sigjepa.store.files import DISK_ERRORS, atomic_path, file_digest, read_errors, read_json, write_json
+from sigjepa.store.files import DISK_ERRORS, atomic_path, file_digest, read_errors, read_json, write_json, written_files
 from sigjepa.store.manifest import damaged, read_record, write_record
 from sigjepa.store.store import artifact_lock
 from sigjepa.training.checkpoint_io import AtomicCheckpointIO, read_checkpoint
@@ -233,3 +233,21 @@ def test_a_file_system_without_fsync_is_written_to(tmp_path, monkeypatch, number
     monkeypatch.setattr("os.fsync", refuse)
     write_json(tmp_path / "table.json", {"new": 1})
     assert read_json(tmp_path / "table.json") == {"new": 1}
+
+
+def test_what_others_remove_while_files_are_looked_for_is_left_out(tmp_path, monkeypatch):
+    for name in ("b", "a", "c"):
+        (tmp_path / name / "deeper").mkdir(parents=True)
+        (tmp_path / name / "deeper" / "job.json").touch()
+    os.utime(tmp_path / "b" / "deeper" / "job.json", ns=(5, 5))
+    stat = Path.stat
+
+    def vanishing(path, **options):
+        if path.parts[-3] == "c":
+            path.unlink()
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", vanishing)
+    found = written_files(tmp_path, "job.json", "other.json")
+    assert [path.parts[-3] for path in found] == ["a", "b"]
+    assert found[tmp_path / "b" / "deeper" / "job.json"] == 5

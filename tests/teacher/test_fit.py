@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from conftest import DIM, save_tokenizer
 from safetensors.torch import load_file, save_file
+from small_tokenizer import DIM, save_tokenizer
 from torch import Tensor
 
 from sigjepa.errors import SigjepaError
