@@ -1,6 +1,7 @@
 """Functions of a Python file: signature and body as written, and why the others were left out."""
 
 import ast
+import functools
 import re
 import warnings
 from collections import Counter
@@ -144,13 +145,14 @@ def definitions(tree: ast.AST) -> Iterator[tuple[FunctionNode, str]]:
 
 
 def child_statements(node: ast.AST) -> list[ast.AST]:
-    """Return the statements directly below `node`, and the handlers and cases that hold further ones, in order."""
-    children: list[ast.AST] = []
-    for field in ("body", "cases", "handlers", "orelse", "finalbody"):
-        block = getattr(node, field, None)
-        if isinstance(block, list):
-            children.extend(block)
-    return children
+    """Return the statements directly below a statement, handler, case or file, and its handlers and cases, in order."""
+    return [child for field in blocks_of(type(node)) for child in getattr(node, field)]
+
+
+@functools.cache
+def blocks_of(kind: type[ast.AST]) -> list[str]:
+    """Return the fields of a kind of statement that hold statements, handlers or cases, in order."""
+    return [field for field in ("body", "cases", "handlers", "orelse", "finalbody") if field in kind._fields]
 
 
 def skip_reason(node: FunctionNode, statements: Block, min_body_statements: int) -> str | None:

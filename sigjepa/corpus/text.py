@@ -3,7 +3,6 @@
 import io
 import re
 import tokenize
-from functools import cached_property
 
 LEADING_WHITESPACE = re.compile(r"[ \t\f]*")
 
@@ -74,11 +73,6 @@ class SourceText:
     def __init__(self, text: str):
         self.lines = text.split("\n")  # not splitlines(): form feeds and U+2028 do not end a Python line
 
-    @cached_property
-    def literal(self) -> set[int]:
-        """The numbers of the lines that start inside a string literal."""
-        return literal_lines("\n".join(self.lines))
-
     def column(self, line: int, offset: int) -> int:
         """Return the position in characters of the UTF-8 `offset` that `ast` reports for `line`."""
         text = self.lines[line - 1]
@@ -96,13 +90,13 @@ class SourceText:
         (first, start_column), (last, end_column) = start, end
         cut = self.lines[first - 1 : last]
         cut[-1] = cut[-1][:end_column]
-        cut[0] = cut[0][start_column:].lstrip(" \t\f")
-        if first == last:
-            return cut[0]
+        cut[0] = cut[0][start_column:]
         # only a triple quote or a backslash can take a literal to a next line; most texts have neither
-        literal = self.literal if any('"""' in line or "'''" in line or line.endswith("\\") for line in cut) else set()
+        spans = any('"""' in line or "'''" in line or line.endswith("\\") for line in cut[:-1])
+        literal = literal_lines("\n".join(cut)) if spans else ()
+        cut[0] = cut[0].lstrip(" \t\f")
         for position in range(1, len(cut)):
-            if first + position not in literal:
+            if position + 1 not in literal:
                 cut[position] = dedent(cut[position], margin)
         return "\n".join(cut)
 

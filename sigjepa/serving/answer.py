@@ -1,7 +1,7 @@
 """The answer to a query: the functions that were found, and why."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from sigjepa.data.shares import Share, Term
@@ -30,7 +30,8 @@ class Result:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values."""
-        return asdict(self)
+        why = [dict(vars(share)) | {"terms": [dict(vars(term)) for term in share.terms]} for share in self.why]
+        return dict(vars(self)) | {"why": why}
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Answer:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values."""
-        expected = {view: [asdict(term) for term in terms] for view, terms in self.expected.items()}
+        expected = {view: [dict(vars(term)) for term in terms] for view, terms in self.expected.items()}
         results = [result.as_dict() for result in self.results]
         return {"query": self.query.signature, "note": self.query.note, "expected": expected, "results": results}
 

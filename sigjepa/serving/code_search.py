@@ -12,7 +12,7 @@ from sigjepa.errors import DamagedError, SigjepaError
 from sigjepa.lexicon.terms import recorded_terms
 from sigjepa.serving.answer import Answer, Result
 from sigjepa.serving.body_index import BodyIndex, Match, TermShare
-from sigjepa.serving.functions import Functions, FunctionsStage, Places
+from sigjepa.serving.functions import Functions, FunctionsStage, Places, change_of
 from sigjepa.serving.index_stage import IndexStage
 from sigjepa.serving.query import Query
 from sigjepa.serving.student import Student
@@ -117,7 +117,7 @@ class CodeSearch:
             signature=function.signature,
             body=function.body,
             file=None if file is None else str(file),
-            changed=self.places.change_of(function),
+            changed=change_of(function, file),
             score=match.score,
             why=shares,
         )

@@ -105,15 +105,15 @@ class Places:
             place / function.path if place.is_absolute() and not place.is_file() and not is_git_store(place) else None
         )
 
-    def change_of(self, function: IndexedFunction) -> str | None:
-        """Return `removed` or `changed` for a file that is not as it was read; None for one that is, or can't be."""
-        file = self.file_of(function)
-        if file is None:
-            return None
-        try:
-            return None if content_digest(file.read_bytes()) == function.digest else "changed"
-        except OSError:
-            return "removed"
+
+def change_of(function: IndexedFunction, file: Path | None) -> str | None:
+    """Return `removed` or `changed` for a file that is not as it was read; None for one that is, or without one."""
+    if file is None:
+        return None
+    try:
+        return None if content_digest(file.read_bytes()) == function.digest else "changed"
+    except OSError:
+        return "removed"
 
 
 def is_git_store(place: Path) -> bool:

@@ -122,19 +122,19 @@ class IndexPart:
         arrays = {name: np.asarray(np.load(file, mmap_mode="r")) for name, file in files.items()}
         return cls([ViewLayout(**each) for each in facts["views"]], facts["functions"], arrays)
 
-    @property
+    @cached_property
     def dense(self) -> dict[str, slice]:
         """The columns of each dense view."""
         stops = np.cumsum([0, *(each.width for each in self.layout if each.width is not None)])
         names = [each.name for each in self.layout if each.width is not None]
         return {name: slice(stops[place], stops[place + 1]) for place, name in enumerate(names)}
 
-    @property
+    @cached_property
     def sparse(self) -> list[tuple[str, int]]:
         """The sparse views, each as often as its terms have values, with the place of the value."""
         return [(each.name, place) for each in self.layout if each.width is None for place in range(each.values)]
 
-    @property
+    @cached_property
     def constants(self) -> dict[str, int]:
         """The column of each view that has constants."""
         return {name: place for place, name in enumerate(each.name for each in self.layout if each.constants)}

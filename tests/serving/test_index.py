@@ -13,7 +13,7 @@ from sigjepa.corpus.sources.folder import Folder
 from sigjepa.data.views import TermRows, View, score
 from sigjepa.errors import SigjepaError
 from sigjepa.serving.body_index import BodyIndex
-from sigjepa.serving.functions import FunctionsStage, Places
+from sigjepa.serving.functions import FunctionsStage, Places, change_of
 from sigjepa.serving.index_part import Block, IndexPart, layout_of, write_part
 from sigjepa.serving.index_stage import IndexStage, batches
 from sigjepa.store.store import Store
@@ -135,11 +135,11 @@ def test_every_function_is_kept_with_its_place_and_an_empty_source_is_refused(tm
     (row, *_) = places.rows_of(functions, twin)
     function = functions[row]
     assert (function.path, function.line) == ("twin.py", 1)
-    assert places.change_of(function) is None
+    assert change_of(function, places.file_of(function)) is None
     twin.write_text("# other\n")
-    assert places.change_of(function) == "changed"
+    assert change_of(function, places.file_of(function)) == "changed"
     twin.unlink()
-    assert places.change_of(function) == "removed"
+    assert change_of(function, places.file_of(function)) == "removed"
     (tmp_path / "empty").mkdir()
     with pytest.raises(SigjepaError, match=r"corpus\.source"):
         Store(tmp_path / "out").get(FunctionsStage(Folder([str(tmp_path / "empty")]), workers=1))
