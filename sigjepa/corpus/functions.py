@@ -1,7 +1,6 @@
 """Functions of a Python file: signature and body as written, and why the others were left out."""
 
 import ast
-import functools
 import re
 import warnings
 from collections import Counter
@@ -30,6 +29,13 @@ GENERATED = re.compile(
 TEST_FOLDERS = frozenset({"test", "tests"})
 TEST_FILE = re.compile(r"(test_.*|.*_test|conftest|tests?)\.py")
 ABSTRACT_DECORATORS = frozenset({"abstractmethod", "abstractproperty", "abstractclassmethod", "abstractstaticmethod"})
+
+BLOCKS = {
+    kind: [field for field in ("body", "cases", "handlers", "orelse", "finalbody") if field in kind._fields]
+    for kind in vars(ast).values()
+    if isinstance(kind, type) and issubclass(kind, ast.AST)
+}
+"""The fields of each kind of statement that hold statements, handlers or cases, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,13 +152,7 @@ def definitions(tree: ast.AST) -> Iterator[tuple[FunctionNode, str]]:
 
 def child_statements(node: ast.AST) -> list[ast.AST]:
     """Return the statements directly below a statement, handler, case or file, and its handlers and cases, in order."""
-    return [child for field in blocks_of(type(node)) for child in getattr(node, field)]
-
-
-@functools.cache
-def blocks_of(kind: type[ast.AST]) -> list[str]:
-    """Return the fields of a kind of statement that hold statements, handlers or cases, in order."""
-    return [field for field in ("body", "cases", "handlers", "orelse", "finalbody") if field in kind._fields]
+    return [child for field in BLOCKS[type(node)] for child in getattr(node, field)]
 
 
 def skip_reason(node: FunctionNode, statements: Block, min_body_statements: int) -> str | None:
