@@ -21,9 +21,10 @@ import numpy as np
 import torch
 from process_memory import forget_peak, memory_kib
 
+from sigjepa.data.pool_sample import HELD_OUT
 from sigjepa.evaluation.baselines import BASELINES, FUSION_WEIGHTS
 from sigjepa.evaluation.lexical import bm25_scorer
-from sigjepa.evaluation.pools import HELD_OUT, Pool, Pools
+from sigjepa.evaluation.pools import Pool, Pools
 from sigjepa.evaluation.ranks import cosine_scores, score_ranks
 from sigjepa.lexicon.function_terms import extract_terms
 from sigjepa.reporting.tables import markdown_table

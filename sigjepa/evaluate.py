@@ -51,7 +51,7 @@ def evaluate(config: DictConfig) -> None:
         data = data_of_run(run, config)
         check_figures(run, data.targets.whole(), metrics)
     baselines = measure_baselines(baseline_names(config.baseline), data)
-    pools, targets = read_pools(data.corpus, data.shards), data.targets.whole()
+    pools, targets = read_pools(data.corpus, data.shards, sample=data.pool), data.targets.whole()
     output, split = Path(resolved["paths"]["run_dir"]), resolved["split"]
     write_baselines(output, baselines, metrics)
     ids = {name: torch.from_numpy(pool.ids) for name, pool in pools.items()}
@@ -61,9 +61,10 @@ def evaluate(config: DictConfig) -> None:
         residuals = fit_residuals(pools["val"].signature_pooled, pools["val"].body_pooled, ids["val"])
         space = measure_space(targets, ids["train"], ids[split], residuals)
         ceiling = Ceiling(split, "the teacher's own signature embedding", *space, {})
+    figures = baseline_figures(baselines, metrics)
     write_json(output / "ceiling.json", ceiling.as_dict())
     show(
-        baseline_table(baseline_figures(baselines, metrics), metrics, settings["monitor"]),
+        baseline_table(figures, metrics, settings["monitor"], data.pool.sampled(data.corpus)),
         *ceiling_text(ceiling),
         f"written to {output}",
     )
@@ -74,6 +75,7 @@ def data_of_run(run: Run, config: DictConfig) -> TrainingData:
 
     Raises SigjepaError when they are in neither place, or not those of the run.
     """
+    from sigjepa.data.pool_sample import PoolSample
     from sigjepa.data.training_data import TrainingData
     from sigjepa.reporting.evidence import open_evidence
     from sigjepa.runtime.instantiate import instantiate
@@ -84,7 +86,9 @@ def data_of_run(run: Run, config: DictConfig) -> TrainingData:
     data_dir = next((place for place in places if (place / "corpus" / str(names.get("corpus"))).is_dir()), places[1])
     evidence = open_evidence(run, data_dir)
     store = Store(data_dir, instantiate(config.executor, list(config.allowed_targets)), config.verify)
-    return TrainingData(evidence.corpus, evidence.shards, store)
+    settings = run.config["data"]
+    pool = PoolSample(settings["pool_size"], settings["pool_seed"])
+    return TrainingData(evidence.corpus, evidence.shards, store, pool=pool)
 
 
 def finished_run(folder: Path) -> Run:

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from sigjepa.corpus.corpus import Corpus
 from sigjepa.corpus.folds import Fold, FoldStage, chosen_fold
 from sigjepa.corpus.stage import CorpusStage
+from sigjepa.data.pool_sample import HELD_OUT, MIN_POOL, PoolSample
 from sigjepa.data.training_data import TrainingData
 from sigjepa.errors import DamagedError, SigjepaError
 from sigjepa.evaluation.baseline import Baseline
@@ -35,8 +36,8 @@ class NotBuiltError(Exception):
     """An artifact is missing, and nothing is to be built."""
 
 
-MIN_POOL = 11
-"""Rank@10 of a pool of ten or fewer is 100 % whatever the prediction."""
+MAX_WHOLE_POOL = 50_000
+"""Functions of a pool beyond which a sample is proposed: to compare all with all takes a core half a minute."""
 
 SETTINGS = {
     "body_states": "data.body_states=true",
@@ -55,7 +56,8 @@ class Pipeline:
     corpus: builds the corpus. teacher: embeds it; body_states: whether token states of bodies are kept. negatives:
     mines or imports hard negatives; None is without. store: where all of it is kept. baselines: names of those that
     stand beside a student. lexicon: whether a component of the run needs the lexicon; baselines have it built by need.
-    fold: the part of the corpus that is test; None is by the corpus' own splits.
+    fold: the part of the corpus that is test; None is by the corpus' own splits. pool: which functions of val and test
+    are ranked.
     """
 
     corpus: CorpusStage
@@ -66,6 +68,7 @@ class Pipeline:
     baselines: Sequence[str] = ()
     lexicon: bool = False
     fold: Fold | None = None
+    pool: PoolSample = field(default_factory=PoolSample)
 
     @property
     def kinds(self) -> list[str]:
@@ -115,7 +118,9 @@ class Pipeline:
                 missing.remove("teacher shards")
             return missing
         try:
-            for stage in baseline_stages(self.baselines, TrainingData(built[0], built[1], self.store), opened):
+            for stage in baseline_stages(
+                self.baselines, TrainingData(built[0], built[1], self.store, pool=self.pool), opened
+            ):
                 opened(stage)
         except NotBuiltError:
             return ["baselines"]
@@ -144,7 +149,7 @@ class Pipeline:
             started = time.perf_counter()
         hard_negatives, lexicon = artifacts.get("hard negatives"), artifacts.get("lexicon")
         chain = (artifacts["corpus"], artifacts["teacher shards"], self.store)
-        return TrainingData(*chain, hard_negatives, self.negatives, lexicon)
+        return TrainingData(*chain, hard_negatives, self.negatives, lexicon, pool=self.pool)
 
     def divided(self, corpus: Corpus, get: Callable[[Stage[Any]], Any]) -> Corpus:
         """Return the corpus with the splits that a run uses: its own, or those by which the chosen fold is test."""
@@ -155,7 +160,7 @@ class Pipeline:
         with progress_stage("corpus"):
             whole: Corpus = get(self.corpus)
             corpus = self.divided(whole, get)
-        check_pools(corpus)
+        check_pools(corpus, self.pool)
         yield corpus
         with progress_stage("teacher shards"):
             shards = get(self.shard_stage(whole))  # whose functions are those of every fold
@@ -168,14 +173,26 @@ class Pipeline:
                 yield self.negatives.prepare(corpus, shards, get, self.store.data_dir)
 
 
-def check_pools(corpus: Corpus) -> None:
-    """Raise SigjepaError when the val or test split is too small for Rank@10, before anything is embedded."""
-    for split in ("val", "test"):
+def check_pools(corpus: Corpus, pool: PoolSample) -> None:
+    """Raise SigjepaError when the val or test split is too small for Rank@10, before anything is embedded.
+
+    It logs which pools are samples, and proposes one for a very large pool.
+    """
+    sampled = pool.sampled(corpus)
+    for split in HELD_OUT:
         size = len(corpus.ids(split))
         if size < MIN_POOL:
             raise SigjepaError(
                 f"The {split} split has {size} functions; Rank@10 needs at least {MIN_POOL}. "
                 "Take a larger corpus (data=quick, or more repositories)."
+            )
+        if split in sampled:
+            log.info("Ranks on %s are those in a %s: compare them with no other pool", split, sampled[split])
+        elif size > MAX_WHOLE_POOL:
+            log.warning(
+                "The %s pool has %d functions, and all are compared with all whenever it is ranked; data.pool_size=%d "
+                "ranks a sample among itself, of which every figure is then said to be.",
+                *(split, size, MAX_WHOLE_POOL // 2),
             )
 
 
@@ -191,6 +208,7 @@ def pipeline_of(config: DictConfig) -> Pipeline:
         baseline_names(config.baseline),
         any("lexicon" in needs for needs in component_needs(config).values()),
         chosen_fold(config.folds, config.fold),
+        PoolSample(config.data.pool_size, config.data.pool_seed),
     )
 
 

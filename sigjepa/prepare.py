@@ -28,7 +28,8 @@ def prepare(config: DictConfig) -> None:
     show(data.corpus.summary_table())
     if data.hard_negatives is not None:
         show(data.hard_negatives.summary_table())
-    show(figures_table(instantiate(config.data, resolved["allowed_targets"], data=data).figures()))
+    figures = instantiate(config.data, resolved["allowed_targets"], data=data).figures()
+    show(figures_table(figures, data.pool.sampled(data.corpus)))
     folders = {name: reference.folder for name, reference in data.references().items()}
     print(f"artifacts: {folders} in {data.store.data_dir} ({time.perf_counter() - started:.0f} s)")
 

@@ -95,7 +95,8 @@ def fit_and_test(
     started, run_dir, allowed = time.perf_counter(), Path(resolved["paths"]["run_dir"]), resolved["allowed_targets"]
     datamodule: FunctionDataModule = instantiate(config.data, allowed, data=data)
     facts |= datamodule.figures()
-    show(figures_table(facts))
+    sampled = data.pool.sampled(data.corpus)
+    show(figures_table(facts, sampled))
     print_lightning_lines_once()
     # only now: building an artifact may draw random numbers, opening it does not
     lightning.seed_everything(resolved["seed"], workers=True, verbose=False)
@@ -114,7 +115,7 @@ def fit_and_test(
             write_provenance(run_dir, provenance(*origin))
             files.write_metrics(run_dir, metrics, resolved["monitor"])
             files.write_baselines(run_dir, baselines, metrics)
-            show(baseline_table(files.baseline_figures(baselines, metrics), metrics, resolved["monitor"]))
+            show(baseline_table(files.baseline_figures(baselines, metrics), metrics, resolved["monitor"], sampled))
             log_tables(loggers, {"hard_negatives": statistic_rows(mined or {})})
         trainer.fit(module, datamodule=datamodule, ckpt_path=start.checkpoint, weights_only=True)
         figures = evaluate_best(trainer, module, datamodule)
@@ -123,7 +124,7 @@ def fit_and_test(
         facts |= never_began(components, int(figures["best_epoch"])) | figures | wall
         if trainer.is_global_zero:
             files.write_predictions(run_dir, module.evaluated)
-            files.write_pool_facts(run_dir, data.corpus)
+            files.write_pool_facts(run_dir, data.corpus, data.pool)
             run = finish_run(run_dir, facts, resolved, module.model, data)
             show(results_table([run]), f"run directory: {run_dir}")
             log_run(loggers, run, data.corpus)

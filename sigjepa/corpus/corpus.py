@@ -82,8 +82,13 @@ class Corpus(OpenedArtifact):
 
     def column(self, name: str, rows: slice = slice(None)) -> list[Any]:
         """Return one column of all functions, or of a range of them, by id."""
+        return list(self.values(name, rows))
+
+    def values(self, name: str, rows: slice = slice(None)) -> Iterator[Any]:
+        """Yield the values of a column one by one: memory holds those of a block."""
         check_known(name, SCHEMA.names, "column")
-        return [value for table in self.tables([name], rows) for value in table.column(name).to_pylist()]
+        for table in self.tables([name], rows):
+            yield from table.column(name).to_pylist()
 
     def summary_table(self, repositories: int | None = SUMMARY_REPOSITORIES) -> str:
         """Return the functions by split, tier and repository, lengths, and what was skipped and why.

@@ -14,6 +14,7 @@ from sigjepa.data.batch import Batch, Halves
 from sigjepa.data.coverage import batch_coverage
 from sigjepa.data.dataset import FunctionDataset
 from sigjepa.data.loader import BatchLoader, EpochPosition, ResumableLoader
+from sigjepa.data.pool_sample import PoolSample
 from sigjepa.data.resident import ResidentData, resident_data
 from sigjepa.data.sampler import BatchIndices, BlockSampler, LengthBucketSampler, SequentialSampler
 from sigjepa.data.training_data import TrainingData
@@ -29,7 +30,8 @@ class FunctionDataModule(LightningDataModule):
     body_states: whether batches carry the body's token states; max_body_states: at most this many of each body, from
     its start, None is all of them.
     random_bodies: how many random train bodies a batch of the train split brings, which are candidates for all its
-    anchors. max_train_functions: train on a sample of so many, drawn by `seed`; None on all.
+    anchors. max_train_functions: train on a sample of so many, drawn by `seed`; None on all. pool_size, pool_seed: of a
+    `PoolSample`; None ranks whole splits.
     bucket_batches: batches per length bucket; 1 shuffles without regard to length. shuffle_block, shuffle_window: those
     of a `BlockSampler`, which reads mostly in order; None shuffles all functions with each other. num_workers: loader
     processes; 0 loads in the main one. device_resident: whether token states lie on the device, where batches are then
@@ -50,6 +52,8 @@ class FunctionDataModule(LightningDataModule):
         shuffle_window: int = 16,
         num_workers: int = 0,
         max_train_functions: int | None = None,
+        pool_size: int | None = None,
+        pool_seed: int = 0,
         seed: int = 0,
         device_resident: bool | Literal["auto"] = "auto",
     ) -> None:
@@ -64,7 +68,7 @@ class FunctionDataModule(LightningDataModule):
             raise SigjepaError(f"data.batch_size is {batch_size}; give a positive number of functions per step.")
         if max_train_functions is not None:
             data = replace(data, max_train_functions=max_train_functions, sample_seed=seed)
-        self.data = data
+        self.data = data = replace(data, pool=PoolSample(pool_size, pool_seed))
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.body_states = body_states
@@ -165,9 +169,9 @@ class FunctionDataModule(LightningDataModule):
         self.data = replace(self.data, hard_negatives=hard_negatives)
 
     def eval_dataloader(self, split: str) -> DataLoader[Batch]:
-        """Return this process's share of a split: every function once over all ranks, without hard negatives."""
+        """Return this process's share of a split's pool: every function once over all ranks, without hard negatives."""
         data = self.data
-        ids = data.corpus.ids(split)
+        ids = data.pool.ids(data.corpus, split)
         sampler = SequentialSampler(
             ids,
             data.shards.signature_lengths[ids],
@@ -184,9 +188,9 @@ class FunctionDataModule(LightningDataModule):
         return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Return every function of the val split once."""
+        """Return every function of the val pool once."""
         return self.eval_dataloader("val")
 
     def test_dataloader(self) -> DataLoader[Batch]:
-        """Return every function of the test split once."""
+        """Return every function of the test pool once."""
         return self.eval_dataloader("test")

@@ -41,5 +41,5 @@ def owners_of(bodies: Iterable[str]) -> npt.NDArray[np.int64]:
     equal rows, so false negatives can be masked and ties ranked by equality.
     """
     first: dict[bytes, int] = {}
-    owners = [first.setdefault(xxhash.xxh3_128_digest(body.encode()), position) for position, body in enumerate(bodies)]
-    return np.array(owners, dtype=np.int64)
+    digests = (xxhash.xxh3_128_digest(body.encode()) for body in bodies)
+    return np.fromiter((first.setdefault(digest, position) for position, digest in enumerate(digests)), np.int64)

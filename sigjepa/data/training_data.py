@@ -1,12 +1,13 @@
 """The data that a run is trained on: the corpus, the teacher's states of it, its hard negatives and its lexicon."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from sigjepa.corpus.corpus import Corpus
+from sigjepa.data.pool_sample import HELD_OUT, PoolSample
 from sigjepa.data.targets import Targets, owners_of
 from sigjepa.data.terms import TermTensors
 from sigjepa.errors import SigjepaError
@@ -29,7 +30,8 @@ class TrainingData:
     hard_negatives: None without mining or import. source: where hard negatives come from, to mine them anew in
     training. store: where the artifacts lie, and what is built from them goes. opened_lexicon: where a component of the
     run needs it; the run is then trained on it, too. max_train_functions: train on a sample of so many, drawn by
-    `sample_seed`; None on all. Raises SigjepaError for a sample larger than the train split.
+    `sample_seed`; None on all. pool: which functions of val and test are ranked. Raises SigjepaError for a sample
+    larger than the train split.
     """
 
     corpus: Corpus
@@ -40,6 +42,7 @@ class TrainingData:
     opened_lexicon: Lexicon | None = None
     max_train_functions: int | None = None
     sample_seed: int = 0
+    pool: PoolSample = field(default_factory=PoolSample)
 
     @cached_property
     def train_ids(self) -> npt.NDArray[np.int64]:
@@ -57,7 +60,7 @@ class TrainingData:
     @cached_property
     def targets(self) -> Targets:
         """The targets of students: `[n, D]` body embeddings by function id, byte-identical bodies equal."""
-        return Targets(self.shards, owners_of(self.corpus.column("body")))
+        return Targets(self.shards, owners_of(self.corpus.values("body")))
 
     @cached_property
     def lexicon(self) -> Lexicon:
@@ -86,14 +89,17 @@ class TrainingData:
         return references
 
     def hashes(self) -> dict[str, str | None]:
-        """Return the content hash of the corpus and the keyed folder names of all artifacts, for provenance."""
+        """Return the content hash of the corpus, what pools were sampled, and the keyed folder names of all artifacts,
+        for provenance.
+        """
         names = {name: reference.folder for name, reference in self.references().items()}
-        return {"corpus_hash": self.corpus.hash, "negatives": None, **names}
+        pools = {f"{split}_pool": text for split, text in self.pool.sampled(self.corpus).items()}
+        return {"corpus_hash": self.corpus.hash, **pools, "negatives": None, **names}
 
     def figures(self) -> dict[str, float | int]:
         """Return the sizes of the splits, how many train functions have hard negatives, and how many each."""
         figures: dict[str, float | int] = {"train_functions": len(self.train_ids)}
-        figures |= {f"{split}_functions": len(self.corpus.ids(split)) for split in ("val", "test")}
+        figures |= {f"{split}_functions": len(self.pool.ids(self.corpus, split)) for split in HELD_OUT}
         statistics = self.hard_negatives.statistics() if self.hard_negatives is not None else {}
         return figures | {
             "hard_negative_coverage": statistics.get("coverage", 0.0),

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sigjepa.data.pool_sample import HELD_OUT
 from sigjepa.evaluation.metrics import Metrics, QueryValues, of_split, query_values
-from sigjepa.evaluation.pools import HELD_OUT, Pools
+from sigjepa.evaluation.pools import Pools
 from sigjepa.evaluation.ranks import Ranks
 
 

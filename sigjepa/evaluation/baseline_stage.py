@@ -1,15 +1,16 @@
 """A baseline as an artifact: measured once for a corpus and a teacher, and opened by every job after."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 from sigjepa.corpus.corpus import Corpus
+from sigjepa.data.pool_sample import HELD_OUT, PoolSample
 from sigjepa.data.training_data import TrainingData
 from sigjepa.evaluation.baseline import Baseline
 from sigjepa.evaluation.baselines import BASELINES
-from sigjepa.evaluation.pools import HELD_OUT, read_pools
+from sigjepa.evaluation.pools import read_pools
 from sigjepa.evaluation.rank_files import read_ranks, write_ranks
 from sigjepa.lexicon.lexicon import Lexicon
 from sigjepa.lexicon.stage import LexiconStage
@@ -24,12 +25,16 @@ RANKS_FILE = "ranks.npz"
 
 @dataclass(frozen=True)
 class BaselineStage(Stage[Baseline]):
-    """Rank the bodies of the val and test pools by the baseline `name` of `BASELINES`; lexicon: where that needs it."""
+    """Rank the bodies of the val and test pools by the baseline `name` of `BASELINES`.
+
+    lexicon: where that needs it. pool: the pools.
+    """
 
     name: str
     corpus: Corpus
     shards: TeacherShards
     lexicon: Lexicon | None = None
+    pool: PoolSample = field(default_factory=PoolSample)
 
     kind: ClassVar[str] = "baselines"
     uses: ClassVar[Resource] = "cores"
@@ -44,6 +49,7 @@ class BaselineStage(Stage[Baseline]):
         """Return the name and what identifies the corpus and the teacher's means: token states decide nothing."""
         means = self.shards.pooled_digest
         inputs = {"baseline": self.name, "corpus": self.corpus.hash, "pooled": means, "format": FORMAT}
+        inputs |= self.pool.sampled(self.corpus)
         return inputs | ({} if self.lexicon is None else {"lexicon": self.lexicon.reference.content})
 
     def upstream(self) -> Mapping[str, Reference]:
@@ -53,7 +59,7 @@ class BaselineStage(Stage[Baseline]):
 
     def build(self, part: Part, out: Path) -> Mapping[str, Any]:
         """Write the ranks of every query, and return what does not follow from them."""
-        baseline = BASELINES[self.name].measure(read_pools(self.corpus, self.shards, self.lexicon))
+        baseline = BASELINES[self.name].measure(read_pools(self.corpus, self.shards, self.lexicon, self.pool))
         write_ranks(out / RANKS_FILE, baseline.ranks)
         return {"figures": baseline.figures}
 
@@ -72,7 +78,7 @@ def baseline_stages(names: Sequence[str], data: TrainingData, get: Get | None = 
     if any(BASELINES[name].needs_lexicon for name in names):
         lexicon = data.lexicon if get is None else get(LexiconStage(data.corpus))
     return [
-        BaselineStage(name, data.corpus, data.shards, lexicon if BASELINES[name].needs_lexicon else None)
+        BaselineStage(name, data.corpus, data.shards, lexicon if BASELINES[name].needs_lexicon else None, data.pool)
         for name in names
     ]
 

@@ -7,11 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sigjepa.data.pool_sample import HELD_OUT
 from sigjepa.errors import SigjepaError, nearest_name
 from sigjepa.evaluation.baseline import Baseline, from_ranks
 from sigjepa.evaluation.lexical import bm25_scorer
 from sigjepa.evaluation.lexicon_baselines import free_name_counts, free_name_rule, role_bm25, role_fusion
-from sigjepa.evaluation.pools import HELD_OUT, Pool, Pools, centered
+from sigjepa.evaluation.pools import Pool, Pools, centered
 from sigjepa.evaluation.ranks import Ranks, block_ranks, cosine_scorer, mean_cosine, pool_ranks
 from sigjepa.teacher.normalize import fit_whitening
 

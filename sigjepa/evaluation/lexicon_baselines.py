@@ -2,11 +2,12 @@
 
 import torch
 
+from sigjepa.data.pool_sample import HELD_OUT
 from sigjepa.evaluation.baseline import Baseline, from_ranks
 from sigjepa.evaluation.conditional_logit import fit_weights
 from sigjepa.evaluation.name_features import missing_name_features, name_count_features
 from sigjepa.evaluation.pair_features import CosineFeature, PoolFeatures, merged, weighted_scorer
-from sigjepa.evaluation.pools import HELD_OUT, Pools, centered
+from sigjepa.evaluation.pools import Pools, centered
 from sigjepa.evaluation.ranks import Ranks, block_ranks
 from sigjepa.evaluation.word_features import word_features
 from sigjepa.teacher.normalize import fit_whitening

@@ -15,9 +15,9 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from sigjepa.data.pool_sample import HELD_OUT
 from sigjepa.errors import SigjepaError, nearest_name
 from sigjepa.evaluation.collapse import effective_rank, mean_pairwise_cosine, standard_deviation
-from sigjepa.evaluation.pools import HELD_OUT
 from sigjepa.evaluation.ranks import Ranks, mean_cosine
 from sigjepa.runtime.config_files import config_directory
 from sigjepa.runtime.instantiate import instantiate

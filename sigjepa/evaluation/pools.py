@@ -7,6 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from sigjepa.corpus.corpus import Corpus
+from sigjepa.data.pool_sample import HELD_OUT, PoolSample
 from sigjepa.data.targets import Targets, owners_of
 from sigjepa.errors import SigjepaError, nearest_name
 from sigjepa.lexicon.function_terms import FunctionTerms
@@ -14,12 +15,10 @@ from sigjepa.lexicon.lexicon import Lexicon
 from sigjepa.teacher.normalize import fit_centre
 from sigjepa.teacher.shards import TeacherShards
 
-HELD_OUT = ("val", "test")
-
 
 @dataclass(frozen=True)
 class Pool:
-    """Hold a split: ids `[N]`, ascending, the texts of both halves, and the teacher's embeddings of them `[N, D]`.
+    """Hold a split or a sample of it: ids `[N]`, ascending, texts of both halves, the teacher's embeddings `[N, D]`.
 
     packages: the repository of each function. terms: of all functions, None where nothing needs the lexicon.
     """
@@ -57,7 +56,7 @@ class PoolFacts:
     in_train: np.ndarray
 
 
-def pool_facts(corpus: Corpus) -> dict[str, PoolFacts]:
+def pool_facts(corpus: Corpus, sample: PoolSample) -> dict[str, PoolFacts]:
     """Return the facts of the held-out pools of a corpus."""
     repositories, signatures = corpus.column("repository"), corpus.column("signature")
     trained = {signatures[i] for i in corpus.ids("train")}
@@ -68,7 +67,7 @@ def pool_facts(corpus: Corpus) -> dict[str, PoolFacts]:
             np.array([signatures[i] in trained for i in ids], dtype=bool),
         )
         for split in HELD_OUT
-        for ids in [corpus.ids(split)]
+        for ids in [sample.ids(corpus, split)]
     }
 
 
@@ -78,9 +77,12 @@ def check_held_out(split: str) -> None:
         raise SigjepaError(f"split={split} is no held-out pool.{nearest_name(split, HELD_OUT)} Use val or test.")
 
 
-def read_pools(corpus: Corpus, shards: TeacherShards, lexicon: Lexicon | None = None) -> dict[str, Pool]:
+def read_pools(
+    corpus: Corpus, shards: TeacherShards, lexicon: Lexicon | None = None, sample: PoolSample | None = None
+) -> dict[str, Pool]:
     """Return the pools of a corpus, its shards and its lexicon; byte-identical bodies have equal embeddings.
 
+    sample: of val and test; None is all of them.
     Raises SigjepaError for a lexicon of another corpus.
     """
     if lexicon is not None and lexicon.corpus_hash != corpus.undivided.content:
@@ -102,7 +104,7 @@ def read_pools(corpus: Corpus, shards: TeacherShards, lexicon: Lexicon | None = 
             lexicon.terms.take(ids) if lexicon is not None else None,
         )
         for split in ("train", *HELD_OUT)
-        for ids in [corpus.ids(split)]
+        for ids in [corpus.ids(split) if sample is None or split == "train" else sample.ids(corpus, split)]
     }
 
 

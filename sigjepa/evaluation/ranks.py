@@ -72,28 +72,31 @@ def block_ranks(
     return [Ranks(optimistic, pessimistic) for optimistic, pessimistic in places.cpu().numpy()]
 
 
-def pool_ranks(predictions: Tensor, bodies: Tensor, block: int = BLOCK) -> Ranks:
-    """Return the cosine rank of body i for prediction i among all `bodies`: both `[N, D]`, the whole split.
+def pool_ranks(predictions: Tensor, bodies: Tensor, block: int = BLOCK, queries: Tensor | None = None) -> Ranks:
+    """Return the cosine rank of body i for prediction i among all `bodies`: both `[N, D]`, the whole pool.
 
-    Raises SigjepaError when a prediction is not finite. block: as in `block_ranks`; ties: as in `view_ranks`.
+    Raises SigjepaError when a prediction is not finite. block: as in `block_ranks`; ties, queries: as in `view_ranks`.
     """
     _check_finite(predictions)
-    return view_ranks(pooled_views(predictions.float()), pooled_views(bodies.float()), bodies, block)
+    return view_ranks(pooled_views(predictions.float()), pooled_views(bodies.float()), bodies, block, queries)
 
 
-def view_ranks(predictions: Views, bodies: Views, identity: Tensor, block: int = BLOCK) -> Ranks:
+def view_ranks(
+    predictions: Views, bodies: Views, identity: Tensor, block: int = BLOCK, queries: Tensor | None = None
+) -> Ranks:
     """Return the rank of body i for prediction i among all bodies by the score of their views, of N rows each.
 
     identity: `[N, D]`, equal for identical bodies alone: they are scored once and counted as often as they stand in the
-    pool, so ties are exact. Raises SigjepaError when a score is not finite. block: as in `block_ranks`.
+    pool, so ties are exact. Raises SigjepaError when a score is not finite. block: as in `block_ranks`. queries: `[Q]`
+    the rows i that are ranked; None is all.
     """
     unique, columns, counts = torch.unique(identity.float(), dim=0, return_inverse=True, return_counts=True)
     rows = torch.arange(len(identity), device=identity.device)
     first = columns.new_full((len(unique),), len(identity)).scatter_reduce(0, columns, rows, "amin")
-    candidates = take_views(bodies, first)
+    candidates, asked = take_views(bodies, first), rows if queries is None else queries
     (ranks,) = block_ranks(
-        lambda rows: [_finite(score(take_views(predictions, rows), candidates))],
-        columns,
+        lambda rows: [_finite(score(take_views(predictions, asked[rows]), candidates))],
+        columns[asked],
         counts if len(unique) < len(identity) else None,  # sums of booleans are many times as fast
         block=block,
     )

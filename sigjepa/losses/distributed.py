@@ -14,6 +14,11 @@ def world_size() -> int:
     return torch_distributed.get_world_size() if torch_distributed.is_initialized() else 1
 
 
+def process_number() -> int:
+    """Return the number of this process among those that train together, from 0."""
+    return torch_distributed.get_rank() if torch_distributed.is_initialized() else 0
+
+
 def gather_rows(rows: Tensor) -> tuple[Tensor, int]:
     """Concatenate `[n_r, ...]` of all ranks to `[Σ n_r, ...]` and return it with the offset of this rank's rows.
 
@@ -29,7 +34,7 @@ def gather_rows(rows: Tensor) -> tuple[Tensor, int]:
     padded[: len(rows)] = rows.detach()
     gathered = [torch.zeros_like(padded) for _ in counts]
     torch_distributed.all_gather(gathered, padded)
-    offset = sum(counts[: torch_distributed.get_rank()])
+    offset = sum(counts[: process_number()])
     return torch.cat([part[:count] for part, count in zip(gathered, counts, strict=True)]), offset
 
 

@@ -43,7 +43,7 @@ def open_evidence(run: Run, data_dir: Path | None = None) -> Evidence:
             "say where its corpus lies with data_dir=..."
         )
     shards = TeacherShards.load(shards_folder)
-    return Evidence(corpus, shards, Targets(shards, owners_of(corpus.column("body"))).whole())
+    return Evidence(corpus, shards, Targets(shards, owners_of(corpus.values("body"))).whole())
 
 
 def same_teacher(run: Run, runs: Sequence[Run]) -> list[Run]:

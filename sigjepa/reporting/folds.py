@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from sigjepa.data.pool_sample import HELD_OUT
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.metrics import Metric, QueryValues
-from sigjepa.evaluation.pools import HELD_OUT, PoolFacts
+from sigjepa.evaluation.pools import PoolFacts
 from sigjepa.reporting.run import Run
 from sigjepa.reporting.runs import common_metrics
 from sigjepa.store.manifest import content_key

@@ -4,8 +4,8 @@ import json
 from importlib.resources import files
 from typing import Any
 
+from sigjepa.data.pool_sample import HELD_OUT
 from sigjepa.evaluation.metrics import default_metrics
-from sigjepa.evaluation.pools import HELD_OUT
 
 MARK = "‡"
 NOTE = f"{MARK} published figures of another corpus and another teacher: a reference, not a comparison."

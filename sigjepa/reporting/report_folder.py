@@ -48,8 +48,8 @@ def check_comparable(finished: Sequence[Run], allow_different_pools: bool) -> No
     if len(pools) > 1 and not allow_different_pools:
         named = "; ".join(f"{run.folder} has {pool}" for pool, run in list(pools.items())[::-1][:2])
         raise SigjepaError(
-            f"The runs are of {len(pools)} different corpora, so of different pools: {named}. Their ranks can't be "
-            "compared. Report them one by one, or mark them side by side with allow_different_pools=true."
+            f"The runs are of {len(pools)} different pools, by their corpora or what was sampled: {named}. Their ranks "
+            "can't be compared. Report them one by one, or mark them side by side with allow_different_pools=true."
         )
 
 

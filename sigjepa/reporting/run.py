@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sigjepa.data.pool_sample import HELD_OUT
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.first_bodies import FirstBodies
 from sigjepa.evaluation.metrics import Metric, QueryValues
@@ -112,12 +113,19 @@ class Run:
         """The resolved config."""
         return self.provenance["config"]
 
+    @property
+    def sampled_pools(self) -> dict[str, str]:
+        """What is said of each pool that is a sample of its split, by split."""
+        artifacts = self.provenance["artifacts"]
+        return {split: str(artifacts[key]) for split in HELD_OUT if (key := f"{split}_pool") in artifacts}
+
     def pool(self) -> str:
-        """Return the identity of the held-out pools: the hash of the corpus and its splits."""
+        """Return the identity of the held-out pools: the hash of the corpus and its splits, and what was sampled."""
         if "corpus_hash" not in self.provenance["artifacts"]:
             path = self.folder / "provenance.json"
             raise SigjepaError(f"{path} names no corpus_hash; leave the run out, or train it again.")
-        return str(self.provenance["artifacts"]["corpus_hash"])
+        corpus = str(self.provenance["artifacts"]["corpus_hash"])
+        return ", ".join([corpus, *(f"{split} {text}" for split, text in self.sampled_pools.items())])
 
     @cached_property
     def registry(self) -> tuple[str, dict[str, Metric]]:

@@ -9,9 +9,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 from torch import Tensor
 
+from sigjepa.data.pool_sample import HELD_OUT
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.metrics import Metrics, of_split, query_values
-from sigjepa.evaluation.pools import HELD_OUT
 from sigjepa.evaluation.ranks import pool_ranks
 from sigjepa.reporting.run import Run
 from sigjepa.runtime.config_files import composition_of

@@ -23,6 +23,7 @@ from sigjepa.reporting.tables import (
     OTHER_POOL_NOTE,
     baselines_beside,
     markdown_table,
+    of_pools,
     results_table,
     spread_over_seeds,
 )
@@ -87,7 +88,7 @@ def results_section(finished: Sequence[Run], comparison: Comparison, published: 
         "Results",
         f"{in_percent(all_metrics(finished))} Figures without a split are of test, and of the checkpoint that was best "
         f"on {label_of(finished[0].monitor, finished[0].metrics)}. Baselines stand below, on the same pools with the "
-        f"same ranks. {' '.join(note for note in notes if note)}",
+        f"same ranks. {sampled_note(finished)}{' '.join(note for note in notes if note)}",
         results_table(finished),
         "\n".join(f"- {name} has no interval: {doubt}." for name, doubt in doubts.items() if doubt),
         f"Differences from {comparison.baseline} on {comparison.split}, of percentages in points:",
@@ -99,6 +100,12 @@ def results_section(finished: Sequence[Run], comparison: Comparison, published: 
         else "",
         published_table(finished, comparison.baseline) if published else "",
     )
+
+
+def sampled_note(runs: Sequence[Run]) -> str:
+    """Return the sentence that says in which samples runs are ranked, empty where pools are whole splits."""
+    samples = dict.fromkeys(f"on {split} in a {text}" for run in runs for split, text in run.sampled_pools.items())
+    return f"Ranks are {', '.join(samples)}: better than in the whole split. " if samples else ""
 
 
 def unseen_section(finished: Sequence[Run], split: str) -> str:
@@ -283,6 +290,7 @@ def origin_section(finished: Sequence[Run], command: str) -> str:
         f"- corpora: {', '.join(corpora)}",
         "- functions: "
         + ", ".join(f"{sizes.get(f'{split}_functions', 0):,} {split}" for split in ("train", "val", "test"))
+        + of_pools(finished[0].sampled_pools)
         + ("" if finished[0].fold is None else f", in fold {finished[0].fold}"),
         f"- training time of all runs together: {hours:.1f} h",
     ]

@@ -13,8 +13,8 @@ INTERVAL_NOTE = "± is half the width of the 95 % interval of the mean over seed
 ONE_SEED_NOTE = "With one seed there is no ±: a single value says nothing about its spread. Run more seeds: seed=0,1,2."
 OTHER_POOL = "†"
 OTHER_POOL_NOTE = (
-    f"{OTHER_POOL} another corpus, and so another pool than the first run's: these figures can't be compared with it, "
-    "and no test was made."
+    f"{OTHER_POOL} another pool than the first run's, by its corpus or what was sampled: these figures can't be "
+    "compared with it, and no test was made."
 )
 
 
@@ -71,13 +71,20 @@ def results_table(runs: Sequence[Run]) -> str:
     rows = []
     for experiment, members in groups.items():
         mark = f" {OTHER_POOL}" if any(run.pool() != runs[0].pool() for run in members) else ""
+        mark += "".join(dict.fromkeys(of_pools(run.sampled_pools) for run in members)) if mark else ""
         cells = [spread_over_seeds(members, key, metric) for key, metric in columns.items()]
         epoch = f"{mean(member.figure('best_epoch') for member in members):.0f}"
         rows.append([f"{experiment}{mark}", *([str(len(members))] if several else []), *cells, epoch])
     measured = ((run.experiment, row) for run in runs for row in _baseline_rows(run.baselines, columns))
     for name, *cells in baselines_beside(measured):
         rows.append([name, *([""] if several else []), *cells, ""])
-    return markdown_table(["on test", *(["seeds"] if several else []), *header_of(columns), "epoch"], rows)
+    header = [f"on test{of_pools(runs[0].sampled_pools)}", *(["seeds"] if several else [])]
+    return markdown_table([*header, *header_of(columns), "epoch"], rows)
+
+
+def of_pools(sampled: Mapping[str, str]) -> str:
+    """Return what stands behind the head of figures to say in which samples they were ranked; sampled: by split."""
+    return "".join(f", {split} {text}" for split, text in sampled.items())
 
 
 def baselines_beside(measured: Iterable[tuple[str, Sequence[str]]]) -> list[list[str]]:
@@ -102,15 +109,23 @@ def baselines_beside(measured: Iterable[tuple[str, Sequence[str]]]) -> list[list
     ]
 
 
-def baseline_table(baselines: Mapping[str, Mapping[str, float]], metrics: Metrics, monitor: str) -> str:
-    """Return the table of baselines alone; baselines: figures such as `test/rank10` by name."""
+def baseline_table(
+    baselines: Mapping[str, Mapping[str, float]], metrics: Metrics, monitor: str, sampled: Mapping[str, str]
+) -> str:
+    """Return the table of baselines alone; baselines: figures such as `test/rank10` by name; sampled: what is said of
+    pools that are samples, by split.
+    """
     columns = columns_of(metrics, monitor)
-    return markdown_table(["on test", *header_of(columns)], _baseline_rows(baselines, columns))
+    return markdown_table([f"on test{of_pools(sampled)}", *header_of(columns)], _baseline_rows(baselines, columns))
 
 
-def figures_table(figures: Mapping[str, float | int]) -> str:
-    """Return what a run is about to train on: sizes of the splits and, with hard negatives, what they cover."""
-    rows = [[f"{split} functions", f"{figures[f'{split}_functions']:,}"] for split in ("train", "val", "test")]
+def figures_table(figures: Mapping[str, float | int], sampled: Mapping[str, str]) -> str:
+    """Return what a run is about to train on: sizes of the splits and, with hard negatives, what they cover.
+
+    sampled: as in `baseline_table`.
+    """
+    sizes = {split: f"{figures[f'{split}_functions']:,}" for split in ("train", "val", "test")} | dict(sampled)
+    rows = [[f"{split} functions", size] for split, size in sizes.items()]
     if "covered_anchors_per_batch" in figures:
         rows += [
             ["train anchors with hard negatives", f"{figures['hard_negative_coverage']:.1%}"],

@@ -49,7 +49,7 @@ Seed {run.seed}, epoch {figures["best_epoch"]:.0f}, sigjepa {run.provenance["ver
 
 ## Results
 
-On test, among all of its bodies. ± is half the 95 % interval over packages; of other seeds it says nothing.
+On test, {pool_of(run)}. ± is half the 95 % interval over packages; of other seeds it says nothing.
 
 {results(run, metrics)}
 
@@ -65,6 +65,11 @@ bodies = student.encode_bodies(["with open(path) as file:\\n    return [line.spl
 print(score(predictions, bodies))
 ```
 """
+
+
+def pool_of(run: Run) -> str:
+    """Return among what test is ranked."""
+    return f"in a {run.sampled_pools[SPLIT]}" if SPLIT in run.sampled_pools else "among all of its bodies"
 
 
 def results(run: Run, metrics: dict[str, Metric]) -> str:

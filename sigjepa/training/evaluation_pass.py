@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,7 +11,7 @@ from sigjepa.data.batch import Batch
 from sigjepa.data.views import View, Views, concatenate_views, take_views
 from sigjepa.evaluation.first_bodies import FirstBodies, first_bodies
 from sigjepa.evaluation.ranks import Ranks, pool_ranks, view_ranks
-from sigjepa.losses.distributed import gather_rows
+from sigjepa.losses.distributed import gather_rows, process_number, world_size
 from sigjepa.models.prediction import Prediction
 
 
@@ -29,10 +30,14 @@ class Evaluation:
     views: tuple[Views, Views] | None = None
 
     def ranks(self) -> Ranks:
-        """Return the rank of each function's own body among all."""
-        if self.views is None:
-            return pool_ranks(self.predictions, self.bodies)
-        return view_ranks(*self.views, self.identity)
+        """Return the rank of each function's own body among all: a share of them in each process, then exchanged."""
+        if self.views is not None:
+            return view_ranks(*self.views, self.identity)
+        queries = torch.arange(len(self.ids), device=self.ids.device)
+        share = queries.tensor_split(world_size())[process_number()]
+        ranks = pool_ranks(self.predictions, self.bodies, queries=share)
+        places = torch.from_numpy(np.stack([ranks.optimistic, ranks.pessimistic], axis=1)).to(self.ids.device)
+        return Ranks(*gather_rows(places)[0].cpu().numpy().T)
 
     def first_bodies(self) -> FirstBodies | None:
         """Return what is ranked first and why; None where it is the cosine, which the predictions tell."""

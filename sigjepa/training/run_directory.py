@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from sigjepa.corpus.corpus import Corpus
+from sigjepa.data.pool_sample import PoolSample
 from sigjepa.evaluation.baseline import Baseline
 from sigjepa.evaluation.first_bodies import FirstBodies
 from sigjepa.evaluation.metrics import Metrics, QueryValues
@@ -82,7 +83,7 @@ def write_predictions(run_dir: Path, evaluated: Mapping[str, SplitPredictions]) 
             write_arrays(run_dir / name, file)
 
 
-def write_pool_facts(run_dir: Path, corpus: Corpus) -> None:
+def write_pool_facts(run_dir: Path, corpus: Corpus, sample: PoolSample) -> None:
     """Write `pool.npz`, the facts of a corpus' held-out queries.
 
     For each split `<split>_ids`, `<split>_packages` and `<split>_in_train`, `[N]`.
@@ -91,7 +92,7 @@ def write_pool_facts(run_dir: Path, corpus: Corpus) -> None:
         run_dir / POOL_FILE,
         {
             f"{split}_{name}": array
-            for split, facts in pool_facts(corpus).items()
+            for split, facts in pool_facts(corpus, sample).items()
             for name, array in vars(facts).items()
         },
     )

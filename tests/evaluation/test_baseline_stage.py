@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sigjepa.data.pool_sample import PoolSample
 from sigjepa.errors import DamagedError, SigjepaError
 from sigjepa.evaluation.baseline_stage import RANKS_FILE, BaselineStage, baseline_stages
 from sigjepa.evaluation.baselines import BASELINES, baseline_names
@@ -39,6 +40,20 @@ def test_a_second_job_opens_what_the_first_has_measured(pipeline, tiny_data, mon
     second = pipeline.measure_baselines(tiny_data)
     for name, baseline in second.items():
         assert_equal(baseline, first[name])
+
+
+def test_a_baseline_beside_a_sampled_pool_is_of_that_pool(pipeline, tiny_data):
+    pools = {name: PoolSample(size) for name, size in {"sampled": 12, "whole": None, "large": 10**6}.items()}
+    stages = {name: baseline_stages(["zero_shot"], replace(tiny_data, pool=pool))[0] for name, pool in pools.items()}
+    assert stages["whole"].inputs() == stages["large"].inputs() != stages["sampled"].inputs()
+    baseline = pipeline.store.get(stages["sampled"])
+    sampled = read_pools(tiny_data.corpus, tiny_data.shards, sample=pools["sampled"])
+    assert_equal(baseline, BASELINES["zero_shot"].measure(sampled))
+    for split in ("val", "test"):
+        ids, ranks = baseline.ranks[split]
+        assert ids.tolist() == pools["sampled"].ids(tiny_data.corpus, split).tolist()
+        assert ranks.pessimistic.max() <= 12
+    assert len(sampled["train"].ids) == len(tiny_data.corpus.ids("train"))
 
 
 def test_another_process_measures_the_same(tiny_data, tmp_path):

@@ -12,6 +12,7 @@ from sigjepa.losses.infonce import InfoNCE
 from sigjepa.losses.loss import Progress
 from sigjepa.losses.token_smooth_l1 import TokenSmoothL1
 from sigjepa.models.prediction import Prediction
+from sigjepa.training.evaluation_pass import Evaluation, concatenate_evaluations
 
 START = Progress(epoch=0, step=0)
 SHARES = ([0, 2, 4, 6], [1, 3, 5])  # uneven on purpose
@@ -62,12 +63,20 @@ def run_terms(batch: Batch, pooled: torch.Tensor, states: torch.Tensor) -> dict[
     return results | {"tokens": term.value.detach(), "tokens_gradient": states_leaf.grad}
 
 
+def places_of(batch: Batch, pooled: torch.Tensor, rows: list[int]) -> torch.Tensor:
+    """Ids and ranks of the whole pool, of which a process brings `rows` and ranks a share."""
+    own = (batch.ids[rows], pooled[rows], batch.body_pooled[rows], batch.body_pooled[rows])
+    whole = concatenate_evaluations([Evaluation(*own)])
+    ranks = whole.ranks()
+    return torch.stack([whole.ids, torch.from_numpy(ranks.optimistic), torch.from_numpy(ranks.pessimistic)])
+
+
 def worker(rank: int, folder: str, batch: Batch, pooled: torch.Tensor, states: torch.Tensor) -> None:
     distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     rows = SHARES[rank]
     results = run_terms(share(batch, rows), pooled[rows], states[rows])
     gathered, offset = gather_rows(torch.full((rank + 1, 2), float(rank)))
-    results |= {"gathered": gathered, "offset": torch.tensor(offset)}
+    results |= {"gathered": gathered, "offset": torch.tensor(offset), "places": places_of(batch, pooled, rows)}
     torch.save(results, f"{folder}/{rank}.pt")
     distributed.destroy_process_group()
 
@@ -100,7 +109,7 @@ def results(tmp_path_factory, forkserver):
     batch.negatives.embeddings[8] = batch.body_pooled[3]
     batch.body_pooled[5] = batch.body_pooled[2]  # byte-identical bodies on different ranks
     pooled, states = torch.randn(7, 8, generator=generator), torch.randn(7, 5, 8, generator=generator)
-    single = run_terms(batch, pooled, states)
+    single = run_terms(batch, pooled, states) | {"places": places_of(batch, pooled, list(range(7)))}
     arguments = (str(folder), batch, pooled, states)
     multiprocessing.start_processes(worker, arguments, 2, start_method=forkserver.get_start_method())
     ranks = [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
@@ -134,6 +143,13 @@ def test_figures_are_those_of_the_single_process(results, name):
     for key in logs:  # counts are those of the global batch, not means of each process's
         for rank in ranks:
             torch.testing.assert_close(rank[key], single[key], rtol=0, atol=1e-6)
+
+
+def test_ranks_that_processes_share_out_are_those_of_the_single_process(results):
+    single, ranks = results
+    assert (single["places"][1] < single["places"][2]).sum() == 2  # the byte-identical bodies tie
+    for rank in range(2):
+        assert torch.equal(ranks[rank]["places"], single["places"])
 
 
 def test_gather_rows_takes_uneven_shares_in_rank_order(results):

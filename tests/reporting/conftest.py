@@ -31,6 +31,7 @@ def write_run(
     registry=None,
     folds=None,
     fold=None,
+    pools=None,
 ):
     """Write a finished run whose Rank@k follow from `skill`, the share of queries that it ranks among the first ten."""
     registry = registry or default_metrics()
@@ -88,6 +89,7 @@ def write_run(
         | {"folds": folds, "fold": fold}
         | (config or {}),
         "artifacts": {"corpus_hash": corpus_hash, "corpus": "c", "shards": "s", "negatives": None}
+        | {f"{split}_pool": text for split, text in (pools or {}).items()}
         | ({} if fold is None else {"corpus_hash": f"{corpus_hash}-{fold}", "corpus": f"c-{fold}"}),
         "data_dir": str(root / "data"),
         "hard_negatives": {"Judge": "structural", "Total pairs": "12"} if mined else None,

@@ -125,6 +125,24 @@ def test_two_runs_of_one_seed_are_no_repetition_and_it_is_said(make_run, tmp_pat
     assert "±" not in section.split("- exp1_4")[0].split("|", 1)[1]
 
 
+def test_ranks_in_a_sampled_pool_say_so_and_are_compared_with_no_other(make_run, tmp_path):
+    pools = {split: f"pool of 20 sampled of {size}, seed 0" for split, size in (("val", 400), ("test", 300))}
+    whole, sampled, alike = make_run("a"), make_run("b", "exp2_1", pools=pools), make_run("c", "exp2_2", pools=pools)
+    other = make_run("d", "exp2_1", pools=pools | {"test": "pool of 20 sampled of 300, seed 1"})
+    for different in (whole, other):
+        with pytest.raises(SigjepaError, match=r"sampled of 300, seed 0.*allow_different_pools=true"):
+            check_comparable([different, sampled], allow_different_pools=False)
+    check_comparable([sampled, alike], allow_different_pools=False)
+    results = sections_of(markdown_of([sampled, alike], tmp_path))["Results"]
+    said = "on val in a pool of 20 sampled of 400, seed 0, on test in a pool of 20 sampled of 300, seed 0"
+    assert said in results
+    assert "| on test, val pool of 20 sampled of 400, seed 0, test pool of 20 sampled of 300, seed 0 " in results
+    assert "†" not in results
+    mixed = sections_of(markdown_of([whole, sampled], tmp_path))["Results"]
+    assert "| exp2_1 †, val pool of 20 sampled of 400, seed 0, test pool of 20 sampled of 300, seed 0 " in mixed
+    assert said in mixed
+
+
 def test_runs_on_different_corpora_are_refused_unless_asked_for_and_then_marked(make_run, tmp_path):
     runs = [make_run("a"), make_run("b", experiment="exp2_1", corpus_hash="xxh3_128:b")]
     with pytest.raises(SigjepaError, match=r"xxh3_128:a.*xxh3_128:b.*allow_different_pools=true"):

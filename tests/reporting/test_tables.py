@@ -49,7 +49,7 @@ def test_a_metric_that_only_some_runs_have_leaves_gaps(make_run):
     runs = [make_run("a"), make_run("b", experiment="exp2_1", registry=rank20, skill=1.0)]
     header, _, *rows = cells(results_table(runs))
     assert [row[header.index("Rank@20")] for row in rows] == ["", "100.00", "50.00", "100.00"]
-    header, _, *rows = cells(baseline_table(runs[1].baselines, rank20, "val/rank20"))
+    header, _, *rows = cells(baseline_table(runs[1].baselines, rank20, "val/rank20", {}))
     assert [(row[0], row[1], row[header.index("Rank@20")]) for row in rows] == [
         ("random", "50.00", "50.00"),
         ("teacher zero-shot", "100.00", "100.00"),
@@ -81,11 +81,11 @@ def test_a_cell_can_not_leave_its_table(text, cell):
 
 def test_figures_before_training_name_what_negatives_cover():
     sizes = {"train_functions": 4200, "val_functions": 1200, "test_functions": 600}
-    without = figures_table(sizes)
+    without = figures_table(sizes, {})
     assert "| train functions" in without
     assert "4,200" in without
     assert "covered" not in without
     mined = {"hard_negative_coverage": 0.362, "hard_negatives_per_anchor": 2.94, "negatives_per_covered_anchor": 2.9}
-    text = figures_table(sizes | mined | {"covered_anchors_per_batch": 23.04, "unique_negatives_per_step": 63.2})
+    text = figures_table(sizes | mined | {"covered_anchors_per_batch": 23.04, "unique_negatives_per_step": 63.2}, {})
     for figure in ("36.2%", "2.9 ", "23.0", "63.2"):
         assert figure in text
