@@ -68,7 +68,8 @@ class FunctionDataModule(LightningDataModule):
             raise SigjepaError(f"data.batch_size is {batch_size}; give a positive number of functions per step.")
         if max_train_functions is not None:
             data = replace(data, max_train_functions=max_train_functions, sample_seed=seed)
-        self.data = data = replace(data, pool=PoolSample(pool_size, pool_seed))
+        pool = PoolSample(pool_size, pool_seed)
+        self.data = data if pool == data.pool else replace(data, pool=pool)  # a copy forgets what it has computed
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.body_states = body_states
