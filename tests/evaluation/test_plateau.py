@@ -200,12 +200,12 @@ def test_chance_equals_leaving_random_bodies_out():
         count = int((cosines[i, others] >= 0.85).sum())
         higher = (scores[i, others] > scores[i, i]).numpy()
         equal = (scores[i, others] == scores[i, i]).numpy()
-        for _ in range(trials):
-            ahead = higher | (equal & (generator.random() > generator.random(59)))
-            chosen = generator.permutation(59)[:count]
-            none_above[i] += not higher[chosen].any()
-            ahead[chosen] = False
-            hits[i] += ahead.sum() < 10
+        own = generator.random((trials, 1))
+        ahead = higher | (equal & (own > generator.random((trials, 59))))
+        chosen = generator.random((trials, 59)).argsort(axis=1)[:, :count]
+        none_above[i] = (~higher[chosen].any(axis=1)).sum()
+        np.put_along_axis(ahead, chosen, False, axis=1)
+        hits[i] = (ahead.sum(axis=1) < 10).sum()
     np.testing.assert_allclose(distractors.without_random, hits / trials, atol=0.05)
     missed = pool_ranks(noisy(bodies, 0.5, 1), bodies).optimistic > 10
     expected = 1 - (none_above / trials)[missed].mean()

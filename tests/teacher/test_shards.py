@@ -164,6 +164,7 @@ def test_deleted_shard_alone_is_embedded_again(
     assert again.reference == shards.reference
 
 
+@pytest.mark.slow  # two processes import torch; tests/store/test_local_executor.py has the executor
 def test_processes_embed_the_same_bytes(
     corpus: Any, teacher: FrozenTeacher, shards: TeacherShards, tmp_path: Path
 ) -> None:
@@ -217,8 +218,7 @@ def _sums(shards: TeacherShards) -> list[float]:
     return [float(shards.signature_states(function).sum()) for function in range(len(shards))]
 
 
-@pytest.mark.parametrize("method", ["fork", "forkserver"])
-@pytest.mark.usefixtures("forkserver")
+@pytest.mark.parametrize("method", ["fork", pytest.param("forkserver", marks=pytest.mark.slow)])  # which imports torch
 def test_workers_read_through_maps_of_their_own(shards: TeacherShards, method: str) -> None:
     expected = _sums(shards)  # the parent's maps are open by now
     assert len(pickle.dumps(shards)) < 10_000  # maps do not travel

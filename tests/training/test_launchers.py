@@ -1,5 +1,6 @@
 """The presets that start the jobs of a sweep side by side: they compose, and they change no job."""
 
+import functools
 import pickle
 from functools import partial
 
@@ -26,6 +27,7 @@ def launcher(*words):
         return hydra.compose("train", list(words), return_hydra_config=True).hydra.launcher
 
 
+@functools.cache
 def settings_of(*words):
     """The settings of every job of a sweep."""
     with hydra.initialize_config_dir(str(config_directory()), version_base="1.3"):

@@ -108,12 +108,12 @@ class KilledInEpoch(lightning.Callback):
 
 def test_a_resumed_run_takes_up_the_negatives_it_had(train, tmp_path):
     with pytest.raises(SystemExit):  # Lightning's way to end
-        train(5, KilledInEpoch(3))
-    (tmp_path / "last.ckpt").rename(tmp_path / "in_three.ckpt")
-    _, whole, served, _ = train(5)
-    _, resumed, served_again, _ = train(5, resume=tmp_path / "in_three.ckpt")
-    assert served_again.by_epoch[3] < served.by_epoch[3]
-    assert served_again.by_epoch[4] == served.by_epoch[4]
+        train(4, KilledInEpoch(2))
+    (tmp_path / "last.ckpt").rename(tmp_path / "in_two.ckpt")
+    _, whole, served, _ = train(4)
+    _, resumed, served_again, _ = train(4, resume=tmp_path / "in_two.ckpt")
+    assert served_again.by_epoch[2] < served.by_epoch[2]
+    assert served_again.by_epoch[3] == served.by_epoch[3]
     for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(one, other)
 

@@ -65,10 +65,11 @@ def test_a_prepared_sweep_is_unfolded_as_hydra_does(jobs_of):
 
 
 def test_a_sweep_is_its_jobs_however_they_are_asked_for(compose, jobs_of):
-    config = compose(*WORDS)[1]
-    key = sweep_key(config, WORDS, jobs_of(*WORDS))
-    assert key == sweep_key(config, [], jobs_of(*reversed(WORDS), "resume=never"))
-    assert key != sweep_key(config, WORDS, jobs_of(*WORDS[:-1], "model.dropout=0.1,0.3"))
+    words = [*WORDS[:-2], "seed=0,1"]
+    config = compose(*words)[1]
+    key = sweep_key(config, words, jobs_of(*words))
+    assert key == sweep_key(config, [], jobs_of(*reversed(words), "resume=never"))
+    assert key != sweep_key(config, words, jobs_of(*words[:-1], "seed=0,2"))
 
 
 def test_states_and_the_outcome_are_told(opened, tmp_path, capsys):
