@@ -44,7 +44,11 @@ SCHEMA = pa.schema(
 
 
 class Corpus(OpenedArtifact):
-    """Functions with their split and tier; the id of a function is its position, 0 to n-1."""
+    """Functions with their split and tier.
+
+    The id of a function is its position, 0 to n-1, in this corpus. Its key, a hash of its signature and body, is the
+    same in every corpus: a repository that is added leaves it as it was, and may move ids, splits and tiers.
+    """
 
     @property
     def hash(self) -> str:
