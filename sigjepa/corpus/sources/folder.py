@@ -8,8 +8,10 @@ from typing import Any
 
 import xxhash
 
+from sigjepa.corpus.sources.remote import is_remote
 from sigjepa.corpus.sources.source import Repository, python_files, sequence_of_names, unique_names
 from sigjepa.errors import SigjepaError
+from sigjepa.store.credentials import without_credentials
 
 
 def files_repository(name: str, folder: Path, paths: Sequence[str]) -> Repository:
@@ -58,7 +60,14 @@ class Folder:
 
     def repositories(self) -> list[Repository]:
         """Return the folders; raises SigjepaError for one that does not exist."""
-        folders = [Path(path).expanduser().resolve() for path in sequence_of_names(self.paths, "paths")]
+        paths = sequence_of_names(self.paths, "paths")
+        if remote := next(filter(is_remote, paths), None):
+            raise SigjepaError(
+                f"corpus.source.paths={without_credentials(remote)} is an address, and corpus=folder reads folders of "
+                "this machine alone: mount or copy it, or write its files as rows to one JSON Lines file, which "
+                "corpus=jsonl reads from an address."
+            )
+        folders = [Path(path).expanduser().resolve() for path in paths]
         for folder in folders:
             if not folder.is_dir():
                 raise SigjepaError(f"The folder {folder} does not exist or is not a folder; check corpus.source.paths.")

@@ -58,20 +58,15 @@ def write_dataset(corpus: "Corpus", negatives: HardNegatives | None, folder: Pat
     """Write the corpus by split, hard negatives where there are some, and the card into a folder."""
     configs: list[dict[str, Any]] = [{"config_name": "corpus", "default": True, "data_files": []}]
     counts = {}
-    columns = {name: corpus.column(name) for name in FUNCTION_COLUMNS}
     for split in SPLITS:
         ids = corpus.ids(split)
         counts[split] = len(ids)
-        tables = (
-            pa.table({name: [values[i] for i in part] for name, values in columns.items()}) for part in parts(ids)
-        )
+        tables = (functions_at(corpus, part, FUNCTION_COLUMNS) for part in parts(ids))
         write_split(folder, configs[0], split, len(ids), tables)
     pairs = ""
     if negatives is not None and len(negatives):
         configs.append({"config_name": "hard_negatives", "data_files": []})
-        write_split(
-            folder, configs[1], "train", len(negatives), pair_tables(negatives, columns["signature"], columns["body"])
-        )
+        write_split(folder, configs[1], "train", len(negatives), pair_tables(negatives, corpus))
         pairs = PAIRS.format(
             teacher=negatives.metadata.get("model") or "the teacher",
             judge=f"`{negatives.metadata.get('judge')}`",
@@ -87,7 +82,7 @@ def write_dataset(corpus: "Corpus", negatives: HardNegatives | None, folder: Pat
     text = TEXT.format(
         title=corpus.folder.name,
         functions=len(corpus),
-        repositories=len(set(columns["repository"])),
+        repositories=len(set(corpus.values("repository"))),
         splits="\n".join(f"| {HUB_SPLIT.get(split, split):<5} | {count:<9,} |" for split, count in counts.items()),
         hash=corpus.hash,
         source=source_of(corpus.manifest.inputs),
@@ -117,15 +112,29 @@ def write_split(folder: Path, config: dict[str, Any], split: str, rows: int, tab
     config["data_files"].append({"split": name, "path": f"{config['config_name']}/{name}-*-{of}"})
 
 
-def pair_tables(negatives: HardNegatives, signatures: Sequence[str], bodies: Sequence[str]) -> Iterator[pa.Table]:
+def functions_at(corpus: "Corpus", ids: np.ndarray, columns: Sequence[str]) -> pa.Table:
+    """Return some columns of the functions `ids`, ascending and unique; what lies between them is read in blocks."""
+    found, start = [], int(ids[0])
+    for table in corpus.tables(columns, slice(start, int(ids[-1]) + 1)):
+        first, last = np.searchsorted(ids, (start, start + len(table)))
+        found.append(table.take(pa.array(ids[first:last] - start)))
+        start += len(table)
+    return pa.concat_tables(found)
+
+
+def pair_tables(negatives: HardNegatives, corpus: "Corpus") -> Iterator[pa.Table]:
     """Yield the pairs of all anchors with their texts, ROWS_PER_FILE at a time."""
     anchors = np.repeat(negatives.negatives.keys, np.diff(negatives.negatives.offsets))
     bar = progress(None, "write hard negatives", total=len(anchors), unit="pair")
     with bar:
         for rows in parts(np.arange(len(anchors))):
-            ids, others = anchors[rows].tolist(), negatives.negatives.values[rows].tolist()
-            texts = [[signatures[i] for i in ids], [bodies[i] for i in ids], [bodies[i] for i in others]]
-            yield pa.table([ids, others, *texts, negatives.cosims[rows], negatives.scores[rows]], schema=PAIR_COLUMNS)
+            ids, others = anchors[rows], negatives.negatives.values[rows]
+            known = np.unique(np.concatenate([ids, others]))
+            functions = functions_at(corpus, known, ("signature", "body"))
+            of_anchors = functions.take(pa.array(np.searchsorted(known, ids)))
+            of_others = functions["body"].take(pa.array(np.searchsorted(known, others)))
+            columns = [ids, others, *of_anchors.columns, of_others, negatives.cosims[rows], negatives.scores[rows]]
+            yield pa.table(columns, schema=PAIR_COLUMNS)
             bar.update(len(rows))
 
 

@@ -76,3 +76,8 @@ def test_a_folder_given_twice_is_named(tmp_path: Path) -> None:
 def test_paths_that_are_no_list_are_an_error(paths: str | list[str]) -> None:
     with pytest.raises(SigjepaError, match="paths="):
         Folder(paths).repositories()
+
+
+def test_an_address_is_refused_with_the_source_that_takes_one() -> None:
+    with pytest.raises(SigjepaError, match=r"corpus\.source\.paths=s3://bucket/code .*corpus=jsonl"):
+        Folder(["here", "s3://bucket/code"]).fingerprint()
