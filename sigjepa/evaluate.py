@@ -87,7 +87,7 @@ def data_of_run(run: Run, config: DictConfig) -> TrainingData:
     evidence = open_evidence(run, data_dir)
     store = Store(data_dir, instantiate(config.executor, list(config.allowed_targets)), config.verify)
     settings = run.config["data"]
-    pool = PoolSample(settings["pool_size"], settings["pool_seed"])
+    pool = PoolSample(settings.get("pool_size"), settings.get("pool_seed", 0))  # earlier runs had whole splits
     return TrainingData(evidence.corpus, evidence.shards, store, pool=pool)
 
 

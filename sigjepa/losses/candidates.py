@@ -43,7 +43,7 @@ def in_batch_candidates(batch: Batch) -> Candidates:
     ids, offset = gather_rows(batch.ids)
     embeddings, _ = gather_rows(batch.body_pooled)
     labels = offset + torch.arange(len(batch), device=ids.device)
-    related = _judged_related(batch, ids)
+    related = judged_related(batch, ids)
     excluded = _same_body(batch, ids, embeddings) | related
     excluded.scatter_(1, labels[:, None], False)
     scores = torch.full_like(excluded, -1, dtype=torch.int8)
@@ -111,7 +111,7 @@ def _append(candidates: Candidates, batch: Batch, rows: NegativeBatch, admitted:
     again = torch.zeros(len(earlier), dtype=torch.bool, device=earlier.device)
     again[order[1:]] = ascending[1:] == ascending[:-1]
     repeated = again[len(candidates.ids) :]
-    same, related = _same_body(batch, rows.ids, rows.embeddings), _judged_related(batch, rows.ids)
+    same, related = _same_body(batch, rows.ids, rows.embeddings), judged_related(batch, rows.ids)
     return Candidates(
         ids=earlier,
         embeddings=torch.cat([candidates.embeddings, rows.embeddings]),
@@ -145,8 +145,14 @@ def equal_rows_by_distance(rows: Tensor, others: Tensor) -> Tensor:
     return torch.cdist(rows, others, p=torch.inf) == 0
 
 
-def _judged_related(batch: Batch, ids: Tensor) -> Tensor:
+def judged_related(batch: Batch, ids: Tensor) -> Tensor:
     """Return `[B, C]`: judged related to the anchor (`score_c >= 2`)."""
-    if batch.related_ids is None:
-        return torch.zeros(len(batch), len(ids), dtype=torch.bool, device=ids.device)
-    return (batch.related_ids[:, :, None] == ids).any(dim=1)
+    found = torch.zeros(len(batch), len(ids) + 1, dtype=torch.bool, device=ids.device)
+    if batch.related_ids is None or not len(ids):
+        return found[:, :-1]
+    # looked up, not compared: the longest list of related bodies grows with the corpus, and each pair would be a cell
+    ascending = ids.sort().values
+    places = torch.searchsorted(ascending, batch.related_ids)
+    among = ascending[places.clamp(max=len(ids) - 1)] == batch.related_ids
+    found.scatter_(1, torch.where(among, places, len(ids)), True)  # the last column is for those that are not among
+    return found[:, torch.searchsorted(ascending, ids)]

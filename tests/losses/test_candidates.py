@@ -8,6 +8,7 @@ from sigjepa.data.views import View
 from sigjepa.losses.candidates import (
     MINED_CANDIDATES,
     in_batch_candidates,
+    judged_related,
     per_anchor_candidates,
     union_candidates,
 )
@@ -39,6 +40,16 @@ def test_judged_related_is_excluded_in_batch_and_among_mined(make_batch, name):
     batch.related_ids = torch.tensor([[2, 1001], [-1, -1], [0, -1], [-1, -1]])
     excluded = MINED_CANDIDATES[name](batch).excluded
     assert excluded.nonzero().tolist() == [[0, 2], [0, 5], [2, 0]]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(-1, 9), min_size=6, max_size=6), st.lists(st.integers(0, 9), max_size=8), st.integers(1, 3))
+def test_related_bodies_are_those_of_the_naive_comparison(lists, ids, length):
+    related, candidates = torch.tensor(lists).reshape(-1, length), torch.tensor(ids, dtype=torch.long)
+    nothing = torch.zeros(len(related), 1)
+    batch = Batch(torch.arange(len(related)), nothing, nothing, nothing, related_ids=related)
+    expected = (related[:, :, None] == candidates).any(dim=1)  # some candidates stand there twice
+    assert torch.equal(judged_related(batch, candidates), expected)
 
 
 @pytest.mark.parametrize("name", sorted(MINED_CANDIDATES))
