@@ -130,11 +130,18 @@ MOMENTS = [
 ]
 
 
-@pytest.mark.parametrize("every_n_steps", [1, pytest.param(3, marks=pytest.mark.slow)])
-def test_killed_anywhere_it_ends_the_same(train, every_n_steps):
+FEW = [moment for moment in MOMENTS if moment[0] != "on_train_batch_start" or moment[1] in (0, 3, 4, 5, 11)]
+
+
+@pytest.mark.parametrize(
+    ("every_n_steps", "moments"),
+    [(1, FEW), *(pytest.param(number, MOMENTS, marks=pytest.mark.slow) for number in (1, 3))],
+    ids=["1, few", "1", "3"],
+)
+def test_killed_anywhere_it_ends_the_same(train, every_n_steps, moments):
     expected = train("whole", every_n_steps=every_n_steps)
     assert expected[0].global_step == EPOCHS * STEPS
-    for hook, step in MOMENTS:
+    for hook, step in moments:
         name = f"{hook}_{step}"
         with pytest.raises(Killed):
             train(name, KillAt(hook, step), every_n_steps=every_n_steps)
