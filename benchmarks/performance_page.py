@@ -175,6 +175,7 @@ CPU: dict[str, list[Row]] = {
         Row("the same, beyond a bare loop", part("small", "milliseconds_more_a_step"), unit=" ms"),
         beside("training step, 8-d student, mined", "bare loop", "mined"),
         Row("the same, beyond a bare loop", part("mined", "milliseconds_more_a_step"), unit=" ms"),
+        Row("bare loop of Exp 1.4, with dropout: time, of none", part("dropout", "times", "none")),
         beside("training step, flagship", "products", "flagship"),
     ],
     "training_memory": [

@@ -1,6 +1,6 @@
 """Latency and memory of a search beside `bm25s` and faiss alone and SentenceTransformer with its search, on one core.
 
-    python benchmarks/search.py                       # a flagship of data=tiny and the package's own functions
+    python benchmarks/search.py                       # a flagship of data=tiny and functions of this package
     python benchmarks/search.py --index my_index
     python benchmarks/search.py --index my_index --sizes 10000 100000 --queries 50
 
@@ -141,9 +141,9 @@ def measure(method: str, index: Path, folder: Path, queries: int) -> dict[str, f
 
 
 def small_index(folder: Path) -> Path:
-    """Return an index of this package by a flagship of one epoch."""
+    """Return an index of a part of this package, as much as is encoded in seconds, by a flagship of one epoch."""
     train(folder / "run", "experiment=flagship")
-    source = Path(sigjepa.__file__).parent
+    source = Path(sigjepa.__file__).parent / "corpus"
     command("index", f"corpus.source.paths=[{source}]", f"student={folder / 'run'}", f"output={folder / 'index'}")
     return folder / "index"
 

@@ -4,10 +4,11 @@
     python benchmarks/training_step.py --parts small mined --repeats 9
 
 Parts: `published` is Exp 1.4 with the published student and 2048-d states; `small` and `mined` are Exp 1.4 and 2.1 with
-a student of 8-d, whose mathematics costs nothing: what is left is what a step costs beside it; `flagship` is the
-lexical student on real functions beside its own matrix and sparse products. Ours is Lightning's loop with our
-callbacks, loader, loss terms and logging; the bare loop has its batches and their masks in memory. After an epoch both
-must have the same weights. States and vectors are made up; the code is the standard library's.
+a student of 8-d, whose mathematics costs nothing: what is left is what a step costs beside it; `dropout` is the bare
+loop with dropout's masks beside one without; `flagship` is the lexical student on real functions beside its own matrix
+and sparse products. Ours is Lightning's loop with our callbacks, loader, loss terms and logging; the bare loop has its
+batches and their masks in memory. After an epoch both must have the same weights. States and vectors are made up; the
+code is the standard library's.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import process_time
 from types import SimpleNamespace
@@ -249,6 +251,19 @@ def main(words: list[str] | None = None) -> None:
         print_comparison(f"{part}, {figures['steps']} steps", figures)
 
 
+def dropout(data: TrainingData, repeats: int) -> dict[str, Any]:
+    """Return how long an epoch of the bare loop takes with the dropout of Exp 1.4, beside one without."""
+    with tempfile.TemporaryDirectory() as folder:
+        configs = [config_of(["experiment=exp1_4"], folder, *last) for last in ([], ["model.dropout=0"])]
+        batches = batches_of(configs[0], data)
+
+        def finite(found: Mapping[str, Any]) -> None:
+            assert all(weights.isfinite().all() for weights in found.values())
+
+        having, lacking = (partial(bare_epoch, config, batches, data.shards.dim) for config in configs)
+        return compare({"dropout": having, "none": lacking}, finite, repeats) | {"steps": len(batches)}
+
+
 PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "published": lambda options: in_batch(
         ["experiment=exp1_4", "model=sig_predictor"],
@@ -264,6 +279,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
         mined(made_up_data(options.functions, 8, body_states=False)),
         options.repeats,
     ),
+    "dropout": lambda options: dropout(made_up_data(options.functions // 4, 384, body_states=False), options.repeats),
     "flagship": lambda options: flagship(options.functions, 384, options.repeats),
 }
 
