@@ -27,7 +27,7 @@ def test_steps_are_timed_beside_a_bare_loop_with_the_same_weights_and_their_prod
     output = tmp_path / "steps.json"
     training_step.main(["--functions", "160", "--dim", "16", "--repeats", "1", "--output", str(output)])
     record = json.loads(output.read_text())
-    assert list(record) == ["published", "small", "mined", "flagship"]
+    assert list(record) == ["published", "small", "mined", "dropout", "flagship"]
     assert set(record["published"]["times"]) == {"bare loop", "matrix products"}
     assert record["flagship"]["seconds"]["products"] > 0
 
