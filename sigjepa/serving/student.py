@@ -33,6 +33,8 @@ from sigjepa.teacher.encoder import FrozenTeacher
 
 BLOCK, BATCH = 1024, 256
 """Texts embedded at a time, and signatures predicted at a time."""
+MAX_PADDING = 40
+"""Tokens of padding that cost a CPU what one more batch does: each reads all weights."""
 READABLE = (*INPUTS, "signature_pooled", "signature_terms")
 
 
@@ -64,7 +66,7 @@ class Student:
             raise SigjepaError(f"The student {type(model).__name__} reads terms, and no statistics of train are given.")
         self.config = config
         self.model = copy.deepcopy(model).float().eval().requires_grad_(False).to(available_device(device, "student"))
-        self.teacher = teacher.for_serving()
+        self.teacher = teacher
         self.statistics = statistics
         self.card = card
 
@@ -195,7 +197,11 @@ class Student:
 
     def _predict(self, signatures: Sequence[str]) -> Views:
         needs_states = "signature_states" in self.reads
-        encoded = self.teacher.encode(signatures, self.teacher.max_signature_tokens, keep_states=needs_states)
+        teacher = self.teacher
+        padding = MAX_PADDING if available_device(teacher.device).type == "cpu" else None
+        encoded = teacher.encode(
+            signatures, teacher.max_signature_tokens, keep_states=needs_states, max_padding=padding
+        )
         given: dict[str, Any] = {"body_positions": 0, "signature_pooled": encoded.pooled}
         if "signature_terms" in self.reads:
             given["signature_terms"] = self._terms(signatures, "signature")

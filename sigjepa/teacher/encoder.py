@@ -1,6 +1,5 @@
 """A frozen pretrained language model that turns texts into token states and mean-pooled vectors."""
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,11 +12,8 @@ from torch import Tensor
 from sigjepa.errors import SigjepaError, nearest_name
 from sigjepa.teacher.backbone import Network, state_size
 from sigjepa.teacher.batching import PaddingSide, pad, token_budget_batches
-from sigjepa.teacher.bert import bert_network
 from sigjepa.teacher.pretrained import Checkpoint
 
-MAX_PADDING = 40
-"""Tokens of padding that cost a CPU what one more batch does: each reads all weights."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -63,8 +59,6 @@ class FrozenTeacher:
 
     Raises SigjepaError for an argument that is not one of the above.
     """
-
-    _serves = False
 
     def __init__(
         self,
@@ -115,15 +109,6 @@ class FrozenTeacher:
             return self._dim
         return state_size(self.checkpoint.folder)
 
-    def for_serving(self) -> "FrozenTeacher":
-        """Return the same teacher for those who wait: a BERT without transformers, on a CPU batches of little padding.
-
-        States are the same up to rounding; artifacts keep theirs, since they are not built by it.
-        """
-        other = copy.copy(self)
-        other._serves = True
-        return other
-
     def __getstate__(self) -> dict[str, Any]:
         """Leave the loaded model out: each process reads its own."""
         return {name: value for name, value in self.__dict__.items() if name != "_network"}
@@ -148,6 +133,7 @@ class FrozenTeacher:
         max_tokens: int,
         *,
         keep_states: bool = True,
+        max_padding: int | None = None,
         advance: Callable[[int], object] | None = None,
     ) -> Encoded:
         """Encode each text by itself: no text ever attends to another.
@@ -156,6 +142,7 @@ class FrozenTeacher:
             texts: n texts; one longer than `max_tokens` is cut and counted.
             max_tokens: length limit, special tokens included.
             keep_states: whether token states are returned beside the pooled vectors.
+            max_padding: tokens of a batch that may be padding; None leaves it to `tokens_per_batch`.
             advance: called with the number of texts done after each batch (for a progress bar).
 
         Raises SigjepaError when the model cannot be loaded, when `max_tokens` leaves no room beside the special
@@ -167,7 +154,6 @@ class FrozenTeacher:
         pooled = torch.zeros(len(texts), self.dim)
         states = torch.empty(int(kept_before[-1]), self.dim, dtype=self.storage_dtype) if keep_states else None
         done = 0
-        max_padding = MAX_PADDING if self._serves and network.device.type == "cpu" else None
         for batch_texts in token_budget_batches(sequences.lengths, self.tokens_per_batch, max_padding):
             batch = pad(sequences, batch_texts, network.padding_side, network.pad_token)
             kept = network.kept_states(batch, self.layer)
@@ -196,11 +182,7 @@ class FrozenTeacher:
 
     @cached_property
     def _network(self) -> Network:
-        network: Network | None = None
-        if self._serves:
-            network = bert_network(self.checkpoint, self.dtype, self.layer, self.device)
-        if network is None:
-            network = Network(self.checkpoint, self.dtype, self.padding_side, self.device)
+        network = Network(self.checkpoint, self.dtype, self.padding_side, self.device)
         longest = max(self.max_signature_tokens, self.max_body_tokens)
         if network.max_positions is not None and longest > network.max_positions:
             raise SigjepaError(
