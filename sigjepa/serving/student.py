@@ -33,8 +33,6 @@ from sigjepa.teacher.encoder import FrozenTeacher
 
 BLOCK, BATCH = 1024, 256
 """Texts embedded at a time, and signatures predicted at a time."""
-MAX_PADDING = 40
-"""Tokens of padding that cost a CPU what one more batch does: each reads all weights."""
 READABLE = (*INPUTS, "signature_pooled", "signature_terms")
 
 
@@ -197,11 +195,7 @@ class Student:
 
     def _predict(self, signatures: Sequence[str]) -> Views:
         needs_states = "signature_states" in self.reads
-        teacher = self.teacher
-        padding = MAX_PADDING if available_device(teacher.device).type == "cpu" else None
-        encoded = teacher.encode(
-            signatures, teacher.max_signature_tokens, keep_states=needs_states, max_padding=padding
-        )
+        encoded = self.teacher.encode(signatures, self.teacher.max_signature_tokens, keep_states=needs_states)
         given: dict[str, Any] = {"body_positions": 0, "signature_pooled": encoded.pooled}
         if "signature_terms" in self.reads:
             given["signature_terms"] = self._terms(signatures, "signature")

@@ -52,12 +52,8 @@ class PaddedBatch:
     kept_lengths: np.ndarray
 
 
-def token_budget_batches(
-    lengths: np.ndarray, tokens_per_batch: int, max_padding: int | None = None
-) -> Iterator[np.ndarray]:
+def token_budget_batches(lengths: np.ndarray, tokens_per_batch: int) -> Iterator[np.ndarray]:
     """Yield the text indices in batches of at most `tokens_per_batch` padded tokens, longest text first.
-
-    max_padding: of these, how many may be padding.
 
     Neighbours in length share a batch, so little is padding; the largest batch comes first, so memory that does
     not suffice shows at once. A text longer than the budget is a batch of its own; an empty text is in no batch.
@@ -66,11 +62,7 @@ def token_budget_batches(
     order = order[: np.count_nonzero(lengths)]
     start = 0
     while start < len(order):
-        longest = int(lengths[order[start]])
-        size = max(1, tokens_per_batch // longest)
-        if max_padding is not None:
-            padding = np.cumsum(longest - lengths[order[start : start + size]])
-            size = int(np.searchsorted(padding, max_padding, side="right"))
+        size = max(1, tokens_per_batch // int(lengths[order[start]]))
         yield order[start : start + size]
         start += size
 

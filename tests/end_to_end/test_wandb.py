@@ -206,8 +206,8 @@ def test_checkpoints_are_artifacts_when_that_is_switched_on(online):
 
 def test_tables_arrive_as_tables(online):
     for name, rows in (("hard_negatives", 1), ("results", 2)):
-        assert online.run.summary[name]["_type"] == "table-file"
-        assert online.run.summary[name]["nrows"] == rows
+        assert online.run.logged[name]["_type"] == "table-file"
+        assert online.run.logged[name]["nrows"] == rows
 
 
 def test_a_report_is_a_run_of_its_own_with_images_and_tables(online):
@@ -215,9 +215,9 @@ def test_a_report_is_a_run_of_its_own_with_images_and_tables(online):
     received = online.server.runs[name]
     assert received is not online.run
     assert (received.fields["jobType"], received.fields["groupName"]) == ("report", "sweep")
-    image = received.summary["report/curves"]
+    image = received.logged["report/curves"]
     assert online.server.files[f"{name}/{image['filenames'][0]}"] == online.figure.read_bytes()
-    assert received.summary["report/results"]["_type"] == "table-file"
+    assert received.logged["report/results"]["_type"] == "table-file"
 
 
 def test_the_api_key_is_written_nowhere(online):

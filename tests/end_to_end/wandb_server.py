@@ -40,6 +40,12 @@ class ReceivedRun:
         return (self.records("wandb-summary.json") or [{}])[-1]
 
     @property
+    def logged(self) -> dict[str, Any]:
+        """The last value of each key of the history, whose lines are numbered: the summary's are not, and an old one
+        that is sent again may come last."""
+        return {key: value for row in self.history for key, value in row.items()}
+
+    @property
     def config(self) -> dict[str, Any]:
         return {key: item["value"] for key, item in json.loads(self.fields["config"]).items()}
 

@@ -23,15 +23,6 @@ def test_batches_stay_within_the_budget_and_start_with_the_longest(lengths: np.n
     assert longest == sorted(longest, reverse=True)
 
 
-@given(LENGTHS, st.integers(1, 200), st.integers(0, 60))
-def test_batches_hold_no_more_padding_than_they_may(lengths: np.ndarray, budget: int, most: int) -> None:
-    batches = list(token_budget_batches(lengths, budget, most))
-    assert sorted(text for batch in batches for text in batch) == np.flatnonzero(lengths).tolist()
-    for batch in batches:
-        assert len(batch) == 1 or len(batch) * lengths[batch].max() <= budget
-        assert (lengths[batch].max() - lengths[batch]).sum() <= most
-
-
 def test_a_budget_is_filled() -> None:
     assert [len(batch) for batch in token_budget_batches(np.array([4, 4, 4, 4, 2, 2]), 8)] == [2, 2, 2]
 
