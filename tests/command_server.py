@@ -20,7 +20,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 from filelock import FileLock
@@ -159,12 +159,15 @@ def _take_over(request: Mapping) -> None:
 
 
 def _renew_folders_of_wandb() -> None:
-    """Make the temporary folders again that W&B makes when it is imported, and that an earlier command has removed."""
+    """Give this command temporary folders of its own in place of those that W&B made when it was imported: each command
+    removes its own at its end, while others run.
+    """
     from wandb.sdk.artifacts.artifact import Artifact
     from wandb.sdk.data_types._private import MEDIA_TMP
 
     for folder in (Artifact._TMP_DIR, MEDIA_TMP):
-        Path(folder.name).mkdir(exist_ok=True)
+        folder._finalizer.detach()
+        folder.name = mkdtemp()
 
 
 def _run(words: Sequence[str]) -> None:
