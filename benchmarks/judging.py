@@ -24,8 +24,9 @@ from paired import compare, print_comparison
 from standard_library import functions
 
 from sigjepa.corpus.functions import Function
+from sigjepa.negatives.judging.judges.code_features import extract_features
 from sigjepa.negatives.judging.judges.judge import JudgeRequest
-from sigjepa.negatives.judging.judges.structural import StructuralJudge, extract_features
+from sigjepa.negatives.judging.judges.structural import StructuralJudge
 from sigjepa.store.executors.local import core_count
 from sigjepa.store.files import write_json
 

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from sigjepa.corpus.corpus import Corpus
 from sigjepa.corpus.folds import Fold, FoldStage, chosen_fold
 from sigjepa.corpus.stage import CorpusStage
-from sigjepa.data.pool_sample import HELD_OUT, MIN_POOL, PoolSample
+from sigjepa.data.pool_sample import PoolSample, check_pools
 from sigjepa.data.training_data import TrainingData
 from sigjepa.errors import DamagedError, SigjepaError
 from sigjepa.evaluation.baseline import Baseline
@@ -35,9 +35,6 @@ Artifact = TypeVar("Artifact")
 class NotBuiltError(Exception):
     """An artifact is missing, and nothing is to be built."""
 
-
-MAX_WHOLE_POOL = 50_000
-"""Functions of a pool beyond which a sample is proposed: to compare all with all takes a core half a minute."""
 
 SETTINGS = {
     "body_states": "data.body_states=true",
@@ -171,29 +168,6 @@ class Pipeline:
         if self.negatives is not None:
             with progress_stage("hard negatives"):
                 yield self.negatives.prepare(corpus, shards, get, self.store.data_dir)
-
-
-def check_pools(corpus: Corpus, pool: PoolSample) -> None:
-    """Raise SigjepaError when the val or test split is too small for Rank@10, before anything is embedded.
-
-    It logs which pools are samples, and proposes one for a very large pool.
-    """
-    sampled = pool.sampled(corpus)
-    for split in HELD_OUT:
-        size = len(corpus.ids(split))
-        if size < MIN_POOL:
-            raise SigjepaError(
-                f"The {split} split has {size} functions; Rank@10 needs at least {MIN_POOL}. "
-                "Take a larger corpus (data=quick, or more repositories)."
-            )
-        if split in sampled:
-            log.info("Ranks on %s are those in a %s: compare them with no other pool", split, sampled[split])
-        elif size > MAX_WHOLE_POOL:
-            log.warning(
-                "The %s pool has %d functions, and all are compared with all whenever it is ranked; data.pool_size=%d "
-                "ranks a sample among itself, of which every figure is then said to be.",
-                *(split, size, MAX_WHOLE_POOL // 2),
-            )
 
 
 def pipeline_of(config: DictConfig) -> Pipeline:

@@ -22,7 +22,7 @@ from sigjepa.corpus.sources.source import Repository, Source
 from sigjepa.corpus.text import writable
 from sigjepa.store.artifact import OpenedArtifact
 from sigjepa.store.manifest import Manifest
-from sigjepa.store.stage import Part, Stage
+from sigjepa.store.stage import Part, Step
 
 FILES_PER_PART = 2000
 """About 17,000 functions: half a minute of work, and a few hundred MB while it lasts."""
@@ -118,7 +118,7 @@ class Extraction(OpenedArtifact):
 
 
 @dataclass(frozen=True)
-class ExtractionStage(Stage[Extraction]):
+class ExtractionStage(Step[Extraction]):
     """Extract the functions of a source's files, in parts of so many files, or of whole repositories under a limit.
 
     With `max_functions` all is one part: what is read of a repository depends on what the others gave. Then, `workers`
@@ -137,10 +137,6 @@ class ExtractionStage(Stage[Extraction]):
 
     kind: ClassVar[str] = "extraction"
     unit: ClassVar[str] = "file"
-
-    def inputs(self) -> dict[str, Any]:
-        """Return nothing: the corpus in whose folder it lies has the same inputs."""
-        return {}
 
     def caches(self) -> Sequence[Path]:
         """Return where the source keeps what it downloads."""

@@ -12,7 +12,7 @@ from sigjepa.corpus.dedup import REASONS, VIEWS, Pairs, jaccard, lsh_bands
 from sigjepa.corpus.extraction import Extraction, Numbers
 from sigjepa.store.artifact import OpenedArtifact
 from sigjepa.store.manifest import Manifest
-from sigjepa.store.stage import Part, Stage
+from sigjepa.store.stage import Part, Step
 
 MAX_ROWS = 1 << 24
 """Functions that a task sorts at once: 130 MB of keys, and as much again for their order."""
@@ -48,7 +48,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class NearPairsStage(Stage[NearPairs]):
+class NearPairsStage(Step[NearPairs]):
     """Compare the bodies of functions that share a band of their MinHash, exactly and each pair once."""
 
     extraction: Extraction
@@ -56,10 +56,6 @@ class NearPairsStage(Stage[NearPairs]):
 
     kind: ClassVar[str] = "near_pairs"
     unit: ClassVar[str] = "comparison"
-
-    def inputs(self) -> dict[str, Any]:
-        """Return nothing: the corpus in whose folder it lies has the same inputs."""
-        return {}
 
     @property
     def buckets(self) -> int:

@@ -1,5 +1,6 @@
 """The functions of a held-out split that are ranked among each other: all of them, or a sample of a fixed size."""
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,9 +9,13 @@ import numpy.typing as npt
 from sigjepa.corpus.corpus import Corpus
 from sigjepa.errors import SigjepaError
 
+log = logging.getLogger(__name__)
+
 HELD_OUT = ("val", "test")
 MIN_POOL = 11
 """Rank@10 of a pool of ten or fewer is 100 % whatever the prediction."""
+MAX_WHOLE_POOL = 50_000
+"""Functions of a pool beyond which a sample is proposed: to compare all with all takes a core half a minute."""
 
 
 @dataclass(frozen=True)
@@ -48,3 +53,26 @@ class PoolSample:
             for split, size in sizes.items()
             if size > self.size
         }
+
+
+def check_pools(corpus: Corpus, pool: PoolSample) -> None:
+    """Raise SigjepaError when the val or test split is too small for Rank@10, before anything is embedded.
+
+    It logs which pools are samples, and proposes one for a very large pool.
+    """
+    sampled = pool.sampled(corpus)
+    for split in HELD_OUT:
+        size = len(corpus.ids(split))
+        if size < MIN_POOL:
+            raise SigjepaError(
+                f"The {split} split has {size} functions; Rank@10 needs at least {MIN_POOL}. "
+                "Take a larger corpus (data=quick, or more repositories)."
+            )
+        if split in sampled:
+            log.info("Ranks on %s are those in a %s: compare them with no other pool", split, sampled[split])
+        elif size > MAX_WHOLE_POOL:
+            log.warning(
+                "The %s pool has %d functions, and all are compared with all whenever it is ranked; data.pool_size=%d "
+                "ranks a sample among itself, of which every figure is then said to be.",
+                *(split, size, MAX_WHOLE_POOL // 2),
+            )

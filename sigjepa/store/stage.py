@@ -103,5 +103,13 @@ class Stage(ABC, Generic[Artifact]):
         return ()
 
 
+class Step(Stage[Artifact]):
+    """A stage that only building another one needs, in whose folder it lies: see `Stage.with_steps`."""
+
+    def inputs(self) -> dict[str, Any]:
+        """Return nothing: the artifact in whose folder it lies has the same inputs."""
+        return {}
+
+
 Get = Callable[[Stage[Any]], Any]
 """What gives the artifact of a stage, as `Store.get` does."""

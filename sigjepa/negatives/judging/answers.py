@@ -18,7 +18,7 @@ from sigjepa.negatives.judging.runner import answers_to
 from sigjepa.negatives.mining.pairs import Pairs
 from sigjepa.negatives.mining.vectors import Ids
 from sigjepa.store.manifest import Manifest, Reference
-from sigjepa.store.stage import Part, Resource, Stage
+from sigjepa.store.stage import Part, Resource, Step
 
 QUESTIONS_PER_PART = 1 << 14
 """Some 100 MB of texts."""
@@ -28,7 +28,7 @@ ANSWERS = pa.schema({"score_c": pa.int8(), "reason": pa.string()})
 
 
 @dataclass(frozen=True)
-class AnswersStage(Stage[MappedTables]):
+class AnswersStage(Step[MappedTables]):
     """Ask a judge questions; each part is given its own."""
 
     questions: Pairs
@@ -49,10 +49,6 @@ class AnswersStage(Stage[MappedTables]):
     def uses(self) -> Resource:
         """The resource that the judge keeps busy."""
         return self.judge.uses
-
-    def inputs(self) -> dict[str, Any]:
-        """Return nothing: the judged pairs in whose folder it lies have the same inputs."""
-        return {}
 
     def upstream(self) -> Mapping[str, Reference]:
         """Return what the judged pairs are built from: an unfinished step of other pairs is begun anew."""

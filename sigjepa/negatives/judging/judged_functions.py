@@ -14,7 +14,7 @@ from sigjepa.negatives.judging.questions import FUNCTIONS, Features, function_ta
 from sigjepa.negatives.mining.vectors import Ids
 from sigjepa.store.artifact import OpenedArtifact
 from sigjepa.store.manifest import Manifest, Reference
-from sigjepa.store.stage import Part, Stage
+from sigjepa.store.stage import Part, Step
 
 if TYPE_CHECKING:
     from sigjepa.corpus.corpus import Corpus
@@ -39,7 +39,7 @@ def write_mapped(table: pa.Table, path: Path) -> None:
 
 
 @dataclass(frozen=True)
-class JudgedFunctionsStage(Stage[MappedTables]):
+class JudgedFunctionsStage(Step[MappedTables]):
     """Keep what is judged of functions, and read their features, each once however many pairs it is in.
 
     ids: ascending.
@@ -52,10 +52,6 @@ class JudgedFunctionsStage(Stage[MappedTables]):
 
     kind: ClassVar[str] = "functions"
     unit: ClassVar[str] = "function"
-
-    def inputs(self) -> dict[str, Any]:
-        """Return nothing: the judged pairs in whose folder it lies have the same inputs."""
-        return {}
 
     def upstream(self) -> Mapping[str, Reference]:
         """Return what the judged pairs are built from: an unfinished step of other pairs is begun anew."""

@@ -167,8 +167,7 @@ def check_scores(judge: Judge, questions: int, unusable: Mapping[str, int], scor
 
 
 def histogram(scores: Mapping[int | None, int]) -> str:
-    """Return how many pairs got each score, such as `0:12 1:30 2:4 3:1`, with the parse errors last when there are "
-    "any."""
+    """Return how many pairs got each score, such as `0:12 1:30 2:4 3:1`, parse errors last if there are any."""
     errors = scores.get(None, 0)
     return " ".join(f"{score}:{scores.get(score, 0)}" for score in SCORES) + (f" parse_error:{errors}" * bool(errors))
 

@@ -15,7 +15,7 @@ from sigjepa.negatives.mining.vectors import Ids, UnitVectors, unit_parts
 from sigjepa.store.artifact import OpenedArtifact
 from sigjepa.store.manifest import Manifest
 from sigjepa.store.progress import progress
-from sigjepa.store.stage import Part, Resource, Stage
+from sigjepa.store.stage import Part, Resource, Step
 
 if TYPE_CHECKING:
     from sigjepa.teacher.shards import TeacherShards
@@ -32,17 +32,13 @@ class UnitBodies(OpenedArtifact):
 
 
 @dataclass(frozen=True)
-class UnitBodiesStage(Stage[UnitBodies]):
+class UnitBodiesStage(Step[UnitBodies]):
     """Write the bodies of the functions `ids` `[n]`, ascending, as unit vectors."""
 
     shards: "TeacherShards"
     ids: Ids
 
     kind: ClassVar[str] = "unit_bodies"
-
-    def inputs(self) -> dict[str, Any]:
-        """Return nothing: the pairs in whose folder it lies have the same inputs."""
-        return {}
 
     def build(self, part: Part, out: Path) -> Mapping[str, Any]:
         """Write ids, matrix and lengths; memory holds a part of them."""
@@ -65,7 +61,7 @@ class UnitBodiesStage(Stage[UnitBodies]):
 
 
 @dataclass(frozen=True)
-class IndexStage(Stage[OpenedArtifact]):
+class IndexStage(Step[OpenedArtifact]):
     """Build an approximate index over the bodies; the arguments are those of `Approximate.build`."""
 
     bodies: UnitBodies
@@ -75,10 +71,6 @@ class IndexStage(Stage[OpenedArtifact]):
 
     kind: ClassVar[str] = "index"
     uses: ClassVar[Resource] = "cores"
-
-    def inputs(self) -> dict[str, Any]:
-        """Return nothing: the pairs in whose folder it lies have the same inputs."""
-        return {}
 
     def build(self, part: Part, out: Path) -> Mapping[str, Any]:
         """Write the index; the facts are its record."""

@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from sigjepa.errors import SigjepaError
+from sigjepa.negatives.judging.judges.code_features import Features, extract_features, overlaps_of
 from sigjepa.negatives.judging.judges.judge import SCORES, JudgeRequest
-from sigjepa.negatives.judging.judges.structural import Features, StructuralJudge, extract_features, overlaps_of
+from sigjepa.negatives.judging.judges.structural import StructuralJudge
 
 PAIRS = [json.loads(line) for line in (Path(__file__).parents[2] / "labelled_pairs.jsonl").read_text().splitlines()]
 FUNCTIONS = [(pair[f"{side}_signature"], pair[f"{side}_body"]) for pair in PAIRS for side in ("anchor", "neighbor")]
