@@ -15,6 +15,7 @@ from renamed_copies import RenamedCopies
 from synthetic import MadeUpScoresStage, MadeUpTeacher
 
 from sigjepa.corpus.corpus import Corpus
+from sigjepa.corpus.extraction import FILES_PER_PART
 from sigjepa.corpus.sources.installed import InstalledPackages
 from sigjepa.corpus.stage import CorpusStage
 from sigjepa.data.datamodule import FunctionDataModule
@@ -27,6 +28,7 @@ from sigjepa.negatives.index.stage import HardNegativesStage
 from sigjepa.negatives.judging.judged_pairs import JudgedPairs
 from sigjepa.negatives.mining.pairs import Pairs
 from sigjepa.negatives.mining.stage import MinedPairsStage
+from sigjepa.store.executors.local import Local, core_count
 from sigjepa.store.store import Store
 from sigjepa.teacher.shards import TeacherShards
 from sigjepa.teacher.stage import ShardStage
@@ -60,13 +62,18 @@ class Chain:
     def corpus_stage(self) -> CorpusStage:
         """The corpus of about so many functions."""
         installed = InstalledPackages(self.packages, standard_library=self.packages is None)
-        source = RenamedCopies(installed, round(self.functions / FUNCTIONS_OF_A_FILE))
-        return CorpusStage(source, split_shares=SPLIT_SHARES)
+        return CorpusStage(RenamedCopies(installed, self.files), split_shares=SPLIT_SHARES)
+
+    @property
+    def files(self) -> int:
+        """How many files are read."""
+        return round(self.functions / FUNCTIONS_OF_A_FILE)
 
     @cached_property
     def corpus(self) -> Corpus:
-        """The functions."""
-        return self.store.get(self.corpus_stage)
+        """The functions, of many files in a process for each core, as a command builds them."""
+        store = self.store if self.files <= FILES_PER_PART else Store(self.store.data_dir, Local(core_count()))
+        return store.get(self.corpus_stage)
 
     @cached_property
     def shards(self) -> TeacherShards:

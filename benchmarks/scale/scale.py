@@ -159,8 +159,9 @@ def page(record: Mapping[str, Any], assumed: Assumptions) -> str:
             "measures how batches are read. Val and test are 1 % each.",
             "",
             f"{record['cores']} cores, {record['machine']}, commit {record['commit']}, load {record['load']:.1f} when "
-            "it began. Each stage is a process of its own; the clock begins after its imports, about 0.5 GiB of the "
-            "memory is theirs. Memory is the peak of the largest process, mapped files included; CPU time is of all "
+            "it began. Each stage is a process of its own, and the corpus of many files one for each core; the clock "
+            "begins after the first one's imports, about 0.5 GiB of the memory is theirs. Memory is the peak of the "
+            "largest process, mapped files included; CPU time is of all "
             "its processes. Disk is what the stage added.",
             "",
             markdown_table(["stage", *(f"{size:,}" for size in sizes), "exponent"], stage_rows(found)),
