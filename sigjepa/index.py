@@ -53,14 +53,14 @@ def functions_stage(corpus: "CorpusStage") -> "FunctionsStage":
     """
     from sigjepa.serving.functions import FunctionsStage
 
-    own = {each.name for each in fields(FunctionsStage)}
+    arguments = {each.name for each in fields(FunctionsStage)}
     for each in fields(corpus):
         default = each.default if each.default_factory is MISSING else each.default_factory()
-        if each.name not in own and getattr(corpus, each.name) != default:
+        if each.name not in arguments and getattr(corpus, each.name) != default:
             raise SigjepaError(
                 f"corpus.{each.name}: an index has all functions of its source, undivided; leave it out."
             )
-    return FunctionsStage(**{name: getattr(corpus, name) for name in own})
+    return FunctionsStage(**{name: getattr(corpus, name) for name in arguments})
 
 
 def main() -> None:

@@ -39,13 +39,13 @@ def search(config: DictConfig, typed: Sequence[str]) -> None:
     asks = not queries and sys.stdin.isatty() and not resolved["json"]
     if not queries and not asks:
         queries = list(lines_of("standard input", sys.stdin.read()))
-    opened = opened_search(resolved)
+    index = opened_search(resolved)
     if asks:
         from sigjepa.serving.prompt import ask
 
-        ask(opened, resolved["top_k"], resolved["lines"])
+        ask(index, resolved["top_k"], resolved["lines"])
         return
-    answers = [opened.answers([query], [resolved["top_k"]])[0] for query in queries]
+    answers = [index.answers([query], [resolved["top_k"]])[0] for query in queries]
     if resolved["json"]:
         found = [answer.as_dict() for answer in answers]
         print(json.dumps(found[0]["results"] if typed else found, indent=2, ensure_ascii=False))

@@ -126,7 +126,7 @@ class NearPairsStage(Step[NearPairs]):
         sizes = self.extraction.sizes(view, pairs)
         pairs = pairs[sizes.min(axis=1) >= self.threshold * sizes.max(axis=1)]
         sets = {int(each): self.extraction.shingles(view, int(each)) for each in np.unique(pairs)}
-        near = [jaccard(sets[one], sets[other]) >= self.threshold for one, other in pairs.tolist()]
+        near = [jaccard(sets[first], sets[second]) >= self.threshold for first, second in pairs.tolist()]
         return pairs[np.array(near, dtype=bool)]
 
 

@@ -107,7 +107,7 @@ class FunctionDataset(Dataset[Batch]):
         """Return the rows that each anchor brings, `B × [N_i]`, made unique."""
         unique, columns = np.unique(np.concatenate(ids).astype(np.int64), return_inverse=True)
         by_row = np.full((len(ids), len(unique)), -1, dtype=np.int8)
-        by_row[np.repeat(np.arange(len(ids)), [len(own) for own in ids]), columns] = np.concatenate(scores)
+        by_row[np.repeat(np.arange(len(ids)), [len(row) for row in ids]), columns] = np.concatenate(scores)
         return self._bodies(unique, by_row)
 
     def _random(self, request: BatchIndices, ids: np.ndarray) -> NegativeBatch:

@@ -39,13 +39,13 @@ class PairShares:
         values, products = (np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "products"))
         return cls(parts[0].names, values, np.concatenate(pairs), products=products, **others)
 
-    def of(self, pair: int, texts: Mapping[int, str], own: Collection[str]) -> list[Share]:
-        """Return the shares of one pair. texts: of terms, by hash. own: the terms of the query's signature."""
+    def of(self, pair: int, texts: Mapping[int, str], query_terms: Collection[str]) -> list[Share]:
+        """Return the shares of one pair. texts: of terms, by hash. query_terms: of its signature."""
         start, stop = np.searchsorted(self.pairs, [pair, pair + 1])
         terms: dict[int, list[Term]] = {}
         for place in range(start, stop):
             text = texts.get(int(self.terms[place]), "?")
-            found = Term(text, float(self.products[place]), text not in own)
+            found = Term(text, float(self.products[place]), text not in query_terms)
             terms.setdefault(int(self.views[place]), []).append(found)
         return [
             Share(name, float(self.values[pair, view]), terms.get(view, [])) for view, name in enumerate(self.names)
@@ -56,14 +56,14 @@ def explain(predictions: Views, bodies: Views) -> PairShares:
     """Return what the scores of prediction i and body i, of P rows each, are the sums of, see `data.views.score`."""
     values, found = [], []
     for number, (name, view) in enumerate(predictions.items()):
-        own, other = view.vectors, bodies[name].vectors
-        if isinstance(own, TermRows):
-            assert isinstance(other, TermRows), "a view is sparse on both sides, or on none"
-            value, *terms = term_shares(own, other)
+        predicted, body = view.vectors, bodies[name].vectors
+        if isinstance(predicted, TermRows):
+            assert isinstance(body, TermRows), "a view is sparse on both sides, or on none"
+            value, *terms = term_shares(predicted, body)
             found.append((terms[0], np.full(len(terms[0]), number, np.int8), *terms[1:]))
         else:
-            assert isinstance(other, torch.Tensor), "a view is dense on both sides, or on none"
-            value = (own * other).sum(dim=1)
+            assert isinstance(body, torch.Tensor), "a view is dense on both sides, or on none"
+            value = (predicted * body).sum(dim=1)
         constants = bodies[name].constants
         values.append((value if constants is None else value + constants).float().cpu().numpy())
     nothing = (np.empty(0, np.int64), np.empty(0, np.int8), np.empty(0, np.int64), np.empty(0, np.float32))
@@ -73,19 +73,22 @@ def explain(predictions: Views, bodies: Views) -> PairShares:
     return PairShares(list(predictions), np.stack(values, axis=1), *shown)
 
 
-def term_shares(own: TermRows, other: TermRows) -> tuple[torch.Tensor, np.ndarray, np.ndarray, np.ndarray]:
+def term_shares(predictions: TermRows, bodies: TermRows) -> tuple[torch.Tensor, np.ndarray, np.ndarray, np.ndarray]:
     """Return the product `[P]` of row i with row i and of its strongest terms the rows, hashes and products `[m]`."""
-    _, codes = torch.unique(torch.cat([own.terms, other.terms]), return_inverse=True)
+    _, codes = torch.unique(torch.cat([predictions.terms, bodies.terms]), return_inverse=True)
     width = int(codes.max()) + 1 if len(codes) else 1
-    left, right = equal_places(own.rows * width + codes[: len(own.terms)], other.rows * width + codes[len(own.terms) :])
-    values = [each.values if each.values.ndim > 1 else each.values[:, None] for each in (own, other)]
+    left, right = equal_places(
+        predictions.rows * width + codes[: len(predictions.terms)],
+        bodies.rows * width + codes[len(predictions.terms) :],
+    )
+    values = [each.values if each.values.ndim > 1 else each.values[:, None] for each in (predictions, bodies)]
     products = (values[0][left] * values[1][right]).sum(dim=1)
-    sums = products.new_zeros(own.size).index_add(0, own.rows[left], products)
+    sums = products.new_zeros(predictions.size).index_add(0, predictions.rows[left], products)
     keys, first, inverse = np.unique(
-        (own.rows[left] * width + codes[left]).cpu().numpy(), return_index=True, return_inverse=True
+        (predictions.rows[left] * width + codes[left]).cpu().numpy(), return_index=True, return_inverse=True
     )
     added = np.bincount(inverse, products.double().cpu().numpy(), len(keys)).astype(np.float32)
-    rows, terms = keys // width, own.terms[left].cpu().numpy()[first]
+    rows, terms = keys // width, predictions.terms[left].cpu().numpy()[first]
     order = np.lexsort((-np.abs(added), rows))
     order = order[added[order] != 0]
     places = np.arange(len(order)) - np.searchsorted(rows[order], rows[order])

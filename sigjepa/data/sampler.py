@@ -108,9 +108,9 @@ class BlockSampler(LengthBucketSampler):
         numbers = self.ids // self.shuffle_block
         blocks = np.split(np.arange(len(self.ids)), np.flatnonzero(np.diff(numbers)) + 1)
         order = np.random.default_rng([self.seed, self.epoch]).permutation(len(blocks))
-        own = np.array_split(np.concatenate([blocks[number] for number in order]), self.world_size)[self.rank]
+        positions = np.array_split(np.concatenate([blocks[number] for number in order]), self.world_size)[self.rank]
         generator = np.random.default_rng([self.seed, self.epoch, self.rank])
-        batches = np.array_split(own, len(self))
+        batches = np.array_split(positions, len(self))
         window = max(1, self.shuffle_window * self.shuffle_block // self.batch_size)
         for start in range(0, len(batches), window):
             sizes = [len(batch) for batch in batches[start : start + window]]

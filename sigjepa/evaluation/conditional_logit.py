@@ -46,10 +46,10 @@ def fit_weights(features: Mapping[str, PairFeature], bodies: Sequence[str], seed
     blocks: list[_Choices] = []
     for queries, candidates in sampled_blocks(len(bodies), seed):
         values = np.stack([feature.sample(queries, candidates) for feature in features.values()], axis=-1)
-        own = np.arange(len(queries))
-        values -= values[own, own][:, None]
+        diagonal = np.arange(len(queries))
+        values -= values[diagonal, diagonal][:, None]
         excluded = identical[queries][:, None] == identical[candidates][None]
-        excluded[own, own] = False
+        excluded[diagonal, diagonal] = False
         blocks.append(_Choices(values, excluded))
     squares = np.mean([np.mean(np.square(block.values, dtype=float), axis=(0, 1)) for block in blocks], axis=0)
     scales = np.where(squares > 0, np.sqrt(squares), 1.0)

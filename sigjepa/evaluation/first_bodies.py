@@ -30,8 +30,8 @@ class FirstBodies:
 
     def why(self, row: int, texts: Mapping[int, str], signature: str) -> list[list[Share]]:
         """Return what the k + 1 scores of a query are the sums of. texts: of terms, by hash. signature: the query's."""
-        count, own = self.scores.shape[1], signature_terms(signature)
-        return [self.shares.of(pair, texts, own) for pair in range(row * count, (row + 1) * count)]
+        count, terms = self.scores.shape[1], signature_terms(signature)
+        return [self.shares.of(pair, texts, terms) for pair in range(row * count, (row + 1) * count)]
 
 
 def term_texts(signatures: Sequence[str], bodies: Sequence[str]) -> dict[int, str]:

@@ -56,8 +56,8 @@ class PackageCounts:
         if packages is None or not len(self.keys):
             return totals.astype(float)
         position, known = self._positions(packages)
-        own, _ = self._found(self.keys, position[functions] * max(len(self.terms), 1) + place, self.counts)
-        return (totals - np.where(known[functions] & (totals > 0), own, 0)).astype(float)
+        of_package, _ = self._found(self.keys, position[functions] * max(len(self.terms), 1) + place, self.counts)
+        return (totals - np.where(known[functions] & (totals > 0), of_package, 0)).astype(float)
 
     def functions_of_others(self, packages: Sequence[str] | None, functions: np.ndarray) -> np.ndarray:
         """Return for each entry `[m]` how many functions other packages have, float64; arguments: as in `of_others`."""

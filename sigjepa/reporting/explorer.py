@@ -125,11 +125,11 @@ def explore(
     rows = list(kinds)
     found = [run.first(rows, bodies, top) for run in shown.values()]
     teacher = cosine_scores(bodies[rows].float(), bodies).numpy()
-    needed = {int(ids[place]) for run in found for one in run for place in one.places} | set(ids[rows].tolist())
+    needed = {int(ids[place]) for run in found for ranked in run for place in ranked.places} | set(ids[rows].tolist())
     check_texts(needed, functions)
 
     def answer(run: int, position: int, row: int) -> Answer:
-        one, ranks = found[run][position], shown[names[run]].ranks
+        ranked, ranks = found[run][position], shown[names[run]].ranks
         retrieved = (
             Retrieved(
                 int(ids[place]),
@@ -138,10 +138,10 @@ def explore(
                 match(int(ids[row]), int(ids[place]), functions),
                 why,
             )
-            for place, value, why in zip(one.places, one.scores, one.why[:-1] or repeat(""), strict=False)
+            for place, value, why in zip(ranked.places, ranked.scores, ranked.why[:-1] or repeat(""), strict=False)
         )
         places = int(ranks.optimistic[row]), int(ranks.pessimistic[row])
-        return Answer(*places, rounded(one.own), tuple(retrieved), one.why[-1] if one.why else "")
+        return Answer(*places, rounded(ranked.true_score), tuple(retrieved), ranked.why[-1] if ranked.why else "")
 
     sampled = tuple(
         SampledQuery(

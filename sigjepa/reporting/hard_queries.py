@@ -33,7 +33,7 @@ def hard_query_rows(run: Run, corpus: Corpus, split: str = "test", count: int = 
     texts = term_texts(*([column[each] for each in (*queries, *found)] for column in (signatures, bodies)))
     rows = []
     for row, query, other in zip(hardest, queries, found, strict=True):
-        best, *_, own = first.why(row, texts, signatures[query])
+        best, *_, true = first.why(row, texts, signatures[query])
         rows.append(
             {
                 "query": names[query],
@@ -43,10 +43,10 @@ def hard_query_rows(run: Run, corpus: Corpus, split: str = "test", count: int = 
                 "score": float(first.scores[row, -1]),
                 "found first": names[other],
                 "its score": float(first.scores[row, 0]),
-                **{label_of(share.view): share.value for share in own},
+                **{label_of(share.view): share.value for share in true},
                 **{f"{label_of(share.view)} of the first": share.value for share in best},
-                "matched words": words(own, predicted=False),
-                "predicted words": words(own, predicted=True),
+                "matched words": words(true, predicted=False),
+                "predicted words": words(true, predicted=True),
                 "predicted words of the first": words(best, predicted=True),
             }
         )

@@ -179,8 +179,8 @@ def fold(tokens: Sequence[Token], folded: Collection[str]) -> Iterator[Token]:
     inside, items, left = False, 0, 0
     for position, token in enumerate(tokens):
         if token.type == "heading_open" and token.tag == "h2":
-            opened = "" if tokens[position + 1].content in folded else " open"
-            yield _html(f'{"</details>" * inside}<details class="section"{opened}><summary>\n')
+            state = "" if tokens[position + 1].content in folded else " open"
+            yield _html(f'{"</details>" * inside}<details class="section"{state}><summary>\n')
             inside = True
         elif token.type == "bullet_list_open" and token.level == 0:
             listed = until(tokens, position, "bullet_list_close")

@@ -15,12 +15,12 @@ from sigjepa.evaluation.ranks import Ranks, cosine_scores
 
 @dataclass(frozen=True)
 class RankedBodies:
-    """The first bodies of one query: the own body's score, places in the pool and their scores `[k]`.
+    """The first bodies of one query: the true body's score, places in the pool and their scores `[k]`.
 
-    why: what these scores are the sums of, in words, the own body's last; empty of a cosine.
+    why: what these scores are the sums of, in words, the true body's last; empty of a cosine.
     """
 
-    own: float
+    true_score: float
     places: np.ndarray
     scores: np.ndarray
     why: Sequence[str] = ()

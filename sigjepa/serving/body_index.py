@@ -151,8 +151,8 @@ class BodyIndex(OpenedArtifact):
             return []
         total = np.zeros(len(self), np.float32)
         for name, columns in part.dense.items():
-            own = part.arrays["dense"][local, columns]
-            products = np.concatenate([each.arrays["dense"][:, each.dense[name]] @ own for each in self.parts])
+            vector = part.arrays["dense"][local, columns]
+            products = np.concatenate([each.arrays["dense"][:, each.dense[name]] @ vector for each in self.parts])
             norms = self._norms[name]
             total += products / np.maximum(norms * norms[row], np.finfo(np.float32).tiny) / len(part.dense)
         total[row] = -np.inf

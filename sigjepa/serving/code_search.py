@@ -74,9 +74,9 @@ class CodeSearch:
         expected = self.index.expected(predictions)
         answers = []
         for query, some, terms in zip(queries, matches, expected, strict=True):
-            own = signature_terms(query.signature)
-            views = {view: _named(each, texts, own) for view, each in terms.items()}
-            answers.append(Answer(query, views, [self.result(match, texts, own) for match in some]))
+            query_terms = signature_terms(query.signature)
+            views = {view: _named(each, texts, query_terms) for view, each in terms.items()}
+            answers.append(Answer(query, views, [self.result(match, texts, query_terms) for match in some]))
         return answers
 
     def neighbors(self, row: int, top_k: int = 5) -> list[Result]:
@@ -103,11 +103,11 @@ class CodeSearch:
         in_file = set(self.places.rows_of(self.functions, query.file))
         return [row for row in named if row in in_file or self.functions[row].body == query.body]
 
-    def result(self, match: Match, texts: Mapping[int, str] = {}, own: Collection[str] = ()) -> Result:
-        """Return what was found at a row; texts: of terms, by hash. own: the terms of the query's signature."""
+    def result(self, match: Match, texts: Mapping[int, str] = {}, query_terms: Collection[str] = ()) -> Result:
+        """Return what was found at a row; texts: of terms, by hash. query_terms: of its signature."""
         function = self.functions[match.row]
         file = self.places.file_of(function)
-        shares = [Share(each.view, each.value, _named(each.terms, texts, own)) for each in match.shares]
+        shares = [Share(each.view, each.value, _named(each.terms, texts, query_terms)) for each in match.shares]
         return Result(
             row=match.row,
             repository=function.repository,
@@ -123,10 +123,10 @@ class CodeSearch:
         )
 
 
-def _named(shares: Sequence[TermShare], texts: Mapping[int, str], own: Collection[str]) -> list[Term]:
-    """Return terms with their texts, those that the index knows and those of the query; own: as in `result`."""
+def _named(shares: Sequence[TermShare], texts: Mapping[int, str], query_terms: Collection[str]) -> list[Term]:
+    """Return terms with their texts, those that the index knows and those of the query; query_terms: as in `result`."""
     named = [(each.text or texts.get(each.term, "?"), each.value) for each in shares]
-    return [Term(text, value, text not in own) for text, value in named]
+    return [Term(text, value, text not in query_terms) for text, value in named]
 
 
 def build_index(output: Path, source: FunctionsStage, student: Student, folder: Path, executor: Executor) -> CodeSearch:

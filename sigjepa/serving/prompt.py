@@ -19,12 +19,12 @@ class Search(Protocol):
         """Return the `top_k` best functions for a query."""
 
 
-def ask(opened: Search, top_k: int, lines: int | None) -> None:
+def ask(search: Search, top_k: int, lines: int | None) -> None:
     """Ask for queries until there is none; a number shows the whole of a result of the last.
 
     top_k: results of a query. lines: of each body that are shown; None is all.
     """
-    print(f"{len(opened):,} functions. {EXPECTED}; a number shows all of a result; an empty line ends.")
+    print(f"{len(search):,} functions. {EXPECTED}; a number shows all of a result; an empty line ends.")
     last: tuple[Any, Sequence[Any]] = (None, ())
     while text := prompt():
         if text.isdecimal() and 1 <= int(text) <= len(last[1]):
@@ -35,7 +35,7 @@ def ask(opened: Search, top_k: int, lines: int | None) -> None:
         except SigjepaError as error:
             print(error)
             continue
-        last = query, opened.search(query, top_k)
+        last = query, search.search(query, top_k)
         show_results(*last, lines)
 
 

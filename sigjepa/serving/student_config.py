@@ -38,10 +38,12 @@ class StudentConfig:
 
 def load_tensors(model: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> None:
     """Give a model its tensors; raises SigjepaError when they are not those of its class and arguments."""
-    own = model.state_dict()
-    if own.keys() != tensors.keys() or any(own[name].shape != tensor.shape for name, tensor in tensors.items()):
-        other = sorted(own.keys() ^ tensors.keys())[:4] or sorted(
-            name for name, tensor in tensors.items() if own[name].shape != tensor.shape
+    expected = model.state_dict()
+    if expected.keys() != tensors.keys() or any(
+        expected[name].shape != tensor.shape for name, tensor in tensors.items()
+    ):
+        other = sorted(expected.keys() ^ tensors.keys())[:4] or sorted(
+            name for name, tensor in tensors.items() if expected[name].shape != tensor.shape
         )
         raise SigjepaError(
             f"{folder} has other tensors than {type(model).__name__} of its config.json ({', '.join(other[:4])}): "

@@ -49,8 +49,8 @@ def evaluation(prediction: Prediction, batch: Batch) -> Evaluation:
     predicted = prediction.pooled.float()
     if prediction.views is None or batch.body_views is None:
         return Evaluation(batch.ids, predicted, batch.body_pooled, batch.body_pooled)
-    own: View | None = batch.body_views.get("pooled")
-    bodies = own.vectors if own is not None and isinstance(own.vectors, Tensor) else batch.body_pooled
+    pooled: View | None = batch.body_views.get("pooled")
+    bodies = pooled.vectors if pooled is not None and isinstance(pooled.vectors, Tensor) else batch.body_pooled
     return Evaluation(batch.ids, predicted, bodies, batch.body_pooled, (prediction.views, batch.body_views))
 
 

@@ -44,7 +44,7 @@ def test_shares_sum_to_the_score_and_terms_are_the_strongest(views):
     texts = {term: f"t{term}" for term in range(-4, 4)}
     assert sum(len(naive_terms(*views, pair)) for pair in range(PAIRS)) > PAIRS
     for pair in range(PAIRS):
-        dense, words = found.of(pair, texts, own={"t3"})
+        dense, words = found.of(pair, texts, query_terms={"t3"})
         assert (dense.view, dense.terms, words.view) == ("pooled", [], "words")
         expected = sorted(naive_terms(*views, pair).items(), key=lambda item: -abs(item[1]))[:MAX_TERMS]
         assert [term.text for term in words.terms] == [texts[term] for term, _ in expected]

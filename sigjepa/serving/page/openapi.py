@@ -23,8 +23,8 @@ def openapi_document() -> dict[str, Any]:
     """Return the OpenAPI document of the API."""
     result = TypeAdapter(Result).json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
     schemas = {**result.pop("$defs", {}), "Result": result, "Error": ERROR}
-    one = {"$ref": "#/components/schemas/Result"}
-    many = {"type": "array", "items": one}
+    reference = {"$ref": "#/components/schemas/Result"}
+    many = {"type": "array", "items": reference}
     found = {
         "type": "object",
         "properties": {
@@ -43,7 +43,7 @@ def openapi_document() -> dict[str, Any]:
     paths = {
         "/api/index": _get("Give the size of the index.", [], size),
         "/api/search": _get("Find the functions whose bodies fit a signature.", [QUERY, TOP_K], found),
-        "/api/functions/{row}": _get("Give a function of the index.", [ROW], one),
+        "/api/functions/{row}": _get("Give a function of the index.", [ROW], reference),
         "/api/functions/{row}/neighbors": _get("Find the functions with the nearest bodies.", [ROW, TOP_K], many),
     }
     info = {"title": "sigjepa search", "version": sigjepa.__version__}

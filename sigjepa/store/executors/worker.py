@@ -190,6 +190,6 @@ class Worker:
             text += f" On {host} these variables of {self.driver.host} are not set: {', '.join(missing)}."
         text = without_credentials(text)
         is_final = isinstance(error, SigjepaError) and not isinstance(error, StorageError)
-        own = error if type(error) is not SigjepaError else SigjepaError(f"{text} (On the worker {host}.)")
+        refusal = error if type(error) is not SigjepaError else SigjepaError(f"{text} (On the worker {host}.)")
         trace = "" if isinstance(error, SigjepaError) else without_credentials(traceback.format_exc())
-        return Failure(part, host, text, own if is_final and isinstance(own, SigjepaError) else None, trace)
+        return Failure(part, host, text, refusal if is_final and isinstance(refusal, SigjepaError) else None, trace)
