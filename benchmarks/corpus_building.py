@@ -31,9 +31,9 @@ from sigjepa.corpus.dedup import (
     lsh_bands,
     shingle_set,
 )
-from sigjepa.corpus.extraction import Extraction, arrays_of
 from sigjepa.corpus.functions import Function, extract_functions
 from sigjepa.corpus.near_pairs import NearPairsStage
+from sigjepa.corpus.sketches import Sketches, arrays_of
 from sigjepa.store.files import write_json
 from sigjepa.store.manifest import Manifest
 from sigjepa.store.stage import Part
@@ -76,10 +76,10 @@ def near_duplicates(chosen: list[Function], repeats: int) -> dict[str, Any]:
     def ours() -> set[str]:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            for array, values in arrays_of(chosen, bands).items():
+            for array, values in arrays_of([each.body for each in chosen], bands).items():
                 np.save(folder / f"{array}-all.npy", values)
             facts = {"parts": ["all"], "functions": [len(chosen)]}
-            stage = NearPairsStage(Extraction(Manifest(folder, "", "", {}, "", facts, {})), THRESHOLD)
+            stage = NearPairsStage(Sketches(Manifest(folder, "", "", {}, "", facts, {})), THRESHOLD)
             stage.build(Part("all", 0, len(stage.tasks())), folder)
             names = {path.name: None for path in folder.glob("*-all.npy")}
             pairs = stage.open(Manifest(folder, "", "", {}, "", {}, names))

@@ -32,7 +32,7 @@ def indexing(student: Student, source: Path, repeats: int) -> dict[str, Any]:
     """Return how long it takes to index a folder, beside embedding its bodies."""
     with tempfile.TemporaryDirectory() as name:
         folders = (Path(name) / str(number) for number in itertools.count())
-        stage = FunctionsStage(Folder([str(source)]), workers=1)
+        stage = FunctionsStage(Folder([str(source)]))
         bodies = Store(next(folders)).get(stage)
         texts = bodies.bodies(0, len(bodies))
 

@@ -59,6 +59,6 @@ def write_index(folder):
     """Write `repo`, `student` and `my_index` below a folder."""
     write_repository(folder / "repo")
     save_student(folder / "student")
-    source = FunctionsStage(Folder([str(folder / "repo")]), workers=1)
+    source = FunctionsStage(Folder([str(folder / "repo")]))
     student = Student.from_pretrained(folder / "student")
     return build_index(folder / "my_index", source, student, folder / "student", Local())

@@ -1,31 +1,34 @@
-"""A step of building the corpus: functions of all files in parts, with what duplicates are looked for by."""
+"""A step of building the corpus: functions of all files in parts, no more of a repository than the corpus can use."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-import xxhash
 
-from sigjepa.corpus.collect import collect
-from sigjepa.corpus.dedup import REASONS, VIEWS, ShingleSet, band_keys, lsh_bands, shingle_set
-from sigjepa.corpus.functions import Function
-from sigjepa.corpus.source_files import write_sources
-from sigjepa.corpus.sources.source import Repository, Source
+from sigjepa.corpus.collect import Collected, helping, seeded_order
+from sigjepa.corpus.source_files import read_sources, write_sources
+from sigjepa.corpus.sources.source import Repository
 from sigjepa.corpus.text import writable
 from sigjepa.store.artifact import OpenedArtifact
 from sigjepa.store.manifest import Manifest
-from sigjepa.store.stage import Part, Step
+from sigjepa.store.progress import progress
+from sigjepa.store.stage import Get, Part, Step
 
 FILES_PER_PART = 2000
-"""About 17,000 functions: half a minute of work, and a few hundred MB while it lasts."""
+"""About 17,000 functions: a quarter of a minute of work, and a few hundred MB while it lasts."""
+OVERCOLLECT = 1.3
+"""How many more functions than asked for are read, because duplicates go afterwards."""
+MIN_LEVEL = 8.0
+"""The least that is read of each repository for a limit of all functions, if it has so many."""
 
 FIELDS = pa.schema(
     {
@@ -35,12 +38,12 @@ FIELDS = pa.schema(
     }
 )
 """Of a function, before it has an id and a split."""
-Numbers: TypeAlias = npt.NDArray[np.uint64]
-Positions: TypeAlias = npt.NDArray[np.int64]
+PLACE = [(name, "ascending") for name in ("repository", "path", "line", "qualname", "key")]
+"""By which functions are ordered."""
 
 
-class Extraction(OpenedArtifact):
-    """All functions in order of place; a position counts through the parts."""
+class InParts(OpenedArtifact):
+    """Something of all functions, in files of parts; a position counts through the parts."""
 
     @property
     def parts(self) -> Sequence[str]:
@@ -55,151 +58,151 @@ class Extraction(OpenedArtifact):
     def __len__(self) -> int:
         return int(self.starts[-1])
 
+
+class Extraction(InParts):
+    """All functions in order of place."""
+
+    def table(self, part: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return the rows of a part; columns: None for all."""
+        return pq.read_table(self.folder / f"functions-{part}.parquet", columns=columns)
+
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[tuple[int, pa.Table]]:
         """Yield the position of its first function and the rows of each part; columns: None for all."""
         for part, start in zip(self.parts, self.starts, strict=False):
-            yield int(start), pq.read_table(self.folder / f"functions-{part}.parquet", columns=columns)
+            yield int(start), self.table(part, columns)
 
-    @property
-    def sources(self) -> list[Path]:
-        """Lists of the files that were read, in order."""
-        return [self.folder / f"sources-{part}.parquet" for part in self.parts]
+    def sources(self, part: str) -> Path:
+        """Return the list of the files of a part that were read."""
+        return self.folder / f"sources-{part}.parquet"
 
-    def digests(self, reason: str) -> Iterator[tuple[int, Numbers]]:
-        """Yield half a hash of what one of REASONS compares, by blocks of functions, each with its first position."""
-        yield from self._blocks("digests", (REASONS.index(reason), 1))
-
-    def digests_of(self, reason: str, positions: Positions) -> Numbers:
-        """Return 128 bits of hash in halves of what one of REASONS compares, of some functions `[2, P]`."""
-        return self._of("digests", (REASONS.index(reason),), positions)
-
-    def keys(self, view: str, band: int) -> Iterator[tuple[int, Numbers]]:
-        """Yield the keys of a band by blocks of functions, each with its first position."""
-        yield from self._blocks("keys", (list(VIEWS).index(view), band))
-
-    def keys_of(self, view: str, bands: int | slice, positions: Positions) -> Numbers:
-        """Return the keys of a band `[P]` or of several `[bands, P]` of some functions."""
-        return self._of("keys", (list(VIEWS).index(view), bands), positions)
-
-    def sizes(self, view: str, positions: Positions) -> Positions:
-        """Return the sizes of the shingle sets of functions, in the shape of `positions`."""
-        sizes: Positions = self._of("sizes", (list(VIEWS).index(view),), positions.ravel()).reshape(positions.shape)
-        return sizes
-
-    def shingles(self, view: str, position: int) -> ShingleSet:
-        """Return the shingle set of a function."""
-        part = int(np.searchsorted(self.starts, position, side="right")) - 1
-        number, here = list(VIEWS).index(view), position - self.starts[part]
-        start, size = (self._arrays(name)[part][number, here] for name in ("offsets", "sizes"))
-        return self._arrays("shingles")[part][start : start + size]
-
-    def _blocks(self, name: str, index: tuple[int, ...]) -> Iterator[tuple[int, Any]]:
-        for start, array in zip(self.starts, self._arrays(name), strict=False):
-            yield int(start), array[index]
-
-    def _of(self, name: str, index: tuple[int | slice, ...], positions: Positions) -> Any:
-        """Return the last dimension of an array at `positions`, across the parts."""
-        arrays = self._arrays(name)
-        found = np.empty((*arrays[0][index].shape[:-1], len(positions)), arrays[0].dtype)
-        parts = np.searchsorted(self.starts, positions, side="right") - 1
-        for part in np.unique(parts):
-            here = parts == part
-            found[..., here] = arrays[part][index][..., positions[here] - self.starts[part]]
+    def taken(self, part: str) -> npt.NDArray[np.int64]:
+        """Return how many files of each repository of a part were read, or could not be."""
+        found: npt.NDArray[np.int64] = np.load(self.folder / f"taken-{part}.npy")
         return found
-
-    def _arrays(self, name: str) -> list[Any]:
-        if name not in self._opened:
-            self._opened[name] = [np.load(self.folder / f"{name}-{part}.npy", mmap_mode="r") for part in self.parts]
-        return self._opened[name]
-
-    @cached_property
-    def _opened(self) -> dict[str, list[Any]]:
-        return {}
 
 
 @dataclass(frozen=True)
 class ExtractionStage(Step[Extraction]):
-    """Extract the functions of a source's files, in parts of so many files, or of whole repositories under a limit.
+    """Extract the functions of repositories, of each until it has given `level` functions.
 
-    With `max_functions` all is one part: what is read of a repository depends on what the others gave. Then, `workers`
-    processes read. The arguments are those of CorpusStage; a part's are the repositories that it reads, or some files
-    of them.
+    groups: the repositories of each part, or some files of them. limits: those of `extract_functions`. before: what a
+    lower level of the same groups gave, from which it goes on: what is read of a repository depends on the level alone.
     """
 
-    source: Source
+    groups: Sequence[Sequence[Repository]] = field(repr=False, compare=False)
     limits: Mapping[str, int]
-    max_functions: int | None
-    max_functions_per_repository: int | None
     include_tests: bool
     seed: int
-    workers: int | None
-    near_duplicate_threshold: float
+    level: float = math.inf
+    before: Extraction | None = None
 
     kind: ClassVar[str] = "extraction"
     unit: ClassVar[str] = "file"
 
-    def caches(self) -> Sequence[Path]:
-        """Return where the source keeps what it downloads."""
-        cache = getattr(self.source, "cache", None)
-        return () if cache is None else (Path(cache),)
+    def inputs(self) -> dict[str, Any]:
+        """Return the level: the rest is that of the artifact in whose folder it lies."""
+        return {"level": str(self.level)}
 
     def parts(self) -> Sequence[Part]:
-        """Return the parts in order of place."""
-        return [Part("all")] if self.max_functions is not None else self._groups
-
-    @cached_property
-    def _groups(self) -> list[Part]:
-        groups = grouped(self.source.repositories(), FILES_PER_PART, self.max_functions_per_repository is None)
+        """Return the parts in order of place; each is given its repositories, and counts what may be read of them."""
         parts, start = [], 0
-        for number, group in enumerate(groups):
-            size = sum(len(repository.paths) for repository in group)
+        for number, group in enumerate(self.groups):
+            size = sum(math.ceil(min(len(repository.paths), self.level)) for repository in group)
             parts.append(Part(f"{number:06}", start, start + size, group))
             start += size
         return parts
 
     def __getstate__(self) -> dict[str, Any]:
-        return {each.name: getattr(self, each.name) for each in fields(self)}  # not the files of all parts
+        return vars(self) | {"groups": ()}  # a part has its own
 
     def build(self, part: Part, out: Path) -> Mapping[str, Any]:
-        """Write functions, lists of files, and arrays for the search for duplicates; the facts are counts."""
-        collected = collect(
-            self.source.repositories() if part.work is None else part.work,
-            limits=self.limits,
-            max_functions=self.max_functions,
-            max_functions_per_repository=self.max_functions_per_repository,
-            include_tests=self.include_tests,
-            seed=self.seed,
-            workers=self.workers if part.work is None else 1,
-        )
-        functions = sorted((each for found in collected.functions.values() for each in found), key=attrgetter("place"))
-        rows = [{name: getattr(function, name) for name in FIELDS.names} for function in functions]
-        pq.write_table(pa.Table.from_pylist(rows, FIELDS), out / f"functions-{part.name}.parquet", compression="zstd")
-        write_sources(out / f"sources-{part.name}.parquet", collected.sources)
-        for name, array in arrays_of(functions, lsh_bands(self.near_duplicate_threshold)).items():
-            np.save(out / f"{name}-{part.name}.npy", array)
+        """Write functions, the list of files, and how many files of each repository were taken; the facts are counts.
+
+        files_listed, files_read, skipped: those that `before` has not. filled: repositories that gave the level. short:
+        functions of the others. files_waiting: those that a higher level would go on with.
+        """
+        found, counts, given = Collected(), Counter[str](), Counter[str]()
+        taken = np.zeros(len(part.work), dtype=np.int64)
+        if self.before is not None:
+            taken = self.before.taken(part.name)
+            given.update(self.before.table(part.name, ["repository"])["repository"].to_pylist())
+        for number, repository in enumerate(progress(part.work, "Reading source files", unit="repository")):
+            order = seeded_order(repository, self.include_tests, self.seed)
+            if self.before is None:
+                counts["files_listed"] += len(repository.paths)
+                found.skipped.update(repository.left_out)
+                found.skipped["test_file"] += len(repository.paths) - len(order)
+            functions = given[repository.name]
+            while functions < self.level and (positions := helping(order, int(taken[number]), self.level)):
+                functions += found.read(repository, positions, self.limits)
+                taken[number] += len(positions)
+            counts["files_waiting"] += len(order) - int(taken[number])
+            counts.update({"filled": 1} if functions >= self.level else {"short": functions})
+        files = found.sources if self.before is None else read_sources(self.before.sources(part.name)) + found.sources
+        rows = [{name: getattr(function, name) for name in FIELDS.names} for function in found.functions]
+        table = pa.Table.from_pylist(rows, FIELDS)
+        if self.before is not None:
+            table = pa.concat_tables([self.before.table(part.name), table])
+        pq.write_table(table.sort_by(PLACE), out / f"functions-{part.name}.parquet", compression="zstd")
+        write_sources(out / f"sources-{part.name}.parquet", files)
+        np.save(out / f"taken-{part.name}.npy", taken)
         return {
             "part": part.name,
-            "functions": len(functions),
-            "files_listed": collected.files_listed,
-            "files_read": collected.files_read,
-            "skipped": collected.skipped,
+            "functions": len(table),
+            "counts": counts | {"files_read": len(found.sources)},
+            "skipped": found.skipped,
         }
 
     def facts(self, parts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-        """Return the parts with their functions, and sums of what was read and skipped."""
-        skipped: Counter[str] = Counter()
+        """Return the parts with their functions, and sums of what was read and skipped, `before` included."""
+        skipped, counts = Counter[str](), Counter[str]()
+        if self.before is not None:
+            facts = self.before.manifest.facts
+            skipped.update(facts["skipped"])
+            counts.update({name: facts[name] for name in ("files_listed", "files_read")})
         for part in parts:
             skipped.update(part["skipped"])
+            counts.update(part["counts"])
         return {
             "parts": [part["part"] for part in parts],
             "functions": [part["functions"] for part in parts],
-            **{name: sum(part[name] for part in parts) for name in ("files_listed", "files_read")},
-            "skipped": dict(skipped),
+            **{name: counts[name] for name in ("files_listed", "files_read", "files_waiting", "filled", "short")},
+            "skipped": dict(+skipped),
         }
 
     def open(self, manifest: Manifest) -> Extraction:
         """Return the functions, which are read when they are asked for."""
         return Extraction(manifest)
+
+
+def extract(
+    repositories: Sequence[Repository],
+    limits: Mapping[str, int],
+    *,
+    include_tests: bool,
+    get: Get,
+    max_functions: int | None = None,
+    max_functions_per_repository: int | None = None,
+    seed: int = 0,
+) -> Extraction:
+    """Return the functions of `repositories`, a little over the two limits, at random but the same for any executor.
+
+    Each repository is read in a seeded order of its files until it has given its level of functions. The level starts
+    where equal shares would fill the corpus and doubles while small repositories leave it short. limits: those of
+    `extract_functions`. get: gives the extraction of each level.
+    """
+    most = (max_functions, max_functions_per_repository)
+    wanted, limit = (math.inf if each is None else OVERCOLLECT * each for each in most)
+    level = min(limit, max(MIN_LEVEL, wanted / max(1, len(repositories))))
+    groups = [*grouped(repositories, FILES_PER_PART, divide=math.isinf(level))]
+    found: Extraction = get(ExtractionStage(groups, limits, include_tests, seed, level))
+    while level < limit and found.manifest.facts["files_waiting"]:
+        # one by one: a product is rounded otherwise, and a corpus of the same key would be another one
+        if sum([level] * found.manifest.facts["filled"]) + found.manifest.facts["short"] >= wanted:
+            break
+        level = min(limit, 2 * level)
+        found = get(ExtractionStage(groups, limits, include_tests, seed, level, found))
+    return found
 
 
 def grouped(repositories: Sequence[Repository], files: int, divide: bool) -> Iterator[list[Repository]]:
@@ -224,38 +227,3 @@ def grouped(repositories: Sequence[Repository], files: int, divide: bool) -> Ite
         group.append(repository.some(order[start:], first=start == 0))
         size += len(order) - start
     yield group
-
-
-def arrays_of(functions: Sequence[Function], bands: int) -> dict[str, npt.NDArray[Any]]:
-    """Return what duplicates are looked for by.
-
-    digests: of what each of REASONS compares `[reasons, 2, N]`. keys: of each view's bands `[views, bands, N]`.
-    shingles: the sets of each function's views, one behind another. offsets, sizes: where each of them is
-    `[views, N]`.
-    """
-    digests = np.zeros((len(REASONS), 2, len(functions)), dtype=np.uint64)
-    keys = np.zeros((len(VIEWS), bands, len(functions)), dtype=np.uint64)
-    hashes: dict[str, int] = {}
-    sets: list[ShingleSet] = []
-    for position, function in enumerate(functions):
-        digests[0, :, position] = halves(function.body.encode())
-        for number, view in enumerate(VIEWS.values()):
-            shingles = shingle_set(view(function.body), hashes)
-            digests[1 + number, :, position] = halves(shingles.tobytes())
-            keys[number, :, position] = band_keys(shingles, bands)
-            sets.append(shingles)
-    sizes = np.array([*map(len, sets)], dtype=np.int64)
-    ends = np.cumsum(sizes)
-    sizes, ends = (each.reshape(-1, len(VIEWS)).T for each in (sizes, ends))
-    return {
-        "digests": digests,
-        "keys": keys,
-        "shingles": np.concatenate([np.zeros(0, dtype=np.uint64), *sets]),
-        "offsets": ends - sizes,
-        "sizes": sizes,
-    }
-
-
-def halves(content: bytes) -> tuple[int, int]:
-    """Return 128 bits of hash in two halves."""
-    return divmod(xxhash.xxh3_128_intdigest(content), 1 << 64)

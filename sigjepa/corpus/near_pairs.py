@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sigjepa.corpus.dedup import REASONS, VIEWS, Pairs, jaccard, lsh_bands
-from sigjepa.corpus.extraction import Extraction, Numbers
+from sigjepa.corpus.sketches import Numbers, Sketches
 from sigjepa.store.artifact import OpenedArtifact
 from sigjepa.store.manifest import Manifest
 from sigjepa.store.stage import Part, Step
@@ -51,7 +51,7 @@ class Task:
 class NearPairsStage(Step[NearPairs]):
     """Compare the bodies of functions that share a band of their MinHash, exactly and each pair once."""
 
-    extraction: Extraction
+    sketches: Sketches
     threshold: float
 
     kind: ClassVar[str] = "near_pairs"
@@ -60,7 +60,7 @@ class NearPairsStage(Step[NearPairs]):
     @property
     def buckets(self) -> int:
         """Into so many the functions are divided by their keys, so that one fits a task."""
-        return 1 + len(self.extraction) // MAX_ROWS
+        return 1 + len(self.sketches) // MAX_ROWS
 
     def tasks(self) -> list[Task]:
         """Return all texts and bands, each in buckets."""
@@ -71,7 +71,7 @@ class NearPairsStage(Step[NearPairs]):
     def parts(self) -> Sequence[Part]:
         """Return ranges of the tasks."""
         tasks = len(self.tasks())
-        step = 1 + MIN_ROWS // (1 + len(self.extraction) // self.buckets)
+        step = 1 + MIN_ROWS // (1 + len(self.sketches) // self.buckets)
         return [Part(f"{start:06}", start, min(tasks, start + step)) for start in range(0, tasks, step)]
 
     def build(self, part: Part, out: Path) -> Mapping[str, Any]:
@@ -91,16 +91,16 @@ class NearPairsStage(Step[NearPairs]):
 
     def same(self, task: Task) -> Pairs:
         """Return each function whose text an earlier one has: the first such and it `[P, 2]`."""
-        positions = self.shared(self.extraction.digests(task.name), task.bucket)
-        digests = self.extraction.digests_of(task.name, positions)
+        positions = self.shared(self.sketches.digests(task.name), task.bucket)
+        digests = self.sketches.digests_of(task.name, positions)
         _, first, group = np.unique(digests, axis=1, return_index=True, return_inverse=True)
         pairs = np.stack([positions[first[group.ravel()]], positions], axis=1)
         return pairs[pairs[:, 0] < pairs[:, 1]]
 
     def near(self, view: str, band: int, bucket: int) -> Pairs:
         """Return the near pairs of first functions of a text that share this band and none before `[P, 2]`."""
-        positions = self.shared(self.extraction.keys(view, band), bucket)
-        keys, texts = self.extraction.keys_of(view, band, positions), self.extraction.digests_of(view, positions)
+        positions = self.shared(self.sketches.keys(view, band), bucket)
+        keys, texts = self.sketches.keys_of(view, band, positions), self.sketches.digests_of(view, positions)
         order = np.lexsort((positions, *texts, keys))
         first = np.ones(len(order), dtype=bool)  # of the text
         first[1:] = (texts[:, order[1:]] != texts[:, order[:-1]]).any(axis=0)
@@ -121,11 +121,11 @@ class NearPairsStage(Step[NearPairs]):
 
     def compared(self, view: str, band: int, pairs: Pairs) -> Pairs:
         """Return those of the pairs that are near and share no earlier band, in whose task they are."""
-        first, second = (self.extraction.keys_of(view, slice(band), side) for side in pairs.T)
+        first, second = (self.sketches.keys_of(view, slice(band), side) for side in pairs.T)
         pairs = np.sort(pairs[~(first == second).any(axis=0)], axis=1)
-        sizes = self.extraction.sizes(view, pairs)
+        sizes = self.sketches.sizes(view, pairs)
         pairs = pairs[sizes.min(axis=1) >= self.threshold * sizes.max(axis=1)]
-        sets = {int(each): self.extraction.shingles(view, int(each)) for each in np.unique(pairs)}
+        sets = {int(each): self.sketches.shingles(view, int(each)) for each in np.unique(pairs)}
         near = [jaccard(sets[first], sets[second]) >= self.threshold for first, second in pairs.tolist()]
         return pairs[np.array(near, dtype=bool)]
 

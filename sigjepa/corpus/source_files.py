@@ -1,7 +1,7 @@
 """The source files that a corpus was read from, each with the digest of the bytes that were parsed."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -41,12 +41,12 @@ def content_digest(content: bytes) -> str:
 
 
 def write_sources(path: Path, files: Iterable[SourceFile]) -> None:
-    """Write the files in order of repository and path; the same for any number of workers."""
+    """Write the files in order of repository and path."""
     rows = [asdict(file) for file in sorted(files, key=attrgetter("repository", "path", "digest"))]
     pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), path, compression="zstd")
 
 
-def join_sources(path: Path, lists: Sequence[Path]) -> None:
+def join_sources(path: Path, lists: Iterable[Path]) -> None:
     """Write one list of what several hold, one behind another."""
     with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
         for each in lists:

@@ -15,10 +15,11 @@ import pyarrow as pa
 
 from sigjepa.corpus.corpus import FUNCTIONS_FOLDER, SCHEMA, Corpus, tables_in, write_functions
 from sigjepa.corpus.dedup import REASONS, VIEWS, duplicates, lsh_bands
-from sigjepa.corpus.extraction import Extraction, ExtractionStage
+from sigjepa.corpus.extraction import Extraction, extract
 from sigjepa.corpus.functions import EXTRACTION_VERSION
 from sigjepa.corpus.near_pairs import NearPairs, NearPairsStage
 from sigjepa.corpus.select import Selection, check_tier_sizes, select
+from sigjepa.corpus.sketches import SketchesStage
 from sigjepa.corpus.source_files import SOURCES_FILE, join_sources
 from sigjepa.corpus.sources.source import Source
 from sigjepa.corpus.split import SPLITS, TIERS, check_shares, seeded_hash
@@ -47,7 +48,7 @@ class CorpusStage(Stage[Corpus]):
     `max_functions` and `max_functions_per_repository` are upper limits (None: no limit) that take equally from all
     repositories. `tier_sizes` gives each tier exactly so many functions; None divides by `phase0_share` what the limits
     leave. `split_seed` decides which functions, repositories' splits and tiers: it is not the training seed, so
-    that runs with different seeds share a corpus. `workers` (None: one per core) changes nothing but the time.
+    that runs with different seeds share a corpus.
     """
 
     source: Source
@@ -62,7 +63,6 @@ class CorpusStage(Stage[Corpus]):
     phase0_share: float = 0.56
     tier_sizes: Mapping[str, int] | None = None
     split_seed: int = 0
-    workers: int | None = None
 
     kind: ClassVar[str] = "corpus"
     packages: ClassVar[Sequence[str]] = ("pyarrow", "rensa", "xxhash")
@@ -91,26 +91,19 @@ class CorpusStage(Stage[Corpus]):
             "tier_sizes": self.tier_sizes and {tier: self.tier_sizes[tier] for tier in TIERS},
         }
 
-    def caches(self) -> Sequence[Path]:
-        """Return where the source keeps what it downloads."""
-        cache = getattr(self.source, "cache", None)
-        return () if cache is None else (Path(cache),)
-
     def with_steps(self, get: Get) -> "SelectionStage":
         """Return the stage that selects of the extracted functions, without those that have a duplicate."""
-        extraction = get(
-            ExtractionStage(
-                self.source,
-                {name: getattr(self, name) for name in LIMITS},
-                self.max_functions,
-                self.max_functions_per_repository,
-                self.include_tests,
-                self.split_seed,
-                self.workers,
-                self.near_duplicate_threshold,
-            )
+        extraction = extract(
+            self.source.repositories(),
+            {name: getattr(self, name) for name in LIMITS},
+            max_functions=self.max_functions,
+            max_functions_per_repository=self.max_functions_per_repository,
+            include_tests=self.include_tests,
+            seed=self.split_seed,
+            get=get,
         )
-        pairs = get(NearPairsStage(extraction, self.near_duplicate_threshold))
+        sketches = get(SketchesStage(extraction, self.near_duplicate_threshold))
+        pairs = get(NearPairsStage(sketches, self.near_duplicate_threshold))
         return SelectionStage(**vars(self), extraction=extraction, pairs=pairs)
 
     def build(self, part: Part, out: Path) -> Mapping[str, Any]:
@@ -164,7 +157,7 @@ class SelectionStage(CorpusStage):
         )
         chosen = chosen_functions(self.extraction, kept, sizes, selection, self.split_seed)
         digest = write_functions(rows(self.extraction, chosen, selection), out / FUNCTIONS_FOLDER)
-        join_sources(out / SOURCES_FILE, self.extraction.sources)
+        join_sources(out / SOURCES_FILE, map(self.extraction.sources, self.extraction.parts))
         functions = sum(selection.sizes.values())
         skipped["over_limit"] = sum(sizes.values()) - functions
         homes = {"splits": selection.splits, "tiers": selection.tiers}

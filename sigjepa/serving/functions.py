@@ -1,23 +1,23 @@
 """The functions that an index is of: all of a source, none left out as a duplicate or for another's balance."""
 
 import platform
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from sigjepa.corpus.collect import collect
+from sigjepa.corpus.extraction import Extraction, extract
 from sigjepa.corpus.functions import EXTRACTION_VERSION, Function
-from sigjepa.corpus.source_files import content_digest
+from sigjepa.corpus.source_files import content_digest, read_sources
 from sigjepa.corpus.sources.source import Source
 from sigjepa.errors import SigjepaError
 from sigjepa.store.artifact import OpenedArtifact
 from sigjepa.store.manifest import Manifest
-from sigjepa.store.stage import Part, Stage
+from sigjepa.store.stage import Get, Part, Stage
 
 FORMAT = 1  # raise it when the same inputs give other files
 FUNCTIONS_FILE = "functions.arrow"
@@ -130,7 +130,6 @@ class FunctionsStage(Stage[Functions]):
     max_body_lines: int = 1000
     max_file_bytes: int = 1_000_000
     include_tests: bool = False
-    workers: int | None = None
 
     kind: ClassVar[str] = "functions"
     packages: ClassVar[Sequence[str]] = ("pyarrow",)
@@ -159,49 +158,49 @@ class FunctionsStage(Stage[Functions]):
             "format": FORMAT,
         }
 
-    def caches(self) -> Sequence[Path]:
-        """Return where the source keeps what it downloads."""
-        cache = getattr(self.source, "cache", None)
-        return () if cache is None else (Path(cache),)
+    def with_steps(self, get: Get) -> "IndexedFunctionsStage":
+        """Return the stage that joins the functions that were extracted in parts."""
+        repositories = self.source.repositories()
+        extraction = extract(repositories, self.limits, include_tests=self.include_tests, get=get)
+        return IndexedFunctionsStage(**vars(self), extraction=extraction)
 
     def build(self, part: Part, out: Path) -> Mapping[str, Any]:
-        """Write the functions; the facts are counts. Raises SigjepaError for none."""
-        collected = collect(
-            self.source.repositories(),
-            limits=self.limits,
-            max_functions=None,
-            max_functions_per_repository=None,
-            include_tests=self.include_tests,
-            seed=0,
-            workers=self.workers,
-        )
-        found = [each for functions in collected.functions.values() for each in functions]
-        if not found:
-            skipped = ", ".join(f"{count} {reason}" for reason, count in collected.skipped.most_common()) or "nothing"
-            raise SigjepaError(
-                f"There is nothing to index: the source '{self.source.name}' lists {collected.files_listed} Python "
-                f"files and gives no function. Skipped: {skipped}. Check corpus.source."
-            )
-        digests = {(file.repository, file.path): file.digest for file in collected.sources}
-        rows = [
-            {**asdict(each), "digest": digests[each.repository, each.path]}
-            for each in sorted(found, key=attrgetter("place"))
-        ]
-        columns = {
-            name: pa.array([row[name] for row in rows], each.type.value_type).dictionary_encode()
-            if pa.types.is_dictionary(each.type)
-            else pa.array([row[name] for row in rows], each.type)
-            for name, each in zip(SCHEMA.names, SCHEMA, strict=True)
-        }
-        table = pa.table(columns, schema=SCHEMA)
-        with pa.OSFile(str(out / FUNCTIONS_FILE), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
-            writer.write_table(table, max_chunksize=len(rows))
-        return {
-            "functions": len(rows),
-            "files": collected.files_read,
-            "skipped": dict(sorted(collected.skipped.items())),
-        }
+        """Not called: `with_steps` gives the stage that builds."""
+        raise NotImplementedError
 
     def open(self, manifest: Manifest) -> Functions:
         """Return the functions, whose texts are read when they are asked for."""
         return Functions(manifest)
+
+
+@dataclass(frozen=True)
+class IndexedFunctionsStage(FunctionsStage):
+    """Write all extracted functions into one file."""
+
+    extraction: Extraction = field(kw_only=True)
+
+    def build(self, part: Part, out: Path) -> Mapping[str, Any]:
+        """Write the functions; the facts are counts. Raises SigjepaError for none."""
+        read = self.extraction.manifest.facts
+        if not len(self.extraction):
+            skipped = ", ".join(f"{count} {reason}" for reason, count in Counter(read["skipped"]).most_common())
+            raise SigjepaError(
+                f"There is nothing to index: the source '{self.source.name}' lists {read['files_listed']} Python "
+                f"files and gives no function. Skipped: {skipped or 'nothing'}. Check corpus.source."
+            )
+        whole = pa.concat_tables(map(self.rows, self.extraction.parts)).combine_chunks()
+        with pa.OSFile(str(out / FUNCTIONS_FILE), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
+            writer.write_table(whole, max_chunksize=len(whole))
+        return {
+            "functions": len(whole),
+            "files": read["files_read"],
+            "skipped": dict(sorted(read["skipped"].items())),
+        }
+
+    def rows(self, part: str) -> pa.Table:
+        """Return the functions of a part of the extraction, each with the digest of its file."""
+        table = self.extraction.table(part)
+        digests = {(file.repository, file.path): file.digest for file in read_sources(self.extraction.sources(part))}
+        places = zip(*(table[name].to_pylist() for name in ("repository", "path")), strict=True)
+        table = table.append_column("digest", pa.array([digests[place] for place in places], pa.string()))
+        return table.select(SCHEMA.names).cast(SCHEMA)

@@ -10,26 +10,26 @@ from typing import Any
 import numpy as np
 
 from sigjepa.corpus.dedup import REASONS, VIEWS, duplicates, jaccard, lsh_bands, shingle_set
-from sigjepa.corpus.extraction import Extraction, arrays_of
 from sigjepa.corpus.functions import Function
 from sigjepa.corpus.near_pairs import NearPairsStage
+from sigjepa.corpus.sketches import Sketches, arrays_of
 
 
 def deduplicated(
     functions: Sequence[Function], threshold: float = 0.8, sizes: Sequence[int] | None = None
 ) -> tuple[list[Function], Counter[str]]:
-    """Return the functions that stay and what was dropped, the extraction divided into parts of `sizes`."""
+    """Return the functions that stay and what was dropped, the sketches divided into parts of `sizes`."""
     sizes = [len(functions)] if sizes is None else sizes
     with tempfile.TemporaryDirectory() as folder:
         start = 0
         for part, size in enumerate(sizes):
-            arrays = arrays_of(functions[start : start + size], lsh_bands(threshold))
+            arrays = arrays_of([each.body for each in functions[start : start + size]], lsh_bands(threshold))
             for name, array in arrays.items():
                 np.save(Path(folder) / f"{name}-{part}.npy", array)
             start += size
         facts = {"parts": list(map(str, range(len(sizes)))), "functions": list(sizes)}
         manifest: Any = SimpleNamespace(folder=Path(folder), facts=facts)
-        stage = NearPairsStage(Extraction(manifest), threshold)
+        stage = NearPairsStage(Sketches(manifest), threshold)
         out = Path(folder, "pairs")
         out.mkdir()
         for part in stage.parts()[::-1]:

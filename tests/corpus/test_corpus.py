@@ -45,7 +45,7 @@ def code(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def stage(code: Path) -> CorpusStage:
-    return CorpusStage(Folder([str(code)]), workers=1)
+    return CorpusStage(Folder([str(code)]))
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_no_duplicate_and_no_near_duplicate_is_left_to_straddle_a_split(code: Pa
     for repository in range(10):  # one body with a small difference in each repository
         body = " + ".join(["seed", *names[1:30], f"own{repository}", *names[31:]])
         (code / f"r{repository}" / "near.py").write_text(f"def near(x):\n    total = {body}\n    return total\n")
-    corpus = Store(tmp_path / "data").get(CorpusStage(Folder([str(code)]), workers=1))
+    corpus = Store(tmp_path / "data").get(CorpusStage(Folder([str(code)])))
     assert corpus.manifest.facts["skipped"]["near_duplicate"] == 9
     assert corpus.column("qualname").count("near") == 1
     assert len(set(corpus.column("key"))) == len(set(corpus.column("body"))) == len(corpus)
@@ -135,7 +135,7 @@ def test_unknown_names_are_answered_with_the_nearest(corpus: Corpus, call: Any, 
 
 def test_a_second_call_reads_what_the_first_wrote(stage: CorpusStage, corpus: Corpus, tmp_path: Path) -> None:
     written = (corpus.folder / "summary.txt").stat().st_mtime_ns
-    again = Store(tmp_path / "data").get(replace(stage, workers=2))
+    again = Store(tmp_path / "data").get(stage)
     assert again.folder == corpus.folder
     assert (again.folder / "summary.txt").stat().st_mtime_ns == written
     assert again.hash == corpus.hash
@@ -145,7 +145,7 @@ def test_equal_content_elsewhere_has_an_equal_hash(
     stage: CorpusStage, corpus: Corpus, code: Path, tmp_path: Path
 ) -> None:
     code.rename(tmp_path / "moved")
-    moved = Store(tmp_path / "elsewhere").get(CorpusStage(Folder([str(tmp_path / "moved")]), workers=1))
+    moved = Store(tmp_path / "elsewhere").get(CorpusStage(Folder([str(tmp_path / "moved")])))
     assert (moved.folder.name, moved.hash) == (corpus.folder.name, corpus.hash)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sigjepa.corpus import extraction
-from sigjepa.corpus.extraction import grouped
+from sigjepa.corpus.extraction import ExtractionStage, grouped
 from sigjepa.corpus.near_pairs import NearPairsStage
 from sigjepa.corpus.source_files import read_sources
 from sigjepa.corpus.sources.folder import Folder
@@ -79,7 +79,7 @@ def test_a_step_that_was_finished_is_kept_by_a_failure_of_the_next(
         with pytest.raises(ZeroDivisionError):
             store.get(stage)
     with monkeypatch.context() as patch:
-        patch.setattr(extraction, "collect", lambda *arguments, **named: 1 / 0)
+        patch.setattr(ExtractionStage, "build", lambda *arguments: 1 / 0)
         assert len(store.get(stage)) == 44
 
 

@@ -108,7 +108,7 @@ def whole(tmp_path_factory):
             lines = "".join(f"    y{i} = x['{name}{function}_{i}']\n" for i in range(3))
             (folder / name / f"m{function}.py").write_text(f"def f{function}(x):\n{lines}    return x\n")
     store = Store(tmp_path_factory.mktemp("data"))
-    stage = CorpusStage(Folder([str(folder / name) for name in "abcde"]), workers=1)
+    stage = CorpusStage(Folder([str(folder / name) for name in "abcde"]))
     return store, store.get(stage)
 
 

@@ -47,21 +47,18 @@ def source_states(corpus):
 
 def test_every_file_that_was_read_is_recorded_with_the_digest_of_its_bytes(code, tmp_path):
     (code / "r0/broken.py").write_text("def f(:\n")
-    corpora = [
-        Store(tmp_path / f"data{workers}").get(CorpusStage(Folder([str(code)]), workers=workers)) for workers in (1, 2)
-    ]
-    one, two = (read_sources(corpus.folder / "sources.parquet") for corpus in corpora)
-    assert one == two
-    assert len(one) == 13  # what gave no function was read as well
-    for file in one:
+    corpus = Store(tmp_path / "data").get(CorpusStage(Folder([str(code)])))
+    files = read_sources(corpus.folder / "sources.parquet")
+    assert len(files) == 13  # what gave no function was read as well
+    for file in files:
         path = code / file.repository / file.path
         assert file.digest == content_digest(path.read_bytes())
         assert file.bytes == path.stat().st_size
-    assert "sources.parquet" in corpora[0].manifest.files
+    assert "sources.parquet" in corpus.manifest.files
 
 
 def test_files_of_folders(code, tmp_path):
-    corpus = Store(tmp_path / "data").get(CorpusStage(Folder([str(code)]), workers=1))
+    corpus = Store(tmp_path / "data").get(CorpusStage(Folder([str(code)])))
     assert source_states(corpus) == {"verified": 12}
     (code / "r0/m0.py").write_text("x = 1\n")
     (code / "r1/m1.py").unlink()
@@ -79,7 +76,7 @@ def test_files_of_a_commit_whatever_is_checked_out(code, tmp_path):
         subprocess.run([*git, "init", "-q"], check=True)
         subprocess.run([*git, "add", "."], check=True)
         subprocess.run([*git, "commit", "-q", "-m", "first"], check=True)
-    corpus = Store(tmp_path / "data").get(CorpusStage(GitRepositories([str(folder) for folder in folders]), workers=1))
+    corpus = Store(tmp_path / "data").get(CorpusStage(GitRepositories([str(folder) for folder in folders])))
     (folders[0] / "m0.py").write_text("x = 1\n")
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "second"], check=True)
     assert source_states(corpus) == {"verified": 12}
@@ -96,7 +93,7 @@ def test_rows_of_a_file(code, tmp_path, field):
     ]
     rows.append(rows[0] | {field: module("again")})  # two rows of one path
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    corpus = Store(tmp_path / "data").get(CorpusStage(JsonLines(str(file), {"code": field}), workers=1))
+    corpus = Store(tmp_path / "data").get(CorpusStage(JsonLines(str(file), {"code": field})))
     assert source_states(corpus) == {"verified": 13}
     rows[5][field] = "x = 1"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -127,7 +124,7 @@ def test_members_of_wheels(code, tmp_path):
         with zipfile.ZipFile(wheels[-1], "w") as archive:
             for path in sorted(folder.iterdir()):
                 archive.write(path, f"{folder.name}/{path.name}")
-    corpus = Store(tmp_path / "data").get(CorpusStage(Wheels(wheels), workers=1))
+    corpus = Store(tmp_path / "data").get(CorpusStage(Wheels(wheels)))
     assert source_states(corpus) == {"verified": 12}
     wheels[0].unlink()
     wheels[1].write_bytes(b"no archive")
@@ -135,7 +132,7 @@ def test_members_of_wheels(code, tmp_path):
 
 
 def test_a_tampered_list_of_source_files_is_noticed(code, tmp_path):
-    recipe = replace(CorpusStage(Folder([str(code)]), workers=1), max_functions=20)
+    recipe = replace(CorpusStage(Folder([str(code)])), max_functions=20)
     corpus = Store(tmp_path / "data").get(recipe)
     (corpus.folder / "sources.parquet").write_bytes(b"PAR1")
     counts = lineage(corpus.folder).counts()
@@ -143,7 +140,7 @@ def test_a_tampered_list_of_source_files_is_noticed(code, tmp_path):
 
 
 def test_the_command_prints_the_chain_and_its_status(run_python, code, tmp_path):
-    corpus = Store(tmp_path / "data").get(CorpusStage(Folder([str(code)]), workers=1))
+    corpus = Store(tmp_path / "data").get(CorpusStage(Folder([str(code)])))
 
     def command(*arguments):
         return run_python(["-m", "sigjepa.provenance", *arguments], tmp_path, os.environ)

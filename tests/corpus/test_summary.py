@@ -69,7 +69,13 @@ def test_a_split_far_from_its_share_is_noted() -> None:
 
 
 def test_every_reason_that_the_code_counts_under_is_explained() -> None:
-    rooms = [sigjepa.corpus.collect, sigjepa.corpus.dedup, sigjepa.corpus.functions, sigjepa.corpus.stage]
+    rooms = [
+        sigjepa.corpus.collect,
+        sigjepa.corpus.extraction,
+        sigjepa.corpus.dedup,
+        sigjepa.corpus.functions,
+        sigjepa.corpus.stage,
+    ]
     strings = {
         node.value if isinstance(node, ast.Constant) else node.arg
         for room in [*rooms, sigjepa.corpus.sources.pypi]

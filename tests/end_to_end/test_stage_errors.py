@@ -12,9 +12,16 @@ CODE = '''
 import os
 import signal
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from sigjepa.corpus.sources.source import Repository
 from sigjepa.corpus.stage import CorpusStage
+
+
+def intrude(data_dir, positions):
+    Path(data_dir, "corpus", "other").mkdir(parents=True)
+    yield None
 
 
 @dataclass(frozen=True)
@@ -28,8 +35,11 @@ class Intruder:
         return {"source": self.name}
 
     def repositories(self):
-        Path(self.data_dir, "corpus", "other").mkdir(parents=True)
-        return []
+        return [Repository("one", ["a.py"], partial(intrude, self.data_dir))]
+
+
+def die(positions):
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @dataclass(frozen=True)
@@ -42,7 +52,7 @@ class Victim:
         return {"source": self.name}
 
     def repositories(self):
-        os.kill(os.getpid(), signal.SIGKILL)
+        return [Repository("one", ["a.py"], die)]
 
 
 class Namesake(CorpusStage):

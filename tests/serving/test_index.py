@@ -21,7 +21,7 @@ from sigjepa.store.store import Store
 
 def built(output, sources, student, **settings):
     store = Store(output)
-    functions = store.get(FunctionsStage(Folder([str(sources)]), workers=1))
+    functions = store.get(FunctionsStage(Folder([str(sources)])))
     return functions, store.get(IndexStage(functions, student, reuse=output / "index", **settings))
 
 
@@ -129,7 +129,7 @@ def test_every_function_is_kept_with_its_place_and_an_empty_source_is_refused(tm
     write_files(tmp_path / "sources", files=2)
     twin = tmp_path / "sources" / "twin.py"
     twin.write_text((tmp_path / "sources" / "module_0.py").read_text())
-    functions = Store(tmp_path / "out").get(FunctionsStage(Folder([str(tmp_path / "sources")]), workers=1))
+    functions = Store(tmp_path / "out").get(FunctionsStage(Folder([str(tmp_path / "sources")])))
     assert len(functions) == 12
     places = Places.of(Folder([str(tmp_path / "sources")]))
     (row, *_) = places.rows_of(functions, twin)
@@ -142,7 +142,7 @@ def test_every_function_is_kept_with_its_place_and_an_empty_source_is_refused(tm
     assert change_of(function, places.file_of(function)) == "removed"
     (tmp_path / "empty").mkdir()
     with pytest.raises(SigjepaError, match=r"corpus\.source"):
-        Store(tmp_path / "out").get(FunctionsStage(Folder([str(tmp_path / "empty")]), workers=1))
+        Store(tmp_path / "out").get(FunctionsStage(Folder([str(tmp_path / "empty")])))
 
 
 @pytest.mark.parametrize("lengths", [[], [1], [3000, 3000], [10] * 300, [1, 500, 600, 1200, 5000]])

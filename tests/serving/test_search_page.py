@@ -38,7 +38,7 @@ def search(tmp_path_factory):
     evil = f"def show(x, note='{EVIL}'):\n    return x + \"{EVIL}\"\n"
     (folder / "sources" / "evil.py").write_text(evil)
     student, store, source = FakeStudent(), Store(folder / "out"), Folder([str(folder / "sources")])
-    functions = store.get(FunctionsStage(source, workers=1))
+    functions = store.get(FunctionsStage(source))
     return CodeSearch(student, store.get(IndexStage(functions, student)), functions, Places.of(source))
 
 

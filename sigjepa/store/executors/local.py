@@ -16,16 +16,17 @@ from sigjepa.errors import SigjepaError
 from sigjepa.store.build import PartRecord, build_part
 from sigjepa.store.stage import Part, Stage
 
-MIN_SECONDS = 60.0
-"""Work that takes less is done in this process: each further one first imports torch, for some 8 s."""
+MIN_SECONDS = 10.0
+"""Work that takes less is done in this process: each further one first imports what the stage needs, in half a second,
+or some 4 to 8 where that is torch."""
 
 
 @dataclass(frozen=True)
 class Local:
     """Builds parts in `workers` processes of this machine; 1 is this process.
 
-    None: this process, until its pace says that the rest takes more than a minute; then as many processes as there are
-    cores. What fills all cores or a GPU by itself stays in this process. Raises SigjepaError for fewer than one.
+    None: this process, until its pace says that the rest takes more than ten seconds; then as many processes as there
+    are cores. What fills all cores or a GPU by itself stays in this process. Raises SigjepaError for fewer than one.
     """
 
     workers: int | None = None

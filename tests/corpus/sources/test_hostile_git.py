@@ -150,7 +150,7 @@ def test_names_and_links_that_leave_the_folder_lead_nowhere(tmp_path):
         raw_commit(tmp_path / copy, *files, ("120000", "link.py", b"../secret.py"), ("120000", "folder", b".."))
     before = {path for path in tmp_path.rglob("*") if path.is_file()}
     source = GitRepositories([str(tmp_path / copy) for copy in ("one", "two", "three")])
-    corpus = Store(tmp_path / "data").get(CorpusStage(source, workers=1, near_duplicate_threshold=1.0))
+    corpus = Store(tmp_path / "data").get(CorpusStage(source, near_duplicate_threshold=1.0))
     after = {path for path in tmp_path.rglob("*") if path.is_file()}
     assert {path.relative_to(tmp_path).parts[0] for path in after - before} == {"data"}
     assert {path.name for path in after - before if "escaped" in path.name or path.name == "config.py"} == set()

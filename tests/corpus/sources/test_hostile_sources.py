@@ -9,7 +9,6 @@ import sys
 
 import pytest
 
-from sigjepa.corpus import collect
 from sigjepa.corpus.sources.folder import Folder
 from sigjepa.corpus.sources.git import GitRepositories
 from sigjepa.corpus.sources.installed import InstalledPackages
@@ -19,6 +18,7 @@ from sigjepa.corpus.stage import CorpusStage
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.judging.judges.judge import JudgeRequest
 from sigjepa.negatives.judging.judges.structural import StructuralJudge
+from sigjepa.store.executors.local import Local
 from sigjepa.store.store import Store
 
 FUNCTION = "def trap(x):\n    y = x + 1\n    z = 'COPY'\n    return y, z\n"
@@ -148,13 +148,12 @@ def test_the_traps_work(files, tmp_path, markers, name):
 def test_nothing_of_a_corpus_is_imported_run_or_written_elsewhere(
     make_source, markers, tmp_path, monkeypatch, kind, workers
 ):
-    monkeypatch.setattr(collect, "INLINE_FILES", 0)
     source = make_source(kind)
     monkeypatch.chdir(tmp_path / "place" / "evil")  # as somebody does who looks at the code there
     monkeypatch.syspath_prepend(tmp_path / "place" / "evil")
     modules, before = set(sys.modules), tree(tmp_path)
-    recipe = CorpusStage(source, include_tests=True, workers=workers, near_duplicate_threshold=1.0)
-    corpus = Store(tmp_path / "data").get(recipe)
+    recipe = CorpusStage(source, include_tests=True, near_duplicate_threshold=1.0)
+    corpus = Store(tmp_path / "data", Local(workers)).get(recipe)
     paths = corpus.column("path")
     for name in ("trap_at_import.py", "setup.py", "sitecustomize.py"):
         assert any(path.endswith(name) for path in paths)  # they were read
@@ -192,5 +191,5 @@ def test_a_wheel_that_would_write_elsewhere_stops_the_corpus_and_writes_nothing(
     before = tree(tmp_path)
     source = PinnedWheels(str(tmp_path / "cache"), str(tmp_path / "wheels.txt"))
     with pytest.raises(SigjepaError, match=r"evil-1\.0.*'\.\./\.\./escaped\.py'"):
-        Store(tmp_path / "data").get(CorpusStage(source, workers=1))
+        Store(tmp_path / "data").get(CorpusStage(source))
     assert {path for path in tree(tmp_path) - before if "escaped" in path or not path.startswith("data")} == set()

@@ -61,7 +61,7 @@ def test_a_corpus_of_it_is_that_of_the_same_rows_elsewhere(file, tmp_path):
         stream.writelines(json.dumps(row) + "\n" for row in ROWS)
     one, other = source(file, tmp_path), source(folder, tmp_path)
     assert one.fingerprint() == other.fingerprint()
-    corpus = Store(tmp_path / "data").get(CorpusStage(one, near_duplicate_threshold=1.0, workers=1))
+    corpus = Store(tmp_path / "data").get(CorpusStage(one, near_duplicate_threshold=1.0))
     assert len(corpus) > 0
 
 

@@ -109,7 +109,7 @@ def test_half_a_surrogate_pair_is_counted_in_code_and_spelt_out_in_names(tmp_pat
         halves(**GO, repository="q", qualname=odd, docstring=odd),
     ]
     source = write(tmp_path / "rows.jsonl", *rows)
-    corpus = Store(tmp_path / "data").get(CorpusStage(source, workers=1, near_duplicate_threshold=1.0))
+    corpus = Store(tmp_path / "data").get(CorpusStage(source, near_duplicate_threshold=1.0))
     assert corpus.manifest.facts["skipped"]["undecodable_file"] == 3
     assert set(corpus.column("repository")) == {"a\\ud800", "b\\ud800", "c\\ud800", "q"}
     assert "\\ud800" in corpus.column("qualname")

@@ -80,14 +80,14 @@ def test_the_corpus_counts_what_was_left_out(
     pin = make_wheel(tmp_path / "wheels", "two", {"two/a.py": code("two", 20), "two/_vendor/b.py": code("other", 20)})
     listed = Path(source.wheels or "")
     listed.write_text(re.sub(r"two==.*", pin.requirement, listed.read_text()))
-    corpus = Store(tmp_path / "data").get(CorpusStage(source, workers=1))
+    corpus = Store(tmp_path / "data").get(CorpusStage(source))
     assert corpus.manifest.facts["skipped"] == {"test_file": 2, "vendored_file": 1}
     assert {*corpus.column("repository")} == {"one", "two", "three"}
     assert len(corpus) == 60
 
 
 def test_a_warm_corpus_needs_no_wheels(source: PinnedWheels, tmp_path: Path) -> None:
-    recipe = CorpusStage(source, workers=1)
+    recipe = CorpusStage(source)
     corpus = Store(tmp_path / "data").get(recipe)
     moved = replace(recipe, source=replace(source, cache=str(tmp_path / "nowhere")))
     assert Store(tmp_path / "data").get(moved).folder == corpus.folder
@@ -109,7 +109,7 @@ def test_an_altered_wheel_stops_the_corpus_and_is_named(source: PinnedWheels, tm
     file = tmp_path / "wheels/two-1.0-py3-none-any.whl"
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     with pytest.raises(SigjepaError, match=r"two-1\.0-py3-none-any\.whl"):
-        Store(tmp_path / "data").get(CorpusStage(source, workers=1))
+        Store(tmp_path / "data").get(CorpusStage(source))
     assert not list((tmp_path / "data/corpus").glob("*/manifest.json"))
 
 

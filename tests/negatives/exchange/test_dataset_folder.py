@@ -23,7 +23,7 @@ def corpus(tmp_path, monkeypatch):
         place.mkdir(parents=True, exist_ok=True)
         body = "".join(f"    v{i} = x[{number}] {'+-*/'[number % 4]} {i * number}\n" for i in range(2 + number % 5))
         (place / f"f{number}.py").write_text(f"def f{number}(x):\n{body}    return v0\n")
-    stage = CorpusStage(Folder([str(tmp_path / "code")]), near_duplicate_threshold=1.0, workers=1)
+    stage = CorpusStage(Folder([str(tmp_path / "code")]), near_duplicate_threshold=1.0)
     return Store(tmp_path / "data").get(stage)
 
 
