@@ -116,37 +116,70 @@ def draw_figures(folder):
 
 
 @pytest.fixture(scope="module")
-def address(explorer, tmp_path_factory):
+def folder(tmp_path_factory):
+    """A folder with the figures of a report."""
     folder = tmp_path_factory.mktemp("report")
-    path = folder / "report.html"
     draw_figures(folder / "figures")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(explorer, folder):
+    path = folder / "report.html"
     page = render_page(MARKDOWN, folder, explorer=explorer, title="A report", folded=["Origin"])
     path.write_text(page, encoding="utf-8")
     return path.as_uri()
 
 
+@pytest.fixture(scope="module")
+def tabs(browser):
+    """Give the tab of a kind of browser, opened once, with the complaints and requests of its page."""
+    opened = {}
+
+    def tab(**options):
+        if (key := repr(sorted(options.items()))) not in opened:
+            context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
+            context.add_init_script("if (location.protocol === 'file:') localStorage.clear(), sessionStorage.clear()")
+            page, complaints, requests = context.new_page(), [], []
+            page.set_default_timeout(5000)
+            page.on("console", lambda message: complaints.append(message.text) if message.type != "log" else None)
+            page.on("pageerror", lambda error: complaints.append(str(error)))
+            page.on("request", lambda request: requests.append(request.url.partition("#")[0]))
+            opened[key] = page, complaints, requests
+        return opened[key]
+
+    return tab
+
+
 @pytest.fixture
-def visit(browser, address):
-    """Open the page, at a view of it when given; complaints and requests are checked when the test ends."""
-    contexts, complaints, requests = [], [], []
+def visit(tabs, address):
+    """Load the page anew, at a view of it when given; complaints and requests are checked when the test ends."""
+    visited = []
 
     def go(view="", **options):
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(5000)
-        page.on("console", lambda message: complaints.append(message.text) if message.type != "log" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: requests.append(request.url.partition("#")[0]))
+        page, complaints, requests = tabs(**options)
+        if page not in (each for each, _, _ in visited):
+            visited.append((page, complaints, requests))
+        page.mouse.move(0, 0)
+        page.goto("about:blank")  # from the page itself another view is no load
         page.goto(address + view)
         return page
 
-    go.forgive = lambda: (complaints.clear(), requests.remove("https://example.org/x.png"))
+    def forgive():
+        for _, complaints, requests in visited:
+            complaints.clear()
+            requests.remove("https://example.org/x.png")
+
+    go.forgive = forgive
     yield go
-    for context in contexts:
-        context.close()
-    assert complaints == []
-    assert set(requests) == {address}
+    all_complaints = [text for _, complaints, _ in visited for text in complaints]
+    all_requests = {url for _, _, requests in visited for url in requests}
+    for page, complaints, requests in visited:
+        page.goto("about:blank")
+        complaints.clear()
+        requests.clear()
+    assert all_complaints == []
+    assert all_requests == {address}
 
 
 def eventually(page, condition, seconds=6.0):
@@ -180,8 +213,8 @@ def ranks_of(explorer, page, run):
 
 def test_nothing_in_the_page_runs_but_its_own_script(visit, explorer):
     page = visit()
-    for query in page.locator(".query").all():
-        query.locator("summary").click()
+    page.locator(".query").evaluate_all("all => all.forEach((one) => { one.open = true; })")
+    expect(page.locator(".query .retrieved")).to_have_count(5 * len(explorer.queries))
     assert page.evaluate("window.pwned") is None
     assert page.locator("#explorer img").count() == 0
     hostile = page.locator(".query", has=page.get_by_text("zz_hostile", exact=True)).first
@@ -309,10 +342,9 @@ def test_the_address_holds_the_view(visit, explorer):
     assert unknown.get_by_label("Retrieved by").input_value() == "exp1_4"
 
 
-def test_a_refresh_keeps_the_readers_place(browser, explorer, tmp_path):
-    path = tmp_path / "report.html"
-    draw_figures(tmp_path / "figures")
-    path.write_text(render_page(MARKDOWN, tmp_path, explorer=explorer, refresh_seconds=600), encoding="utf-8")
+def test_a_refresh_keeps_the_readers_place(browser, explorer, folder):
+    path = folder / "watched.html"
+    path.write_text(render_page(MARKDOWN, folder, explorer=explorer, refresh_seconds=600), encoding="utf-8")
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
     page.goto(path.as_uri())
@@ -344,7 +376,7 @@ def background(page):
 
 
 def test_light_and_dark(visit):
-    light, dark = visit(color_scheme="light"), visit(color_scheme="dark")
+    light, dark = visit(), visit(color_scheme="dark")
     day, night = background(light), background(dark)
     assert day != night
     for page, other in ((light, night), (dark, day)):
@@ -354,11 +386,8 @@ def test_light_and_dark(visit):
         assert page.locator("#explorer-app").evaluate("one => getComputedStyle(one).color") != colour
 
 
-SIZES = pytest.mark.parametrize(
-    "options",
-    [{}, {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}],
-    ids=["desktop", "phone"],
-)
+PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
+SIZES = pytest.mark.parametrize("options", [{}, PHONE], ids=["desktop", "phone"])
 
 
 @SIZES
@@ -385,7 +414,7 @@ def test_tables_sort_and_filter(visit, options):
 
 
 def test_a_phone_shows_the_verdict_and_keeps_the_first_column(visit):
-    page = visit(viewport={"width": 390, "height": 844}, is_mobile=True)
+    page = visit(**PHONE)
     box = page.locator(".table").first
 
     def place(cell):
@@ -393,7 +422,7 @@ def test_a_phone_shows_the_verdict_and_keeps_the_first_column(visit):
             "one => [one.getBoundingClientRect().left, one.getBoundingClientRect().right]"
         )
 
-    assert place("tbody tr:first-child td:nth-child(2)")[1] <= 390
+    assert place("tbody tr:first-child td:nth-child(2)")[1] <= 360
     before = place("tbody tr:first-child td:first-child")
     box.evaluate("one => { one.style.width = '15rem'; one.scrollLeft = 80; }")
     assert box.evaluate("one => one.scrollLeft") > 0
@@ -462,7 +491,7 @@ def test_plots_answer(visit, options):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_figures_take_the_colours_of_the_page(visit, scheme):
-    page = visit(color_scheme=scheme)
+    page = visit(**{} if scheme == "light" else {"color_scheme": scheme})
     pixels = """canvas => {
       const { width, height } = canvas, seen = new Set();
       const copy = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
@@ -508,7 +537,7 @@ def test_the_policy_stops_scripts_styles_and_requests_that_are_not_the_pages_own
 
 
 def test_on_a_phone_only_code_scrolls_sideways(visit):
-    page = visit(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+    page = visit(**PHONE)
     for index in range(3):
         shown(page).nth(index).locator("summary").click()
     expect(page.locator(".query[open] .retrieved")).to_have_count(15)
