@@ -209,11 +209,15 @@ def _serve(address: str) -> None:
     import gc
     import importlib
 
-    import yaml
-
     for name in PRELOADED:
         importlib.import_module(name)
-    os.fsync, yaml.SafeLoader = os.fstat, yaml.CSafeLoader  # as in conftest.py
+    from omegaconf import OmegaConf
+    from quicker import be_quicker
+
+    be_quicker()
+    for path in (Path(__file__).parents[1] / "conf").rglob("*.yaml"):
+        with path.open() as stream:
+            OmegaConf.load(stream)  # no command has to parse it
     gc.freeze()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(address)

@@ -54,23 +54,21 @@ GIVEN = {
 PLACES = {"schedule": "schedule@loss.infonce.schedule"}
 
 
+def composed(folder, config_name, overrides):
+    """Return what the entry points compose, `hydra:` interpolations included."""
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        words = [f"hydra.runtime.output_dir={folder}", *overrides]
+        config = hydra.compose(config_name, words, return_hydra_config=True)
+        HydraConfig.instance().set_config(config)
+        OmegaConf.set_struct(config, False)
+        del config["hydra"]
+    return config
+
+
 @pytest.fixture
 def compose(tmp_path):
-    """Compose as the entry points do, `hydra:` interpolations included."""
-
-    def make(*overrides, config_name="train"):
-        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-            config = hydra.compose(
-                config_name,
-                [f"hydra.runtime.output_dir={tmp_path}", *overrides],
-                return_hydra_config=True,
-            )
-            HydraConfig.instance().set_config(config)
-            OmegaConf.set_struct(config, False)
-            del config["hydra"]
-        return config
-
-    yield make
+    """Compose the config of a command."""
+    yield lambda *overrides, config_name="train": composed(tmp_path, config_name, overrides)
     HydraConfig.instance().cfg = None
 
 
@@ -185,10 +183,12 @@ REMEDIES = {
 }
 
 
-@pytest.fixture
-def published(compose):
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
     """The values of `experiment=exp2_1` by their dotted keys."""
-    return flat(plain(compose("experiment=exp2_1")))
+    values = flat(plain(composed(tmp_path_factory.mktemp("published"), "train", ["experiment=exp2_1"])))
+    HydraConfig.instance().cfg = None
+    return values
 
 
 def changes(published, config):
