@@ -4,7 +4,8 @@
     python benchmarks/warm_run.py --words data=quick --repeats 5
 
 Each is a process of its own, turn about. The sum of the stages is one process that imports what training needs, opens
-the same data, trains an epoch in a bare loop, ranks val and test once, and writes the weights.
+the same data, trains an epoch in a bare loop, ranks val and test once, and writes the weights. Nothing large is
+imported here before a command does.
 """
 
 import argparse
@@ -17,31 +18,27 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 from child_processes import ENVIRONMENT, cpu_seconds
-from paired import spread_of
 from tiny_runs import WORDS, train
 
-from sigjepa.reporting.tables import markdown_table
 from sigjepa.store.files import write_json
 
 
 def run(words: list[str], output: Path) -> None:
     """Train as the command does, and note when the first step begins and when all is done."""
+    first_step = output.with_suffix(".first_step.json")
+    noting = f"+callbacks.first_step={{_target_: first_step.FirstStep, output: '{first_step}'}}"
+
+    def note() -> None:
+        whole = time.process_time()
+        output.write_text(json.dumps({"first_step": json.loads(first_step.read_text()), "whole": whole}))
+
+    atexit.register(note)
+    sys.argv = ["train", *words, noting, "allowed_targets=[first_step.]"]
+
     from sigjepa.train import main as command
-    from sigjepa.training.module import SigJepaModule
 
-    figures: dict[str, float] = {}
-    step = SigJepaModule.training_step
-
-    def noting(module: Any, *arguments: Any) -> Any:
-        figures.setdefault("first_step", time.process_time())
-        return step(module, *arguments)
-
-    SigJepaModule.training_step = noting  # type: ignore[method-assign]
-    atexit.register(lambda: output.write_text(json.dumps(figures | {"whole": time.process_time()})))
-    sys.argv = ["train", *words]
     command()
 
 
@@ -85,6 +82,10 @@ def main(arguments: list[str] | None = None) -> None:
     if options.kind:
         KINDS[options.kind](options.words, options.output)
         return
+    from paired import spread_of
+
+    from sigjepa.reporting.tables import markdown_table
+
     figures: dict[str, list[dict[str, float]]] = {kind: [] for kind in KINDS}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -30,7 +30,7 @@ def dashboard(config: DictConfig) -> None:
 
 def main() -> None:
     """Run the command of `sys.argv`."""
-    run_command("dashboard", lambda: hydra_job("dashboard", dashboard), flags={"--dry-run": "dry_run=true"})
+    run_command("dashboard", lambda: hydra_job("dashboard", dashboard, ["torch"]), flags={"--dry-run": "dry_run=true"})
 
 
 if __name__ == "__main__":

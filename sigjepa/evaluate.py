@@ -103,7 +103,7 @@ def finished_run(folder: Path) -> Run:
 
 def main() -> None:
     """Run the command of `sys.argv`."""
-    run_command("evaluate", lambda: hydra_job("evaluate", evaluate))
+    run_command("evaluate", lambda: hydra_job("evaluate", evaluate, ["lightning"]))
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ def show_files(files: list[Path]) -> None:
 
 def main() -> None:
     """Run the command of `sys.argv`."""
-    run_command("export", lambda: hydra_job("export", export))
+    run_command("export", lambda: hydra_job("export", export, ["lightning"]))
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ def functions_stage(corpus: "CorpusStage") -> "FunctionsStage":
 
 def main() -> None:
     """Run the command of `sys.argv`."""
-    run_command("index", lambda: hydra_job("index", index))
+    run_command("index", lambda: hydra_job("index", index, ["torch"]))
 
 
 if __name__ == "__main__":

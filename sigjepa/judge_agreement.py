@@ -104,7 +104,7 @@ def check_different(judge: Judge, reference: Judge) -> None:
 
 def main() -> None:
     """Run the command of `sys.argv`."""
-    run_command("judge_agreement", lambda: hydra_job("judge_agreement", judge_agreement))
+    run_command("judge_agreement", lambda: hydra_job("judge_agreement", judge_agreement, ["lightning"]))
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def prepare(config: DictConfig) -> None:
 
 def main() -> None:
     """Run the command of `sys.argv`."""
-    run_command("prepare", lambda: hydra_job("prepare", prepare))
+    run_command("prepare", lambda: hydra_job("prepare", prepare, ["lightning"]))
 
 
 if __name__ == "__main__":

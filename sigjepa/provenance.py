@@ -29,7 +29,7 @@ def provenance(config: DictConfig) -> None:
 def main() -> None:
     """Run the command of `sys.argv`; a word without a key is the path."""
     flags = {"--json": "json=true"}
-    run_command("provenance", lambda: hydra_job("provenance", provenance), flags=flags, positional="path")
+    run_command("provenance", lambda: hydra_job("provenance", provenance, ["torch"]), flags=flags, positional="path")
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def write_once(runs: list["Run"], resolved: dict[str, Any]) -> None:
 
 def main() -> None:
     """Run the command of `sys.argv`."""
-    run_command("report", lambda: hydra_job("report", report))
+    run_command("report", lambda: hydra_job("report", report, ["torch"]))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from sigjepa.errors import SigjepaError
 from sigjepa.index import student_options
 from sigjepa.runtime.command import hydra_job, run_command
+from sigjepa.runtime.imports import TEACHERS_LIBRARY, import_libraries
 from sigjepa.runtime.instantiate import plain
 
 if TYPE_CHECKING:
@@ -62,9 +63,12 @@ def opened_search(resolved: dict[str, Any]) -> "CodeSearch | ServedSearch":
     """Return the search of an index: of its folder, or of the page that `sigjepa serve` answers at an address."""
     index = str(resolved["index"])
     if not index.startswith(("http://", "https://")):
+        import_libraries(["torch"])
         from sigjepa.serving.code_search import CodeSearch
 
-        return CodeSearch.open(index, resolved["student"], **student_options(resolved))
+        search = CodeSearch.open(index, resolved["student"], **student_options(resolved))
+        import_libraries([TEACHERS_LIBRARY])
+        return search
     from sigjepa.serving.page.client import ServedSearch
 
     if given := [key for key in ("student", "teacher") if resolved[key] is not None]:

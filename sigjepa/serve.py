@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from sigjepa.errors import SigjepaError
 from sigjepa.index import student_options
 from sigjepa.runtime.command import hydra_job, run_command
+from sigjepa.runtime.imports import TEACHERS_LIBRARY, import_libraries
 from sigjepa.runtime.instantiate import plain
 
 LOOPBACK = ("127.0.0.1", "localhost")
@@ -32,6 +33,7 @@ def serve(config: DictConfig) -> None:
 
     with listening(resolved["host"], resolved["port"]) as listener:  # before anything slow
         search = CodeSearch.open(resolved["index"], resolved["student"], **student_options(resolved))
+        import_libraries([TEACHERS_LIBRARY])
         search.search(read_query("def first(self):"))  # the teacher is read now, not at the first request
         card = Path(resolved["index"], STUDENT_FOLDER, CARD_FILE)
         app = create_app(
@@ -88,7 +90,7 @@ def listening(host: str, port: int) -> socket.socket:
 
 def main() -> None:
     """Run the command of `sys.argv`."""
-    run_command("serve", lambda: hydra_job("serve", serve))
+    run_command("serve", lambda: hydra_job("serve", serve, ["torch"]))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf
 
 from sigjepa.runtime.command import hydra_job, run_command
+from sigjepa.runtime.imports import import_libraries
 
 if TYPE_CHECKING:
     from sigjepa.training.sweep_jobs import SweepJob
@@ -78,6 +79,7 @@ def difference(first: SweepJob, job: SweepJob) -> str:
 
 def steps_and_missing(job: SweepJob) -> tuple[str, str]:
     """Return a job's optimizer steps, `?` as long as its corpus is not built, and the artifacts that are missing."""
+    import_libraries(["lightning"])
     from sigjepa.pipeline import pipeline_of
 
     pipeline = pipeline_of(job.config)

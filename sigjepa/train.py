@@ -38,7 +38,7 @@ def train(config: DictConfig) -> float:
     from sigjepa.training import job as jobs
     from sigjepa.training.process_check import check_processes, lost_process_named
     from sigjepa.training.promises import check_beginnings
-    from sigjepa.training.run_directory import recorded_status
+    from sigjepa.training.run_status import recorded_status
 
     resolved = plain(config)
     check_keys(resolved, RUN_KEYS)
@@ -141,7 +141,7 @@ def run_experiment(config: DictConfig) -> Run:
 
 def main() -> None:
     """Run the command of `sys.argv`."""
-    run_command("train", lambda: hydra_job("train", train))
+    run_command("train", lambda: hydra_job("train", train, ["lightning"]))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The corpus: functions with their split and tier, as rows of the files in `functions.parquet`."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
 
@@ -79,9 +78,8 @@ class Corpus(OpenedArtifact):
             check_known(tier, TIERS, "tier")
         chosen = [np.zeros(0, dtype=bool)]
         for table in self.tables(["split", "tier"]):
-            of_split = pc.is_in(table["split"], pa.array(SPLITS if split is None else [split]))
-            of_tiers = pc.is_in(table["tier"], pa.array(TIERS if tiers is None else list(tiers), pa.string()))
-            chosen.append(pc.and_(of_split, of_tiers).to_numpy())
+            of_split = among(table["split"], SPLITS if split is None else [split])
+            chosen.append(of_split & among(table["tier"], TIERS if tiers is None else tiers))
         return np.flatnonzero(np.concatenate(chosen)).astype(np.int64)
 
     def column(self, name: str, rows: slice = slice(None)) -> list[Any]:
@@ -101,6 +99,18 @@ class Corpus(OpenedArtifact):
         """
         counted = summed(self.tables())
         return summary_text(counted, self.manifest.facts, self.manifest.inputs["split_shares"], repositories)
+
+
+def among(column: pa.ChunkedArray, values: Collection[str]) -> npt.NDArray[np.bool_]:
+    """Return which rows of a column have one of some values `[n]`.
+
+    By dictionary codes, read over DLPack: to take values of Python, and for `to_numpy`, pyarrow imports pandas, half a
+    second.
+    """
+    coded = column.combine_chunks().dictionary_encode()
+    wanted = np.array([value in values for value in coded.dictionary.to_pylist()], dtype=bool)
+    rows: npt.NDArray[np.bool_] = wanted[np.from_dlpack(coded.indices)]
+    return rows
 
 
 def tables_in(folder: Path, first: int, last: int, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:

@@ -15,7 +15,7 @@ from sigjepa.evaluation.pools import PoolFacts
 from sigjepa.reporting.run import Run
 from sigjepa.reporting.runs import common_metrics
 from sigjepa.store.manifest import content_key
-from sigjepa.training.run_directory import FINISHED
+from sigjepa.training.run_status import FINISHED
 
 POOLED_SPLIT = "test"
 """The split in which each function stands once; val pools of two folds have functions in common."""

@@ -16,7 +16,7 @@ from sigjepa.reporting.sweeps import is_training, overrides_of, planned_jobs
 from sigjepa.runtime.status import FILE_NAME as STATUS_FILE
 from sigjepa.runtime.status import sign_of_life
 from sigjepa.store.files import read_json, written_files
-from sigjepa.training.run_directory import FINISHED
+from sigjepa.training.run_status import FINISHED
 from sigjepa.training.sweep_jobs import SWEEP_FILE
 
 ROOTS = (Path("multirun"), Path("outputs"))

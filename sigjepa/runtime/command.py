@@ -26,6 +26,7 @@ from sigjepa.runtime.config_description import check_overrides, describe_config,
 from sigjepa.runtime.config_files import config_directory
 from sigjepa.runtime.foreign_lines import without_foreign_lines
 from sigjepa.runtime.help import help_text
+from sigjepa.runtime.imports import import_libraries
 from sigjepa.runtime.job_overrides import run_hydra
 from sigjepa.runtime.processes import for_this_process
 from sigjepa.runtime.replaced_targets import drop_keys_of_replaced_targets
@@ -71,8 +72,11 @@ def run_command(
             start()
 
 
-def hydra_job(config_name: str, work: Callable[[DictConfig], Any]) -> None:
-    """Have Hydra compose `config_name` with the words of `sys.argv` and call `work` with it, once for each job."""
+def hydra_job(config_name: str, work: Callable[[DictConfig], Any], libraries: Sequence[str] = ()) -> None:
+    """Have Hydra compose `config_name` with the words of `sys.argv` and call `work` with it, once for each job.
+
+    libraries: large ones that `work` needs in any case, imported before.
+    """
     words, process = list(sys.argv), os.getpid()
 
     @functools.wraps(work)
@@ -88,6 +92,7 @@ def hydra_job(config_name: str, work: Callable[[DictConfig], Any]) -> None:
             refuse_composed_credentials(config)
             drop_keys_of_replaced_targets(config, settings)
             with labelled_lines(label), without_foreign_lines(), visible(own_folder(settings)):
+                import_libraries(libraries)
                 return work(config)
 
     run_hydra(hydra.main(version_base="1.3", config_path=str(config_directory()), config_name=config_name)(job))

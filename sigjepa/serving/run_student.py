@@ -18,7 +18,7 @@ from sigjepa.serving.student_config import StudentConfig
 from sigjepa.serving.student_files import CARD_FILE, STUDENT_FOLDER
 from sigjepa.store.files import atomic_path
 from sigjepa.training.provenance import write_file_digests
-from sigjepa.training.run_directory import FINISHED, write_summary
+from sigjepa.training.run_status import FINISHED, write_summary
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from sigjepa.errors import SigjepaError
-from sigjepa.losses.distributed import world_size
 from sigjepa.runtime.processes import lacks_srun, launcher
 
 STARTED_WITHIN = ("spawn", "fork", "notebook")
@@ -80,6 +79,8 @@ LOST = re.compile(r"gloo|nccl|connection (closed|reset|refused)|broken pipe|TCPS
 @contextmanager
 def lost_process_named() -> Iterator[None]:
     """Raise LostProcessError, which says what to do, for what a backend raises when another process does not answer."""
+    from sigjepa.losses.distributed import world_size  # noqa: PLC0415 - torch, which a sweep is listed without
+
     try:
         yield
     except RuntimeError as error:

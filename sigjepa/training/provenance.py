@@ -15,7 +15,7 @@ from sigjepa.store.files import atomic_path, file_digest, read_json, write_json
 from sigjepa.store.git_state import Diff, code_diff, git_state
 from sigjepa.store.manifest import Reference, content_key, differences
 from sigjepa.store.origin import command_line, now, package_versions
-from sigjepa.training.run_directory import FILES_FILE
+from sigjepa.training.run_status import FILES_FILE
 
 log = logging.getLogger(__name__)
 

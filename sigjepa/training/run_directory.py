@@ -1,9 +1,6 @@
 """The run directory: the files that every reader of a finished run relies on."""
 
-import json
-import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,16 +15,10 @@ from sigjepa.evaluation.metrics import Metrics, QueryValues
 from sigjepa.evaluation.pools import pool_facts
 from sigjepa.evaluation.rank_files import write_arrays, write_ranks
 from sigjepa.evaluation.ranks import Ranks
-from sigjepa.store.credentials import without_credentials
-from sigjepa.store.files import atomic_path, read_json, write_json
-from sigjepa.training.process_check import LostProcessError
+from sigjepa.store.files import write_json
 
-FINISHED = "finished"
 METRICS_FILE, QUERIES_FILE, POOL_FILE, PREDICTIONS_FILE = "metrics.json", "queries.npz", "pool.npz", "predictions.npz"
 EXPLAINED_FILE = "explained.npz"
-FILES_FILE = "files.json"
-"""Holds the digest of every file of a finished run."""
-INTERRUPTIONS = (KeyboardInterrupt, SystemExit, OSError, MemoryError, LostProcessError)
 
 
 @dataclass(frozen=True)
@@ -108,34 +99,3 @@ def write_baselines(run_dir: Path, baselines: Mapping[str, Baseline], metrics: M
     for name, baseline in baselines.items():
         write_query_values(run_dir / "baselines" / f"{name}.npz", baseline.queries(metrics))
     write_json(run_dir / "baselines.json", baseline_figures(baselines, metrics))
-
-
-def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
-    """Write `summary.json`: flat, fractions not percent, NaN as null."""
-    clean = {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in summary.items()}
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(clean, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def read_status(run_dir: Path) -> str | None:
-    """Return `finished`, `running`, `interrupted` or `failed`; None without a summary."""
-    path = run_dir / "summary.json"
-    return str(read_json(path).get("status")) if path.exists() else None
-
-
-@contextmanager
-def recorded_status(path: Path, facts: Mapping[str, Any]) -> Iterator[None]:
-    """Keep `summary.json` honest while a run goes on: `running` now, and what ended it, with the reason, if it raises.
-
-    It `failed` when the same words would fail again; what a person, a scheduler or the machine did `interrupted` it.
-    """
-    (path.parent / FILES_FILE).unlink(missing_ok=True)  # the digests of files that change from here on
-    write_summary(path, {**facts, "status": "running"})
-    try:
-        yield
-    except BaseException as error:
-        status = "interrupted" if isinstance(error, INTERRUPTIONS) else "failed"
-        write_summary(
-            path, {**facts, "status": status, "error": without_credentials(f"{type(error).__name__}: {error}")}
-        )
-        raise

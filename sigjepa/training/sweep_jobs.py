@@ -28,7 +28,7 @@ from sigjepa.store.locks import file_lock
 from sigjepa.store.manifest import content_key
 from sigjepa.training.job import JOB_FILE, job_settings
 from sigjepa.training.process_check import check_sweep
-from sigjepa.training.run_directory import FINISHED, read_status
+from sigjepa.training.run_status import FINISHED, read_status
 
 SWEEP_FILE = "sweep.json"
 NOT_STARTED = "not started"

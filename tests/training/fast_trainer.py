@@ -7,7 +7,7 @@ from sigjepa.errors import SigjepaError
 from sigjepa.runtime.command import hydra_job
 from sigjepa.store.files import read_json
 from sigjepa.training.job import begin_job, earlier_job, experiment_settings, job_settings
-from sigjepa.training.run_directory import recorded_status, write_summary
+from sigjepa.training.run_status import recorded_status, write_summary
 
 
 def work(config):

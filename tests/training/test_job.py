@@ -19,7 +19,7 @@ from sigjepa.training.job import (
     run_lock,
     start_of,
 )
-from sigjepa.training.run_directory import recorded_status, write_summary
+from sigjepa.training.run_status import recorded_status, write_summary
 
 SETTINGS = {"seed": 0, "model": {"dropout": 0.1, "layers": [1, 2]}}
 EXPERIMENT = {"model": {"dropout": 0.1}}

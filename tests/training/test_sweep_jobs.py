@@ -10,7 +10,7 @@ from hydra.types import HydraContext, RunMode
 
 from sigjepa.runtime.config_files import config_directory
 from sigjepa.sweep import preview
-from sigjepa.training.run_directory import write_summary
+from sigjepa.training.run_status import write_summary
 from sigjepa.training.sweep_jobs import (
     SWEEP_FILE,
     find_jobs,
