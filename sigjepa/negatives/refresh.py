@@ -12,6 +12,7 @@ from sigjepa.negatives.index.pair_filter import similarities_for
 from sigjepa.negatives.judging.stage import judge_pairs
 from sigjepa.negatives.mining.knn import nearest_pairs
 from sigjepa.negatives.mining.stage import mined_ids, pair_metadata
+from sigjepa.negatives.mining.steps import BodyRows
 from sigjepa.negatives.mining.vectors import Floats, Ids
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def refreshed(
     source: "MinedNegatives",
     predictions: Floats,
     ids: Ids,
-    targets: Floats,
+    owners: Ids,
     earlier: HardNegatives,
     *,
     corpus: "Corpus",
@@ -34,24 +35,26 @@ def refreshed(
 ) -> HardNegatives:
     """Return the bodies nearest to each prediction, as hard negatives (ANCE, https://arxiv.org/abs/2007.00808).
 
-    Mined among the same functions, asked of the same judge and filtered as `source` says, but for the bounds on
-    cosines: those here are the student's, not the teacher's. What was judged related stays so, whatever is mined anew.
+    Mined among the same functions by the same search, asked of the same judge and filtered as `source` says, but for
+    the bounds on cosines: those here are the student's, not the teacher's. What was judged related stays so, whatever
+    is mined anew.
 
     Args:
         predictions: `[n, D]` the student's bodies of the functions `ids [n]`, ascending, of the train split.
-        targets: `[N, D]` bodies by function id.
+        owners: `[N]` the function whose embedding is the target of each, by function id.
         earlier: the hard negatives that are replaced.
 
     Raises SigjepaError as mining and judging do.
     """
     mined = mined_ids(corpus, source.tiers)
     pairs = nearest_pairs(
-        targets[mined],
+        BodyRows(shards, owners[mined]),
         mined,
         top_k=source.top_k,
         min_cosim=-1.0,
         queries=predictions[np.searchsorted(ids, mined)],
         query_ids=mined,
+        index_of=lambda bodies: source.search.build(bodies, source.top_k, -1.0)[0],
     )
     judged, _ = judge_pairs(pairs, source.judge, corpus, data_dir)
     pair_filter = replace(source.filter, min_cosim=-1.0, max_cosim=1.0)

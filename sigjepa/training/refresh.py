@@ -70,7 +70,7 @@ class RefreshNegatives(Callback):
                 source,
                 predictions,
                 ids,
-                data.targets.whole().numpy(),
+                data.targets.owners,
                 earlier,
                 corpus=data.corpus,
                 shards=data.shards,

@@ -13,6 +13,9 @@ from sigjepa.losses.infonce import InfoNCE
 from sigjepa.models.predictor import SigPredictor
 from sigjepa.negatives.index.csr import CSR
 from sigjepa.negatives.index.hard_negatives import HardNegatives
+from sigjepa.negatives.mining.approximate import IVF
+from sigjepa.negatives.mining.search import Search
+from sigjepa.negatives.refresh import refreshed
 from sigjepa.training.module import SigJepaModule
 from sigjepa.training.refresh import RefreshNegatives, predict_train, shared_pairs
 from sigjepa.training.resume import ResumeCheckpoint
@@ -59,6 +62,26 @@ def train(tiny_datamodule, tmp_path):
 
     yield run
     tiny_datamodule.use_negatives(original.hard_negatives)
+
+
+@pytest.mark.parametrize("functions", [0, 50_000])
+def test_it_mines_by_the_search_of_the_source(tiny_datamodule, tmp_path, monkeypatch, functions):
+    """One cluster finds what an exact search finds."""
+    data, built = tiny_datamodule.data, []
+    build = IVF.build
+    monkeypatch.setattr(IVF, "build", lambda *arguments: built.append(arguments[2:]) or build(*arguments))
+    ids = data.corpus.ids("train")
+    predictions = torch.randn(len(ids), data.shards.dim, generator=torch.Generator().manual_seed(0)).numpy()
+
+    def mined(source):
+        places = {"corpus": data.corpus, "shards": data.shards, "data_dir": tmp_path}
+        return refreshed(
+            source, predictions, ids, data.targets.owners, data.hard_negatives, **places, provenance={"source": "test"}
+        )
+
+    source = replace(data.source, search=Search(functions, IVF(nlist=1)))
+    assert index_pairs(mined(source)) == index_pairs(mined(data.source))
+    assert built == ([] if functions else [(source.top_k, -1.0)])
 
 
 def index_pairs(index):

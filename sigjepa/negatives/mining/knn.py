@@ -1,5 +1,7 @@
 """Nearest neighbors in the teacher's space, block by block: the pairs from which hard negatives are judged."""
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -25,8 +27,9 @@ def nearest_pairs(
     queries: npt.NDArray[np.floating] | Rows | None = None,
     query_ids: Ids | None = None,
     block_size: int = BLOCK_SIZE,
+    index_of: Callable[[UnitVectors], NeighborIndex] | None = None,
 ) -> Pairs:
-    """Return for each function up to `top_k` nearest others whose cosine is at least `min_cosim`; exact.
+    """Return for each function up to `top_k` nearest others whose cosine is at least `min_cosim`.
 
     A function is told from its neighbors by id, never by its place in the result: a byte-identical body ties with
     it, and is a neighbor like any other. Memory holds one float32 copy of `embeddings` (and of `queries`), the pairs
@@ -40,6 +43,7 @@ def nearest_pairs(
         queries: `[m, D]` the anchors' vectors, such as a student's predictions; None for `embeddings` themselves.
         query_ids: `[m]` the anchors' function ids, unique; given when `queries` are.
         block_size: anchors in a block.
+        index_of: gives the index of the bodies that is searched; None for the exact one.
 
     Raises SigjepaError for vectors that do not fit, and NaN, infinite or all-zero ones, naming the functions.
     """
@@ -56,7 +60,8 @@ def nearest_pairs(
             )
     if not len(bodies):
         return Pairs.joined([])
-    return index_pairs(anchors, bodies, ExactIndex(bodies.matrix), top_k, min_cosim, block_size)
+    index = ExactIndex(bodies.matrix) if index_of is None else index_of(bodies)
+    return index_pairs(anchors, bodies, index, top_k, min_cosim, block_size)
 
 
 def index_pairs(

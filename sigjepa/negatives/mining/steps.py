@@ -42,7 +42,7 @@ class UnitBodiesStage(Step[UnitBodies]):
 
     def build(self, part: Part, out: Path) -> Mapping[str, Any]:
         """Write ids, matrix and lengths; memory holds a part of them."""
-        rows = _BodyRows(copy(self.shards), self.ids)  # a copy has maps of its own, which go with it
+        rows = BodyRows(copy(self.shards), self.ids)  # a copy has maps of its own, which go with it
         lengths = np.empty(len(self.ids))
         header = {"descr": np.dtype(np.float32).str, "fortran_order": False, "shape": rows.shape}
         bar = progress(None, "unit vectors", total=len(self.ids), unit="function")
@@ -83,7 +83,7 @@ class IndexStage(Step[OpenedArtifact]):
         return OpenedArtifact(manifest)
 
 
-class _BodyRows:
+class BodyRows:
     """The pooled bodies of some functions `[n, D]`, read a part at a time."""
 
     def __init__(self, shards: "TeacherShards", ids: Ids) -> None:
