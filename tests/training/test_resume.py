@@ -130,7 +130,7 @@ MOMENTS = [
 ]
 
 
-FEW = [moment for moment in MOMENTS if moment[0] != "on_train_batch_start" or moment[1] in (0, 3, 4, 5, 11)]
+FEW = [moment for moment in MOMENTS if moment[0] != "on_train_batch_start" or moment[1] in (0, 5)]  # others are below
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ KINDS = {
 @pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)
 def test_killed_anywhere_it_ends_the_same_with_every_kind_of_optimizer_and_schedule(train, options):
     expected = train("whole", every_n_steps=3, **options)
-    for hook, step in (("on_train_batch_start", 5), ("on_validation_end", STEPS), ("on_train_epoch_end", STEPS)):
+    for hook, step in (("on_train_batch_start", 5), ("on_validation_end", STEPS)):
         name = f"{hook}_{step}"
         with pytest.raises(Killed):
             train(name, KillAt(hook, step), every_n_steps=3, **options)
