@@ -26,6 +26,7 @@ def expected(student, inputs):
         return DensePredictor(student.model)(*inputs)
 
 
+@pytest.mark.slow  # ten seconds of exporting; torch_export below goes through the same code of ours
 def test_onnx_predicts_what_the_student_does(student, inputs, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

@@ -29,11 +29,12 @@ def said(act):
 
 student = sigjepa.Student.from_pretrained(sys.argv[1])
 pushed = said(lambda: student.push_to_hub("me/student", private=True, token="hf_t"))
-student = said(lambda: sigjepa.Student.from_pretrained("me/student"))
-scores = None
-if not isinstance(student, str):
-    scores = score(student.predict({SIGNATURES!r}), student.encode_bodies({BODIES!r})).tolist()
-print(json.dumps([pushed, getattr(student, "fingerprint", student), scores]))
+fetched = sigjepa.Student.from_pretrained("me/student")
+scores = score(fetched.predict({SIGNATURES!r}), fetched.encode_bodies({BODIES!r})).tolist()
+print(json.dumps([pushed, fetched.fingerprint, scores]), flush=True)
+input()  # until the Hub is gone
+pushed = said(lambda: student.push_to_hub("me/student", token="hf_t"))
+print(json.dumps([pushed, said(lambda: sigjepa.Student.from_pretrained("me/other"))]))
 """
 
 
@@ -45,39 +46,42 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def pushed_and_fetched(folder, tmp_path):
-    """Push and fetch by a Hub at an address, which huggingface_hub reads when it is imported, with an empty cache."""
+@pytest.fixture(scope="module")
+def told(folder, tmp_path_factory):
+    """The Hub, what a process with an empty cache told of pushing and fetching, and of the same once the Hub was gone.
 
-    def run(address):
-        env = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
-        env |= {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1"}
-        words = [sys.executable, "-c", SCRIPT, str(folder)]
-        done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    return run
-
-
-def test_a_student_is_pushed_and_fetched(folder, pushed_and_fetched):
+    It is a cold start, since huggingface_hub reads the Hub's address when it is imported.
+    """
+    home = tmp_path_factory.mktemp("home")
+    env = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
+    words = [sys.executable, "-c", SCRIPT, str(folder)]
     with hub_server() as hub:
-        pushed, fingerprint, scores = pushed_and_fetched(hub.address)
-        assert COMMIT in pushed, pushed
-        assert hub.made["visibility"] == "private"
-        assert hub.tokens == {"Bearer hf_t"}
-        assert {"README.md", "config.json", "modules.json"} <= hub.files.keys()
-        assert hub.files["model.safetensors"] == (folder / "model.safetensors").read_bytes()
+        env |= {"HF_ENDPOINT": hub.address, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        process = subprocess.Popen(words, cwd=home, env=env, text=True, **pipes)
+        first = process.stdout.readline()
+    out, err = process.communicate("\n", timeout=300)
+    assert process.returncode == 0, err
+    return hub, json.loads(first), json.loads(out)
+
+
+def test_a_student_is_pushed_and_fetched(folder, told):
+    hub, (pushed, fingerprint, scores), _ = told
+    assert COMMIT in pushed, pushed
+    assert hub.made["visibility"] == "private"
+    assert hub.tokens == {"Bearer hf_t"}
+    assert {"README.md", "config.json", "modules.json"} <= hub.files.keys()
+    assert hub.files["model.safetensors"] == (folder / "model.safetensors").read_bytes()
     student = Student.from_pretrained(folder)
     assert fingerprint == student.fingerprint
     expected = score(student.predict(SIGNATURES), student.encode_bodies(BODIES))
     np.testing.assert_allclose(scores, expected, atol=1e-6)
 
 
-def test_a_hub_that_cannot_be_reached_is_named_with_the_way_out(pushed_and_fetched):
-    pushed, fetched, _ = pushed_and_fetched("http://127.0.0.1:9")
+def test_a_hub_that_cannot_be_reached_is_named_with_the_way_out(told):
+    _, _, (pushed, fetched) = told
     assert re.search(r"me/student.*save_pretrained", pushed)
-    assert re.search(r"me/student.*--local-dir", fetched)
+    assert re.search(r"me/other.*--local-dir", fetched)
 
 
 def test_the_place_of_a_teacher_stays_here(tmp_path, monkeypatch):

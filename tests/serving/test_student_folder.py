@@ -110,7 +110,7 @@ def test_what_is_no_student_is_refused(tmp_path, folder, student):
     (folder / CHECKSUMS_FILE).write_text("{}")
     with pytest.raises(SigjepaError, match=CHECKSUMS_FILE):
         Student.from_pretrained(folder)
-    with pytest.raises(SigjepaError, match="no such folder "):
+    with pytest.raises(SigjepaError, match="no such folder"):
         Student.from_pretrained("no such folder")
 
 

@@ -1,5 +1,6 @@
 """Every real stage of the chain, damaged, deleted, mistaken for another and killed: found, and built again alone."""
 
+import multiprocessing
 import os
 import shutil
 import signal
@@ -116,9 +117,9 @@ def die_before_the_first_record(store, stage):
     store.get(stage)
 
 
-def test_a_killed_build_is_done_again(stage, store, forkserver, tmp_path):
+def test_a_killed_build_is_done_again(stage, store, tmp_path):
     killed = Store(tmp_path)
-    child = forkserver.Process(target=die_before_the_first_record, args=(killed, stage))
+    child = multiprocessing.get_context("fork").Process(target=die_before_the_first_record, args=(killed, stage))
     child.start()
     child.join()
     assert child.exitcode == -signal.SIGKILL

@@ -231,7 +231,7 @@ def test_bad_argument_is_refused_when_the_model_is_loaded(
 
 def test_cuda_is_refused_where_there_is_none(qwen: Path, make_teacher: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(SigjepaError, match="teacher.device=cuda.* 0 CUDA"):
+    with pytest.raises(SigjepaError, match="teacher.device=cuda"):
         make_teacher(qwen, device="cuda").encode(TEXTS, 32)
 
 

@@ -180,7 +180,7 @@ def test_fresh_pairs_are_retried_in_the_same_run(tmp_path):
 
 def test_a_failure_half_way_keeps_what_was_given_and_says_so(tmp_path):
     requests = make_requests(10)
-    with pytest.raises(SigjepaError, match=r"gone\. The 4 of 10 "):
+    with pytest.raises(SigjepaError, match=r"gone.*4 of 10 "):
         ask(CountingJudge(fails_after=4), requests, tmp_path)
     assert len(ledger_lines(tmp_path, CountingJudge())) == 4
     again = CountingJudge()
