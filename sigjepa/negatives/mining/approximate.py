@@ -27,6 +27,8 @@ MAX_EF_SEARCH = 4096
 CLUSTERED_PER_CENTROID = 32
 """Bodies of which a centroid is fitted; with 64, and with more than five rounds, no more neighbors are found."""
 CLUSTERING_ROUNDS = 5
+MIN_BLAS_QUERIES = 20
+"""For so many queries faiss multiplies by BLAS while clusters are compared; by itself, for many more."""
 HNSW_FILE = "hnsw.faiss"
 
 Recall = Annotated[float, Field(ge=0, le=1)]
@@ -215,7 +217,7 @@ class Clusters:
         """As NeighborIndex says; one thread, since each product is small: further ones are for further processes."""
         import faiss  # noqa: PLC0415 - see above
 
-        with one_thread():
+        with one_thread(), products_by_blas():
             probed = nearest_centroids(queries, self.centroids, self.effort)
             order = np.argsort(probed, axis=None, kind="stable")
             starts = np.searchsorted(probed.ravel()[order], np.arange(len(self.centroids) + 1))
@@ -275,6 +277,19 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         faiss.omp_set_num_threads(threads)
+
+
+@contextmanager
+def products_by_blas() -> Iterator[None]:
+    """Have faiss multiply small matrices by BLAS, too, in 0.4 of the time of its loops."""
+    import faiss  # noqa: PLC0415 - see above
+
+    threshold = faiss.cvar.distance_compute_blas_threshold
+    faiss.cvar.distance_compute_blas_threshold = MIN_BLAS_QUERIES
+    try:
+        yield
+    finally:
+        faiss.cvar.distance_compute_blas_threshold = threshold
 
 
 def recall_of(found: Pairs, exact: Pairs) -> float | None:
