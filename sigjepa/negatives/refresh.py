@@ -12,8 +12,7 @@ from sigjepa.negatives.index.pair_filter import similarities_for
 from sigjepa.negatives.judging.stage import judge_pairs
 from sigjepa.negatives.mining.knn import nearest_pairs
 from sigjepa.negatives.mining.stage import mined_ids, pair_metadata
-from sigjepa.negatives.mining.steps import BodyRows
-from sigjepa.negatives.mining.vectors import Floats, Ids
+from sigjepa.negatives.mining.vectors import Floats, Ids, PooledRows
 
 if TYPE_CHECKING:
     from sigjepa.corpus.corpus import Corpus
@@ -48,7 +47,7 @@ def refreshed(
     """
     mined = mined_ids(corpus, source.tiers)
     pairs = nearest_pairs(
-        BodyRows(shards, owners[mined]),
+        PooledRows(shards, "body", owners[mined]),
         mined,
         top_k=source.top_k,
         min_cosim=-1.0,

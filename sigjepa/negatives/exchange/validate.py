@@ -7,7 +7,7 @@ import numpy as np
 
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.judging.judged_pairs import JudgedPairs
-from sigjepa.negatives.mining.vectors import COSIM_DECIMALS, Floats, Ids
+from sigjepa.negatives.mining.vectors import Floats, Ids, PooledRows, rounded_cosines
 
 if TYPE_CHECKING:
     from sigjepa.teacher.shards import TeacherShards
@@ -22,17 +22,10 @@ MIN_PAIRS = 30
 """Fewer pairs than this say nothing of how near pairs are."""
 
 
-def pair_cosines(shards: "TeacherShards", anchors: Ids, neighbors: Ids, block_size: int = 4096) -> Floats:
-    """Return the cosines `[P]` of pairs of bodies; a vector without a direction has cosine 0 with everything."""
-    bodies = shards.body_pooled
-    cosines = np.empty(len(anchors))
-    for start in range(0, len(anchors), block_size):
-        block = slice(start, start + block_size)
-        left, right = bodies[anchors[block]].double().numpy(), bodies[neighbors[block]].double().numpy()
-        lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
-        products = np.einsum("pd,pd->p", left, right)
-        cosines[block] = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
-    return np.clip(np.round(cosines, COSIM_DECIMALS), -1.0, 1.0)
+def pair_cosines(shards: "TeacherShards", anchors: Ids, neighbors: Ids) -> Floats:
+    """Return the cosines `[P]` of pairs of bodies."""
+    bodies = PooledRows(shards, "body")
+    return rounded_cosines(bodies, bodies, anchors, neighbors)
 
 
 def check_cosines(path: Path, judged: JudgedPairs, shards: "TeacherShards", tolerance: float) -> None:

@@ -9,12 +9,11 @@ from pydantic import Field
 
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.judging.judged_pairs import JudgedPairs
+from sigjepa.negatives.mining.vectors import Floats, PooledRows, cosines
 from sigjepa.runtime.fields import Cosine, Count, component
 
 if TYPE_CHECKING:
     from sigjepa.teacher.shards import TeacherShards
-
-Floats = npt.NDArray[np.float64]
 
 
 @component("negatives.filter")
@@ -69,7 +68,7 @@ class PairFilter:
         """Return the positions of the pairs that pass, ordered by anchor, then descending cosine, then neighbor.
 
         similarities: of each pair's negative and of its anchor's own body to the anchor's signature, `[P]` each; see
-        `signature_similarities`.
+        `similarities_for`.
         """
         order = np.lexsort((judged.neighbor_ids, -judged.cosim, judged.anchor_ids))
         cosim = judged.cosim[order]
@@ -96,31 +95,9 @@ def similarities_for(
     """Return what `pair_filter` must know beside the pairs: similarities to the anchors' signatures, or nothing."""
     if not pair_filter.positive_aware:
         return None
-    return signature_similarities(judged, shards.signature_pooled.float().numpy(), shards.body_pooled.float().numpy())
-
-
-def signature_similarities(
-    judged: JudgedPairs,
-    signatures: npt.NDArray[np.floating],
-    bodies: npt.NDArray[np.floating],
-    block_size: int = 65_536,
-) -> tuple[Floats, Floats]:
-    """Return the cosine of each anchor's signature with its negative and with its own body, `[P]` each.
-
-    signatures, bodies: `[n, D]` the teacher's pooled embeddings by function id, of any length.
-    """
-    negative, positive = np.empty(len(judged)), np.empty(len(judged))
-    for start in range(0, len(judged), block_size):
-        block = slice(start, start + block_size)
-        anchors = _unit(signatures[judged.anchor_ids[block]])
-        negative[block] = np.einsum("pd,pd->p", anchors, _unit(bodies[judged.neighbor_ids[block]]))
-        positive[block] = np.einsum("pd,pd->p", anchors, _unit(bodies[judged.anchor_ids[block]]))
-    return negative, positive
-
-
-def _unit(vectors: npt.NDArray[np.floating]) -> Floats:
-    wide = vectors.astype(np.float64)
-    return wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-12)
+    signatures, bodies = PooledRows(shards, "signature"), PooledRows(shards, "body")
+    anchors, negatives = judged.anchor_ids, judged.neighbor_ids
+    return cosines(signatures, bodies, anchors, negatives), cosines(signatures, bodies, anchors, anchors)
 
 
 def _places(anchors: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

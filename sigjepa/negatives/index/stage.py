@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FORMAT = 3  # raise it when the same inputs give another index or another file
+FORMAT = 4  # raise it when the same inputs give another index or another file
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.mining.exact import ExactIndex, NeighborIndex
 from sigjepa.negatives.mining.pairs import Pairs
-from sigjepa.negatives.mining.vectors import Ids, Matrix, Rows, UnitVectors, cosines, parts
+from sigjepa.negatives.mining.vectors import Ids, Matrix, Rows, UnitVectors, parts, rounded_cosines
 from sigjepa.store.progress import progress
 
 BLOCK_SIZE = 4096
@@ -120,7 +120,7 @@ def _nearest_of(
     anchors: UnitVectors, bodies: UnitVectors, rows: Ids, columns: Ids, top_k: int, min_cosim: float
 ) -> Pairs:
     """Return the `top_k` best of each row's candidates, scored exactly; columns ascend with ids."""
-    cosim = cosines(anchors, bodies, rows, columns)
+    cosim = rounded_cosines(anchors.matrix, bodies.matrix, rows, columns)
     order = np.lexsort((columns, -cosim, rows))
     ordered = rows[order]
     starts = np.searchsorted(ordered, ordered)  # where each entry's row begins

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from sigjepa.negatives.mining.approximate import Approximate
-from sigjepa.negatives.mining.vectors import Ids, UnitVectors, unit_parts
+from sigjepa.negatives.mining.vectors import Ids, PooledRows, UnitVectors, unit_parts
 from sigjepa.store.artifact import OpenedArtifact
 from sigjepa.store.manifest import Manifest
 from sigjepa.store.progress import progress
@@ -28,7 +27,7 @@ class UnitBodies(OpenedArtifact):
     def vectors(self) -> UnitVectors:
         """The vectors, of which only those are read that are asked for."""
         matrix = np.load(self.folder / "matrix.npy", mmap_mode="r").view(np.ndarray)
-        return UnitVectors(np.load(self.folder / "ids.npy"), matrix, np.load(self.folder / "lengths.npy"))
+        return UnitVectors(np.load(self.folder / "ids.npy"), matrix)
 
 
 @dataclass(frozen=True)
@@ -41,18 +40,16 @@ class UnitBodiesStage(Step[UnitBodies]):
     kind: ClassVar[str] = "unit_bodies"
 
     def build(self, part: Part, out: Path) -> Mapping[str, Any]:
-        """Write ids, matrix and lengths; memory holds a part of them."""
-        rows = BodyRows(copy(self.shards), self.ids)  # a copy has maps of its own, which go with it
-        lengths = np.empty(len(self.ids))
+        """Write ids and matrix; memory holds a part of them."""
+        rows = PooledRows(copy(self.shards), "body", self.ids)  # a copy has maps of its own, which go with it
         header = {"descr": np.dtype(np.float32).str, "fortran_order": False, "shape": rows.shape}
         bar = progress(None, "unit vectors", total=len(self.ids), unit="function")
         with (out / "matrix.npy").open("wb") as file, bar:
             np.lib.format.write_array_header_1_0(file, header)
-            for place, matrix, lengths[place] in unit_parts(rows, self.ids):  # noqa: B007  used: left first
+            for _, matrix in unit_parts(rows, self.ids):
                 matrix.tofile(file)
                 bar.update(len(matrix))
         np.save(out / "ids.npy", self.ids)
-        np.save(out / "lengths.npy", lengths)
         return {}
 
     def open(self, manifest: Manifest) -> UnitBodies:
@@ -81,15 +78,3 @@ class IndexStage(Step[OpenedArtifact]):
     def open(self, manifest: Manifest) -> OpenedArtifact:
         """Return the folder of the index, with its record as facts."""
         return OpenedArtifact(manifest)
-
-
-class BodyRows:
-    """The pooled bodies of some functions `[n, D]`, read a part at a time."""
-
-    def __init__(self, shards: "TeacherShards", ids: Ids) -> None:
-        self._shards = shards
-        self._ids = ids
-        self.shape = (len(ids), shards.dim)
-
-    def __getitem__(self, rows: Ids, /) -> npt.NDArray[np.float32]:
-        return self._shards.pooled("body", self._ids[rows]).numpy()

@@ -1,13 +1,16 @@
-"""Body embeddings as unit vectors, read part by part, and the cosines of pairs of them."""
+"""Embeddings that are read part by part: as unit vectors, and the cosines of pairs of them."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from sigjepa.errors import SigjepaError
+
+if TYPE_CHECKING:
+    from sigjepa.teacher.shards import TeacherShards
 
 COSIM_DECIMALS = 6
 """Cosines are rounded to what float32 embeddings can carry: 0.80 is then reached inclusively, and the order of ties
@@ -31,17 +34,27 @@ class Rows(Protocol):
         """Return the vectors `[r, D]` of rows `[r]`, in any floating precision."""
 
 
+class PooledRows:
+    """The teacher's pooled signatures or bodies of the functions `ids` `[n]`; None is all of them."""
+
+    def __init__(self, shards: "TeacherShards", half: Literal["signature", "body"], ids: Ids | None = None) -> None:
+        self._shards, self._half = shards, half
+        self._ids = shards.ids if ids is None else ids
+        self.shape = (len(self._ids), shards.dim)
+
+    def __getitem__(self, rows: Ids, /) -> npt.NDArray[np.float32]:
+        return self._shards.pooled(self._half, self._ids[rows]).numpy()
+
+
 @dataclass(frozen=True, slots=True)
 class UnitVectors:
     """Vectors of length 1 in the order of their functions' ids.
 
-    ids: `[n]` int64, ascending, unique. matrix: `[n, D]` float32. lengths: `[n]` float64, what rounding to float32
-    left of 1.
+    ids: `[n]` int64, ascending, unique. matrix: `[n, D]` float32.
     """
 
     ids: Ids
     matrix: Matrix
-    lengths: Floats
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -54,20 +67,20 @@ class UnitVectors:
         `vectors` is read a part at a time, so beside the result memory holds no copy of it. noun: names the vectors in
         errors. Raises SigjepaError as `unit_parts` does.
         """
-        matrix, lengths = np.empty(tuple(vectors.shape), dtype=np.float32), np.empty(len(ids))
-        for part, matrix[part], lengths[part] in unit_parts(vectors, ids, noun):  # noqa: B007  it is used: left first
+        matrix = np.empty(tuple(vectors.shape), dtype=np.float32)
+        for part, matrix[part] in unit_parts(vectors, ids, noun):  # noqa: B007  it is used: left first
             pass
-        return cls(np.sort(np.asarray(ids, dtype=np.int64)), matrix, lengths)
+        return cls(np.sort(np.asarray(ids, dtype=np.int64)), matrix)
 
     def take(self, rows: Ids) -> "UnitVectors":
         """Return the vectors of ascending `rows` `[r]`."""
-        return UnitVectors(self.ids[rows], self.matrix[rows], self.lengths[rows])
+        return UnitVectors(self.ids[rows], self.matrix[rows])
 
 
 def unit_parts(
     vectors: "npt.NDArray[np.floating] | Rows", ids: Ids, noun: str = "body embeddings"
-) -> Iterator[tuple[slice, Matrix, Floats]]:
-    """Yield the rows of `UnitVectors` with their matrix and lengths, a part at a time, in the order of ids.
+) -> Iterator[tuple[slice, Matrix]]:
+    """Yield the rows of `UnitVectors` with their matrix, a part at a time, in the order of ids.
 
     The arguments are those of `UnitVectors.of`. Raises SigjepaError for shapes that do not fit, repeated ids, and,
     behind the last part, for NaN, infinite or all-zero vectors, naming the functions.
@@ -90,7 +103,7 @@ def unit_parts(
         unusable = ~np.isfinite(norms) | (norms == 0)
         bad += ids[part][unusable].tolist()
         norms[unusable] = np.inf
-        yield part, *_unit(read, norms)
+        yield part, _divided(read, norms)
     if bad:
         raise SigjepaError(
             f"The {noun} of {_naming(bad)} are NaN, infinite or all zero, so they have no cosine; if they come from "
@@ -98,12 +111,11 @@ def unit_parts(
         )
 
 
-def _unit(vectors: npt.NDArray[np.floating], norms: Floats) -> tuple[Matrix, Floats]:
-    """Return `vectors` `[r, D]` divided by their norms `[r]`, and what rounding left of 1."""
+def _divided(vectors: npt.NDArray[np.floating], norms: Floats) -> Matrix:
+    """Return `vectors` `[r, D]` divided by their norms `[r]`."""
     matrix = np.empty(vectors.shape, dtype=np.float32)
     with np.errstate(invalid="ignore"):
-        np.divide(vectors, norms[:, None], out=matrix, casting="same_kind")
-    return matrix, np.linalg.norm(matrix.astype(np.float64), axis=1)
+        return np.divide(vectors, norms[:, None], out=matrix, casting="same_kind")
 
 
 def parts(count: int, width: int) -> Iterator[slice]:
@@ -113,18 +125,23 @@ def parts(count: int, width: int) -> Iterator[slice]:
         yield slice(start, min(start + size, count))
 
 
-def cosines(one: UnitVectors, other: UnitVectors, rows: Ids, columns: Ids) -> Floats:
-    """Return the cosine `[P]` of each row `[P]` of `one` with its column `[P]` of `other`, in float64, rounded.
+def cosines(first: Rows, second: Rows, rows: Ids, columns: Ids) -> Floats:
+    """Return the cosine `[P]` of each row `[P]` of `first` with its column `[P]` of `second`, in float64.
 
-    It is the same in both directions and within [-1, 1].
+    It is the same in both directions and within [-1, 1]; a vector without a direction has cosine 0 with everything.
     """
     found = np.empty(len(rows))
-    for part in parts(len(rows), one.matrix.shape[1]):
-        products = np.einsum(
-            "pd,pd->p", one.matrix[rows[part]].astype(np.float64), other.matrix[columns[part]].astype(np.float64)
-        )
-        found[part] = products / (one.lengths[rows[part]] * other.lengths[columns[part]])
-    return np.clip(np.round(found, COSIM_DECIMALS), -1.0, 1.0)
+    for part in parts(len(rows), first.shape[1]):
+        one, other = np.asarray(first[rows[part]], np.float64), np.asarray(second[columns[part]], np.float64)
+        lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+        products = np.einsum("pd,pd->p", one, other)
+        found[part] = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+    return np.clip(found, -1.0, 1.0)
+
+
+def rounded_cosines(first: Rows, second: Rows, rows: Ids, columns: Ids) -> Floats:
+    """Return the cosines of pairs as they are kept, see COSIM_DECIMALS."""
+    return np.round(cosines(first, second, rows, columns), COSIM_DECIMALS)
 
 
 def _naming(ids: Iterable[int], most: int = 5) -> str:

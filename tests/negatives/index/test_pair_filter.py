@@ -1,10 +1,13 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sigjepa.errors import SigjepaError
-from sigjepa.negatives.index.pair_filter import PairFilter, signature_similarities
+from sigjepa.negatives.index.pair_filter import PairFilter, similarities_for
 from sigjepa.negatives.judging.judged_pairs import JudgedPairs
 
 
@@ -56,8 +59,14 @@ def test_positive_aware_bounds_compare_with_the_own_body():
 
 def test_similarities_are_cosines_with_the_anchors_signature():
     generator = np.random.default_rng(0)
-    signatures, bodies = generator.normal(size=(8, 4)), generator.normal(size=(8, 4))
-    negative, positive = signature_similarities(judged_pairs(ROWS), signatures, bodies, block_size=2)
+    signatures, bodies = generator.normal(size=(2, 8, 4)).astype(np.float32)
+    shards = SimpleNamespace(
+        ids=np.arange(8),
+        dim=4,
+        pooled=lambda half, ids: torch.from_numpy({"signature": signatures, "body": bodies}[half][ids]),
+    )
+    assert similarities_for(PairFilter(), judged_pairs(ROWS), shards) is None
+    negative, positive = similarities_for(PairFilter(relative_margin=0.1), judged_pairs(ROWS), shards)
 
     def cosine(one, other):
         return one @ other / np.linalg.norm(one) / np.linalg.norm(other)

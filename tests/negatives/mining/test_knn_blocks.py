@@ -137,7 +137,7 @@ def peak_of(rows, **limits):
 
 
 def test_memory_is_one_float32_copy_and_a_bounded_rest(tmp_path):
-    dim, small, large = 256, 4200, 8200
+    dim, small, large = 512, 4200, 8200  # both of several parts
     limits = {"top_k": 8, "min_cosim": 0.2, "block_size": 256}
     peaks = {}
     for n in (small, large):
@@ -145,7 +145,7 @@ def test_memory_is_one_float32_copy_and_a_bounded_rest(tmp_path):
         peaks[n] = peak_of(rows, **limits)
         assert rows.largest > 0
     copy = 4 * dim
-    # a second float32 copy, or a [256, n] matrix of scores, would cost 1024 bytes a function more
+    # a second float32 copy would cost 2048 bytes a function more, a [256, n] matrix of scores 1024
     assert peaks[large] - peaks[small] < (large - small) * (copy + 150)
     assert peaks[small] < small * copy + 40e6
 
