@@ -55,12 +55,6 @@ def at(data_dir):
     return Store(data_dir).get, data_dir
 
 
-def pooled_of(body_pooled, half, functions):
-    """Return the rows of some functions, of bodies alone."""
-    assert half == "body"
-    return body_pooled[functions]
-
-
 def made_up_shards(bodies, name="teacher", seed=0):
     """Shards of a teacher, that hold what mining, filters and imports read of them; equal seeds are equal teachers."""
     folder = Path("teacher") / f"{name}-{seed}"
@@ -68,15 +62,21 @@ def made_up_shards(bodies, name="teacher", seed=0):
         folder, "teacher", "made up", {"teacher": {"path": name, "layer": seed}}, "content", {"name": name}, {}
     )
     body_pooled = torch.from_numpy(np.asarray(bodies, dtype=np.float32))
-    return SimpleNamespace(
+    shards = SimpleNamespace(
         folder=folder,
         manifest=manifest,
         reference=manifest.reference,
         ids=np.arange(len(bodies)),
         dim=body_pooled.shape[1],
         body_pooled=body_pooled,
-        pooled=partial(pooled_of, body_pooled),
     )
+    shards.pooled = partial(pooled_of, shards)
+    return shards
+
+
+def pooled_of(shards, half, functions):
+    """Return the rows of some functions."""
+    return getattr(shards, f"{half}_pooled")[functions]
 
 
 class MadeUpCorpus:

@@ -14,16 +14,6 @@ FILE_NAME = "hard_negatives.json"
 META_NAME = "hard_negatives.meta.json"
 
 
-def write_lists(path: Path, lists: Mapping[Any, Sequence[Any]]) -> None:
-    """Write lists of ids by id, one id a line as `json.dump(lists, indent=1)` does: the size of the published file."""
-    blocks = (
-        f" {json.dumps(str(key))}: [\n  " + ",\n  ".join(map(json.dumps, values)) + "\n ]"
-        for key, values in lists.items()
-    )
-    with atomic_path(path) as temporary:
-        temporary.write_text("{\n" + ",\n".join(blocks) + "\n}\n" if lists else "{}\n", encoding="utf-8")
-
-
 def write_index(index: HardNegatives, folder: Path, ids: FunctionIds) -> Path:
     """Write `hard_negatives.json` and its meta file, functions under the names of `ids`; returns the former."""
 
@@ -34,7 +24,8 @@ def write_index(index: HardNegatives, folder: Path, ids: FunctionIds) -> Path:
         return named({key: ids.names(values) for key, values in adjacency.to_lists(adjacency.values).items()})
 
     path = folder / FILE_NAME
-    write_lists(path, of_ids(index.negatives))
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(of_ids(index.negatives), indent=1) + "\n", encoding="utf-8")
     meta = {
         **index.metadata,
         "ids": ids.kind,

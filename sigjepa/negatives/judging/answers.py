@@ -1,7 +1,7 @@
 """A step of judging: the answers to questions, in parts that any worker asks."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from sigjepa.negatives.judging.judged_functions import MappedTables, write_mapped
 from sigjepa.negatives.judging.judged_pairs import SCHEMA
-from sigjepa.negatives.judging.judges.judge import Judge
-from sigjepa.negatives.judging.questions import requests_for
+from sigjepa.negatives.judging.judges.judge import Judge, Judgement
+from sigjepa.negatives.judging.questions import requests_for, values_at
 from sigjepa.negatives.judging.response_cache import responses_folder
 from sigjepa.negatives.judging.runner import answers_to
 from sigjepa.negatives.mining.pairs import Pairs
@@ -74,9 +74,12 @@ class AnswersStage(Step[MappedTables]):
 
         Raises SigjepaError for a judge that breaks its contract or can't go on.
         """
-        table = answer_table(part.work, self.functions.table, self.judge, self.data_dir)
-        write_mapped(table, out / f"answers-{part.name}.arrow")
-        return {"unusable": unusable(table), "scored": len(table) - table["score_c"].null_count}
+        requests = list(requests_for(part.work, self.functions.table))
+        answers = answers_to(self.judge, requests, self.data_dir)
+        given = [answers[request.pair] for request in requests]
+        write_mapped(answer_table(given), out / f"answers-{part.name}.arrow")
+        lost = Counter(answer.reason for answer in given if answer.score_c is None)
+        return {"unusable": lost, "scored": len(given) - lost.total()}
 
     def facts(self, parts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
         """Return how many questions got a score, and the reasons of the others with their numbers."""
@@ -88,37 +91,19 @@ class AnswersStage(Step[MappedTables]):
         return MappedTables(manifest)
 
 
-def answer_table(questions: Pairs, functions: pa.Table, judge: Judge, data_dir: Path) -> pa.Table:
-    """Return the answers to questions, in their order."""
-    requests = list(requests_for(questions, functions))
-    answers = answers_to(judge, requests, data_dir)
-    given = [answers[request.pair] for request in requests]
-    columns = [[answer.score_c for answer in given], [answer.reason for answer in given]]
-    return pa.table(columns, schema=ANSWERS)
-
-
-def unusable(answers: pa.Table) -> dict[str, int]:
-    """Return the reasons of the answers without a score, each with its number."""
-    return dict(Counter(answers.filter(answers["score_c"].is_null())["reason"].to_pylist()))
+def answer_table(answers: Iterable[Judgement]) -> pa.Table:
+    """Return answers as a table, in their order."""
+    columns = tuple(zip(*((answer.score_c, answer.reason) for answer in answers), strict=True)) or ((), ())
+    return pa.table(columns, ANSWERS)
 
 
 def judged_tables(pairs: Pairs, answer_of: Ids, answers: pa.Table) -> Iterator[pa.Table]:
     """Yield the pairs that have a score, in order and in blocks; answer_of: `[P]` their answers, -1 for none."""
-    scores = answers["score_c"].fill_null(-1).to_numpy() if len(answers) else np.zeros(0, np.int8)
+    scores = answers["score_c"].fill_null(-1).to_numpy()
     for start in range(0, len(pairs), ROWS_AT_ONCE):
         here = answer_of[start : start + ROWS_AT_ONCE]
         kept = np.flatnonzero(here >= 0)
         kept = kept[scores[here[kept]] >= 0]
         found = here[kept]
-        columns = (*pairs.take(start + kept).columns, scores[found], taken(answers["reason"], found))
+        columns = (*pairs.take(start + kept).columns, scores[found], values_at(answers["reason"], found))
         yield pa.table(columns, schema=SCHEMA)
-
-
-def taken(column: pa.ChunkedArray, rows: Ids) -> pa.Array:
-    """Return the values at `rows`; of a column in several files only what is asked for is read."""
-    starts = np.cumsum([0, *map(len, column.chunks)])
-    chunks = np.searchsorted(starts, rows, side="right") - 1
-    order = np.argsort(chunks, kind="stable")
-    of_chunk = [(chunk, rows[chunks == chunk] - starts[chunk]) for chunk in np.unique(chunks).tolist()]
-    values = [column.chunk(chunk).take(pa.array(places)) for chunk, places in of_chunk]
-    return pa.concat_arrays([pa.array([], column.type), *values]).take(pa.array(np.argsort(order)))

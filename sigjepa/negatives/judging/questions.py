@@ -1,7 +1,7 @@
 """Questions: mined pairs without their direction, each once, and what a judge is shown of them."""
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -63,7 +63,7 @@ def requests_for(questions: Pairs, functions: pa.Table) -> Iterator[JudgeRequest
         block = questions.take(np.arange(start, min(start + QUESTIONS_AT_ONCE, len(questions))))
         here = ids_of(block)
         columns = (functions[name] for name in (*COLUMNS, "features"))
-        values = ([column[row].as_py() for row in np.searchsorted(ids, here).tolist()] for column in columns)
+        values = (values_at(column, np.searchsorted(ids, here)) for column in columns)
         known = dict(zip(here.tolist(), zip(*values, strict=True), strict=True))
         for *pair, cosim in zip(*(column.tolist() for column in block.columns), strict=True):
             one, other = sorted(pair, key=lambda function: (known[function][0], function))
@@ -72,6 +72,11 @@ def requests_for(questions: Pairs, functions: pa.Table) -> Iterator[JudgeRequest
                 *(one, other, key, other_key, cosim),
                 *(signature, body, *halves, features, other_features),
             )
+
+
+def values_at(column: pa.ChunkedArray, rows: Ids) -> list[Any]:
+    """Return the values in `rows`; `take` would join the chunks of all files first."""
+    return [column[row].as_py() for row in rows.tolist()]
 
 
 def question_hashes(questions: Pairs, functions: pa.Table) -> npt.NDArray[np.uint64]:

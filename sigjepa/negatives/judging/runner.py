@@ -2,23 +2,18 @@
 
 import logging
 from collections import Counter
-from collections.abc import Generator, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence, Set
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.judging.judges.judge import SCORES, Judge, Judgement, JudgeRequest, Pair
-from sigjepa.negatives.judging.questions import chosen, question_hashes, requests_for
+from sigjepa.negatives.judging.questions import chosen
 from sigjepa.negatives.judging.response_cache import Known, ResponseCache, held_ledgers, pair_hash
 from sigjepa.negatives.mining.vectors import Ids
 from sigjepa.store.progress import progress
-
-if TYPE_CHECKING:
-    from sigjepa.negatives.mining.pairs import Pairs
 
 logger = logging.getLogger(__name__)
 
@@ -33,37 +28,30 @@ def ask(judge: Judge, requests: Sequence[JudgeRequest], data_dir: Path) -> dict[
     Raises SigjepaError for a judge that breaks its contract or can't go on, and for a damaged ledger.
     """
     hashes = np.array([pair_hash(request.pair) for request in requests], np.uint64)
-    within = chosen(hashes, judge.limit)
-    asked = [requests[position] for position in within.tolist()]
     with held_ledgers(data_dir, judge) as known:
-        to_ask = ~known.answered(hashes[within], judge.parse_error_retries)
-        tell(judge, len(requests), to_ask, (asked[position] for position in np.flatnonzero(to_ask).tolist()))
-        return answers_to(judge, asked, data_dir)
+        within = plan(judge, hashes, known, lambda rows: (requests[row] for row in rows.tolist()))
+        return answers_to(judge, [requests[row] for row in within.tolist()], data_dir)
 
 
-def plan(judge: Judge, questions: "Pairs", functions: pa.Table, known: Known) -> Ids:
-    """Return which questions are within the limit, and tell what will be asked of them and its cost."""
-    if judge.limit is None and not judge.keeps_answers:
-        return np.arange(len(questions))
-    hashes = question_hashes(questions, functions)
+def plan(
+    judge: Judge, hashes: npt.NDArray[np.uint64], known: Known, requests_at: Callable[[Ids], Iterable[JudgeRequest]]
+) -> Ids:
+    """Return which of the pairs with these hashes are within the limit, and log what is asked of them and its cost.
+
+    requests_at: gives the requests in some rows.
+    """
     within = chosen(hashes, judge.limit)
     to_ask = ~known.answered(hashes[within], judge.parse_error_retries)
-    tell(judge, len(questions), to_ask, requests_for(questions.take(within[to_ask]), functions))
+    if to_ask.any():
+        cost = judge.cost(requests_at(within[to_ask]))
+        logger.info(
+            "Judging with %s: %s pairs%s, %s already judged, %s to ask%s",
+            *(judge.name, f"{len(hashes):,}"),
+            "" if judge.limit is None else f", {len(within):,} of them within negatives.judge.limit",
+            *(f"{(~to_ask).sum():,}", f"{to_ask.sum():,}"),
+            f"; {cost}" if cost else "",
+        )
     return within
-
-
-def tell(judge: Judge, count: int, to_ask: npt.NDArray[np.bool_], requests: Iterable[JudgeRequest]) -> None:
-    """Log what is asked of `count` questions, and the cost of these requests; to_ask: of those within the limit."""
-    if not to_ask.any():
-        return
-    cost = judge.cost(requests)
-    logger.info(
-        "Judging with %s: %s pairs%s, %s already judged, %s to ask%s",
-        *(judge.name, f"{count:,}"),
-        "" if judge.limit is None else f", {len(to_ask):,} of them within negatives.judge.limit",
-        *(f"{(~to_ask).sum():,}", f"{to_ask.sum():,}"),
-        f"; {cost}" if cost else "",
-    )
 
 
 def answers_to(judge: Judge, requests: Sequence[JudgeRequest], data_dir: Path) -> dict[Pair, Judgement]:

@@ -4,15 +4,13 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from reading import read_file
 
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.exchange.document import Document
 from sigjepa.negatives.exchange.function_ids import FunctionIds
 from sigjepa.negatives.exchange.imported_index import ImportedIndex
-from sigjepa.negatives.exchange.index_file import FILE_NAME, META_NAME, write_index, write_lists
+from sigjepa.negatives.exchange.index_file import FILE_NAME, META_NAME, write_index
 from sigjepa.negatives.exchange.metadata import read_metadata
 from sigjepa.negatives.index.csr import CSR
 from sigjepa.negatives.index.hard_negatives import HardNegatives
@@ -34,17 +32,10 @@ def read(path, ids=None, **options):
 
 
 def test_one_id_a_line(tmp_path):
-    path = tmp_path / "hard_negatives.json"
-    write_lists(path, {1: [9, 3, 4], 7: [6]})
+    lists = CSR.from_sorted(np.array([1, 1, 1, 7]), np.array([9, 3, 4, 6]))
+    none = CSR.from_sorted(np.zeros(0, np.int64), np.zeros(0, np.int64))
+    path = write_index(HardNegatives(lists, np.zeros(4, np.int8), np.zeros(4), none), tmp_path, FunctionIds(12))
     assert path.read_text() == '{\n "1": [\n  9,\n  3,\n  4\n ],\n "7": [\n  6\n ]\n}\n'
-
-
-@given(st.dictionaries(st.text() | st.integers(), st.lists(st.text() | st.integers(), min_size=1), max_size=5))
-def test_lists_are_written_as_the_json_encoder_does(tmp_path_factory, lists):
-    path = tmp_path_factory.mktemp("lists") / "hard_negatives.json"
-    lists = {str(key): values for key, values in lists.items()}
-    write_lists(path, lists)
-    assert path.read_text(encoding="utf-8") == json.dumps(lists, indent=1) + "\n"
 
 
 def test_without_a_meta_file_nothing_is_known_of_the_pairs(tmp_path):
@@ -67,8 +58,7 @@ def test_unknown_functions_may_be_left_out(tmp_path):
 
 
 def test_an_empty_index(tmp_path):
-    write_lists(tmp_path / "hard_negatives.json", {})
-    assert len(read(tmp_path / "hard_negatives.json")[0]) == 0
+    assert len(read(index_file(tmp_path, "{}\n"))[0]) == 0
 
 
 @pytest.mark.parametrize(
