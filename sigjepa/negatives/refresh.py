@@ -12,7 +12,7 @@ from sigjepa.negatives.index.pair_filter import similarities_for
 from sigjepa.negatives.judging.stage import judge_pairs
 from sigjepa.negatives.mining.knn import nearest_pairs
 from sigjepa.negatives.mining.stage import mined_ids, pair_metadata
-from sigjepa.negatives.mining.vectors import Floats, Ids, PooledRows
+from sigjepa.negatives.mining.vectors import Floats, Ids, PooledRows, UnitVectors
 
 if TYPE_CHECKING:
     from sigjepa.corpus.corpus import Corpus
@@ -46,15 +46,10 @@ def refreshed(
     Raises SigjepaError as mining and judging do.
     """
     mined = mined_ids(corpus, source.tiers)
-    pairs = nearest_pairs(
-        PooledRows(shards, "body", owners[mined]),
-        mined,
-        top_k=source.top_k,
-        min_cosim=-1.0,
-        queries=predictions[np.searchsorted(ids, mined)],
-        query_ids=mined,
-        index_of=lambda bodies: source.search.build(bodies, source.top_k, -1.0)[0],
-    )
+    bodies = UnitVectors.of(PooledRows(shards, "body", owners[mined]), mined)
+    anchors = UnitVectors.of(predictions[np.searchsorted(ids, mined)], mined, "predictions")
+    index, _ = source.search.build(bodies, source.top_k, min_cosim=-1.0)
+    pairs = nearest_pairs(anchors, bodies, index, source.top_k, min_cosim=-1.0)
     judged, _ = judge_pairs(pairs, source.judge, corpus, data_dir)
     pair_filter = replace(source.filter, min_cosim=-1.0, max_cosim=1.0)
     index = HardNegatives.from_judged(

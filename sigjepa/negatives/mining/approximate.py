@@ -15,7 +15,7 @@ from pydantic import Field
 
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.mining.exact import ExactIndex, NeighborIndex
-from sigjepa.negatives.mining.knn import index_pairs
+from sigjepa.negatives.mining.knn import nearest_pairs
 from sigjepa.negatives.mining.pairs import Pairs
 from sigjepa.negatives.mining.vectors import Ids, Matrix, UnitVectors, parts
 from sigjepa.runtime.fields import Count, component
@@ -72,7 +72,7 @@ class Approximate(ABC):
         sample = bodies.take(np.sort(rng.choice(len(bodies), min(self.recall_queries, len(bodies)), replace=False)))
 
         def pairs(searched: NeighborIndex, lowest: float) -> Pairs:
-            return index_pairs(sample, bodies, searched, top_k, lowest)
+            return nearest_pairs(sample, bodies, searched, top_k, lowest)
 
         exact_index = ExactIndex(bodies.matrix)
         exact = pairs(exact_index, min_cosim)

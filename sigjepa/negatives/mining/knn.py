@@ -1,14 +1,11 @@
 """Nearest neighbors in the teacher's space, block by block: the pairs from which hard negatives are judged."""
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 
-from sigjepa.errors import SigjepaError
-from sigjepa.negatives.mining.exact import ExactIndex, NeighborIndex
+from sigjepa.negatives.mining.exact import NeighborIndex
 from sigjepa.negatives.mining.pairs import Pairs
-from sigjepa.negatives.mining.vectors import Ids, Matrix, Rows, UnitVectors, parts, rounded_cosines
+from sigjepa.negatives.mining.vectors import Ids, Matrix, UnitVectors, parts, rounded_cosines
 from sigjepa.store.progress import progress
 
 BLOCK_SIZE = 4096
@@ -19,52 +16,6 @@ _ERROR = 1e-5  # generous bound on what float32 search may be off the exact cosi
 
 
 def nearest_pairs(
-    embeddings: npt.NDArray[np.floating] | Rows,
-    ids: Ids,
-    *,
-    top_k: int,
-    min_cosim: float,
-    queries: npt.NDArray[np.floating] | Rows | None = None,
-    query_ids: Ids | None = None,
-    block_size: int = BLOCK_SIZE,
-    index_of: Callable[[UnitVectors], NeighborIndex] | None = None,
-) -> Pairs:
-    """Return for each function up to `top_k` nearest others whose cosine is at least `min_cosim`.
-
-    A function is told from its neighbors by id, never by its place in the result: a byte-identical body ties with
-    it, and is a neighbor like any other. Memory holds one float32 copy of `embeddings` (and of `queries`), the pairs
-    of one block, and some 100 MB at most of working matrices, whatever n is.
-
-    Args:
-        embeddings: `[n, D]` body embeddings, of any length but 0; an array, or rows that are read a part at a time.
-        ids: `[n]` their function ids, unique.
-        top_k: most neighbors of an anchor, at least 1.
-        min_cosim: lowest cosine of a pair, inclusive, in [-1, 1].
-        queries: `[m, D]` the anchors' vectors, such as a student's predictions; None for `embeddings` themselves.
-        query_ids: `[m]` the anchors' function ids, unique; given when `queries` are.
-        block_size: anchors in a block.
-        index_of: gives the index of the bodies that is searched; None for the exact one.
-
-    Raises SigjepaError for vectors that do not fit, and NaN, infinite or all-zero ones, naming the functions.
-    """
-    if (queries is None) != (query_ids is None):
-        raise SigjepaError("queries and query_ids belong together: give both, or none to search among the embeddings.")
-    bodies = UnitVectors.of(embeddings, ids)
-    anchors = bodies
-    if queries is not None and query_ids is not None:
-        anchors = UnitVectors.of(queries, query_ids, "queries")
-        if anchors.matrix.shape[1] != bodies.matrix.shape[1]:
-            raise SigjepaError(
-                f"Queries of size {anchors.matrix.shape[1]} cannot be compared with body embeddings of size "
-                f"{bodies.matrix.shape[1]}."
-            )
-    if not len(bodies):
-        return Pairs.joined([])
-    index = ExactIndex(bodies.matrix) if index_of is None else index_of(bodies)
-    return index_pairs(anchors, bodies, index, top_k, min_cosim, block_size)
-
-
-def index_pairs(
     anchors: UnitVectors,
     bodies: UnitVectors,
     index: NeighborIndex,
@@ -72,7 +23,19 @@ def index_pairs(
     min_cosim: float,
     block_size: int = BLOCK_SIZE,
 ) -> Pairs:
-    """Return the pairs of all `anchors` with `bodies`, n >= 1, which `index` holds, found in blocks."""
+    """Return for each anchor up to `top_k` nearest `bodies`, n >= 1, whose cosine is at least `min_cosim`.
+
+    An anchor is told from its neighbors by id, never by its place in the result: a byte-identical body ties with it,
+    and is a neighbor like any other. Beside the vectors, memory holds the pairs of one block, and some 100 MB at most
+    of working matrices, whatever n is.
+
+    Args:
+        anchors: what is searched for: `bodies` themselves, or others, such as a student's predictions.
+        index: holds `bodies`.
+        top_k: most neighbors of an anchor, at least 1.
+        min_cosim: lowest cosine of a pair, inclusive, in [-1, 1].
+        block_size: anchors in a block.
+    """
     blocks = []
     with progress(None, "nearest neighbors", total=len(anchors), unit="function") as bar:
         for start in range(0, len(anchors), block_size):

@@ -85,11 +85,10 @@ class MinedPairsStage(Stage[Pairs]):
     def with_steps(self, get: Get) -> "MinedPairsStage":
         """Return the stage with the unit vectors of its functions, and the index over them where one is used.
 
-        Raises SigjepaError for shards of another corpus, vectors without a cosine, and an approximate search that does
-        not reach its lowest recall.
+        Raises SigjepaError for vectors without a cosine, and an approximate search that does not reach its lowest
+        recall.
         """
         ids = mined_ids(self.corpus, self.tiers)
-        check_held(self.shards, ids, self.corpus)
         bodies = get(UnitBodiesStage(self.shards, ids))
         approximate = self.search.approximate(len(ids))
         index = None if approximate is None else get(IndexStage(bodies, approximate, self.top_k, self.min_cosim))
@@ -156,12 +155,3 @@ def mined_ids(corpus: "Corpus", tiers: Sequence[str] | None) -> Ids:
             "Use a larger corpus, other tiers, or negatives=none."
         )
     return ids
-
-
-def check_held(shards: "TeacherShards", ids: Ids, corpus: "Corpus") -> None:
-    """Raise SigjepaError when the shards do not hold all of `ids`."""
-    if not np.isin(ids, shards.ids).all():
-        raise SigjepaError(
-            f"{shards.folder} does not hold every function of the corpus in {corpus.folder}; delete it and run "
-            "`python -m sigjepa.prepare`."
-        )

@@ -82,22 +82,13 @@ def unit_parts(
 ) -> Iterator[tuple[slice, Matrix]]:
     """Yield the rows of `UnitVectors` with their matrix, a part at a time, in the order of ids.
 
-    The arguments are those of `UnitVectors.of`. Raises SigjepaError for shapes that do not fit, repeated ids, and,
-    behind the last part, for NaN, infinite or all-zero vectors, naming the functions.
+    The arguments are those of `UnitVectors.of`. Raises SigjepaError behind the last part for NaN, infinite or all-zero
+    vectors, naming the functions.
     """
-    shape = tuple(vectors.shape)
-    if len(shape) != 2 or shape[0] != len(ids):
-        raise SigjepaError(
-            f"The {noun} of shape {shape} do not fit {len(ids)} function ids; if they come from shards, delete the "
-            "shards' folder and run `python -m sigjepa.prepare`."
-        )
     order = np.argsort(ids, kind="stable")
     ids = np.asarray(ids, dtype=np.int64)[order]
-    repeated = ids[1:][ids[1:] == ids[:-1]]
-    if len(repeated):
-        raise SigjepaError(f"Function ids must be unique, but {_naming(repeated)} appear more than once.")
     bad: list[int] = []
-    for part in parts(len(ids), shape[1]):
+    for part in parts(len(ids), vectors.shape[1]):
         read = np.asarray(vectors[order[part]])
         norms = np.sqrt(np.einsum("nd,nd->n", read, read, dtype=np.float64))
         unusable = ~np.isfinite(norms) | (norms == 0)

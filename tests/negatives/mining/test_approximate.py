@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.mining.approximate import HNSW, IVF, Clusters, recall_of
 from sigjepa.negatives.mining.exact import ExactIndex
-from sigjepa.negatives.mining.knn import index_pairs
+from sigjepa.negatives.mining.knn import nearest_pairs
 from sigjepa.negatives.mining.pairs import Pairs
 from sigjepa.negatives.mining.search import Search
 from sigjepa.negatives.mining.vectors import UnitVectors
@@ -33,7 +33,7 @@ def as_tuples(pairs):
 
 
 def pairs_by(index, bodies, **limits):
-    return index_pairs(bodies, bodies, index, **{**LIMITS, **limits})
+    return nearest_pairs(bodies, bodies, index, **{**LIMITS, **limits})
 
 
 @names
@@ -70,7 +70,7 @@ def test_all_clusters_are_exact_search_in_blocks_of_any_size(seed, n, nlist, blo
     centroids = rng.normal(size=(nlist, 5)).astype(np.float32)
     clusters = Clusters.of(bodies.matrix, centroids, nlist)
     assert sorted(clusters.members.tolist()) == list(range(n))
-    found = index_pairs(bodies, bodies, clusters, **LIMITS, block_size=block_size)
+    found = nearest_pairs(bodies, bodies, clusters, **LIMITS, block_size=block_size)
     assert as_tuples(found) == as_tuples(pairs_by(ExactIndex(bodies.matrix), bodies))
     few = Clusters(bodies.matrix, centroids, clusters.members, clusters.bounds, 1)  # some queries find less than asked
     table = set(as_tuples(pairs_by(ExactIndex(bodies.matrix), bodies, top_k=n)))

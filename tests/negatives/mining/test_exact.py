@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import faiss
 import numpy as np
 import pytest
+from nearest import pairs_of
 
 from sigjepa.negatives.mining.exact import ExactIndex
-from sigjepa.negatives.mining.knn import nearest_pairs
 
 
 class FakeGpuIndex:
@@ -57,7 +57,7 @@ EMBEDDINGS = np.random.default_rng(0).integers(-2, 3, size=(200, 6)).astype(np.f
 
 
 def found(**limits):
-    pairs = nearest_pairs(EMBEDDINGS, np.arange(200), **{"top_k": 5, "min_cosim": 0.3, "block_size": 64, **limits})
+    pairs = pairs_of(EMBEDDINGS, np.arange(200), **{"top_k": 5, "min_cosim": 0.3, "block_size": 64, **limits})
     return pairs.anchor_ids.tolist(), pairs.neighbor_ids.tolist(), pairs.cosim.tolist(), pairs.highest_cosim
 
 

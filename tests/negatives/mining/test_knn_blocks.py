@@ -8,9 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-
-from sigjepa.errors import SigjepaError
-from sigjepa.negatives.mining.knn import nearest_pairs
+from nearest import pairs_of
 
 
 def naive(queries, query_ids, embeddings, ids, neighbors, min_cosim):
@@ -53,7 +51,7 @@ def matrices(most_rows, dim=3):
 def test_queries_from_elsewhere_equal_the_naive_formula(embeddings, queries, neighbors, min_cosim, random):
     ids = np.array(random.sample(range(30), len(embeddings)))
     query_ids = np.array(random.sample(range(30), len(queries)))  # some are ids of the indexed, some are not
-    pairs = nearest_pairs(
+    pairs = pairs_of(
         embeddings, ids, top_k=neighbors, min_cosim=min_cosim, queries=queries, query_ids=query_ids, block_size=5
     )
     same(pairs, naive(queries, query_ids, embeddings, ids, neighbors, min_cosim))
@@ -66,29 +64,14 @@ def test_a_prediction_never_finds_the_body_of_its_own_function():
     rng = np.random.default_rng(0)
     bodies, ids = rng.normal(size=(50, 8)).astype(np.float32), np.arange(100, 150)
     # Predictions that are perfect: each one's own body is its nearest, and must not be found.
-    pairs = nearest_pairs(bodies, ids, top_k=5, min_cosim=-1.0, queries=bodies[:20] * 4, query_ids=ids[:20])
+    pairs = pairs_of(bodies, ids, top_k=5, min_cosim=-1.0, queries=bodies[:20] * 4, query_ids=ids[:20])
     assert len(pairs) == 100
     assert (pairs.anchor_ids != pairs.neighbor_ids).all()
-    among_themselves = nearest_pairs(bodies, ids, top_k=5, min_cosim=-1.0)
+    among_themselves = pairs_of(bodies, ids, top_k=5, min_cosim=-1.0)
     assert as_tuples(pairs) == as_tuples(among_themselves)[:100]
     # A function that is not indexed may find every body.
-    (pair,) = as_tuples(
-        nearest_pairs(bodies, ids, top_k=1, min_cosim=0.0, queries=bodies[7:8], query_ids=np.array([3]))
-    )
+    (pair,) = as_tuples(pairs_of(bodies, ids, top_k=1, min_cosim=0.0, queries=bodies[7:8], query_ids=np.array([3])))
     assert pair == (3, 107, 1.0)
-
-
-def test_queries_that_do_not_fit_are_refused():
-    bodies, ids = np.eye(4, dtype=np.float32), np.arange(4)
-    limits = {"top_k": 1, "min_cosim": 0.0}
-    with pytest.raises(SigjepaError, match="query_ids"):
-        nearest_pairs(bodies, ids, queries=bodies, **limits)
-    with pytest.raises(SigjepaError, match="size 3 .*size 4"):
-        nearest_pairs(bodies, ids, queries=np.ones((2, 3), np.float32), query_ids=np.arange(2), **limits)
-    with pytest.raises(SigjepaError, match=" 1 "):
-        nearest_pairs(bodies, ids, queries=np.eye(2, 4) * [[1], [0]], query_ids=np.arange(2), **limits)
-    with pytest.raises(SigjepaError, match=r"\(2, 4\) .*3 "):
-        nearest_pairs(bodies, ids, queries=np.eye(2, 4), query_ids=np.arange(3), **limits)
 
 
 @settings(max_examples=60, deadline=None)
@@ -96,8 +79,8 @@ def test_queries_that_do_not_fit_are_refused():
 def test_blocks_of_any_size_hold_the_same_pairs(embeddings, block_size, neighbors, min_cosim):
     ids = np.arange(len(embeddings)) * 3
     limits = {"top_k": neighbors, "min_cosim": min_cosim}
-    blocks = nearest_pairs(embeddings, ids, **limits, block_size=block_size)
-    whole = nearest_pairs(embeddings, ids, **limits)
+    blocks = pairs_of(embeddings, ids, **limits, block_size=block_size)
+    whole = pairs_of(embeddings, ids, **limits)
     assert as_tuples(blocks) == as_tuples(whole)
     assert blocks.highest_cosim == whole.highest_cosim
 
@@ -105,7 +88,7 @@ def test_blocks_of_any_size_hold_the_same_pairs(embeddings, block_size, neighbor
 def test_half_precision_rows_are_those_of_float32():
     half = torch.from_numpy(np.random.default_rng(0).normal(size=(80, 16))).half()
     limits = {"ids": np.arange(80), "top_k": 4, "min_cosim": 0.0}
-    assert as_tuples(nearest_pairs(half, **limits)) == as_tuples(nearest_pairs(half.float().numpy(), **limits))
+    assert as_tuples(pairs_of(half, **limits)) == as_tuples(pairs_of(half.float().numpy(), **limits))
 
 
 class Stored:
@@ -130,7 +113,7 @@ def peak_of(rows, **limits):
     """Peak of what numpy allocated while all blocks were found."""
     tracemalloc.start()
     try:
-        nearest_pairs(rows, np.arange(rows.shape[0]), **limits)
+        pairs_of(rows, np.arange(rows.shape[0]), **limits)
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -6,11 +6,11 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 from made_up import MadeUpCorpus, made_up_shards
+from nearest import pairs_of
 
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.mining import stage as mining
 from sigjepa.negatives.mining.approximate import HNSW, IVF
-from sigjepa.negatives.mining.knn import nearest_pairs
 from sigjepa.negatives.mining.search import Search
 from sigjepa.negatives.mining.stage import MinedPairsStage
 from sigjepa.negatives.mining.vectors import UnitVectors
@@ -42,7 +42,7 @@ def equal(pairs, other):
 def test_pairs_are_those_of_the_train_functions(stage, tmp_path):
     pairs = Store(tmp_path).get(stage)
     ids = stage.corpus.ids("train")
-    expected = nearest_pairs(stage.shards.body_pooled.numpy()[ids], ids, top_k=4, min_cosim=0.7)
+    expected = pairs_of(stage.shards.body_pooled.numpy()[ids], ids, top_k=4, min_cosim=0.7)
     assert equal(pairs, expected)
     assert pairs.highest_cosim == expected.highest_cosim
     facts = pairs.manifest.facts
