@@ -64,8 +64,8 @@ class _Answer(BaseModel):
     choices: list[_Choice] = Field(min_length=1)
 
 
-class Endpoint:
-    """One model at one endpoint; use it within one event loop, and `close` it there.
+class Endpoint(Connection):
+    """A connection to one model at one endpoint; use it within one event loop, and `close` it there.
 
     Args:
         base_url: address up to and including `/v1`; no credentials in it.
@@ -90,7 +90,7 @@ class Endpoint:
         parameters: Mapping[str, Any],
         schema: Mapping[str, Any],
     ) -> None:
-        self.address = checked_address(base_url)
+        super().__init__(checked_address(base_url), api_key_env)
         self.model = model
         self.answered = 0
         self._api_key_env = api_key_env
@@ -101,16 +101,11 @@ class Endpoint:
             "type": "json_schema",
             "json_schema": {"name": "judgement", "strict": True, "schema": dict(schema)},
         }
-        self._connection = Connection(self.address, api_key_env)
-
-    def clean(self, text: str) -> str:
-        """Return what the endpoint sent as it may be shown and kept."""
-        return self._connection.clean(text)
 
     async def contact(self) -> None:
         """Raise SigjepaError when nothing answers at the address, within seconds, or it refuses the key."""
         try:
-            response = await self._connection.request("GET", "models", None, CONTACT_SECONDS)
+            response = await self.request("GET", "models", None, CONTACT_SECONDS)
         except OutageError as error:
             raise SigjepaError(
                 f"negatives.judge.base_url={self.address} does not answer ({error}). Start the server there, for "
@@ -137,10 +132,6 @@ class Endpoint:
             "the address ends as the server's does, in /v1; negatives.judge.max_retries and negatives.judge.timeout "
             "say how patient to be with it."
         )
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._connection.close()
 
     async def _complete(self, messages: Messages) -> Completion:
         response = await self._ask(messages, self._format)
@@ -184,12 +175,12 @@ class Endpoint:
         body |= body.pop("extra_body", {})
         if response_format is not None:
             body["response_format"] = response_format
-        return await self._connection.request("POST", "chat/completions", body, self._timeout)
+        return await self.request("POST", "chat/completions", body, self._timeout)
 
     def _end(self, response: Response) -> SigjepaError:
         """Return the error for an endpoint that can't be asked any more."""
         if response.status in (401, 403):
-            state = "holds a key that it refuses" if self._connection.key else "is not set, and it wants a key"
+            state = "holds a key that it refuses" if self.key else "is not set, and it wants a key"
             way_out = f"The environment variable {self._api_key_env} (negatives.judge.api_key_env) {state}."
         else:
             way_out = (
