@@ -8,7 +8,6 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
-from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.ranks import cosine_scores
 from sigjepa.reporting.page import script_json
 from sigjepa.reporting.retrieval import ExplainedRetrieval, Retrieval
@@ -112,10 +111,10 @@ def explore(
     """Sample a pool's hardest, easiest and most changed queries and look up what every run retrieves for them.
 
     bodies: `[N, D]` the pool's true bodies, in the order of the retrievals' ids. queries: how many of each kind.
-    compared: the two runs between which a change is measured; None leaves that kind out. Equal scores are put in the
-    order of ids. Raises SigjepaError when the runs and bodies are not of one pool, or a function's text is missing.
+    compared: the two runs between which a change is measured; None leaves that kind out. functions: the texts of the
+    whole pool. Equal scores are put in the order of ids.
     """
-    ids = checked_ids(shown, bodies, queries=queries, compared=compared, top=top)
+    ids = next(iter(shown.values())).ids
     expected = np.stack([(run.ranks.optimistic + run.ranks.pessimistic) / 2 for run in shown.values()])
     own_scores = np.stack([run.own_scores(bodies) for run in shown.values()])
     names = list(shown)
@@ -126,7 +125,6 @@ def explore(
     found = [run.first(rows, bodies, top) for run in shown.values()]
     teacher = cosine_scores(bodies[rows].float(), bodies).numpy()
     needed = {int(ids[place]) for run in found for ranked in run for place in ranked.places} | set(ids[rows].tolist())
-    check_texts(needed, functions)
 
     def answer(run: int, position: int, row: int) -> Answer:
         ranked, ranks = found[run][position], shown[names[run]].ranks
@@ -162,43 +160,6 @@ def explore(
     )
 
 
-def checked_ids(
-    shown: Mapping[str, Retrieval | ExplainedRetrieval],
-    bodies: Tensor,
-    *,
-    queries: int,
-    compared: tuple[str, str] | None,
-    top: int,
-) -> np.ndarray:
-    """Return the ids `[N]` that all retrievals share; raises SigjepaError for what `explore` can't work with."""
-    if not shown:
-        raise SigjepaError("The error explorer has no run to show; give it at least one finished run.")
-    for name, value in (("queries", queries), ("top", top)):
-        if value < 1:
-            raise SigjepaError(f"The error explorer got {name}={value}; it must be at least 1.")
-    unknown = [name for name in compared or () if name not in shown]
-    if unknown:
-        raise SigjepaError(f"The error explorer can't compare '{unknown[0]}'; it shows {', '.join(shown)}.")
-    (first, reference), *_ = shown.items()
-    if len(reference.ids) == 0:
-        raise SigjepaError(f"The error explorer got no query: the pool of '{first}' is empty.")
-    for name, run in shown.items():
-        if not np.array_equal(run.ids, reference.ids):
-            raise SigjepaError(f"'{name}' and '{first}' rank other queries; explore runs of one pool and split.")
-        if isinstance(run, ExplainedRetrieval):
-            continue
-        if run.predictions.shape != tuple(bodies.shape) or len(run.ids) != len(bodies):
-            raise SigjepaError(
-                f"'{name}' has predictions {list(run.predictions.shape)} for {len(run.ids)} queries, but there are "
-                f"bodies {list(bodies.shape)}; give it the teacher and split that it was tested on."
-            )
-        if not len(run.ids) == len(run.ranks.optimistic) == len(run.ranks.pessimistic):
-            raise SigjepaError(f"'{name}' has {len(run.ranks.optimistic)} ranks for {len(run.ids)} queries.")
-        if not np.isfinite(run.predictions).all():
-            raise SigjepaError(f"A prediction of '{name}' is NaN or infinite: the student diverged; leave it out.")
-    return reference.ids
-
-
 def sample_queries(
     ids: np.ndarray, rank: np.ndarray, cosine: np.ndarray, change: np.ndarray | None, queries: int
 ) -> dict[int, list[str]]:
@@ -216,17 +177,6 @@ def sample_queries(
         for row in order[:queries].tolist():
             kinds.setdefault(row, []).append(kind)
     return kinds
-
-
-def check_texts(needed: set[int], functions: Mapping[int, FunctionText]) -> None:
-    """Raise SigjepaError when the text of a needed function is missing."""
-    missing = sorted(needed - functions.keys())
-    if missing:
-        named = ", ".join(map(str, missing[:5])) + (", …" if len(missing) > 5 else "")
-        raise SigjepaError(
-            f"The corpus has no text for {len(missing)} of {len(needed)} functions (ids {named}); "
-            "give the corpus that the runs were trained on."
-        )
 
 
 def match(query: int, retrieved: int, functions: Mapping[int, FunctionText]) -> Literal["true", "copy", ""]:

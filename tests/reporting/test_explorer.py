@@ -8,7 +8,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.ranks import pool_ranks
 from sigjepa.reporting.explorer import FunctionText, explore, highlight
 from sigjepa.reporting.page import script_json
@@ -165,33 +164,3 @@ def test_highlighting_names_the_classes():
     assert classes["len"] == "b"
     assert classes["'x'"] == "s"
     assert classes["3.5"] == "m"
-
-
-def test_a_missing_text_is_named(shown, bodies, functions):
-    del functions[105]
-    with pytest.raises(SigjepaError, match="105"):
-        explore(shown, bodies, functions, queries=POOL)
-
-
-def changed_retrieval(run, **fields):
-    return Retrieval(**{"ids": run.ids, "predictions": run.predictions, "ranks": run.ranks} | fields)
-
-
-def test_bad_input_is_one_clear_message(shown, bodies, functions):
-    run = shown["weak"]
-    nan = run.predictions.copy()
-    nan[2, 1] = np.nan
-    cases = [
-        (shown, {"queries": 0}, "queries=0"),
-        (shown, {"top": 0}, "top=0"),
-        ({}, {}, "run"),
-        (shown, {"compared": ("weak", "stronger")}, "'stronger'"),
-        (shown | {"other": changed_retrieval(run, ids=run.ids + 1)}, {}, "'other' .*'weak' "),
-        ({"thin": changed_retrieval(run, predictions=run.predictions[:, :4])}, {}, r"'thin' .*\[30, 4\]"),
-        ({"nan": changed_retrieval(run, predictions=nan)}, {}, "'nan' .*NaN"),
-        ({"short": changed_retrieval(run, ranks=pool_ranks(bodies[:5], bodies[:5]))}, {}, " 5 .* 30 "),
-        ({"none": Retrieval(run.ids[:0], run.predictions[:0], run.ranks)}, {}, "'none'"),
-    ]
-    for runs, options, message in cases:
-        with pytest.raises(SigjepaError, match=message):
-            explore(runs, bodies, functions, **{"queries": 2} | options)
