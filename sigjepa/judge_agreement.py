@@ -64,8 +64,14 @@ def mined_requests(config: DictConfig, most: int | None) -> list[JudgeRequest]:
     import numpy as np
     import pyarrow as pa
 
-    from sigjepa.negatives.judging.judged_functions import functions_of
-    from sigjepa.negatives.judging.questions import chosen, ids_of, question_hashes, questions_of, requests_for
+    from sigjepa.negatives.judging.questions import (
+        chosen,
+        functions_of,
+        ids_of,
+        question_hashes,
+        questions_of,
+        requests_for,
+    )
     from sigjepa.negatives.sources import MinedNegatives
     from sigjepa.pipeline import pipeline_of
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import torch
 
 from sigjepa.negatives.exchange.validate import pair_cosines
@@ -79,6 +80,13 @@ def pooled_of(shards, half, functions):
     return getattr(shards, f"{half}_pooled")[functions]
 
 
+def tables_of(corpus, columns, rows):
+    """The tables of a corpus that gives its columns, of 7 rows each."""
+    for start in range(rows.start, rows.stop, 7):
+        block = slice(start, min(start + 7, rows.stop))
+        yield pa.table({name: corpus.column(name, block) for name in columns})
+
+
 class MadeUpCorpus:
     """`n` functions: all but the last 20 train (even ids phase0, odd ones heads), then 10 val and 10 test."""
 
@@ -103,3 +111,5 @@ class MadeUpCorpus:
 
     def column(self, name, rows=slice(None)):
         return [f"{name}{self.first_key + i:04}" for i in range(len(self))][rows]
+
+    tables = tables_of

@@ -1,7 +1,7 @@
 """A corpus and its hard negatives as a folder that `datasets.load_dataset` opens, with a card, as the Hub wants it."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from sigjepa.negatives.index.hard_negatives import HardNegatives
+from sigjepa.negatives.judging.questions import functions_at
 from sigjepa.store.progress import progress
 
 if TYPE_CHECKING:
@@ -110,16 +111,6 @@ def write_split(folder: Path, config: dict[str, Any], split: str, rows: int, tab
     for number, table in enumerate(tables):
         pq.write_table(table, place / f"{name}-{number:05d}-{of}", compression="zstd")
     config["data_files"].append({"split": name, "path": f"{config['config_name']}/{name}-*-{of}"})
-
-
-def functions_at(corpus: "Corpus", ids: np.ndarray, columns: Sequence[str]) -> pa.Table:
-    """Return some columns of the functions `ids`, ascending and unique; what lies between them is read in blocks."""
-    found, start = [], int(ids[0])
-    for table in corpus.tables(columns, slice(start, int(ids[-1]) + 1)):
-        first, last = np.searchsorted(ids, (start, start + len(table)))
-        found.append(table.take(pa.array(ids[first:last] - start)))
-        start += len(table)
-    return pa.concat_tables(found)
 
 
 def pair_tables(negatives: HardNegatives, corpus: "Corpus") -> Iterator[pa.Table]:

@@ -2,8 +2,8 @@
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +44,8 @@ def export(
     there with another content, unless `overwrite`.
     """
     names, field_map = FunctionIds.of(corpus, ids), FieldMap(fields)
-    with published(output, overwrite) as folder:
+
+    def write(folder: Path) -> None:
         write_index(index, folder, names)
         if (judged := judged_pairs_of(index)) is not None:
             path = folder / FILE_NAME
@@ -52,8 +53,8 @@ def export(
             facts = {name: index.metadata.get(name) for name in ORIGIN}
             facts |= {"ids": ids, "fields": field_map.given, "judge": judged.judge, "pairs": len(judged)}
             write_json(metadata_path(path), {"digest": file_digest(path), **facts})
-        files = files_below(folder)
-    return [output / file for file in files]
+
+    return publish(write, output, overwrite)
 
 
 def export_dataset(
@@ -63,30 +64,30 @@ def export_dataset(
 
     All files are complete before any of them appears. Raises SigjepaError as `export` does.
     """
-    with published(output, overwrite) as folder:
-        write_dataset(corpus, index, folder)
-        files = files_below(folder)
-    return [output / file for file in files]
+    return publish(partial(write_dataset, corpus, index), output, overwrite)
 
 
-def files_below(folder: Path) -> list[Path]:
-    """Return the files below a folder, as paths in it."""
-    return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+def publish(write: Callable[[Path], None], output: Path, overwrite: bool) -> list[Path]:
+    """Have the files that `write` writes into a folder appear in `output`, all or none, and return them.
 
-
-@contextmanager
-def published(output: Path, overwrite: bool) -> Iterator[Path]:
-    """A folder whose files are moved to `output` in the end, unless others are there, and none where that fails."""
+    Raises SigjepaError when one is there with another content, unless `overwrite`.
+    """
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output, prefix=".export-") as temporary:
         folder = Path(temporary)
-        yield folder
-        files = files_below(folder)
-        if not overwrite:
-            _refuse_others(folder, files, output)
-        for file in files:
-            (output / file).parent.mkdir(exist_ok=True)
-            (folder / file).replace(output / file)
+        write(folder)
+        files = {path: output / path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()}
+        for path, there in files.items():
+            other = there.exists() and not (there.is_file() and file_digest(there) == file_digest(path))
+            if other and not overwrite:
+                raise SigjepaError(
+                    f"{there} is there with another content; export to another folder, or replace it with "
+                    "overwrite=true."
+                )
+        for path, there in files.items():
+            there.parent.mkdir(exist_ok=True)
+            path.replace(there)
+    return list(files.values())
 
 
 def judged_pairs_of(index: HardNegatives) -> JudgedPairs | None:
@@ -115,12 +116,3 @@ def write_judged(path: Path, judged: JudgedPairs, ids: FunctionIds, fields: Fiel
         for values in progress(lines, "write judged pairs", total=len(judged), unit="pair"):
             line = fields.line(dict(zip(KEYS, values, strict=True)))
             stream.write(json.dumps(line, ensure_ascii=False) + "\n")
-
-
-def _refuse_others(folder: Path, files: list[Path], output: Path) -> None:
-    for file in files:
-        there = output / file
-        if there.exists() and not (there.is_file() and file_digest(there) == file_digest(folder / file)):
-            raise SigjepaError(
-                f"{there} is there with another content; export to another folder, or replace it with overwrite=true."
-            )

@@ -1,6 +1,6 @@
 """A step of judging: the functions that occur in pairs, where any of them is quick to read, with their features."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from sigjepa.negatives.judging.judges.judge import Judge
-from sigjepa.negatives.judging.questions import FUNCTIONS, Features, function_table
+from sigjepa.negatives.judging.questions import functions_of
 from sigjepa.negatives.mining.vectors import Ids
 from sigjepa.store.artifact import OpenedArtifact
 from sigjepa.store.manifest import Manifest, Reference
@@ -59,33 +59,18 @@ class JudgedFunctionsStage(Step[MappedTables]):
 
     def parts(self) -> Sequence[Part]:
         """Return the ranges of ids that hold some of them; each part is given its own."""
-        parts, start = [], 0
-        for number, ids in blocks_of(self.ids):
-            parts.append(Part(f"{number:06}", start, start + len(ids), ids))
-            start += len(ids)
-        return parts
+        numbers, starts = np.unique(self.ids // IDS_PER_PART, return_index=True)
+        ranges = zip(numbers.tolist(), starts.tolist(), [*starts.tolist()[1:], len(self.ids)], strict=True)
+        return [Part(f"{number:06}", start, stop, self.ids[start:stop]) for number, start, stop in ranges]
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"ids": self.ids[:0]}  # a part has its own
 
     def build(self, part: Part, out: Path) -> Mapping[str, Any]:
         """Write the functions of a part."""
-        write_mapped(function_table(self.corpus, part.work, self.judge.features), out / f"functions-{part.name}.arrow")
+        write_mapped(functions_of(self.corpus, part.work, self.judge.features), out / f"functions-{part.name}.arrow")
         return {}
 
     def open(self, manifest: Manifest) -> MappedTables:
         """Return the functions."""
         return MappedTables(manifest)
-
-
-def blocks_of(ids: Ids) -> Iterator[tuple[int, Ids]]:
-    """Yield the ids, ascending, by ranges of IDS_PER_PART, with the number of the range."""
-    if len(ids):
-        numbers, starts = np.unique(ids // IDS_PER_PART, return_index=True)
-        yield from zip(numbers.tolist(), np.split(ids, starts[1:]), strict=True)
-
-
-def functions_of(corpus: "Corpus", ids: Ids, features: Features) -> pa.Table:
-    """Return what is judged of functions as a table in memory."""
-    tables = [function_table(corpus, block, features) for _, block in blocks_of(ids)]
-    return pa.concat_tables([FUNCTIONS.empty_table(), *tables])

@@ -1,6 +1,6 @@
 """Questions: mined pairs without their direction, each once, and what a judge is shown of them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -43,17 +43,23 @@ def ids_of(pairs: Pairs) -> Ids:
     return np.unique(np.concatenate([pairs.anchor_ids, pairs.neighbor_ids]))
 
 
-def function_table(corpus: "Corpus", ids: Ids, features: Features) -> pa.Table:
-    """Return what is judged of the functions `ids`, ascending and not far apart: all between them are read."""
+def functions_of(corpus: "Corpus", ids: Ids, features: Features) -> pa.Table:
+    """Return what is judged of the functions `ids`, ascending and unique, with their features."""
     if not len(ids):
         return FUNCTIONS.empty_table()
-    first, last = int(ids[0]), int(ids[-1])
-    columns = [
-        [values[position] for position in (ids - first).tolist()]
-        for values in (corpus.column(name, slice(first, last + 1)) for name in COLUMNS)
-    ]
-    _, signatures, bodies = columns
-    return pa.table([ids, *columns, list(map(features, signatures, bodies))], schema=FUNCTIONS)
+    table = functions_at(corpus, ids, COLUMNS)
+    read = map(features, table["signature"].to_pylist(), table["body"].to_pylist())
+    return pa.table([ids, *table.columns, list(read)], schema=FUNCTIONS)
+
+
+def functions_at(corpus: "Corpus", ids: Ids, columns: Sequence[str]) -> pa.Table:
+    """Return some columns of the functions `ids`, ascending and unique; what lies between them is read in blocks."""
+    found, start = [], int(ids[0])
+    for table in corpus.tables(columns, slice(start, int(ids[-1]) + 1)):
+        first, last = np.searchsorted(ids, (start, start + len(table)))
+        found.append(table.take(pa.array(ids[first:last] - start)))
+        start += len(table)
+    return pa.concat_tables(found)
 
 
 def requests_for(questions: Pairs, functions: pa.Table) -> Iterator[JudgeRequest]:

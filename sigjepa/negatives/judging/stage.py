@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from sigjepa.negatives.judging.answers import AnswersStage, answer_table, judged_tables
-from sigjepa.negatives.judging.judged_functions import JudgedFunctionsStage, MappedTables, functions_of
+from sigjepa.negatives.judging.judged_functions import JudgedFunctionsStage, MappedTables
 from sigjepa.negatives.judging.judged_pairs import SCHEMA, JudgedPairs, write_tables
 from sigjepa.negatives.judging.judges.judge import Judge, Judgement
-from sigjepa.negatives.judging.questions import ids_of, question_hashes, questions_of, requests_for
+from sigjepa.negatives.judging.questions import functions_of, ids_of, question_hashes, questions_of, requests_for
 from sigjepa.negatives.judging.response_cache import held_ledgers, slug
 from sigjepa.negatives.judging.runner import ask, check_scores, plan, reasons
 from sigjepa.negatives.mining.pairs import Pairs

@@ -5,7 +5,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Protocol
 
@@ -181,6 +181,7 @@ class StoredIndex(NeighborIndex, Protocol):
         """Write the index, but for its effort, as files of a folder."""
 
 
+@dataclass
 class Clusters:
     """Bodies by cluster: each cluster is compared with all queries at once that it is near to.
 
@@ -192,12 +193,11 @@ class Clusters:
     setting: ClassVar[str] = "nprobe"
     ARRAYS: ClassVar[Sequence[str]] = ("centroids", "members", "bounds")
 
-    def __init__(self, matrix: Matrix, centroids: Matrix, members: Ids, bounds: Ids, effort: int) -> None:
-        self.matrix = matrix
-        self.centroids = centroids
-        self.members = members
-        self.bounds = bounds
-        self.effort = effort
+    matrix: Matrix
+    centroids: Matrix
+    members: Ids
+    bounds: Ids
+    effort: int
 
     @classmethod
     def of(cls, matrix: Matrix, centroids: Matrix, effort: int) -> "Clusters":
@@ -233,28 +233,28 @@ class Clusters:
         return best.D, best.I
 
 
+@dataclass
 class SmallWorld:
     """Bodies and their links, in faiss. effort: candidates kept while searching."""
 
     exact: ClassVar[bool] = False
     setting: ClassVar[str] = "efSearch"
 
-    def __init__(self, index: Any, effort: int) -> None:
-        self._index = index
-        self.effort = effort
+    index: Any
+    effort: int
 
     def save(self, folder: Path) -> None:
         """As StoredIndex says."""
         import faiss  # noqa: PLC0415 - see above
 
-        faiss.write_index(self._index, str(folder / HNSW_FILE))
+        faiss.write_index(self.index, str(folder / HNSW_FILE))
 
     def search(self, queries: Matrix, count: int) -> tuple[npt.NDArray[np.float32], Ids]:
         """As NeighborIndex says."""
         import faiss  # noqa: PLC0415 - see above
 
-        faiss.ParameterSpace().set_index_parameter(self._index, self.setting, self.effort)
-        scores, rows = self._index.search(queries, count)
+        faiss.ParameterSpace().set_index_parameter(self.index, self.setting, self.effort)
+        scores, rows = self.index.search(queries, count)
         return scores, rows
 
 

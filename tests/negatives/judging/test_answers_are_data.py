@@ -4,6 +4,7 @@ import json
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from made_up import ledger_lines
 from omegaconf import OmegaConf
@@ -69,7 +70,7 @@ def judged(tmp_path):
     """The outcome of pairs (0, 1), (0, 2), … put to the judge twice: the second time the response cache answers."""
     columns = {"key": [f"k{i}" for i in range(FUNCTIONS)]}
     columns |= {name: ["{{functions}} ${x}"] * FUNCTIONS for name in ("signature", "body")}
-    corpus = SimpleNamespace(column=lambda name, rows: columns[name][rows])
+    corpus = SimpleNamespace(tables=lambda names, rows: [pa.table(columns).select(names)[rows.start : rows.stop]])
     others = np.arange(1, FUNCTIONS)
     pairs = Pairs(np.zeros_like(others), others, np.full(len(others), 0.9))
     first, _ = judge_pairs(pairs, Answering(), corpus, tmp_path)

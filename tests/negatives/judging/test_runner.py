@@ -9,12 +9,18 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_up import ledger_lines
+from made_up import ledger_lines, tables_of
 
 from sigjepa.errors import SigjepaError
-from sigjepa.negatives.judging.judged_functions import functions_of
 from sigjepa.negatives.judging.judges.judge import Judge, Judgement, JudgeRequest
-from sigjepa.negatives.judging.questions import chosen, ids_of, question_hashes, questions_of, requests_for
+from sigjepa.negatives.judging.questions import (
+    chosen,
+    functions_of,
+    ids_of,
+    question_hashes,
+    questions_of,
+    requests_for,
+)
 from sigjepa.negatives.judging.runner import ask, histogram
 from sigjepa.negatives.judging.stage import judge_pairs
 from sigjepa.negatives.mining.pairs import Pairs
@@ -59,6 +65,8 @@ class Corpus:
     def column(self, name, rows=slice(None)):
         contents = [(position - self.shift) % self.size for position in range(self.size)]
         return [f"{99 - content}" if name == "key" else f"{name} {content}" for content in contents][rows]
+
+    tables = tables_of
 
 
 def asked_of(pairs, corpus):

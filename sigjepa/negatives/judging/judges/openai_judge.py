@@ -200,9 +200,8 @@ async def _first(
     """
     if not tasks:
         return set(), set()
-    if all_within is not None:
-        return await asyncio.wait(tasks, timeout=all_within)
-    return await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    until = asyncio.FIRST_COMPLETED if all_within is None else asyncio.ALL_COMPLETED
+    return await asyncio.wait(tasks, timeout=all_within, return_when=until)
 
 
 async def _let_go(tasks: set[asyncio.Task[Answer]], endpoint: Endpoint) -> None:
