@@ -2,13 +2,12 @@
 
 import json
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from made_up import at, equal
+from made_up import at, equal, made_up_shards
 
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.exchange.exported import export, write_judged
@@ -96,8 +95,7 @@ def test_positions_of_another_corpus_are_refused_with_both_hashes(exported, make
 def test_content_keys_find_their_functions_in_another_corpus(exported, make_corpus, shards, tmp_path):
     """The other corpus lacks the first two functions and has two more, so positions move by two."""
     folder, other = exported.write(ids="key"), make_corpus("other", first_key=2)
-    moved = SimpleNamespace(**vars(shards))
-    moved.body_pooled = shards.body_pooled.roll(-2, 0)
+    moved = made_up_shards(shards.body_pooled.roll(-2, 0))
     for recipe in (
         ImportedPairs(folder / "knn_results.jsonl", PairFilter(min_cosim=0.3)),
         ImportedIndex(folder / "hard_negatives.json"),
