@@ -8,7 +8,6 @@ prediction is not always 0.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -90,28 +89,20 @@ class AlongResiduals:
 def fit_residuals(predictions: Tensor, bodies: Tensor, ids: Tensor) -> AlongResiduals:
     """Return the directions in which `predictions` `[V, D]` miss `bodies` `[V, D]`, the functions `ids` `[V]` of val.
 
-    A prediction that is its body has no error and is left out. Raises SigjepaError for unequal shapes, ids that repeat,
-    or values that are not finite.
+    A prediction that is its body has no error and is left out. Raises SigjepaError for values that are not finite.
     """
-    check_pair(predictions, bodies, ids)
+    check_pair(predictions, bodies)
     unit, body = F.normalize(predictions.float(), dim=-1), F.normalize(bodies.float(), dim=-1)
     residuals = _without_body(unit, body)
     kept = residuals.norm(dim=1) > _VANISHED
     return AlongResiduals(ids[kept], F.normalize(residuals[kept], dim=-1))
 
 
-def check_pair(predictions: Tensor, bodies: Tensor, ids: Tensor) -> None:
-    """Raise SigjepaError unless `predictions` and `bodies` `[N, D]` are of the functions `ids` `[N]`, each once."""
+def check_pair(predictions: Tensor, bodies: Tensor) -> None:
+    """Raise SigjepaError unless `predictions` and `bodies` `[N, D]` are finite, and no body is zero."""
     check_bodies(bodies)
-    if predictions.shape != bodies.shape or len(ids) != len(bodies):
-        raise SigjepaError(
-            f"Predictions {list(predictions.shape)}, bodies {list(bodies.shape)} and {len(ids)} ids do not belong "
-            "together; read all three from one run and split."
-        )
     if not torch.isfinite(predictions).all():
         raise SigjepaError("A prediction is NaN or infinite; the student diverged. Lower optimizer.lr or clip more.")
-    if len(torch.unique(ids)) != len(ids):
-        raise SigjepaError("An id stands twice among the predictions; read them from one run and split.")
 
 
 def orthogonal_directions(directions: Tensor, bodies: Tensor, generator: torch.Generator) -> Tensor:
@@ -211,15 +202,10 @@ def measure_curve(
 ) -> CeilingCurve:
     """Return the ceiling of a pool of `bodies` `[N, D]`, functions `ids` `[N]`, when errors point along `directions`.
 
-    Raises SigjepaError for an empty pool, bodies that are not finite, cosines that do not rise from -1 to 1, or fewer
-    than two draws.
+    cosines: rising, from -1 to 1. draws: at least 2. Raises SigjepaError for bodies that are zero or not finite.
     """
-    check_pair(bodies, bodies, ids)
-    if draws < 2:
-        raise SigjepaError(f"draws={draws} gives no spread between draws; use at least 2.")
+    check_bodies(bodies)
     grid = tuple(float(cosine) for cosine in cosines)
-    if not grid or grid[0] < -1 or grid[-1] > 1 or any(a >= b for a, b in pairwise(grid)):
-        raise SigjepaError(f"cosines={list(grid)} must rise, between -1 and 1.")
     levels = [torch.full((len(bodies),), cosine) for cosine in grid]
     body_cosines = cosine_scores(bodies, bodies)
     by_draw = [
@@ -234,16 +220,8 @@ def measure_curve(
 
 
 def draw_directions(bodies: Tensor, ids: Tensor, directions: Directions, *, draws: int, seed: int) -> Iterator[Tensor]:
-    """Yield `draws` times `orthogonal_directions` `[N, D]` for functions `ids` `[N]`, the same ones for the same seed.
-
-    Raises SigjepaError when the directions have not the D of `bodies` `[N, D]`.
-    """
+    """Yield `draws` times `orthogonal_directions` `[N, D]` for functions `ids` `[N]`, the same ones for the same seed."""
     generator = torch.Generator().manual_seed(seed)
     for _ in range(draws):
         drawn = directions(ids, bodies.shape[1], generator)
-        if drawn.shape != bodies.shape:
-            raise SigjepaError(
-                f"The {directions.name} have {drawn.shape[1]} coordinates, the pool's bodies {bodies.shape[1]}: "
-                "they are of two teachers."
-            )
         yield orthogonal_directions(drawn, bodies, generator)

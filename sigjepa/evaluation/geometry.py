@@ -56,14 +56,7 @@ class Geometry:
 
 
 def check_bodies(bodies: Tensor, name: str = "pool") -> None:
-    """Raise SigjepaError unless `bodies` is a finite `[N, D]` of at least two rows, none of them zero, with D >= 2."""
-    if bodies.ndim != 2:
-        raise SigjepaError(f"The {name} bodies have the shape {list(bodies.shape)}; give one row a function, [N, D].")
-    rows, dimension = bodies.shape
-    if rows < 2:
-        raise SigjepaError(f"The {name} has {rows} bodies; neighbours need at least two. Choose a larger split.")
-    if dimension < 2:
-        raise SigjepaError(f"The {name} bodies have {dimension} coordinate; a direction needs at least two.")
+    """Raise SigjepaError unless `bodies` `[N, D]` are finite, and none of them is zero."""
     if not torch.isfinite(bodies).all():
         raise SigjepaError(f"A body of the {name} is NaN or infinite; encode the corpus again.")
     if not bodies.any(dim=1).all():
@@ -74,7 +67,7 @@ def check_bodies(bodies: Tensor, name: str = "pool") -> None:
 def nearest_other(bodies: Tensor) -> Tensor:
     """Return `[N]` the cosine of each of `bodies` `[N, D]` to its nearest other; an exact copy is another body.
 
-    Raises SigjepaError for fewer than two bodies, or one that is zero or not finite.
+    Raises SigjepaError for one that is zero or not finite.
     """
     check_bodies(bodies)
     return cosine_scores(bodies, bodies).fill_diagonal_(-torch.inf).amax(dim=1)
@@ -96,15 +89,10 @@ def measure_coordinates(bodies: Tensor) -> Coordinates:
 def measure_geometry(bodies: Tensor, train_bodies: Tensor) -> Geometry:
     """Return the shape of `bodies` `[N, D]`, raw, centered and whitened by the statistics of `train_bodies` `[T, D]`.
 
-    Raises SigjepaError for fewer than two rows, rows that are zero or not finite, or unequal D.
+    Raises SigjepaError for rows that are zero or not finite.
     """
     check_bodies(bodies)
     check_bodies(train_bodies, "train split")
-    if bodies.shape[1] != train_bodies.shape[1]:
-        raise SigjepaError(
-            f"The pool's bodies have {bodies.shape[1]} coordinates, the train bodies {train_bodies.shape[1]}: "
-            "they are of two teachers."
-        )
     return Geometry(
         len(bodies),
         bodies.shape[1],

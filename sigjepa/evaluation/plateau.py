@@ -160,13 +160,11 @@ def explain_plateau(
         resamples: bootstrap samples of the queries.
         seed: of draws and resamples.
 
-    Raises SigjepaError for a pool of fewer than two, shapes that do not match, and values that are not finite or zero.
+    Raises SigjepaError for values that are not finite, and rows that are zero.
     """
-    check_pair(predictions, bodies, ids)
+    check_pair(predictions, bodies)
     if not predictions.any(dim=1).all():
         raise SigjepaError("A prediction is zero and has no direction to rank by; the student collapsed.")
-    if draws < 1:
-        raise SigjepaError(f"draws={draws} simulates nothing; use at least 1.")
     body_cosines, scores = cosine_scores(bodies, bodies), cosine_scores(predictions, bodies)
     ranks, cosines = score_ranks(scores), scores.diagonal().clamp(-1, 1)
     hit, even = ranks.recall_at(CUTOFF), _hits_when_even(cosines, bodies.shape[1])
