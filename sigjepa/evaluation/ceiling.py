@@ -220,7 +220,7 @@ def measure_curve(
 
 
 def draw_directions(bodies: Tensor, ids: Tensor, directions: Directions, *, draws: int, seed: int) -> Iterator[Tensor]:
-    """Yield `draws` times `orthogonal_directions` `[N, D]` for functions `ids` `[N]`, the same ones for the same seed."""
+    """Yield `draws` times `orthogonal_directions` `[N, D]` for functions `ids` `[N]`, the same for the same seed."""
     generator = torch.Generator().manual_seed(seed)
     for _ in range(draws):
         drawn = directions(ids, bodies.shape[1], generator)
