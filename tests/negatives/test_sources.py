@@ -278,11 +278,6 @@ def test_an_empty_train_split_is_an_error(source, tmp_path):
         source.prepare(MadeUpCorpus(n=20), made_up_shards(np.ones((20, 4))), *at(tmp_path))
 
 
-def test_shards_of_a_smaller_corpus(source, corpus, tmp_path):
-    with pytest.raises(SigjepaError, match="teacher/teacher-0"):
-        source.prepare(corpus, made_up_shards(np.ones((30, 4))), *at(tmp_path))
-
-
 def test_vectors_without_a_cosine_are_named(source, corpus, shards, tmp_path):
     shards.body_pooled[[5, 50]] = float("nan")  # 50 is a test function, which is not mined
     with pytest.raises(SigjepaError, match="function 5 "):
