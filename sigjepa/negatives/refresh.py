@@ -48,8 +48,8 @@ def refreshed(
     mined = mined_ids(corpus, source.tiers)
     bodies = UnitVectors.of(PooledRows(shards, "body", owners[mined]), mined)
     anchors = UnitVectors.of(predictions[np.searchsorted(ids, mined)], mined, "predictions")
-    index, _ = source.search.build(bodies, source.top_k, min_cosim=-1.0)
-    pairs = nearest_pairs(anchors, bodies, index, source.top_k, min_cosim=-1.0)
+    searched, _ = source.search.build(bodies, source.top_k, min_cosim=-1.0)
+    pairs = nearest_pairs(anchors, bodies, searched, source.top_k, min_cosim=-1.0)
     judged, _ = judge_pairs(pairs, source.judge, corpus, data_dir)
     pair_filter = replace(source.filter, min_cosim=-1.0, max_cosim=1.0)
     index = HardNegatives.from_judged(
