@@ -14,7 +14,7 @@ from sigjepa.errors import SigjepaError
 from sigjepa.lexicon.function_terms import extract_terms
 from sigjepa.lexicon.lexicon import Lexicon
 from sigjepa.store.manifest import Manifest, Reference
-from sigjepa.store.stage import Part, Stage
+from sigjepa.store.stage import Part, Stage, row_parts
 
 log = logging.getLogger(__name__)
 
@@ -55,9 +55,7 @@ class LexiconStage(Stage[Lexicon]):
 
     def parts(self) -> Sequence[Part]:
         """Return a part for every `functions_per_part` functions."""
-        size, total = self.functions_per_part, len(self.corpus)
-        starts = range(0, total, size)
-        return [Part(f"terms-{n:05d}", start, min(start + size, total)) for n, start in enumerate(starts)]
+        return row_parts(len(self.corpus), self.functions_per_part, "terms")
 
     def build(self, part: Part, out: Path) -> Mapping[str, Any]:
         """Write the tables of some functions; the facts count what is not Python."""

@@ -33,6 +33,12 @@ class Part:
         return self.stop - self.start
 
 
+def row_parts(count: int, size: int, name: str) -> list[Part]:
+    """Return a part for every `size` of `count` rows, called `<name>-<number>`."""
+    starts = range(0, count, size)
+    return [Part(f"{name}-{number:05d}", start, min(start + size, count)) for number, start in enumerate(starts)]
+
+
 class Stage(ABC, Generic[Artifact]):
     """One artifact, which the store builds once and opens after.
 

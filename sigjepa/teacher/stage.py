@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from sigjepa.errors import SigjepaError
 from sigjepa.store.manifest import Manifest, Reference
 from sigjepa.store.progress import progress
-from sigjepa.store.stage import Part, Resource, Stage
+from sigjepa.store.stage import Part, Resource, Stage, row_parts
 from sigjepa.teacher.encoder import FrozenTeacher
 from sigjepa.teacher.shards import TeacherShards
 
@@ -78,12 +78,7 @@ class ShardStage(Stage[TeacherShards]):
 
     def parts(self) -> Sequence[Part]:
         """Return a part for each shard."""
-        starts = range(0, len(self.corpus), self.functions_per_shard)
-        stops = (min(start + self.functions_per_shard, len(self.corpus)) for start in starts)
-        return [
-            Part(f"shard-{number:05d}", start, stop)
-            for number, (start, stop) in enumerate(zip(starts, stops, strict=True))
-        ]
+        return row_parts(len(self.corpus), self.functions_per_shard, "shard")
 
     def build(self, part: Part, out: Path) -> Mapping[str, Any]:
         """Write one shard; raises SigjepaError for a teacher that can't be loaded or gives unusable states."""

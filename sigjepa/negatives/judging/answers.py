@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,7 +18,7 @@ from sigjepa.negatives.judging.runner import answers_to
 from sigjepa.negatives.mining.pairs import Pairs
 from sigjepa.negatives.mining.vectors import Ids
 from sigjepa.store.manifest import Manifest, Reference
-from sigjepa.store.stage import Part, Resource, Step
+from sigjepa.store.stage import Part, Resource, Step, row_parts
 
 QUESTIONS_PER_PART = 1 << 14
 """Some 100 MB of texts."""
@@ -60,11 +60,8 @@ class AnswersStage(Step[MappedTables]):
 
     def parts(self) -> Sequence[Part]:
         """Return the ranges of questions."""
-        count, size = len(self.questions), QUESTIONS_PER_PART
-        ranges = [(start, min(start + size, count)) for start in range(0, count, size)]
-        return [
-            Part(f"{number:06}", *ends, self.questions.take(np.arange(*ends))) for number, ends in enumerate(ranges)
-        ]
+        ranges = row_parts(len(self.questions), QUESTIONS_PER_PART, "answers")
+        return [replace(part, work=self.questions.take(np.arange(part.start, part.stop))) for part in ranges]
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"questions": None}  # a part has its own
@@ -77,7 +74,7 @@ class AnswersStage(Step[MappedTables]):
         requests = list(requests_for(part.work, self.functions.table))
         answers = answers_to(self.judge, requests, self.data_dir)
         given = [answers[request.pair] for request in requests]
-        write_mapped(answer_table(given), out / f"answers-{part.name}.arrow")
+        write_mapped(answer_table(given), out / f"{part.name}.arrow")
         lost = Counter(answer.reason for answer in given if answer.score_c is None)
         return {"unusable": lost, "scored": len(given) - lost.total()}
 

@@ -18,7 +18,7 @@ from sigjepa.negatives.mining.steps import IndexStage, UnitBodies, UnitBodiesSta
 from sigjepa.negatives.mining.vectors import Ids, UnitVectors
 from sigjepa.store.artifact import OpenedArtifact
 from sigjepa.store.manifest import Manifest, Reference
-from sigjepa.store.stage import Get, Part, Resource, Stage
+from sigjepa.store.stage import Get, Part, Resource, Stage, row_parts
 
 if TYPE_CHECKING:
     from sigjepa.corpus.corpus import Corpus
@@ -78,9 +78,7 @@ class MinedPairsStage(Stage[Pairs]):
         """Return a part for each block of anchors, or for several blocks of a large corpus."""
         count = len(mined_ids(self.corpus, self.tiers))
         size = BLOCK_SIZE * min(MAX_BLOCKS, math.ceil(count / BLOCK_SIZE / MAX_PARTS))
-        return [
-            Part(f"pairs-{i:05d}", start, min(start + size, count)) for i, start in enumerate(range(0, count, size))
-        ]
+        return row_parts(count, size, "pairs")
 
     def with_steps(self, get: Get) -> "MinedPairsStage":
         """Return the stage with the unit vectors of its functions, and the index over them where one is used.
