@@ -92,7 +92,7 @@ class BodyIndex(OpenedArtifact):
             some = scores[:, start : start + part.size]
             np.matmul(queries.dense, part.arrays["dense"].T, out=some)
             some += part.constant
-            some += (weights @ part.matrix.T).toarray()
+            some += (weights @ part.by_terms).toarray()
         return scores
 
     def search(
@@ -118,6 +118,8 @@ class BodyIndex(OpenedArtifact):
         for part, start, weights in zip(self.parts, self.starts, queries.weights, strict=False):
             local = [[row - int(start) for row in some if 0 <= row - start < part.size] for some in rows]
             for place, some in enumerate(local):
+                if not some:
+                    continue
                 for row, shares in zip(some, _shares(part, queries.dense[place], weights[[place]], some), strict=True):
                     match = Match(row + int(start), sum(share.value for share in shares), shares)
                     found[place][match.row] = match

@@ -154,6 +154,11 @@ class IndexPart:
         return csc_array((values, rows, indptr), shape=(self.size, len(self.arrays["terms"])))
 
     @cached_property
+    def by_terms(self) -> csr_array:
+        """The same transposed `[V, n]`, of the same arrays."""
+        return self.matrix.T
+
+    @cached_property
     def by_rows(self) -> csr_array:
         """The same by rows, read whole."""
         return self.matrix.tocsr()
