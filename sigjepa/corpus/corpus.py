@@ -151,7 +151,8 @@ def write_functions(tables: Iterable[pa.Table], folder: Path) -> str:
     folder.mkdir()
 
     def write(table: pa.Table, number: int) -> None:
-        pq.write_table(table, folder / f"{number:05}.parquet", row_group_size=ROWS_AT_ONCE, compression="zstd")
+        whole = table.combine_chunks()  # parquet's pages would tell how the rows came
+        pq.write_table(whole, folder / f"{number:05}.parquet", row_group_size=ROWS_AT_ONCE, compression="zstd")
 
     for table in tables:
         for batch in table.to_batches(max_chunksize=ROWS_AT_ONCE):

@@ -23,6 +23,9 @@ SCHEMA = pa.schema(
     }
 )
 
+ROWS_AT_ONCE = 1 << 17
+"""Rows that are read and written together, some 30 MB."""
+
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
@@ -47,10 +50,15 @@ def write_sources(path: Path, files: Iterable[SourceFile]) -> None:
 
 
 def join_sources(path: Path, lists: Iterable[Path]) -> None:
-    """Write one list of what several hold, one behind another."""
+    """Write one list of what several hold, one behind another; the bytes do not tell how they were divided."""
+    waiting = SCHEMA.empty_table()
     with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
         for each in lists:
-            writer.write_table(pq.read_table(each, schema=SCHEMA))
+            waiting = pa.concat_tables([waiting, pq.read_table(each, schema=SCHEMA)]).combine_chunks()
+            while len(waiting) >= ROWS_AT_ONCE:
+                writer.write_table(waiting.slice(0, ROWS_AT_ONCE))
+                waiting = waiting.slice(ROWS_AT_ONCE)
+        writer.write_table(waiting)
 
 
 def read_sources(path: Path) -> list[SourceFile]:
