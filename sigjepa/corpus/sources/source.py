@@ -21,7 +21,7 @@ class Repository:
     contents of the files at given positions of `paths`, in that order; None for one that cannot be read. place: what
     holds them on this machine, for `sigjepa provenance` to hash them again. left_out: the number of files that are not
     in `paths`, by reason of `skip_reasons.py`. extract: what turns the bytes of a file into functions. It can be
-    pickled, since files without a limit are read in parts.
+    pickled, since files are read in parts.
     """
 
     name: str
