@@ -8,16 +8,9 @@ import shutil
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-import hydra
-import pytest
-import torch
+import pytest  # the process of xdist that runs no tests reads this file, too: what takes seconds is imported below
 from command_server import command_server
 from quicker import be_quicker
-
-from sigjepa.data.batch import Batch, NegativeBatch
-from sigjepa.pipeline import pipeline_of
-from sigjepa.runtime.config_files import config_directory
-from sigjepa.runtime.instantiate import instantiate
 
 be_quicker()
 
@@ -44,6 +37,9 @@ def pytest_collection_finish():
 @pytest.fixture
 def make_batch():
     """Random batches of any size; negatives are owned at random, a third of anchors own none."""
+    import torch
+
+    from sigjepa.data.batch import Batch, NegativeBatch
 
     def make(
         size: int = 6, dim: int = 8, negatives: int = 0, body_tokens: int = 0, seed: int = 0, first_id: int = 0
@@ -114,6 +110,10 @@ def tiny_data_dir(shared_folder):
 @pytest.fixture(scope="session")
 def tiny_config(tiny_data_dir):
     """The config of `data=tiny experiment=exp2_1 data.body_states=true` over the shared cache, all tiers mined."""
+    import hydra
+
+    from sigjepa.runtime.config_files import config_directory
+
     with hydra.initialize_config_dir(str(config_directory()), version_base="1.3"):
         return hydra.compose(
             "train",
@@ -127,6 +127,8 @@ def tiny_config(tiny_data_dir):
 @pytest.fixture(scope="session")
 def tiny_pipeline(tiny_config):
     """How the data of `tiny_config` is come by."""
+    from sigjepa.pipeline import pipeline_of
+
     return pipeline_of(tiny_config)
 
 
@@ -139,6 +141,8 @@ def tiny_data(tiny_pipeline):
 @pytest.fixture(scope="session")
 def tiny_datamodule(tiny_config, tiny_data):
     """The DataModule that serves `tiny_data`."""
+    from sigjepa.runtime.instantiate import instantiate
+
     return instantiate(tiny_config.data, data=tiny_data)
 
 

@@ -13,12 +13,10 @@ def measured(main, output, *words):
     return json.loads(output.read_text())
 
 
-def test_every_stage_is_timed_beside_its_peers(tmp_path, capsys):
+def test_stages_are_timed_beside_their_peers(tmp_path):
     import corpus_building
     import judging
-    import ranking
     import shard_reading
-    import teacher_encoding
 
     output = tmp_path / "out.json"
     corpus = measured(corpus_building.main, output, "--files", "4", "--functions", "40")
@@ -28,6 +26,14 @@ def test_every_stage_is_timed_beside_its_peers(tmp_path, capsys):
     assert judged["milliseconds_a_function"] > 0
     read = measured(shard_reading.main, output, "--functions", "70", "--dim", "4")
     assert "memory map" in read["times"]
+
+
+@pytest.mark.slow  # sentence-transformers takes ten seconds to import and to load
+def test_ranks_and_encoding_are_timed_beside_sentence_transformers(tmp_path, capsys):
+    import ranking
+    import teacher_encoding
+
+    output = tmp_path / "out.json"
     ranked = measured(ranking.main, output, "--functions", "40", "--dim", "8")
     assert set(ranked["times"]) == {"matrix product", "sentence-transformers"}
     encoded = measured(teacher_encoding.main, output, "--texts", "3")
