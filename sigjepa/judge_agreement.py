@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from sigjepa.errors import SigjepaError
 from sigjepa.runtime.command import hydra_job, run_command
-from sigjepa.runtime.instantiate import RUN_KEYS, check_keys, instantiate, plain
+from sigjepa.runtime.instantiate import RUN_KEYS, check_counts, check_keys, instantiate, plain
 from sigjepa.runtime.terminal import show
 from sigjepa.store.files import write_json
 
@@ -24,6 +24,7 @@ def judge_agreement(config: DictConfig) -> None:
 
     resolved = plain(config)
     check_keys(resolved, (*RUN_KEYS, "reference", "pairs", "labels"))
+    check_counts(resolved, [], or_null=["pairs"])
     data_dir, output = Path(resolved["paths"]["data_dir"]), Path(resolved["paths"]["run_dir"])
     judge: Judge = instantiate(judge_node(config), resolved["allowed_targets"])
     if resolved["labels"]:

@@ -14,7 +14,7 @@ from sigjepa.errors import SigjepaError
 from sigjepa.index import student_options
 from sigjepa.runtime.command import hydra_job, run_command
 from sigjepa.runtime.imports import TEACHERS_LIBRARY, import_libraries
-from sigjepa.runtime.instantiate import plain
+from sigjepa.runtime.instantiate import check_counts, plain
 
 if TYPE_CHECKING:
     from sigjepa.serving.code_search import CodeSearch
@@ -35,7 +35,7 @@ def search(config: DictConfig, typed: Sequence[str]) -> None:
     a signature with `password="..."` is none of the credentials that those may not hold.
     """
     resolved = plain(config)
-    check_numbers(resolved)
+    check_counts(resolved, ["top_k"], or_null=["lines"])
     queries = list(given_queries(typed, resolved["queries"]))  # before the index is opened
     asks = not queries and sys.stdin.isatty() and not resolved["json"]
     if not queries and not asks:
@@ -74,15 +74,6 @@ def opened_search(resolved: dict[str, Any]) -> "CodeSearch | ServedSearch":
     if given := [key for key in ("student", "teacher") if resolved[key] is not None]:
         raise SigjepaError(f"{given[0]}={resolved[given[0]]}: the page at {index} has its own; leave it out.")
     return ServedSearch(index)
-
-
-def check_numbers(resolved: dict[str, Any]) -> None:
-    """Raise SigjepaError for a number of results or lines that is none, or below 1."""
-    for key in ("top_k", "lines"):
-        value = resolved[key]
-        whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
-        if not whole and not (key == "lines" and value is None):
-            raise SigjepaError(f"{key}={value} must be a whole number, at least 1.")
 
 
 def given_queries(typed: Sequence[str], file: str | None) -> Iterator["Query"]:

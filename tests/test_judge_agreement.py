@@ -59,3 +59,9 @@ def test_an_experiment_that_mines_nothing(agree, words):
 def test_keys_that_nothing_reads(agree):
     with pytest.raises(SigjepaError, match="'label' .*'labels'"):
         agree("+label=x")
+
+
+@pytest.mark.parametrize("pairs", ["0", "many"])
+def test_a_number_of_pairs_that_is_none(agree, pairs):
+    with pytest.raises(SigjepaError, match=f"^pairs={pairs} .*null"):
+        agree("experiment=exp2_1", "data=tiny", f"pairs={pairs}")

@@ -192,3 +192,14 @@ def check_keys(config: Mapping[str, Any], known: Sequence[str]) -> None:
         if key not in known:
             raise SigjepaError(f"The configuration has a key '{key}' that nothing reads.{nearest_name(key, known)}")
     check_targets(config, config.get("allowed_targets") or ())
+
+
+def check_counts(config: Mapping[str, Any], keys: Sequence[str], or_null: Sequence[str] = ()) -> None:
+    """Raise SigjepaError for a top-level key that is no whole number of at least 1; those of `or_null` may be null."""
+    for key in (*keys, *or_null):
+        value = config[key]
+        whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
+        if not whole and not (key in or_null and value is None):
+            raise SigjepaError(
+                f"{key}={value} must be a whole number, at least 1{', or null for all' if key in or_null else ''}."
+            )
