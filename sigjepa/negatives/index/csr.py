@@ -24,9 +24,9 @@ class CSR:
         return cls(unique, np.append(starts, len(keys)).astype(np.int64), values)
 
     @classmethod
-    def symmetric(cls, one: Ids, other: Ids) -> "CSR":
+    def symmetric(cls, first: Ids, second: Ids) -> "CSR":
         """Return the pairs `[P]` in both directions, whichever of them was given."""
-        both = np.unique(np.stack([np.concatenate([one, other]), np.concatenate([other, one])], axis=1), axis=0)
+        both = np.unique(np.stack([np.concatenate([first, second]), np.concatenate([second, first])], axis=1), axis=0)
         return cls.from_sorted(both[:, 0], both[:, 1])
 
     def pair_keys(self) -> Ids:

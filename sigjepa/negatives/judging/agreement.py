@@ -54,8 +54,10 @@ class Agreement:
 def agreement(reference: Sequence[int], judge: Sequence[int]) -> Agreement:
     """Return the agreement of two lists of scores of the same pairs."""
     scores = confusion(reference, judge, len(SCORES))
-    one, other = ([int(score > HIGHEST_NEGATIVE) for score in side] for side in (reference, judge))
-    negatives = confusion(one, other, 2)
+    reference_positive, judge_positive = (
+        [int(score > HIGHEST_NEGATIVE) for score in side] for side in (reference, judge)
+    )
+    negatives = confusion(reference_positive, judge_positive, 2)
     return Agreement(
         pairs=int(scores.sum()),
         confusion=scores,

@@ -72,10 +72,10 @@ def requests_for(questions: Pairs, functions: pa.Table) -> Iterator[JudgeRequest
         values = (values_at(column, np.searchsorted(ids, here)) for column in columns)
         known = dict(zip(here.tolist(), zip(*values, strict=True), strict=True))
         for *pair, cosim in zip(*(column.tolist() for column in block.columns), strict=True):
-            one, other = sorted(pair, key=lambda function: (known[function][0], function))
-            (key, signature, body, features), (other_key, *halves, other_features) = known[one], known[other]
+            first, second = sorted(pair, key=lambda function: (known[function][0], function))
+            (key, signature, body, features), (other_key, *halves, other_features) = known[first], known[second]
             yield JudgeRequest(
-                *(one, other, key, other_key, cosim),
+                *(first, second, key, other_key, cosim),
                 *(signature, body, *halves, features, other_features),
             )
 
@@ -90,7 +90,7 @@ def question_hashes(questions: Pairs, functions: pa.Table) -> npt.NDArray[np.uin
     ids = functions["id"].to_numpy()
     keys = dict(zip(ids.tolist(), functions["key"].to_pylist(), strict=True))
     pairs = zip(questions.anchor_ids.tolist(), questions.neighbor_ids.tolist(), strict=True)
-    found = (pair_hash(pair_of(keys[one], keys[other])) for one, other in pairs)
+    found = (pair_hash(pair_of(keys[first], keys[second])) for first, second in pairs)
     return np.fromiter(found, np.uint64, len(questions))
 
 

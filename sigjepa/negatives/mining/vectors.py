@@ -123,9 +123,9 @@ def cosines(first: Rows, second: Rows, rows: Ids, columns: Ids) -> Floats:
     """
     found = np.empty(len(rows))
     for part in parts(len(rows), first.shape[1]):
-        one, other = np.asarray(first[rows[part]], np.float64), np.asarray(second[columns[part]], np.float64)
-        lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
-        products = np.einsum("pd,pd->p", one, other)
+        left, right = np.asarray(first[rows[part]], np.float64), np.asarray(second[columns[part]], np.float64)
+        lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
+        products = np.einsum("pd,pd->p", left, right)
         found[part] = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
     return np.clip(found, -1.0, 1.0)
 

@@ -226,12 +226,12 @@ def _bag(values: Hashes) -> Hashes:
     return values + (places - np.maximum.accumulate(firsts)) * REPEATED
 
 
-def overlaps_of(one: Hashes, other: Hashes) -> dict[str, float | None]:
+def overlaps_of(first: Hashes, second: Hashes) -> dict[str, float | None]:
     """Return the Dice coefficient in [0, 1] of each of OVERLAPS; None where both have nothing of it, which says nothing
     either way.
     """
-    shared = np.intersect1d(one, other, assume_unique=True)
-    counts = zip(OVERLAPS, _sizes(shared), _sizes(one), _sizes(other), strict=True)
+    shared = np.intersect1d(first, second, assume_unique=True)
+    counts = zip(OVERLAPS, _sizes(shared), _sizes(first), _sizes(second), strict=True)
     return {name: 2 * both / (ours + theirs) if ours or theirs else None for name, both, ours, theirs in counts}
 
 

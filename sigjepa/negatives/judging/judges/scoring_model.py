@@ -167,14 +167,13 @@ class ScoringModel:
         """Return what to add to a prompt, and the token of each score after it."""
         for suffix in SUFFIXES:
             text = self._text(EMPTY, 0) + suffix
-            plain, *continued = self._encode([text, *(f"{text}{score}" for score in SCORES)])
-            digits = [tokens[-1] for tokens in continued]
-            single = all(tokens[:-1] == plain for tokens in continued)
+            prompt, *answered = self._encode([text, *(f"{text}{score}" for score in SCORES)])
+            digits = [tokens[-1] for tokens in answered]
+            single = all(tokens[:-1] == prompt for tokens in answered)
             if single and len(set(digits)) == len(SCORES) and self._tokenizer.unk_token_id not in digits:
                 return suffix, digits
         raise SigjepaError(
             f"negatives.judge.path={self.folder}: its tokenizer has no single token for each of the scores 0, 1, 2 and "
-            "3 after "
-            "the prompt, so they can't be compared. Choose another model, or serve this one and use "
+            "3 after the prompt, so they can't be compared. Choose another model, or serve this one and use "
             "negatives/judge=openai."
         )
