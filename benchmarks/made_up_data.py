@@ -1,5 +1,6 @@
 """Data of the published sizes that are made up: nothing is downloaded, nothing embedded, and only times count."""
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -60,5 +61,11 @@ def made_up_data(functions: int, dim: int, body_states: bool, spread: float = 1.
     ids = np.random.default_rng(0).permutation(len(shards))
     ends = np.cumsum([round(share * len(ids)) for share in SHARES.values()])[:-1]
     splits = dict(zip(SHARES, map(np.sort, np.split(ids, ends)), strict=True))
-    corpus = SimpleNamespace(ids=splits.__getitem__, column=lambda name: [str(i // 2 * 2) for i in range(len(ids))])
-    return TrainingData(cast(Corpus, corpus), shards, cast(Store, None))
+    pairs_of_equals = [str(i // 2 * 2) for i in range(len(ids))]
+    corpus = made_up_corpus(splits.__getitem__, lambda name: pairs_of_equals)
+    return TrainingData(corpus, shards, cast(Store, None))
+
+
+def made_up_corpus(ids: Callable[[str], np.ndarray], column: Callable[[str], list[str]]) -> Corpus:
+    """Return what training reads of a corpus: the ids of each split, and columns."""
+    return cast(Corpus, SimpleNamespace(ids=ids, column=column, values=lambda name: iter(column(name))))

@@ -18,18 +18,16 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import lightning
 import numpy as np
 import torch
-from made_up_data import SHARES
+from made_up_data import SHARES, made_up_corpus
 from process_memory import OwnMemory
 from safetensors.torch import save_file
 from training_step import config_of, module_of
 
-from sigjepa.corpus.corpus import Corpus
 from sigjepa.data.training_data import TrainingData
 from sigjepa.evaluation.baselines import BASELINES
 from sigjepa.evaluation.pools import read_pools
@@ -63,8 +61,8 @@ def opened(folder: Path, functions: int, dim: int) -> TrainingData:
     ends = np.cumsum([round(share * functions) for share in SHARES.values()])[:-1]
     splits = dict(zip(SHARES, map(np.sort, np.split(ids, ends)), strict=True))
     texts = [str(i) for i in range(functions)]
-    corpus = SimpleNamespace(ids=splits.__getitem__, column=lambda name: texts)
-    return TrainingData(cast(Corpus, corpus), TeacherShards(manifest), cast(Store, None))
+    corpus = made_up_corpus(splits.__getitem__, lambda name: texts)
+    return TrainingData(corpus, TeacherShards(manifest), cast(Store, None))
 
 
 def training(data: TrainingData) -> None:

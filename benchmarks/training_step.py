@@ -27,7 +27,7 @@ import lightning
 import numpy as np
 import torch
 from lightning import Callback
-from made_up_data import MadeUpShards, made_up_data
+from made_up_data import MadeUpShards, made_up_corpus, made_up_data
 from matrix_products import products_of
 from omegaconf import DictConfig
 from paired import Timed, compare, print_comparison
@@ -35,7 +35,6 @@ from standard_library import functions
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sigjepa.corpus.corpus import Corpus
 from sigjepa.data import views
 from sigjepa.data.batch import Batch
 from sigjepa.data.training_data import TrainingData
@@ -178,9 +177,9 @@ def lexical_data(number: int, dim: int) -> TrainingData:
     columns["repository"] = [each.path.partition("/")[0] for each in found]
     terms = extract_terms(columns["signature"], columns["body"])[0]
     ids = np.arange(len(found))
-    corpus = SimpleNamespace(ids=lambda split: ids, column=columns.__getitem__)
+    corpus = made_up_corpus(lambda split: ids, columns.__getitem__)
     lexicon = cast(Lexicon, SimpleNamespace(terms=terms))
-    return TrainingData(cast(Corpus, corpus), shards, cast(Store, None), opened_lexicon=lexicon)
+    return TrainingData(corpus, shards, cast(Store, None), opened_lexicon=lexicon)
 
 
 def flagship(number: int, dim: int, repeats: int) -> dict[str, Any]:

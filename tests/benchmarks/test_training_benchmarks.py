@@ -20,7 +20,6 @@ def test_mining_is_timed_and_its_pairs_are_read(tmp_path, capsys):
     assert "| sigjepa exact" in capsys.readouterr().out
 
 
-@pytest.mark.slow
 def test_steps_are_timed_beside_a_bare_loop_with_the_same_weights_and_their_products(tmp_path):
     import training_step
 
@@ -32,7 +31,6 @@ def test_steps_are_timed_beside_a_bare_loop_with_the_same_weights_and_their_prod
     assert record["flagship"]["seconds"]["products"] > 0
 
 
-@pytest.mark.slow
 def test_training_on_a_device_is_timed_and_counted(tmp_path):
     import gpu_training
 
