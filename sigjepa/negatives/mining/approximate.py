@@ -3,8 +3,7 @@
 import logging
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Protocol
@@ -14,10 +13,12 @@ import numpy.typing as npt
 from pydantic import Field
 
 from sigjepa.errors import SigjepaError
+from sigjepa.negatives.mining.clusters import Clusters
 from sigjepa.negatives.mining.exact import ExactIndex, NeighborIndex
+from sigjepa.negatives.mining.faiss_settings import one_thread
 from sigjepa.negatives.mining.knn import nearest_pairs
 from sigjepa.negatives.mining.pairs import Pairs
-from sigjepa.negatives.mining.vectors import Ids, Matrix, UnitVectors, parts
+from sigjepa.negatives.mining.vectors import Ids, Matrix, UnitVectors
 from sigjepa.runtime.fields import Count, component
 from sigjepa.store.progress import stage
 
@@ -27,8 +28,6 @@ MAX_EF_SEARCH = 4096
 CLUSTERED_PER_CENTROID = 32
 """Bodies of which a centroid is fitted; with 64, and with more than five rounds, no more neighbors are found."""
 CLUSTERING_ROUNDS = 5
-MIN_BLAS_QUERIES = 20
-"""For so many queries faiss multiplies by BLAS while clusters are compared; by itself, for many more."""
 HNSW_FILE = "hnsw.faiss"
 
 Recall = Annotated[float, Field(ge=0, le=1)]
@@ -182,58 +181,6 @@ class StoredIndex(NeighborIndex, Protocol):
 
 
 @dataclass
-class Clusters:
-    """Bodies by cluster: each cluster is compared with all queries at once that it is near to.
-
-    matrix: `[n, D]` float32 bodies. centroids: `[nlist, D]`. members: `[n]` rows of bodies, by cluster. bounds:
-    `[nlist + 1]` where in `members` each cluster begins. effort: clusters that a query is compared with.
-    """
-
-    exact: ClassVar[bool] = False
-    setting: ClassVar[str] = "nprobe"
-    ARRAYS: ClassVar[Sequence[str]] = ("centroids", "members", "bounds")
-
-    matrix: Matrix
-    centroids: Matrix
-    members: Ids
-    bounds: Ids
-    effort: int
-
-    @classmethod
-    def of(cls, matrix: Matrix, centroids: Matrix, effort: int) -> "Clusters":
-        """Return all bodies, each in the cluster of the nearest centroid."""
-        nearest = np.empty(len(matrix), np.int64)
-        for part in parts(len(matrix), len(centroids)):
-            nearest[part] = nearest_centroids(matrix[part], centroids, 1)[:, 0]
-        members = np.argsort(nearest, kind="stable")
-        return cls(matrix, centroids, members, np.searchsorted(nearest[members], np.arange(len(centroids) + 1)), effort)
-
-    def save(self, folder: Path) -> None:
-        """As StoredIndex says."""
-        for name in self.ARRAYS:
-            np.save(folder / f"{name}.npy", getattr(self, name))
-
-    def search(self, queries: Matrix, count: int) -> tuple[npt.NDArray[np.float32], Ids]:
-        """As NeighborIndex says; one thread, since each product is small: further ones are for further processes."""
-        import faiss  # noqa: PLC0415 - see above
-
-        with one_thread(), products_by_blas():
-            probed = nearest_centroids(queries, self.centroids, self.effort)
-            order = np.argsort(probed, axis=None, kind="stable")
-            starts = np.searchsorted(probed.ravel()[order], np.arange(len(self.centroids) + 1))
-            best = faiss.ResultHeap(len(queries), count, keep_max=True)
-            for cluster in np.flatnonzero(np.diff(starts) * np.diff(self.bounds)):
-                near = order[starts[cluster] : starts[cluster + 1]] // self.effort
-                rows = self.members[self.bounds[cluster] : self.bounds[cluster + 1]]
-                scores, hits = faiss.knn(
-                    queries[near], self.matrix[rows], min(count, len(rows)), metric=faiss.METRIC_INNER_PRODUCT
-                )
-                best.add_result_subset(near, scores, rows[hits])
-            best.finalize()
-        return best.D, best.I
-
-
-@dataclass
 class SmallWorld:
     """Bodies and their links, in faiss. effort: candidates kept while searching."""
 
@@ -256,40 +203,6 @@ class SmallWorld:
         faiss.ParameterSpace().set_index_parameter(self.index, self.setting, self.effort)
         scores, rows = self.index.search(queries, count)
         return scores, rows
-
-
-def nearest_centroids(vectors: Matrix, centroids: Matrix, count: int) -> Ids:
-    """Return the `count` nearest centroids of each vector `[n, count]`."""
-    import faiss  # noqa: PLC0415 - see above
-
-    clusters: Ids = faiss.knn(vectors, centroids, count, metric=faiss.METRIC_INNER_PRODUCT)[1]
-    return clusters
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Have faiss use a single thread."""
-    import faiss  # noqa: PLC0415 - see above
-
-    threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(threads)
-
-
-@contextmanager
-def products_by_blas() -> Iterator[None]:
-    """Have faiss multiply small matrices by BLAS, too, in 0.4 of the time of its loops."""
-    import faiss  # noqa: PLC0415 - see above
-
-    threshold = faiss.cvar.distance_compute_blas_threshold
-    faiss.cvar.distance_compute_blas_threshold = MIN_BLAS_QUERIES
-    try:
-        yield
-    finally:
-        faiss.cvar.distance_compute_blas_threshold = threshold
 
 
 def recall_of(found: Pairs, exact: Pairs) -> float | None:

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sigjepa.errors import SigjepaError
-from sigjepa.negatives.mining.approximate import HNSW, IVF, Clusters, recall_of
+from sigjepa.negatives.mining.approximate import HNSW, IVF, recall_of
+from sigjepa.negatives.mining.clusters import Clusters
 from sigjepa.negatives.mining.exact import ExactIndex
 from sigjepa.negatives.mining.knn import nearest_pairs
 from sigjepa.negatives.mining.pairs import Pairs
