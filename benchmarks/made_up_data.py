@@ -68,4 +68,5 @@ def made_up_data(functions: int, dim: int, body_states: bool, spread: float = 1.
 
 def made_up_corpus(ids: Callable[[str], np.ndarray], column: Callable[[str], list[str]]) -> Corpus:
     """Return what training reads of a corpus: the ids of each split, and columns."""
-    return cast(Corpus, SimpleNamespace(ids=ids, column=column, values=lambda name: iter(column(name))))
+    values = {"values": lambda name: iter(column(name)), "require_own": lambda artifact: None}
+    return cast(Corpus, SimpleNamespace(ids=ids, column=column, **values))

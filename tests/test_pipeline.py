@@ -72,7 +72,7 @@ def test_the_lexicon_is_built_where_it_is_asked_for_and_nowhere_else(tiny_pipeli
     assert needing.missing() == ["lexicon", "baselines"]
     assert replace(pipeline, baselines=["role_bm25"]).missing() == ["baselines"]
     assert not (tmp_path / "lexicon").exists()
-    assert data.lexicon.corpus_hash == data.corpus.hash
+    assert data.lexicon.manifest.inputs["corpus"] == data.corpus.hash
     assert data.lexicon is data.lexicon
     assert needing.missing() == []
     monkeypatch.setattr(LexiconStage, "build", None)

@@ -30,8 +30,8 @@ class TrainingData:
     hard_negatives: None without mining or import. source: where hard negatives come from, to mine them anew in
     training. store: where the artifacts lie, and what is built from them goes. opened_lexicon: where a component of the
     run needs it; the run is then trained on it, too. max_train_functions: train on a sample of so many, drawn by
-    `sample_seed`; None on all. pool: which functions of val and test are ranked. Raises SigjepaError for a sample
-    larger than the train split.
+    `sample_seed`; None on all. pool: which functions of val and test are ranked. Raises SigjepaError for artifacts
+    of another corpus, and for a sample larger than the train split.
     """
 
     corpus: Corpus
@@ -43,6 +43,11 @@ class TrainingData:
     max_train_functions: int | None = None
     sample_seed: int = 0
     pool: PoolSample = field(default_factory=PoolSample)
+
+    def __post_init__(self) -> None:
+        self.corpus.require_own(self.shards)
+        if self.opened_lexicon is not None:
+            self.corpus.require_own(self.opened_lexicon)
 
     @cached_property
     def train_ids(self) -> npt.NDArray[np.int64]:

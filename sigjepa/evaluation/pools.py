@@ -83,13 +83,11 @@ def read_pools(
     """Return the pools of a corpus, its shards and its lexicon; byte-identical bodies have equal embeddings.
 
     sample: of val and test; None is all of them.
-    Raises SigjepaError for a lexicon of another corpus.
+    Raises SigjepaError for shards or a lexicon of another corpus.
     """
-    if lexicon is not None and lexicon.corpus_hash != corpus.undivided.content:
-        raise SigjepaError(
-            f"The lexicon {lexicon.folder} is of the corpus {lexicon.corpus_hash}, not of {corpus.undivided.content}; "
-            "`python -m sigjepa.prepare` builds the right one."
-        )
+    corpus.require_own(shards)
+    if lexicon is not None:
+        corpus.require_own(lexicon)
     signatures, bodies = corpus.column("signature"), corpus.column("body")
     repositories = corpus.column("repository")
     targets = Targets(shards, owners_of(bodies))

@@ -11,11 +11,6 @@ from sigjepa.store.artifact import OpenedArtifact
 class Lexicon(OpenedArtifact):
     """The terms of every function of a corpus, by function id; nothing is read until it is asked for."""
 
-    @property
-    def corpus_hash(self) -> str:
-        """The content hash of the corpus that it was read from, before it was divided into folds."""
-        return str(self.manifest.inputs["corpus"])
-
     @cached_property
     def terms(self) -> FunctionTerms:
         """The terms of all functions, by id."""

@@ -1,11 +1,8 @@
-from dataclasses import replace
-
 import pytest
 
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.pools import check_held_out, read_pools
 from sigjepa.lexicon.function_terms import extract_terms
-from sigjepa.lexicon.lexicon import Lexicon
 
 
 @pytest.mark.parametrize("split", ["train", "tst"])
@@ -27,9 +24,3 @@ def test_pools_hold_texts_and_embeddings_of_the_same_functions(tiny_data):
         assert pool.packages == [repositories[i] for i in pool.ids]
         words = extract_terms(pool.signatures, pool.bodies)[0].body_words
         assert pool.lexicon_terms.body_words.terms.tolist() == words.terms.tolist()
-
-
-def test_a_lexicon_of_another_corpus_is_refused(tiny_data):
-    lexicon = Lexicon(replace(tiny_data.lexicon.manifest, inputs={"corpus": "another"}))
-    with pytest.raises(SigjepaError, match=f"another.*{tiny_data.corpus.hash}"):
-        read_pools(tiny_data.corpus, tiny_data.shards, lexicon)

@@ -40,7 +40,7 @@ def test_the_lexicon_of_a_corpus_is_the_terms_of_its_functions(tiny_data, tmp_pa
     store = Store(tmp_path)
     stage = LexiconStage(corpus, functions_per_part=150)
     lexicon = store.get(stage)
-    assert lexicon.corpus_hash == corpus.hash
+    assert lexicon.manifest.inputs["corpus"] == corpus.hash
     assert_equal(lexicon.terms, extract_terms(corpus.column("signature"), corpus.column("body"))[0])
     ids = np.array([7, 3, 3])
     signatures, bodies = ([corpus.column(half)[i] for i in ids] for half in ("signature", "body"))

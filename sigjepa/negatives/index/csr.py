@@ -26,8 +26,10 @@ class CSR:
     @classmethod
     def symmetric(cls, first: Ids, second: Ids) -> "CSR":
         """Return the pairs `[P]` in both directions, whichever of them was given."""
-        both = np.unique(np.stack([np.concatenate([first, second]), np.concatenate([second, first])], axis=1), axis=0)
-        return cls.from_sorted(both[:, 0], both[:, 1])
+        count = max(first.max(initial=0), second.max(initial=0)) + 1
+        both = np.concatenate([first * count + second, second * count + first])  # a number sorts faster than two
+        both.sort()
+        return cls.from_sorted(*np.divmod(both[np.diff(both, prepend=-1) > 0], count))
 
     def pair_keys(self) -> Ids:
         """Return the key of each value `[P]`."""

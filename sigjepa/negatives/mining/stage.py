@@ -59,7 +59,10 @@ class MinedPairsStage(Stage[Pairs]):
         return "cores" if self.index is None else "core"
 
     def inputs(self) -> dict[str, Any]:
-        """Return all that the pairs depend on; raises SigjepaError where there is nothing to mine."""
+        """Return all that the pairs depend on; raises SigjepaError where there is nothing to mine, and for the shards
+        of another corpus.
+        """
+        self.corpus.require_own(self.shards)
         return {
             "format": FORMAT,
             "corpus": self.corpus.hash,

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sigjepa.errors import DamagedError, SigjepaError
+from sigjepa.negatives.index.csr import CSR
 from sigjepa.negatives.index.hard_negatives import FILE_NAME, METADATA_FILE, HardNegatives
 from sigjepa.negatives.index.pair_filter import PairFilter
 from sigjepa.negatives.judging.judged_pairs import JudgedPairs
@@ -59,6 +60,15 @@ def test_unknown_anchors_have_no_negatives(hard_negatives, anchor):
     row = hard_negatives.negatives_of(anchor)
     assert [len(column) for column in row] == [0, 0, 0]
     assert row.ids.dtype == np.int64
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=30))
+@settings(deadline=None)
+def test_a_symmetric_lookup_has_each_pair_once_in_both_directions(pairs):
+    first, second = (np.array(ids, dtype=np.int64) for ids in (zip(*pairs, strict=True) if pairs else ((), ())))
+    lookup = CSR.symmetric(first, second)
+    expected = sorted({*pairs, *((second, first) for first, second in pairs)})
+    assert list(zip(lookup.pair_keys().tolist(), lookup.values.tolist(), strict=True)) == expected
 
 
 def test_related_pairs_are_symmetric(hard_negatives):
