@@ -36,8 +36,8 @@ def train(config: DictConfig) -> float:
     from sigjepa.pipeline import check, pipeline_of
     from sigjepa.reporting.runs import read_run
     from sigjepa.training import job as jobs
+    from sigjepa.training.component_check import check_beginnings
     from sigjepa.training.process_check import check_processes, lost_process_named
-    from sigjepa.training.promises import check_beginnings
     from sigjepa.training.run_status import recorded_status
 
     resolved = plain(config)
@@ -85,9 +85,9 @@ def fit_and_test(
     from sigjepa.training import run_directory as files
     from sigjepa.training.best_checkpoint import evaluate_best
     from sigjepa.training.callbacks import build_callbacks
+    from sigjepa.training.component_check import check_negatives, components_of, never_began, warn_of_slow_precision
     from sigjepa.training.loggers import finished
     from sigjepa.training.module import build_module
-    from sigjepa.training.promises import check_negatives, components_of, never_began, warn_of_slow_precision
     from sigjepa.training.provenance import provenance, write_provenance
     from sigjepa.training.resume import ResumeCheckpoint
     from sigjepa.training.wandb_records import log_identity, log_tables, statistic_rows

@@ -11,7 +11,7 @@ MAX_VALUE = 40
 """Letters of a value in a name."""
 
 
-def tell_apart(named: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
+def distinct_labels(named: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
     """Return a label for each run: its name and, where other settings share it, what differs, `name · lr=1`.
 
     named: the name of each run, and the settings that make its experiment; a run without any, which has not begun,

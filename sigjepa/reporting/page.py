@@ -54,7 +54,7 @@ def render_page(
     tokens = MarkdownIt("commonmark", {"html": False}).enable("table").parse(markdown)
     contents = list(number_headings(tokens))
     align_numbers(tokens)
-    framed = list(fold(list(frame(tokens, folder)), folded))
+    framed = list(fold(list(wrap_tables(tokens, folder)), folded))
     body = MarkdownIt().renderer.render(framed, MarkdownIt().options, {})
     package = files("sigjepa.reporting")
     style, script = (
@@ -80,7 +80,7 @@ def render_page(
     )
 
 
-def harmless(markdown: str) -> str:
+def without_html(markdown: str) -> str:
     """Return a report's Markdown without HTML, and without links and images but the report's own figures.
 
     Whatever shows the file would take a run's name, or an error, for them; in a code span they read as their escapes.
@@ -141,7 +141,7 @@ def sort_key(text: str) -> str:
     return repr(float(found[1] + found[2].replace(",", "").rstrip(".")) - below)
 
 
-def frame(tokens: Sequence[Token], folder: Path) -> Iterator[Token]:
+def wrap_tables(tokens: Sequence[Token], folder: Path) -> Iterator[Token]:
     """Put every table into a box that scrolls by itself, and a figure in the place of a paragraph that is an image.
 
     An image within a text, or of another place than the report's own figures, leaves only its caption: nothing in the

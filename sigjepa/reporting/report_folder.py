@@ -18,7 +18,7 @@ from sigjepa.reporting.evidence import Evidence, open_evidence, same_teacher
 from sigjepa.reporting.explorer import ExplorerData, FunctionText, explore
 from sigjepa.reporting.fold_text import folds_section
 from sigjepa.reporting.folds import pool_folds
-from sigjepa.reporting.page import harmless, render_page
+from sigjepa.reporting.page import render_page, without_html
 from sigjepa.reporting.plots import (
     MINED_GAUGES,
     TRAINING_GAUGES,
@@ -83,7 +83,7 @@ def report_markdown(
         if written:
             parts.append(sections.curves_section(written, key, epochs, published))
             plot_curves(written, figures / "curves", key)
-        return harmless("\n".join(parts))
+        return without_html("\n".join(parts))
     comparison = compare(finished, baseline or pooled[0].experiment, split=split, also=remedy_pairs(pooled))
     draw_figures(pooled, written, comparison, figures, key)
     parts += [
@@ -100,7 +100,7 @@ def report_markdown(
         sections.configuration_section(pooled),
         sections.origin_section(finished, command),
     ]
-    return harmless("\n".join(parts))
+    return without_html("\n".join(parts))
 
 
 def title_of(runs: Sequence[Run]) -> str:

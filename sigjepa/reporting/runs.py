@@ -9,12 +9,12 @@ import numpy as np
 
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.metrics import Metric
-from sigjepa.reporting.experiments import tell_apart
+from sigjepa.reporting.experiments import distinct_labels
 from sigjepa.reporting.run import METRICS_CSV, UNREADABLE, Run
 from sigjepa.reporting.run_files import verified
 from sigjepa.reporting.sweeps import is_training, overrides_of, planned_jobs
 from sigjepa.runtime.status import FILE_NAME as STATUS_FILE
-from sigjepa.runtime.status import sign_of_life
+from sigjepa.runtime.status import process_state
 from sigjepa.store.files import read_json, written_files
 from sigjepa.training.run_status import FINISHED
 from sigjepa.training.sweep_jobs import SWEEP_FILE
@@ -82,7 +82,7 @@ def alive(folder: Path) -> str:
         status = read_json(folder / STATUS_FILE)
     except SigjepaError:  # a run killed at once has none, and a damaged one is no reason to do without the report
         status = {}
-    return sign_of_life(status if isinstance(status, dict) else {})
+    return process_state(status if isinstance(status, dict) else {})
 
 
 def find_runs(folders: Sequence[Path]) -> list[Run]:
@@ -103,7 +103,7 @@ def find_runs(folders: Sequence[Path]) -> list[Run]:
     if not found:
         names = ", ".join(str(folder) for folder in folders)
         raise SigjepaError(f"There is no run in {names}; give the folder of a run or of a sweep: runs=...")
-    labels = tell_apart([(run.name, run.identity) for run in found.values()])
+    labels = distinct_labels([(run.name, run.identity) for run in found.values()])
     labelled = [replace(run, label=label) for run, label in zip(found.values(), labels, strict=True)]
     return sorted(labelled, key=lambda run: (run.experiment, *map(first_none, (run.seed, run.fold)), run.folder))
 

@@ -216,14 +216,14 @@ def visible(folder: Path | None) -> Iterator[Status]:
         else:
             status = Status(None, seconds_between_lines=math.inf)
         if sys.stderr.isatty():
-            stack.enter_context(beside_bars())
+            stack.enter_context(log_above_bars())
         stack.enter_context(kept_up_to_date(status))
         stack.enter_context(answered_on_signal(status))
         yield status
 
 
 @contextmanager
-def beside_bars() -> Iterator[None]:
+def log_above_bars() -> Iterator[None]:
     """On a terminal log lines go above the bar, not into it, and those that say what it shows go to files alone."""
     from tqdm.contrib.logging import logging_redirect_tqdm  # noqa: PLC0415 - slow, and for terminals alone
 
@@ -234,7 +234,7 @@ def beside_bars() -> Iterator[None]:
         yield
 
 
-def sign_of_life(status: dict[str, Any]) -> str:
+def process_state(status: dict[str, Any]) -> str:
     """Return what the status file of a run that is said to be running shows: it is still running, or it was killed."""
     pid, host, updated = status.get("pid"), status.get("host"), status.get("updated")
     if not isinstance(pid, int) or pid <= 0:

@@ -76,7 +76,7 @@ class Network:
             raise SigjepaError(
                 f"The tokenizer in {self.folder} knows no part of {PROBES[0]!r}; save its whole vocabulary."
             )
-        with in_words(self.folder), torch.inference_mode():
+        with loading_errors(self.folder), torch.inference_mode():
             alone = []
             for text in texts:
                 place = slice(sequences.offsets[text], sequences.offsets[text + 1])
@@ -106,7 +106,7 @@ class Network:
                 "raise teacher.max_signature_tokens and teacher.max_body_tokens."
             )
         self.tokenizer.enable_truncation(max_tokens)
-        with in_words(self.folder):  # it may lack what it needs for a piece that it does not know
+        with loading_errors(self.folder):  # it may lack what it needs for a piece that it does not know
             encodings = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=True)
         lengths = np.fromiter(map(len, encodings), np.int64, len(encodings))
         offsets = np.concatenate(([0], np.cumsum(lengths)))
@@ -218,7 +218,7 @@ def loading(folder: Path, owner: str = "teacher") -> Iterator[None]:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        with stage(f"Loading {folder.name}"), in_words(folder, owner):
+        with stage(f"Loading {folder.name}"), loading_errors(folder, owner):
             yield
     finally:
         logging.set_verbosity(verbosity)
@@ -227,7 +227,7 @@ def loading(folder: Path, owner: str = "teacher") -> Iterator[None]:
 
 
 @contextmanager
-def in_words(folder: Path, owner: str = "teacher") -> Iterator[None]:
+def loading_errors(folder: Path, owner: str = "teacher") -> Iterator[None]:
     """Turn what transformers raises into one message that names the folder."""
     try:
         yield

@@ -40,7 +40,7 @@ def wandb_id(run_dir: Path) -> str:
 
 
 @contextmanager
-def unharmed(action: str) -> Iterator[None]:
+def warn_of_wandb_errors(action: str) -> Iterator[None]:
     """Warn instead of raising when W&B fails: what it would have shown is in the run directory as well."""
     try:
         yield
@@ -94,7 +94,7 @@ class RunLogger(WandbLogger):
 
     def finalize(self, status: str) -> None:
         """Log checkpoints as artifacts, if that was asked for."""
-        with unharmed("log the checkpoints"):
+        with warn_of_wandb_errors("log the checkpoints"):
             super().finalize(status)
         self._checkpoint_callbacks.clear()  # Lightning calls this after fit and test: an outage is waited for once
 
@@ -104,7 +104,7 @@ class RunLogger(WandbLogger):
         if self._experiment is None:
             return
         folder, offline = Path(self._experiment.dir).parent, self._wandb_init["mode"] == "offline"
-        with unharmed("finish the run"):
+        with warn_of_wandb_errors("finish the run"):
             self._experiment.finish(exit_code=int(failed))
         if offline:
             log.info("W&B run %s is offline; upload it with: wandb sync %s", self.version, folder)

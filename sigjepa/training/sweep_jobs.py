@@ -136,14 +136,14 @@ def is_named(node: DictConfig) -> bool:
     return "${now:" not in str(OmegaConf.to_container(node, resolve=False)["dir"])  # type: ignore[index,call-overload]
 
 
-def asked_resume(config: DictConfig) -> str:
+def resume_setting(config: DictConfig) -> str:
     """Return `resume` as it is written, so the resolver's name where nobody has set it."""
     return str(OmegaConf.to_container(config, resolve=False).get("resume"))  # type: ignore[union-attr]
 
 
 def resume_run(config: DictConfig) -> None:
     """Set `hydra.run.dir` to the newest folder beside it that holds the same job, where `resume=auto` asks for it."""
-    if asked_resume(config) != "auto" or is_named(config.hydra.run) or not is_first_process():
+    if resume_setting(config) != "auto" or is_named(config.hydra.run) or not is_first_process():
         return
     job = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     drop_keys_of_replaced_targets(job, config.hydra)
@@ -202,7 +202,7 @@ def open_sweep(hydra: HydraContext, sweep: DictConfig, arguments: Sequence[str])
     A folder with a name is kept. Otherwise it is the newest of the same sweep, or with `resume=never` a new one.
     """
     grid = grid_jobs(hydra.config_loader, sweep, arguments) if is_grid(sweep) else None
-    key, resume = sweep_key(sweep, arguments, grid), asked_resume(sweep) != "never"
+    key, resume = sweep_key(sweep, arguments, grid), resume_setting(sweep) != "never"
     folder, lock = Path(sweep.hydra.sweep.dir), None
     if not is_named(sweep.hydra.sweep):
         folder, lock = hold_folder(find_sweeps(key, folder.parent) if resume else [], folder.parent)

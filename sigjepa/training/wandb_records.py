@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from sigjepa.errors import SigjepaError
 from sigjepa.training.job import experiment_key
-from sigjepa.training.loggers import RunLogger, finished, unharmed, wandb_logger
+from sigjepa.training.loggers import RunLogger, finished, wandb_logger, warn_of_wandb_errors
 from sigjepa.training.wandb_names import IDENTITY
 
 IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".bmp")
@@ -59,7 +59,7 @@ def log_tables(loggers: Sequence[Logger], tables: Mapping[str, Sequence[Row]]) -
     filled = {name: table_of(rows) for name, rows in tables.items() if rows}
     for logger in loggers:
         if isinstance(logger, RunLogger):
-            with unharmed(f"log the tables {', '.join(filled)}"):
+            with warn_of_wandb_errors(f"log the tables {', '.join(filled)}"):
                 for name, (columns, data) in filled.items():
                     logger.log_table(name, columns=columns, data=data)
 
@@ -74,7 +74,7 @@ def log_images(loggers: Sequence[Logger], images: Mapping[str, Path]) -> None:
             raise SigjepaError(f"W&B shows {', '.join(IMAGES)} files, and {path} (figure '{name}') is not one.")
     for logger in loggers:
         if isinstance(logger, RunLogger):
-            with unharmed(f"log the figures {', '.join(images)}"):
+            with warn_of_wandb_errors(f"log the figures {', '.join(images)}"):
                 for name, path in images.items():
                     logger.log_image(name, [str(path)])
 

@@ -1,4 +1,4 @@
-from sigjepa.reporting.experiments import tell_apart
+from sigjepa.reporting.experiments import distinct_labels
 from sigjepa.reporting.runs import by_experiment, find_runs
 from sigjepa.reporting.tables import results_table
 from sigjepa.store.files import read_json, write_json
@@ -10,28 +10,28 @@ def settings(rate, teacher="minilm"):
 
 def test_one_experiment_keeps_its_name_and_others_of_it_say_what_differs():
     named = [("a", settings(1)), ("a", settings(1)), ("b", settings(2)), ("b", settings(3)), ("b", {})]
-    assert tell_apart(named) == ["a", "a", "b · optimizer.lr=2", "b · optimizer.lr=3", "b"]
+    assert distinct_labels(named) == ["a", "a", "b · optimizer.lr=2", "b · optimizer.lr=3", "b"]
 
 
 def test_as_few_settings_as_tell_apart_are_named_a_name_first():
     named = [("a", settings(1, "minilm")), ("a", settings(2, "another"))]
-    assert tell_apart(named) == ["a · teacher.name=minilm", "a · teacher.name=another"]
+    assert distinct_labels(named) == ["a · teacher.name=minilm", "a · teacher.name=another"]
 
 
 def test_a_part_that_is_left_out_is_named_where_it_is_and_nowhere_else():
     parts = {"words": {"scale": 1, "lr": 2}, "names": {"scale": 3, "lr": 4}}
     named = [("a", {"parts": parts})] + [("a", {"parts": parts | {part: None}}) for part in parts]
-    assert tell_apart(named) == ["a", "a · parts.words=null", "a · parts.names=null"]
+    assert distinct_labels(named) == ["a", "a · parts.words=null", "a · parts.names=null"]
 
 
 def test_long_values_stay_different():
-    labels = tell_apart([("a", {"note": "x" * 99 + end}) for end in "12"])
+    labels = distinct_labels([("a", {"note": "x" * 99 + end}) for end in "12"])
     assert len(set(labels)) == 2
     assert max(map(len, labels)) < 60
 
 
 def test_what_words_do_not_tell_apart_a_hash_does():
-    labels = tell_apart([("a", {"x": 1}), ("a", {"x": "1"}), ("a", {"x": 1}), ("a", {"x": 2})])
+    labels = distinct_labels([("a", {"x": 1}), ("a", {"x": "1"}), ("a", {"x": 1}), ("a", {"x": 2})])
     assert labels[0] == labels[2]
     assert len(set(labels)) == 3
 

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from sigjepa.runtime.status import Status, answered_on_signal, beside_bars, sign_of_life, visible
+from sigjepa.runtime.status import Status, answered_on_signal, log_above_bars, process_state, visible
 from sigjepa.store.progress import Stage, progress, stage
 
 
@@ -188,12 +188,12 @@ def test_sigusr1_tells_where_a_process_is_and_lets_it_go_on(tmp_path):
     time.sleep(0.1)
     os.kill(process.pid, signal.SIGUSR1)
     wait_for(lambda: "status:" in (tmp_path / "log").read_text())
-    assert sign_of_life(read(tmp_path)) == f"still running, as process {process.pid}"
+    assert process_state(read(tmp_path)) == f"still running, as process {process.pid}"
     (tmp_path / "enough").touch()
     process.communicate(timeout=60)
     assert process.returncode == 0
     assert "waiting: 40/100 step, 40 %" in (tmp_path / "log").read_text()
-    assert "was killed" in sign_of_life(read(tmp_path) | {"pid": process.pid})
+    assert "was killed" in process_state(read(tmp_path) | {"pid": process.pid})
 
 
 def test_on_a_terminal_the_bar_and_the_log_have_lines_of_their_own(tmp_path):
@@ -223,7 +223,7 @@ def test_on_a_terminal_what_a_bar_shows_goes_to_files_alone(tmp_path, monkeypatc
     monkeypatch.setattr(root, "handlers", [logging.StreamHandler(console), file])
     monkeypatch.setattr(root, "level", logging.INFO)
     status = Status(None, where=lambda: "here", clock=clock)
-    with beside_bars():
+    with log_above_bars():
         clock.now += 60
         status.tick()
         status.ask()
@@ -242,8 +242,8 @@ def wait_for(condition, seconds=60):
 
 
 def test_signs_of_life_elsewhere_and_of_nobody():
-    assert sign_of_life({}) == "still running, or was killed"
-    far = sign_of_life({"pid": 1, "host": "another", "updated": "2026-01-01T00:00:00+00:00"})
+    assert process_state({}) == "still running, or was killed"
+    far = process_state({"pid": 1, "host": "another", "updated": "2026-01-01T00:00:00+00:00"})
     assert "another" in far
     assert "2026-01-01" in far
-    assert "still running" in sign_of_life({"pid": os.getpid(), "host": socket.gethostname()})
+    assert "still running" in process_state({"pid": os.getpid(), "host": socket.gethostname()})

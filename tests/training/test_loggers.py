@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from sigjepa.errors import SigjepaError
-from sigjepa.training.loggers import finished, unharmed, wandb_id, wandb_logger
+from sigjepa.training.loggers import finished, wandb_id, wandb_logger, warn_of_wandb_errors
 
 
 def test_a_run_directory_keeps_its_id_wherever_it_is_moved(tmp_path):
@@ -53,13 +53,13 @@ def test_names_and_groups_fit_the_limits_of_wandb(tmp_path):
 
 
 def test_a_failure_of_wandb_is_a_warning(caplog):
-    with caplog.at_level(logging.WARNING), unharmed("log the tables"):
+    with caplog.at_level(logging.WARNING), warn_of_wandb_errors("log the tables"):
         raise ConnectionError("no route")
     assert "W&B could not log the tables, and the run goes on without it: no route" in caplog.text
 
 
 def test_ctrl_c_is_no_failure_of_wandb():
-    with pytest.raises(KeyboardInterrupt), unharmed("finish the run"):
+    with pytest.raises(KeyboardInterrupt), warn_of_wandb_errors("finish the run"):
         raise KeyboardInterrupt
 
 

@@ -1,4 +1,4 @@
-"""Whether a run does what its settings promise: with the negatives that it needs, and before its training ends."""
+"""Whether the components of a run get the negatives that they need, and begin before its training ends."""
 
 import logging
 import math

@@ -19,7 +19,7 @@ from sigjepa.negatives.index.ramp import Ramp, beginning
 from sigjepa.runtime.compose import compose
 from sigjepa.runtime.instantiate import plain
 from sigjepa.training.callbacks import build_callbacks
-from sigjepa.training.promises import (
+from sigjepa.training.component_check import (
     check_beginnings,
     check_negatives,
     components_of,
