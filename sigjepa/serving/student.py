@@ -5,6 +5,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -122,15 +123,22 @@ class Student:
         return f"sha256:{digest.hexdigest()}"
 
     @torch.no_grad()
-    def predict(self, signatures: Sequence[str], advance: Callable[[int], object] | None = None) -> Views:
+    def predict(
+        self,
+        signatures: Sequence[str],
+        advance: Callable[[int], object] | None = None,
+        *,
+        tokens_per_batch: int | None = None,
+    ) -> Views:
         """Return the views of the bodies that signatures promise, each of its signature alone, on the CPU.
 
         A signature is written as in source code, with decorators and the colon. advance: called with the number of
-        signatures done, for a progress bar. Raises SigjepaError for one that is empty.
+        signatures done, for a progress bar. tokens_per_batch: of the teacher, see `FrozenTeacher.encode`. Raises
+        SigjepaError for one that is empty.
         """
         if (empty := next((place for place, text in enumerate(signatures) if not text.strip()), None)) is not None:
             raise SigjepaError(f"Signature {empty} is empty: write one as in source code, such as 'def read(path):'.")
-        return self._in_blocks(signatures, self._predict, advance)
+        return self._in_blocks(signatures, partial(self._predict, tokens_per_batch=tokens_per_batch), advance)
 
     @torch.no_grad()
     def encode_bodies(self, bodies: Sequence[str], advance: Callable[[int], object] | None = None) -> Views:
@@ -193,9 +201,13 @@ class Student:
                 advance(len(block))
         return concatenate_views(parts) if len(parts) > 1 else parts[0]
 
-    def _predict(self, signatures: Sequence[str]) -> Views:
-        needs_states = "signature_states" in self.reads
-        encoded = self.teacher.encode(signatures, self.teacher.max_signature_tokens, keep_states=needs_states)
+    def _predict(self, signatures: Sequence[str], tokens_per_batch: int | None) -> Views:
+        encoded = self.teacher.encode(
+            signatures,
+            self.teacher.max_signature_tokens,
+            keep_states="signature_states" in self.reads,
+            tokens_per_batch=tokens_per_batch,
+        )
         given: dict[str, Any] = {"body_positions": 0, "signature_pooled": encoded.pooled}
         if "signature_terms" in self.reads:
             given["signature_terms"] = self._terms(signatures, "signature")

@@ -133,6 +133,7 @@ class FrozenTeacher:
         max_tokens: int,
         *,
         keep_states: bool = True,
+        tokens_per_batch: int | None = None,
         advance: Callable[[int], object] | None = None,
     ) -> Encoded:
         """Encode each text by itself: no text ever attends to another.
@@ -141,6 +142,7 @@ class FrozenTeacher:
             texts: n texts; one longer than `max_tokens` is cut and counted.
             max_tokens: length limit, special tokens included.
             keep_states: whether token states are returned beside the pooled vectors.
+            tokens_per_batch: instead of the teacher's own; the last bits of a state depend on its batch.
             advance: called with the number of texts done after each batch (for a progress bar).
 
         Raises SigjepaError when the model cannot be loaded, when `max_tokens` leaves no room beside the special
@@ -152,7 +154,7 @@ class FrozenTeacher:
         pooled = torch.zeros(len(texts), self.dim)
         states = torch.empty(int(kept_before[-1]), self.dim, dtype=self.storage_dtype) if keep_states else None
         done = 0
-        for batch_texts in token_budget_batches(sequences.lengths, self.tokens_per_batch):
+        for batch_texts in token_budget_batches(sequences.lengths, tokens_per_batch or self.tokens_per_batch):
             batch = pad(sequences, batch_texts, network.padding_side, network.pad_token)
             kept = network.kept_states(batch, self.layer)
             sums = torch.segment_reduce(kept.float(), "sum", lengths=network.tensor(batch.kept_lengths))

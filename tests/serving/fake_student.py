@@ -28,7 +28,7 @@ class FakeStudent:
         self.fingerprint = fingerprint
         self.encoded: list[str] = []
 
-    def predict(self, signatures: Sequence[str]) -> Views:
+    def predict(self, signatures: Sequence[str], tokens_per_batch: int | None = None) -> Views:
         return {
             "words": View(term_rows(signatures, 1.0)),
             "pooled": View(letters(signatures)),

@@ -48,6 +48,8 @@ def test_a_folder_that_was_moved_gives_the_same(student, teacher, folder, tmp_pa
 def test_a_prediction_is_of_its_signature_alone(student):
     alone = score(student.predict(SIGNATURES[1:2]), student.encode_bodies(BODIES[:1]))
     torch.testing.assert_close(alone[0, 0], scores(student)[1, 0], rtol=1e-5, atol=1e-5)
+    apart = score(student.predict(SIGNATURES, tokens_per_batch=1), student.encode_bodies(BODIES))
+    torch.testing.assert_close(apart, scores(student), rtol=1e-5, atol=1e-5)
     assert (scores(student)[:, 1] == scores(student)[:, 3]).all()  # equal bodies
 
 

@@ -1,5 +1,7 @@
 import shutil
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +100,26 @@ def test_padding_side_is_the_tokenizers_by_default(qwen: Path, make_teacher: Mak
 def test_batch_size_does_not_matter(qwen: Path, make_teacher: Make) -> None:
     small, large = (make_teacher(qwen, tokens_per_batch=size).encode(TEXTS, 32) for size in (1, 4096))
     torch.testing.assert_close(small.states, large.states, atol=1e-5, rtol=1e-5)
+    asked = make_teacher(qwen, tokens_per_batch=4096).encode(TEXTS, 32, tokens_per_batch=1)
+    assert torch.equal(asked.states, small.states)
+
+
+def test_threads_take_turns_at_the_tokenizer(qwen: Path, make_teacher: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = make_teacher(qwen)._network
+    tokenizer, limits = network.tokenizer, (3, 8)
+
+    class Slow:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(tokenizer, name)
+
+        def enable_truncation(self, limit: int) -> None:
+            tokenizer.enable_truncation(limit)
+            time.sleep(0.05)  # another thread would set its own by now
+
+    monkeypatch.setattr(network, "tokenizer", Slow())
+    with ThreadPoolExecutor(2) as threads:
+        cut = [threads.submit(network.tokenize, TEXTS, limit, keep_special=False) for limit in limits]
+    assert tuple(each.result().lengths.max() for each in cut) == limits
 
 
 def test_empty_text_without_tokens_has_no_states(qwen: Path, tmp_path: Path, make_teacher: Make) -> None:
