@@ -15,6 +15,8 @@ from sigjepa.runtime.imports import TEACHERS_LIBRARY, import_libraries
 from sigjepa.runtime.instantiate import plain
 
 LOOPBACK = ("127.0.0.1", "localhost")
+MAX_THREADS = 4
+"""Threads that search: Python itself is run by one of them at a time."""
 
 
 def serve(config: DictConfig) -> None:
@@ -30,6 +32,7 @@ def serve(config: DictConfig) -> None:
     from sigjepa.serving.code_search import CodeSearch
     from sigjepa.serving.query import read_query
     from sigjepa.serving.student_files import CARD_FILE, STUDENT_FOLDER
+    from sigjepa.store.executors.local import core_count
 
     with listening(resolved["host"], resolved["port"]) as listener:  # before anything slow
         search = CodeSearch.open(resolved["index"], resolved["student"], **student_options(resolved))
@@ -42,6 +45,7 @@ def serve(config: DictConfig) -> None:
             hosts=hosts_of(resolved),
             max_query_bytes=resolved["max_query_bytes"],
             rate=float(resolved["requests_per_second"]),
+            threads=min(core_count(), MAX_THREADS),
         )
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
@@ -90,6 +94,9 @@ def listening(host: str, port: int) -> socket.socket:
 
 def main() -> None:
     """Run the command of `sys.argv`."""
+    # Each core has a search of its own: cores that share one spin while they wait, a third of what a request costs. It
+    # is read when torch and numpy's BLAS are imported.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     run_command("serve", lambda: hydra_job("serve", serve, ["torch"]))
 
 

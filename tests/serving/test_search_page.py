@@ -171,8 +171,25 @@ def test_queries_that_wait_are_searched_together_and_too_many_are_told_when_to_c
     assert together == [1, 3]
 
 
+def test_each_thread_searches_a_batch(search):
+    both = threading.Barrier(2)
+
+    class Meeting:
+        def answers(self, queries, top_k):
+            both.wait(30)  # for the batch of the other thread
+            return search.answers(queries, top_k)
+
+    batches, texts = Batches(Meeting(), threads=2), ["def read_csv(x):", "def parse(axis):"]
+    first = batches.put(read_query(texts[0]), 3)
+    while both.n_waiting == 0:
+        time.sleep(0.001)
+    second = batches.put(read_query(texts[1]), 3)
+    for (future, place), text in zip((first, second), texts, strict=True):
+        assert future.result()[place].as_dict() == search.answers([read_query(text)], [3])[0].as_dict()
+
+
 def test_a_refusal_keeps_its_headers(search, monkeypatch):
-    monkeypatch.setattr("sigjepa.serving.page.app.Batches", lambda search: Batches(search, max_waiting=0))
+    monkeypatch.setattr("sigjepa.serving.page.app.Batches", lambda search, threads: Batches(search, max_waiting=0))
     for path in ("/?q=read", "/api/search?q=read"):
         answer = client_of(search).get(path)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")

@@ -37,14 +37,17 @@ LIGHT, DARK = "default", "github-dark"
 
 
 class Pages:
-    """Answers requests with what a search finds. card: Markdown about the student, empty for none."""
+    """Answers requests with what a search finds.
 
-    def __init__(self, search: CodeSearch, card: str) -> None:
+    card: Markdown about the student, empty for none. threads: how many search.
+    """
+
+    def __init__(self, search: CodeSearch, card: str, threads: int = 1) -> None:
         self.search = search
         markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
         self.card = Markup(markdown.render(without_metadata(card)))
         run_results = Markup(markdown.render(section_of(card, "Results")))
-        self.batches = Batches(search)
+        self.batches = Batches(search, threads=threads)
         self._highlighted = lru_cache(MAX_HIGHLIGHTED)(highlighted)
         self._templates = Environment(
             loader=PackageLoader("sigjepa.serving.page"),
@@ -162,13 +165,14 @@ def create_app(
     hosts: Sequence[str] = ("*",),
     max_query_bytes: int = 8192,
     rate: float = 100.0,
+    threads: int = 1,
 ) -> Starlette:
     """Return the ASGI application of a search.
 
     card: Markdown about the student. hosts: names under which a browser may ask for it, so that no other site's name
-    can be pointed at it. max_query_bytes, rate: of all requests together, see `Limits`.
+    can be pointed at it. max_query_bytes, rate: of all requests together, see `Limits`. threads: how many search.
     """
-    pages = Pages(search, card)
+    pages = Pages(search, card, threads)
     routes = [
         *(
             _get("/", pages.page),

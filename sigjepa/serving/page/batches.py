@@ -12,19 +12,19 @@ from sigjepa.serving.code_search import CodeSearch
 from sigjepa.serving.query import Query
 
 MAX_TOGETHER = 8
-"""Queries of a batch: of more, padding to the longest costs what is saved."""
+"""Queries of a batch: more save little, and the first waits for the last."""
 
 
 class Batches:
     """Answers queries, those together that come while others are searched.
 
-    max_waiting: how many may wait; one more is refused with 503 and `Retry-After`. One thread searches: a tokenizer is
-    of one thread alone.
+    max_waiting: how many may wait; one more is refused with 503 and `Retry-After`. threads: how many batches are
+    searched at a time.
     """
 
-    def __init__(self, search: CodeSearch, max_waiting: int = 64) -> None:
+    def __init__(self, search: CodeSearch, max_waiting: int = 64, threads: int = 1) -> None:
         self.search, self.max_waiting = search, max_waiting
-        self._lock, self._worker = threading.Lock(), ThreadPoolExecutor(1, "search")
+        self._lock, self._workers = threading.Lock(), ThreadPoolExecutor(threads, "search")
         self._waiting = 0
         self._next: tuple[list[Query], list[int], Future[list[Answer]]] | None = None
 
@@ -43,7 +43,7 @@ class Batches:
             if self._next is None or len(self._next[0]) == MAX_TOGETHER:
                 queries: list[Query] = []
                 numbers: list[int] = []
-                self._next = queries, numbers, self._worker.submit(self._answers, queries, numbers)
+                self._next = queries, numbers, self._workers.submit(self._answers, queries, numbers)
             self._next[0].append(query)
             self._next[1].append(top_k)
             return self._next[2], len(self._next[0]) - 1
