@@ -36,11 +36,11 @@ def search(config: DictConfig, typed: Sequence[str]) -> None:
     """
     resolved = plain(config)
     check_counts(resolved, ["top_k"], or_null=["lines"])
-    queries = list(given_queries(typed, resolved["queries"]))  # before the index is opened
+    queries = list(queries_of(typed, resolved["queries"]))  # before the index is opened
     asks = not queries and sys.stdin.isatty() and not resolved["json"]
     if not queries and not asks:
         queries = list(lines_of("standard input", sys.stdin.read()))
-    index = opened_search(resolved)
+    index = open_search(resolved)
     if asks:
         from sigjepa.serving.prompt import ask
 
@@ -59,7 +59,7 @@ def search(config: DictConfig, typed: Sequence[str]) -> None:
         show_results(answer.query, answer.results, resolved["lines"])
 
 
-def opened_search(resolved: dict[str, Any]) -> "CodeSearch | ServedSearch":
+def open_search(resolved: dict[str, Any]) -> "CodeSearch | ServedSearch":
     """Return the search of an index: of its folder, or of the page that `sigjepa serve` answers at an address."""
     index = str(resolved["index"])
     if not index.startswith(("http://", "https://")):
@@ -76,7 +76,7 @@ def opened_search(resolved: dict[str, Any]) -> "CodeSearch | ServedSearch":
     return ServedSearch(index)
 
 
-def given_queries(typed: Sequence[str], file: str | None) -> Iterator["Query"]:
+def queries_of(typed: Sequence[str], file: str | None) -> Iterator["Query"]:
     """Yield the queries of the command line, of words that were typed or of a file; raises SigjepaError for both."""
     from sigjepa.serving.query import function_at, read_query
 

@@ -7,7 +7,7 @@ from stages import Fragile, NeedsAKey, Squares, Total
 from sigjepa.errors import DamagedError, SigjepaError
 from sigjepa.store.build import PartRecord, build_part
 from sigjepa.store.executors.tries import MAX_FAILED, Tries
-from sigjepa.store.executors.worker import Failure, Worker, introduced
+from sigjepa.store.executors.worker import Failure, Worker, probed_driver
 from sigjepa.store.manifest import Manifest
 from sigjepa.store.stage import Part
 from sigjepa.store.store import Store
@@ -25,7 +25,7 @@ def folder(tmp_path, stage):
 
 @pytest.fixture
 def driver(stage, folder):
-    with introduced(stage, folder, ("xxhash",), patience=0.1) as driver:
+    with probed_driver(stage, folder, ("xxhash",), patience=0.1) as driver:
         yield driver
 
 
@@ -38,7 +38,7 @@ def test_a_worker_like_the_driver_builds(stage, folder, driver):
 
 
 def test_the_probe_goes_with_the_work(stage, folder, tmp_path):
-    with introduced(stage, folder, (), 0.1) as driver:
+    with probed_driver(stage, folder, (), 0.1) as driver:
         assert driver.probe.is_dir()
     assert not list(tmp_path.glob(".probe*"))
 
@@ -84,7 +84,7 @@ def test_what_a_stage_is_built_from_must_be_seen(stage, tmp_path):
     store = Store(tmp_path)
     squares = store.get(stage)
     total = Total(squares, Manifest.read(store.folder(stage)).reference)
-    with introduced(total, store.folder(total), (), 0.1) as driver:
+    with probed_driver(total, store.folder(total), (), 0.1) as driver:
         Worker(total, store.folder(total), driver).check()
         (store.folder(stage) / "files" / "part-002.txt").unlink()
         with pytest.raises(SigjepaError, match=r"part-002\.txt"):
@@ -93,7 +93,7 @@ def test_what_a_stage_is_built_from_must_be_seen(stage, tmp_path):
 
 def test_missing_credentials_are_named_and_never_told(folder, monkeypatch):
     monkeypatch.setenv("SQUARES_API_KEY", "sk-thisisasecretofmine1")
-    with introduced(NeedsAKey(4), folder, (), 0.1) as driver:
+    with probed_driver(NeedsAKey(4), folder, (), 0.1) as driver:
         monkeypatch.delenv("SQUARES_API_KEY")
         failure = Worker(NeedsAKey(4), folder, driver).build(Part("part-000", 0, 2))
     assert "thisisasecret" not in repr(driver)

@@ -113,14 +113,14 @@ class Pages:
         """Return a page."""
         return HTMLResponse(self._templates.get_template(template).render(**values), status)
 
-    def mistake(self, request: Request, error: Exception) -> Response:
+    def error_response(self, request: Request, error: Exception) -> Response:
         """Return what is said of a request that can't be answered."""
         status = error.status_code if isinstance(error, HTTPException) else 400
         said = error.detail if isinstance(error, HTTPException) else str(error)
         headers = error.headers if isinstance(error, HTTPException) else None
         if request.url.path.startswith("/api/"):
             return JSONResponse({"error": said}, status, headers)
-        page = self.render("mistake.html.j2", status, text=request.query_params.get("q", ""), said=said)
+        page = self.render("error.html.j2", status, text=request.query_params.get("q", ""), said=said)
         page.headers.update(headers or {})
         return page
 
@@ -190,7 +190,7 @@ def create_app(
         Middleware(Limits, max_query_bytes=max_query_bytes, rate=rate),
         Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False),
     ]
-    handlers: Mapping[Any, Any] = {SigjepaError: pages.mistake, HTTPException: pages.mistake}
+    handlers: Mapping[Any, Any] = {SigjepaError: pages.error_response, HTTPException: pages.error_response}
     app = Starlette(routes=routes, middleware=middleware, exception_handlers=handlers)
     app.state.search = search
     return app

@@ -17,7 +17,7 @@ from sigjepa.errors import SigjepaError
 from sigjepa.store.build import PartRecord
 from sigjepa.store.credentials import without_credentials
 from sigjepa.store.executors.tries import MAX_TRIES, Tries
-from sigjepa.store.executors.worker import Driver, Failure, Worker, introduced
+from sigjepa.store.executors.worker import Driver, Failure, Worker, probed_driver
 from sigjepa.store.stage import Part, Stage
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class Ray:
         folder = folder.absolute()
         gpus = self.gpus_per_worker if stage.uses == "gpu" else 0
         slots = self._slots(ray, gpus)
-        with introduced(stage, folder, ("ray",), self.patience) as driver:
+        with probed_driver(stage, folder, ("ray",), self.patience) as driver:
             sent = send(ray, stage)
             check_nodes(ray, sent, folder, driver)
             actor = ray.remote(Worker).options(num_cpus=self.cpus_per_worker, num_gpus=gpus)

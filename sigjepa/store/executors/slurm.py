@@ -10,7 +10,7 @@ from typing import Any
 from sigjepa.errors import SigjepaError
 from sigjepa.store.build import PartRecord
 from sigjepa.store.executors.tries import Tries
-from sigjepa.store.executors.worker import Failure, Worker, introduced
+from sigjepa.store.executors.worker import Failure, Worker, probed_driver
 from sigjepa.store.stage import Part, Stage
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Slurm:
         folder = folder.absolute()
         submitter = self._submitter(stage, folder)
         tries = Tries(parts)
-        with introduced(stage, folder, ("submitit",), self.patience) as driver:
+        with probed_driver(stage, folder, ("submitit",), self.patience) as driver:
             while tries.waiting:
                 waiting = [*tries.waiting]
                 tries.waiting.clear()

@@ -83,7 +83,7 @@ class Driver:
 
 
 @contextmanager
-def introduced(stage: Stage[Any], folder: Path, packages: Sequence[str], patience: float) -> Iterator[Driver]:
+def probed_driver(stage: Stage[Any], folder: Path, packages: Sequence[str], patience: float) -> Iterator[Driver]:
     """Yield this process as its workers know it, with its file in a probe folder that goes at the end.
 
     packages: those of the cluster, whose versions must be the same as well.
