@@ -1,6 +1,7 @@
 """The start of a command: its words, `--help` and `--version`, and mistakes that are answered in one line."""
 
 import functools
+import logging
 import os
 import re
 import sys
@@ -34,6 +35,8 @@ from sigjepa.runtime.terminal import labelled_lines
 from sigjepa.runtime.words import FLAGS, hydra_words, parse_words, refuse_without_assertions
 from sigjepa.store.credentials import refuse_credentials, refuse_in_config, without_credentials
 from sigjepa.store.files import DISK_ERRORS, errno_of
+
+log = logging.getLogger(__name__)
 
 
 def run_command(
@@ -87,6 +90,8 @@ def hydra_job(config_name: str, work: Callable[[DictConfig], Any], libraries: Se
         settings: Any = HydraConfig.get()
         sweeps = settings.mode == RunMode.MULTIRUN
         label = job_label(settings.job.num, config) if sweeps and os.getpid() != process else ""
+        if not sweeps and (sweep := settings.runtime.choices.get("sweep")):
+            log.warning("The jobs of sweep=%s start with -m only; without it, this is a single run.", sweep)
         # of a job that runs alone Hydra would announce the error in a line of its own; a sweep needs it for its record
         with nullcontext() if sweeps else mistakes_in_one_line(config_name):
             refuse_composed_credentials(config)

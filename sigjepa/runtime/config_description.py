@@ -63,7 +63,7 @@ def describe_config(config_name: str, overrides: Sequence[str], directories: Seq
     """Return what `config_name` takes, with the options that `overrides` choose and the values that they give.
 
     directories: further folders of configs, which come after ours. Raises what `composition_of` raises, for the options
-    of a sweep as well.
+    of a sweep as well, and SigjepaError for an option that does not exist.
     """
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     folders = [*(f"file://{path.resolve()}" for path in directories)]
@@ -75,6 +75,7 @@ def describe_config(config_name: str, overrides: Sequence[str], directories: Seq
         if folders:
             for option in swept_options(composition, words):
                 composition_of(config_name, [*words, option])
+    refuse_missing_options(composition)
     description = ConfigDescription(composition)
     choices = dict(composition.choices)
     comments: dict[str, str] = {}
@@ -99,6 +100,15 @@ def describe_config(config_name: str, overrides: Sequence[str], directories: Seq
         if known and not override.is_delete() and not override.is_sweep_override():
             description.set_key(name, Key(override.get_value_element_as_str()))
     return description
+
+
+def refuse_missing_options(composition: Composition) -> None:
+    """Raise SigjepaError for an option that does not exist of a group that is `optional`: Hydra would do without it."""
+    found = {name for name, _ in composition.names}
+    for word, choice in composition.choices.items():
+        group = word.partition("@")[0]
+        if choice is not None and f"{group}/{choice}" not in found:
+            raise SigjepaError(no_option(f"{group}/{choice}", _options(composition.folders, group)))
 
 
 def swept_options(composition: Composition, overrides: Sequence[str]) -> list[str]:

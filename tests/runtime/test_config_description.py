@@ -62,6 +62,7 @@ def test_own_folders_bring_options_and_keys(tmp_path):
         (["negatves=knn"], "negatives"),
         (["model.hiden_dim=4"], "model.hidden_dim"),
         (["-m", "experiment=exp1_4,exp1_5"], "exp1_4"),
+        (["-m", "sweep=remedis"], "remedies"),  # an optional group, which Hydra would do without
     ],
 )
 def test_a_misspelled_word_names_the_nearest(overrides, name):
