@@ -36,20 +36,22 @@ def train(config: DictConfig) -> float:
     from sigjepa.pipeline import check, pipeline_of
     from sigjepa.reporting.runs import read_run
     from sigjepa.training import job as jobs
-    from sigjepa.training.component_check import check_beginnings
+    from sigjepa.training.component_check import check_beginnings, check_seed
     from sigjepa.training.process_check import check_processes, lost_process_named
-    from sigjepa.training.run_status import recorded_status
+    from sigjepa.training.run_status import recorded_refusal, recorded_status
 
-    resolved = plain(config)
-    check_keys(resolved, RUN_KEYS)
-    check(config)
-    jobs.check_resume(resolved["resume"])
-    check_processes(resolved["trainer"], os.environ)
-    metrics = build_metrics(resolved["metrics"], resolved["monitor"], resolved["allowed_targets"])
-    check_beginnings(resolved, metrics)
+    first = is_first_process()
+    with recorded_refusal(config) if first else nullcontext():
+        resolved = plain(config)
+        check_keys(resolved, RUN_KEYS)
+        check(config)
+        check_seed(resolved["seed"])
+        jobs.check_resume(resolved["resume"])
+        check_processes(resolved["trainer"], os.environ)
+        metrics = build_metrics(resolved["metrics"], resolved["monitor"], resolved["allowed_targets"])
+        check_beginnings(resolved, metrics)
     run_dir = Path(resolved["paths"]["run_dir"])
     facts: dict[str, Any] = {"experiment": resolved["name"], "seed": resolved["seed"], "fold": resolved["fold"]}
-    first = is_first_process()
     with jobs.run_lock(run_dir) if first else nullcontext():
         settings = jobs.job_settings(config)
         earlier = jobs.earlier_job(run_dir, settings, resolved["resume"])

@@ -45,6 +45,12 @@ def check_negatives(components: Mapping[str, Any], data: TrainingData) -> None:
         )
 
 
+def check_seed(seed: Any) -> None:
+    """Raise SigjepaError for a seed that no generator of random numbers takes."""
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
+        raise SigjepaError(f"seed={seed} must be a whole number from 0 to {2**32 - 1:,}.")
+
+
 def check_beginnings(resolved: Mapping[str, Any], metrics: Metrics) -> None:
     """Raise SigjepaError for loss terms and callbacks that begin after `trainer.max_epochs`, before anything is built.
 
@@ -55,6 +61,8 @@ def check_beginnings(resolved: Mapping[str, Any], metrics: Metrics) -> None:
     callbacks = build_callbacks(resolved["callbacks"], metrics, allowed)
     components = components_of(instantiate(resolved["loss"], allowed) or {}, resolved["callbacks"], callbacks)
     max_epochs = resolved["trainer"].get("max_epochs")
+    if not isinstance(max_epochs, int | None):
+        raise SigjepaError(f"trainer.max_epochs={max_epochs} must be a whole number, -1 for no limit, or null.")
     settings = dict(flatten({group: resolved[group] for group in ("loss", "callbacks")}))
     never = [
         f"{key} begins in epoch {begins:g} ({setting_of(key, begins, settings)})"

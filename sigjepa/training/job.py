@@ -17,9 +17,8 @@ from sigjepa.runtime.instantiate import plain
 from sigjepa.store.files import read_json, write_json
 from sigjepa.store.locks import file_lock
 from sigjepa.store.manifest import content_key, differences
-from sigjepa.training.run_status import FINISHED, read_status
+from sigjepa.training.run_status import FINISHED, JOB_FILE, read_status
 
-JOB_FILE = "job.json"
 LAST_CHECKPOINT = Path("checkpoints") / "last.ckpt"
 RESUME = ("auto", "never")
 NO_RESULT = ("resume", "executor", "verify", "logger")

@@ -7,11 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig, OmegaConf
+
 from sigjepa.store.credentials import without_credentials
 from sigjepa.store.files import atomic_path, read_json
 from sigjepa.training.process_check import LostProcessError
 
 FINISHED = "finished"
+JOB_FILE = "job.json"
+"""Says which job a folder holds."""
 FILES_FILE = "files.json"
 """Holds the digest of every file of a finished run."""
 INTERRUPTIONS = (KeyboardInterrupt, SystemExit, OSError, MemoryError, LostProcessError)
@@ -31,18 +35,38 @@ def read_status(run_dir: Path) -> str | None:
 
 
 @contextmanager
-def recorded_status(path: Path, facts: Mapping[str, Any]) -> Iterator[None]:
-    """Keep `summary.json` honest while a run goes on: `running` now, and what ended it, with the reason, if it raises.
+def recorded_refusal(config: DictConfig) -> Iterator[None]:
+    """Leave a `summary.json` with the reason in the new folder of a job that is refused before it begins.
+
+    A folder that holds a job already keeps what that has recorded.
+    """
+    try:
+        yield
+    except Exception as error:
+        run_dir = Path(config.paths.run_dir)
+        if run_dir.is_dir() and not (run_dir / JOB_FILE).exists() and not (run_dir / "summary.json").exists():
+            given: Any = OmegaConf.to_container(config)  # not resolved: that may be what is refused
+            numbers = {key: given[key] if isinstance(given[key], int) else None for key in ("seed", "fold")}
+            write_summary(run_dir / "summary.json", {"experiment": given["name"], **numbers, **ended_by(error)})
+        raise
+
+
+def ended_by(error: BaseException) -> dict[str, str]:
+    """Return the status of a run that an error has ended, and the reason.
 
     It `failed` when the same words would fail again; what a person, a scheduler or the machine did `interrupted` it.
     """
+    status = "interrupted" if isinstance(error, INTERRUPTIONS) else "failed"
+    return {"status": status, "error": without_credentials(f"{type(error).__name__}: {error}")}
+
+
+@contextmanager
+def recorded_status(path: Path, facts: Mapping[str, Any]) -> Iterator[None]:
+    """Keep `summary.json` honest while a run goes on: `running` now, and what ended it, and why, if it raises."""
     (path.parent / FILES_FILE).unlink(missing_ok=True)  # the digests of files that change from here on
     write_summary(path, {**facts, "status": "running"})
     try:
         yield
     except BaseException as error:
-        status = "interrupted" if isinstance(error, INTERRUPTIONS) else "failed"
-        write_summary(
-            path, {**facts, "status": status, "error": without_credentials(f"{type(error).__name__}: {error}")}
-        )
+        write_summary(path, {**facts, **ended_by(error)})
         raise

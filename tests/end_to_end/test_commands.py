@@ -39,9 +39,11 @@ def test_the_same_seed_gives_the_same_weights(run, tmp_path):
     ],
 )
 def test_a_value_that_can_not_be_used_is_one_clear_message(run, tmp_path, word, named):
-    done = run("train", *QUICKEST, word, cwd=tmp_path, check=False)
+    done = run("train", *QUICKEST, word, "sweep=folds", cwd=tmp_path, check=False)
     assert done.returncode == 1
     assert named in done.stderr
+    assert "sweep=folds start with -m" in done.stdout
+    assert named in json.loads((tmp_path / "run" / "summary.json").read_text())["error"]
     assert "corpus ready" not in done.stdout
     assert "Traceback" not in done.stderr
     assert [line for line in done.stderr.splitlines() if line.startswith("sigjepa:")]

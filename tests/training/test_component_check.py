@@ -22,6 +22,7 @@ from sigjepa.training.callbacks import build_callbacks
 from sigjepa.training.component_check import (
     check_beginnings,
     check_negatives,
+    check_seed,
     components_of,
     never_began,
     warn_of_late_beginnings,
@@ -59,6 +60,7 @@ def test_without_mined_candidates_there_is_nothing_to_wait_for():
             r"loss\.infonce\.schedule\.start_epoch=10.*max_epochs=3",
         ),
         (["experiment=hardneg_delayed", "trainer.max_epochs=10"], r"loss\.infonce\.schedule\.start_epoch=10"),
+        (["trainer.max_epochs=three"], "trainer.max_epochs=three"),
         (["callbacks=refresh", "trainer.max_epochs=5"], r"callbacks\.refresh_negatives\.every_n_epochs=5"),
         (["experiment=hardneg_curriculum", "trainer.max_epochs=11"], None),
         (["experiment=hardneg_curriculum", "trainer.max_epochs=-1"], None),
@@ -72,6 +74,13 @@ def test_what_begins_after_the_last_epoch_is_refused(overrides, named):
     metrics = build_metrics(resolved["metrics"], resolved["monitor"], [])
     with pytest.raises(SigjepaError, match=named) if named else nullcontext():
         check_beginnings(resolved, metrics)
+
+
+@pytest.mark.parametrize("seed", ["one", -1, 2**32, True, 0.5, None])
+def test_a_seed_is_a_whole_number_that_every_generator_takes(seed):
+    check_seed(2**32 - 1)
+    with pytest.raises(SigjepaError, match=f"seed={seed}"):
+        check_seed(seed)
 
 
 def test_a_callback_that_is_null_is_left_out():

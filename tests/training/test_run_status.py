@@ -2,6 +2,10 @@ import json
 
 import pytest
 
+from sigjepa.errors import SigjepaError
+from sigjepa.runtime.compose import compose
+from sigjepa.train import train
+from sigjepa.training.job import JOB_FILE
 from sigjepa.training.run_status import recorded_status, write_summary
 
 
@@ -26,3 +30,24 @@ def test_the_error_in_a_summary_holds_no_credential(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="4711"), recorded_status(tmp_path / "summary.json", {}):
         raise ValueError("plain-words-4711 was refused")
     assert json.loads((tmp_path / "summary.json").read_text())["error"] == "ValueError: <credential> was refused"
+
+
+@pytest.mark.parametrize(
+    ("word", "seed"),
+    [("monitor=val/nothing", 0), ("corpus=folder", 0), ("trainer.max_epochs=three", 0), ("seed=one", None)],
+)
+def test_a_job_that_is_refused_leaves_the_reason_in_its_new_folder(tmp_path, word, seed):
+    with pytest.raises(SigjepaError, match=word.partition("=")[0]) as refused:
+        train(compose([word, "data=tiny"], folder=tmp_path))
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["experiment"], summary["seed"], summary["status"]) == ("exp1_4", seed, "failed")
+    assert str(refused.value) in summary["error"]
+
+
+@pytest.mark.parametrize("name", [JOB_FILE, "summary.json"])
+def test_a_job_that_is_refused_leaves_what_another_has_recorded(tmp_path, name):
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(SigjepaError, match="val/nothing"):
+        train(compose(["monitor=val/nothing", "data=tiny"], folder=tmp_path))
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == [name]
+    assert (tmp_path / name).read_text() == "{}"
