@@ -104,8 +104,9 @@ def report_markdown(
 
 
 def title_of(runs: Sequence[Run]) -> str:
-    """Return what the report is called: its experiments."""
-    return f"sigjepa: {', '.join(by_experiment(runs))}"
+    """Return what the report is called: the experiments of its finished runs, or of all while none is."""
+    finished = [run for run in runs if run.status == FINISHED]
+    return f"sigjepa: {', '.join(by_experiment(finished or runs))}"
 
 
 @stage("Drawing figures")

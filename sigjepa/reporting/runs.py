@@ -119,7 +119,7 @@ def read_runs(named: str | Path | Sequence[str | Path]) -> list[Run]:
 
 
 def run_folders(named: str | Path | Sequence[str | Path]) -> list[Path]:
-    """Return the folders that `runs=` names: one, several, or for `latest` what was written last below `ROOTS`."""
+    """Return the folders that `runs=` names: one, several, or for `latest` what `latest_folder` finds in `ROOTS`."""
     if named == "latest":
         return [latest_folder(ROOTS)]
     return [Path(folder) for folder in ([named] if isinstance(named, str | Path) else named)]
@@ -128,19 +128,23 @@ def run_folders(named: str | Path | Sequence[str | Path]) -> list[Path]:
 def latest_folder(roots: Sequence[Path]) -> Path:
     """Return the sweep or single run below `roots` (such as multirun/ and outputs/) that was written last.
 
-    A sweep is a folder with a `sweep.json`; a run of a sweep stands for all of it. Raises SigjepaError when there
-    is none.
+    What has failed altogether, such as a command with a misspelled path, is passed over while there is another. A
+    sweep is a folder with a `sweep.json`; a run of a sweep stands for all of it. Raises SigjepaError when there is
+    none.
     """
     written: dict[Path, int] = {}
+    jobs: dict[Path, list[Path]] = {}
     for root in roots:
         for path, when in written_files(root, "summary.json").items():
             sweep = path.parents[1]
             folder = sweep if (sweep / SWEEP_FILE).exists() else path.parent
             written[folder] = max(when, written.get(folder, 0))
+            jobs.setdefault(folder, []).append(path.parent)
     if not written:
         below = " or ".join(map(str, roots))
         raise SigjepaError(f"There is no run below {below} here; give the folder of a run or of a sweep: runs=...")
-    return max(written, key=lambda folder: written[folder])
+    latest = sorted(written, key=lambda folder: written[folder], reverse=True)
+    return next((each for each in latest if any(readable(job).status != "failed" for job in jobs[each])), latest[0])
 
 
 def finished_runs(runs: Sequence[Run]) -> list[Run]:

@@ -1,9 +1,16 @@
 import json
+from dataclasses import replace
 
 import pytest
 
 from sigjepa.errors import SigjepaError
-from sigjepa.reporting.report_folder import check_comparable, evidence_or_reason, report_markdown, write_report
+from sigjepa.reporting.report_folder import (
+    check_comparable,
+    evidence_or_reason,
+    report_markdown,
+    title_of,
+    write_report,
+)
 from sigjepa.reporting.runs import find_runs
 
 OPTIONS = {
@@ -192,3 +199,10 @@ def test_queries_whose_signature_is_not_in_train_have_a_table_of_their_own(sweep
     members = [run for run in runs if run.experiment == "exp2_1" and run.status == "finished"]
     expected = sum(run.queries("test").values["rank10"][unseen].mean() for run in members) / len(members)
     assert cells["Rank@10"] == f"{100 * expected:.2f}"
+
+
+def test_the_title_names_the_experiments_that_are_finished(make_run):
+    finished = make_run("a")
+    failed = replace(finished, status="failed", label="2026-02-24_12-00-00-000000")
+    assert title_of([failed, finished]) == "sigjepa: exp1_4"
+    assert title_of([failed]) == "sigjepa: 2026-02-24_12-00-00-000000"

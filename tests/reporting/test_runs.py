@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -188,6 +189,24 @@ def test_the_latest_folder_is_the_sweep_or_the_single_run_written_last(tmp_path)
     assert latest_folder(roots[:1]) == tmp_path / "multirun" / "two"
     os.utime(tmp_path / "multirun" / "one" / "a" / "summary.json", (2000, 2000))
     assert latest_folder(roots) == tmp_path / "multirun" / "one"
+
+
+def test_the_latest_folder_is_one_that_has_not_failed(tmp_path):
+    places = ("outputs/exp1_4/done", "multirun/half/a", "multirun/half/b", "multirun/none/a", "outputs/exp1_4/typo")
+    for age, (place, status) in enumerate(
+        zip(places, ["finished", "failed", "interrupted", "failed", "failed"], strict=True)
+    ):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "summary.json").write_text(json.dumps({"status": status}))
+        os.utime(tmp_path / place / "summary.json", (1000 + age, 1000 + age))
+    for sweep in ("half", "none"):
+        (tmp_path / "multirun" / sweep / "sweep.json").write_text("{}")
+    roots = [tmp_path / "multirun", tmp_path / "outputs"]
+    assert latest_folder(roots) == tmp_path / "multirun" / "half"
+    shutil.rmtree(tmp_path / "multirun")
+    assert latest_folder(roots) == tmp_path / "outputs" / "exp1_4" / "done"
+    shutil.rmtree(tmp_path / "outputs" / "exp1_4" / "done")
+    assert latest_folder(roots) == tmp_path / "outputs" / "exp1_4" / "typo"
 
 
 def test_run_folders_are_one_several_or_the_latest(tmp_path, monkeypatch):
