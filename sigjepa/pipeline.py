@@ -20,7 +20,7 @@ from sigjepa.evaluation.baseline_stage import baseline_stages, measure_baselines
 from sigjepa.evaluation.baselines import baseline_names
 from sigjepa.lexicon.stage import LexiconStage
 from sigjepa.negatives.sources import HardNegativesSource
-from sigjepa.runtime.instantiate import component_class, instantiate
+from sigjepa.runtime.instantiate import check_counts, component_class, instantiate
 from sigjepa.store.progress import stage as progress_stage
 from sigjepa.store.stage import Stage
 from sigjepa.store.store import Store
@@ -204,6 +204,7 @@ def check(config: DictConfig) -> None:
         given.add("body_states")
     if config.negatives is not None:
         given |= {"hard_negatives", *getattr(component_class(config.negatives, allowed), "gives", ())}
+    check_counts({"data.batch_size": config.data.batch_size}, ["data.batch_size"])
     if config.data.batch_size > 1 or config.negatives is not None or config.trainer.get("devices", 1) != 1:
         given.add("other_bodies")
     problems = [

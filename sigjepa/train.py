@@ -36,7 +36,7 @@ def train(config: DictConfig) -> float:
     from sigjepa.pipeline import check, pipeline_of
     from sigjepa.reporting.runs import read_run
     from sigjepa.training import job as jobs
-    from sigjepa.training.component_check import check_beginnings, check_seed
+    from sigjepa.training.component_check import check_accelerator, check_beginnings, check_seed
     from sigjepa.training.process_check import check_processes, lost_process_named
     from sigjepa.training.run_status import recorded_refusal, recorded_status
 
@@ -48,6 +48,7 @@ def train(config: DictConfig) -> float:
         check_seed(resolved["seed"])
         jobs.check_resume(resolved["resume"])
         check_processes(resolved["trainer"], os.environ)
+        check_accelerator(resolved["trainer"])
         metrics = build_metrics(resolved["metrics"], resolved["monitor"], resolved["allowed_targets"])
         check_beginnings(resolved, metrics)
     run_dir = Path(resolved["paths"]["run_dir"])

@@ -121,6 +121,8 @@ def test_a_pool_too_small_for_rank_10_is_an_error_before_anything_is_embedded(sm
         (["loss.infonce.mined_candidates=union"], ["negatives=knn"]),
         (["callbacks=refresh"], ["negatives=knn"]),
         (["data.batch_size=1"], ["data.batch_size=2"]),
+        (["data.batch_size=ten"], ["data.batch_size=ten must be"]),
+        (["data.batch_size=0"], ["data.batch_size=0 must be"]),
         (["data.batch_size=1", "callbacks=refresh"], ["data.batch_size=2", "negatives=knn"]),
     ],
 )

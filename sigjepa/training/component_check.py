@@ -5,7 +5,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from lightning import Callback, Trainer
+from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 from lightning.pytorch.callbacks import EarlyStopping
 
 from sigjepa.data.training_data import TrainingData
@@ -51,6 +53,17 @@ def check_seed(seed: Any) -> None:
         raise SigjepaError(f"seed={seed} must be a whole number from 0 to {2**32 - 1:,}.")
 
 
+def check_accelerator(trainer: Mapping[str, Any]) -> None:
+    """Raise SigjepaError for a GPU that is not there; trainer: keywords of `lightning.Trainer`."""
+    accelerator = trainer.get("accelerator")
+    kinds = {"gpu": (CUDAAccelerator, MPSAccelerator), "cuda": (CUDAAccelerator,), "mps": (MPSAccelerator,)}
+    if accelerator in kinds and not any(kind.is_available() for kind in kinds[accelerator]):
+        raise SigjepaError(
+            f"trainer.accelerator={accelerator}: torch {torch.__version__} finds no such device here. Take "
+            "trainer=default, which trains on what there is, or install the torch of your GPU."
+        )
+
+
 def check_beginnings(resolved: Mapping[str, Any], metrics: Metrics) -> None:
     """Raise SigjepaError for loss terms and callbacks that begin after `trainer.max_epochs`, before anything is built.
 
@@ -61,8 +74,10 @@ def check_beginnings(resolved: Mapping[str, Any], metrics: Metrics) -> None:
     callbacks = build_callbacks(resolved["callbacks"], metrics, allowed)
     components = components_of(instantiate(resolved["loss"], allowed) or {}, resolved["callbacks"], callbacks)
     max_epochs = resolved["trainer"].get("max_epochs")
-    if not isinstance(max_epochs, int | None):
-        raise SigjepaError(f"trainer.max_epochs={max_epochs} must be a whole number, -1 for no limit, or null.")
+    if not (max_epochs is None or (isinstance(max_epochs, int) and (max_epochs == -1 or max_epochs > 0))):
+        raise SigjepaError(
+            f"trainer.max_epochs={max_epochs} must be a whole number, at least 1, or -1 for no limit, or null for 1000."
+        )
     settings = dict(flatten({group: resolved[group] for group in ("loss", "callbacks")}))
     never = [
         f"{key} begins in epoch {begins:g} ({setting_of(key, begins, settings)})"

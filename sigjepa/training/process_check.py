@@ -44,7 +44,12 @@ def _number(devices: Any) -> int | None:
         devices = [device for device in devices.split(",") if device.strip()]
     if isinstance(devices, list):
         return len(devices)
-    return None if str(devices) in ("auto", "-1") else int(devices)
+    if str(devices) in ("auto", "-1"):
+        return None
+    try:
+        return int(devices)
+    except (TypeError, ValueError):
+        raise SigjepaError(f"trainer.devices={devices} must be a number of devices, a list of them, or auto.") from None
 
 
 def check_processes(trainer: dict[str, Any], environment: Mapping[str, str]) -> None:

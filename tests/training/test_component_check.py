@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from lightning import Trainer
+from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 from lightning.pytorch.callbacks import EarlyStopping
 
 from sigjepa.errors import SigjepaError
@@ -20,6 +21,7 @@ from sigjepa.runtime.compose import compose
 from sigjepa.runtime.instantiate import plain
 from sigjepa.training.callbacks import build_callbacks
 from sigjepa.training.component_check import (
+    check_accelerator,
     check_beginnings,
     check_negatives,
     check_seed,
@@ -61,6 +63,7 @@ def test_without_mined_candidates_there_is_nothing_to_wait_for():
         ),
         (["experiment=hardneg_delayed", "trainer.max_epochs=10"], r"loss\.infonce\.schedule\.start_epoch=10"),
         (["trainer.max_epochs=three"], "trainer.max_epochs=three"),
+        (["trainer.max_epochs=0"], "trainer.max_epochs=0 must be"),
         (["callbacks=refresh", "trainer.max_epochs=5"], r"callbacks\.refresh_negatives\.every_n_epochs=5"),
         (["experiment=hardneg_curriculum", "trainer.max_epochs=11"], None),
         (["experiment=hardneg_curriculum", "trainer.max_epochs=-1"], None),
@@ -74,6 +77,17 @@ def test_what_begins_after_the_last_epoch_is_refused(overrides, named):
     metrics = build_metrics(resolved["metrics"], resolved["monitor"], [])
     with pytest.raises(SigjepaError, match=named) if named else nullcontext():
         check_beginnings(resolved, metrics)
+
+
+@pytest.mark.parametrize(("accelerator", "kinds"), [("gpu", 2), ("cuda", 1), ("mps", 1)])
+def test_a_gpu_that_is_not_there_is_refused_before_anything_is_built(monkeypatch, accelerator, kinds):
+    check_accelerator({"accelerator": "auto"})
+    asked = []
+    for kind in (CUDAAccelerator, MPSAccelerator):
+        monkeypatch.setattr(kind, "is_available", lambda kind=kind: bool(asked.append(kind)))
+    with pytest.raises(SigjepaError, match=f"trainer.accelerator={accelerator}.*trainer=default"):
+        check_accelerator({"accelerator": accelerator})
+    assert len(asked) == kinds
 
 
 @pytest.mark.parametrize("seed", ["one", -1, 2**32, True, 0.5, None])

@@ -56,6 +56,8 @@ def test_other_processes_than_the_trainer_asks_for_are_refused():
     check_processes({"devices": 1}, {})
     with pytest.raises(SigjepaError, match=r"torchrun.* 4 .*trainer\.devices=1"):
         check_processes({"devices": 1}, TORCHRUN)
+    with pytest.raises(SigjepaError, match=r"trainer\.devices=two"):
+        check_processes({"devices": "two"}, {})
 
 
 @pytest.mark.parametrize("script", [{"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}, {"SLURM_NTASKS": "4"}])
