@@ -40,8 +40,7 @@ def train(config: DictConfig) -> float:
     from sigjepa.training.process_check import check_processes, lost_process_named
     from sigjepa.training.run_status import recorded_refusal, recorded_status
 
-    first = is_first_process()
-    with recorded_refusal(config) if first else nullcontext():
+    with recorded_refusal(config) if (first := is_first_process()) else nullcontext():
         resolved = plain(config)
         check_keys(resolved, RUN_KEYS)
         check(config)
