@@ -100,12 +100,13 @@ class Status:
         self._asked.put(False)
 
     def tick(self) -> None:
-        """Log and write what has become due."""
+        """Log and write what has become due; a command without a folder that waits, such as a page, is silent."""
         now = self.clock()
         told = max([self._logged, *(stage.told for stage in list(self._stages))])
         if now - told >= self.seconds_between_lines:
             self._logged = now
-            log.info("%s", self.line(), extra=SHOWN_BY_A_BAR)
+            if self._stages or self.path is not None:
+                log.info("%s", self.line(), extra=SHOWN_BY_A_BAR)
         if now - self._written >= SECONDS_BETWEEN_WRITES:
             self.write()
 

@@ -60,6 +60,14 @@ def test_work_that_makes_no_stage_has_its_line_too(status, clock, caplog):
     assert caplog.messages == ["between stages"]
 
 
+def test_a_page_that_waits_for_requests_has_no_line(clock, caplog):
+    caplog.set_level(logging.INFO)
+    waiting = Status(None, clock=clock)
+    clock.now += 60
+    waiting.tick()
+    assert caplog.messages == []
+
+
 def test_the_end_of_a_stage_is_logged_if_it_was_long(status, clock, caplog):
     caplog.set_level(logging.INFO)
     for seconds in (4, 6):
@@ -222,7 +230,7 @@ def test_on_a_terminal_what_a_bar_shows_goes_to_files_alone(tmp_path, monkeypatc
     monkeypatch.setattr("sys.stderr", console)
     monkeypatch.setattr(root, "handlers", [logging.StreamHandler(console), file])
     monkeypatch.setattr(root, "level", logging.INFO)
-    status = Status(None, where=lambda: "here", clock=clock)
+    status = Status(tmp_path / "status.json", where=lambda: "here", clock=clock)
     with log_above_bars():
         clock.now += 60
         status.tick()
