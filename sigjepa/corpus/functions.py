@@ -1,6 +1,7 @@
 """Functions of a Python file: signature and body as written, and why the others were left out."""
 
 import ast
+import inspect
 import re
 import warnings
 from collections import Counter
@@ -11,6 +12,7 @@ from typing import TypeAlias
 import xxhash
 
 from sigjepa.corpus.text import SourceText, decode_source
+from sigjepa.runtime.garbage import search_rests
 
 EXTRACTION_VERSION = 3
 """Part of every corpus key: raise it when the same bytes give other functions, so that no stale corpus is read."""
@@ -94,7 +96,8 @@ def extract_functions(
         return [], Counter(undecodable_file=1)
     if is_generated(code):
         return [], Counter(generated_file=1)
-    return functions_of(code, repository, path, min_body_statements, max_body_lines)
+    with search_rests():  # no part of a tree is garbage before all of it
+        return functions_of(code, repository, path, min_body_statements, max_body_lines)
 
 
 def functions_of(code: str, repository: str, path: str, min_body_statements: int, max_body_lines: int) -> Extracted:
@@ -114,7 +117,8 @@ def functions_of(code: str, repository: str, path: str, min_body_statements: int
 
     text, functions, skipped = SourceText(code), [], Counter[str]()
     for node, qualname in definitions(tree):
-        documented = ast.get_docstring(node, clean=False) is not None
+        docstring = ast.get_docstring(node, clean=False)
+        documented = docstring is not None
         statements = node.body[1:] if documented else node.body
         reason = skip_reason(node, statements, min_body_statements)
         if reason is None:
@@ -125,7 +129,7 @@ def functions_of(code: str, repository: str, path: str, min_body_statements: int
             skipped[reason] += 1
             continue
         # An escape may spell half a surrogate pair, which UTF-8 has no bytes for.
-        docstring = (ast.get_docstring(node) or "").encode("utf-8", "replace").decode("utf-8")
+        docstring = inspect.cleandoc(docstring or "").encode("utf-8", "replace").decode("utf-8")
         signature = signature_text(text, node)
         functions.append(Function(repository, path, qualname, node.lineno, signature, docstring, body))
     return functions, skipped
@@ -147,7 +151,7 @@ def definitions(tree: ast.AST) -> Iterator[tuple[FunctionNode, str]]:
             prefix = f"{qualname}.<locals>."
         elif isinstance(node, ast.ClassDef):
             prefix = f"{prefix}{node.name}."
-        stack.extend((child, prefix) for child in reversed(child_statements(node)))
+        stack.extend((child, prefix) for child in reversed(child_statements(node)) if BLOCKS[type(child)])
 
 
 def child_statements(node: ast.AST) -> list[ast.AST]:

@@ -5,6 +5,8 @@ import re
 import tokenize
 
 LEADING_WHITESPACE = re.compile(r"[ \t\f]*")
+CONTINUED = re.compile(r"""["'][^\n]*\\\n""")
+"""A quote, and a backslash at the end of its line."""
 
 
 def decode_source(content: bytes) -> str:
@@ -35,6 +37,11 @@ def leading_whitespace(line: str) -> str:
     return match.group() if match else ""
 
 
+def may_span_lines(code: str) -> bool:
+    """Return whether a string literal may go on in a next line: few texts have a triple quote or such a backslash."""
+    return '"""' in code or "'''" in code or ("\\\n" in code and CONTINUED.search(code) is not None)
+
+
 def literal_lines(code: str) -> set[int]:
     """Return the numbers of the lines of Python code that start inside a string literal, where indentation is content.
 
@@ -56,9 +63,8 @@ def literal_lines(code: str) -> set[int]:
 
 def dedent(line: str, margin: str) -> str:
     """Return `line` without the part of `margin` that it starts with, and without form feeds, which reset it."""
-    blank = leading_whitespace(line)
-    if "\f" in blank:
-        line = line[blank.rindex("\f") + 1 :]
+    if "\f" in line:
+        line = line[leading_whitespace(line).rfind("\f") + 1 :]
     if line.startswith(margin):
         return line[len(margin) :]
     shared = 0
@@ -91,9 +97,8 @@ class SourceText:
         cut = self.lines[first - 1 : last]
         cut[-1] = cut[-1][:end_column]
         cut[0] = cut[0][start_column:]
-        # only a triple quote or a backslash can take a literal to a next line; most texts have neither
-        spans = any('"""' in line or "'''" in line or line.endswith("\\") for line in cut[:-1])
-        literal = literal_lines("\n".join(cut)) if spans else ()
+        before_last = "\n".join([*cut[:-1], ""])
+        literal = literal_lines("\n".join(cut)) if may_span_lines(before_last) else ()
         cut[0] = cut[0].lstrip(" \t\f")
         for position in range(1, len(cut)):
             if position + 1 not in literal:

@@ -5,6 +5,8 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from sigjepa.runtime.garbage import search_rests
+
 TEACHERS_LIBRARY = "transformers.modeling_utils"
 """What a teacher's model is built of, imported when its files are read."""
 
@@ -18,10 +20,9 @@ def import_libraries(names: Sequence[str]) -> None:
     """
     if all(name in sys.modules for name in names):
         return
-    gc.disable()
-    try:
-        for name in names:
-            importlib.import_module(name)
-    finally:
-        gc.freeze()
-        gc.enable()
+    with search_rests():
+        try:
+            for name in names:
+                importlib.import_module(name)
+        finally:
+            gc.freeze()

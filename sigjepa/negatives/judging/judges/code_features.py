@@ -21,8 +21,12 @@ _TOKEN = re.compile(r"[^\W\d]\w*|\d[\w.]*|\"[^\"\n]*\"|'[^'\n]*'|[^\w\s]")
 _FLOW_WORDS = frozenset({"if", "for", "while", "try", "with", "return", "raise", "yield", "break", "continue", "del"})
 _NO_CONTENT = frozenset({"self", "cls", "args", "kwargs", "none", "true", "false"})
 
+_KINDS = [kind for kind in vars(ast).values() if isinstance(kind, type) and issubclass(kind, ast.AST)]
+_FIELDS = {kind: [field for field in kind._fields if field != "ctx"] for kind in _KINDS}
+
 # A comprehension is a loop and a conditional expression is a branch: rewriting one as the other keeps the shape.
 _SHAPE: dict[type[ast.AST], str] = {
+    **{kind: kind.__name__.lower() for kind in _KINDS if issubclass(kind, ast.stmt)},
     ast.comprehension: "for",
     ast.For: "for",
     ast.AsyncFor: "for",
@@ -135,8 +139,8 @@ def _features_of_tree(tree: ast.Module, name: str, parameters: list[str]) -> Fea
                 calls.append(called.attr if isinstance(called, ast.Attribute) else called.id)
         elif plain:
             exact = " ".join([label, *plain])
-        if (form := _SHAPE.get(kind)) or issubclass(kind, ast.stmt):
-            shape.append(form or kind.__name__.lower())
+        if form := _SHAPE.get(kind):
+            shape.append(form)
         labels.append(label)
         canonical.append(f"{depth} {exact}")  # depths in pre-order determine the tree
     return _features(names, calls, shape, labels, canonical)
@@ -151,24 +155,23 @@ def _nodes_of(tree: ast.Module) -> tuple[list[_Node], list[str], list[str]]:
     nodes: list[_Node] = []
     assigned: list[str] = []
     outer: list[str] = []
-    stack: list[tuple[ast.AST, int]] = [(node, 1) for node in reversed([*ast.iter_child_nodes(tree)])]
+    stack: list[tuple[Any, int]] = [(node, 1) for node in reversed([*ast.iter_child_nodes(tree)])]
     while stack:  # an explicit stack: a long `a + b + …` is deeper than Python's own
         node, depth = stack.pop()
         kind = type(node)
         plain: list[str] = []
-        if isinstance(node, ast.Name):
+        if kind is ast.Name:
             if isinstance(node.ctx, ast.Store):
                 assigned.append(node.id)
-        elif not isinstance(node, ast.Constant):
-            if isinstance(node, ast.Global | ast.Nonlocal):
+        elif kind is not ast.Constant:
+            if kind is ast.Global or kind is ast.Nonlocal:
                 outer += node.names
             children = []
-            for value in map(node.__dict__.get, node._fields):
+            for value in map(node.__dict__.get, _FIELDS[kind]):
                 for item in value if isinstance(value, list) else (value,):
                     if isinstance(item, ast.AST):
-                        if not isinstance(item, ast.expr_context):
-                            children.append((item, depth + 1))
-                    elif isinstance(item, str | int):
+                        children.append((item, depth + 1))
+                    elif item is not None:
                         plain.append(str(item))
             stack += reversed(children)
         nodes.append((node, depth, kind, plain))
