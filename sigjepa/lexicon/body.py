@@ -4,7 +4,7 @@ import ast
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from sigjepa.corpus.functions import FunctionNode
 from sigjepa.lexicon.scopes import Comprehension, Scope, ScopeKind, parameters_of, strings_bound, type_parameters_of
@@ -52,8 +52,7 @@ def read_body(body: str) -> Body:
     return Body(free, list(dict.fromkeys(reader.super_calls)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Child:
+class _Child(NamedTuple):
     """A node that is to be visited, and where it stands."""
 
     node: ast.AST
@@ -114,21 +113,22 @@ class _Reader:
 
     def visit(self, node: ast.AST) -> list[_Step]:
         """Return the steps that a node takes, in order."""
-        binding = partial(self.bind, tuple(strings_bound(node)))
+        bound = strings_bound(node)
+        binding = [partial(self.bind, bound)] if bound else []
         match node:
             case ast.Attribute(value=ast.Call(func=ast.Name(id="super")), attr=attribute):
                 self.super_calls.append(attribute)
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
-                return [*self.function(node), binding]
+                return [*self.function(node), *binding]
             case ast.ClassDef():
                 scope = Scope.of(ScopeKind.CLASS, node.body)
                 inside = [*_children(node, "bases", "keywords"), *self.within(scope, _children(node, "body"))]
-                return [*_children(node, "decorator_list"), *self.with_type_parameters(node, inside), binding]
+                return [*_children(node, "decorator_list"), *self.with_type_parameters(node, inside), *binding]
             case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
                 return self.comprehension(node)
             case ast.ExceptHandler():
-                return [*_children(node, "type"), binding, *_children(node, "body")]
-        return [*_children(node, *EVALUATED.get(type(node), node._fields)), binding]
+                return [*_children(node, "type"), *binding, *_children(node, "body")]
+        return [*_children(node, *EVALUATED.get(type(node), node._fields)), *binding]
 
     def function(self, node: FunctionNode | ast.Lambda) -> list[_Step]:
         """Return the steps of an inner function, without the binding of its name."""

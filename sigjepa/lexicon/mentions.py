@@ -1,7 +1,7 @@
 """Mentions of names in a body: a function's own name is mentioned by what it is, and by what calls it."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sigjepa.lexicon.signature import Signature
 
@@ -17,19 +17,22 @@ NAME_VARIANTS = ("exact", "private", "public")
 """The name of a function as it is, with a further `_` before it, and without any."""
 
 
-def mentions(tree: ast.Module) -> dict[str, list[int]]:
-    """Return by name how often a body has each of `MENTIONS`, without what it takes of `super()`."""
+def mentions(nodes: Sequence[ast.AST], alone: bool) -> dict[str, list[int]]:
+    """Return by name how often a body has each of `MENTIONS`, without what it takes of `super()`.
+
+    nodes: all of the body, as `ast.walk` gives them. alone: whether it is one statement.
+    """
     called, returned = set(), set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Call):
             called.add(node.func)
         elif isinstance(node, ast.Return):
             returned.add(node.value.func if isinstance(node.value, ast.Call) else node.value)
     found: dict[str, list[int]] = {}
-    for node in ast.walk(tree):
+    for node in nodes:
         for name, kind in _mention(node, node in called):
             counts = found.setdefault(name, [0] * len(MENTIONS))
-            for each, holds in ((kind, True), ("returned", node in returned), ("alone", len(tree.body) == 1)):
+            for each, holds in ((kind, True), ("returned", node in returned), ("alone", alone)):
                 counts[MENTIONS.index(each)] += holds
     return found
 

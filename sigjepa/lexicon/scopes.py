@@ -46,9 +46,11 @@ class Scope:
         bound, outer, module, stack = set(parameters), set(), set(), list(nodes)
         while stack:
             node = stack.pop()
-            if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-                bound.add(node.id)
-            elif isinstance(node, ast.Global):
+            if isinstance(node, ast.Name):
+                if not isinstance(node.ctx, ast.Load):
+                    bound.add(node.id)
+                continue
+            if isinstance(node, ast.Global):
                 module.update(node.names)
             elif isinstance(node, ast.Nonlocal):
                 outer.update(node.names)

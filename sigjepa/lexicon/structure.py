@@ -7,6 +7,7 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import chain
 
 from sigjepa.corpus.functions import FunctionNode
 from sigjepa.corpus.identifiers import split_identifier
@@ -130,9 +131,9 @@ def body_structure(body: str) -> tuple[Counter[str], dict[str, list[int]]]:
         return counts, {}
     counts["lines"], counts["statements"] = body.count("\n") + 1, len(tree.body)
     counts["return_only"] = int(len(tree.body) == 1 and isinstance(tree.body[0], ast.Return))
-    for node in ast.walk(tree):
-        counts.update(_structures(node))
-    return +counts, mentions(tree)
+    nodes = [*ast.walk(tree)]
+    counts.update(chain.from_iterable(map(_structures, nodes)))
+    return +counts, mentions(nodes, alone=len(tree.body) == 1)
 
 
 def _structures(node: ast.AST) -> Iterator[str]:

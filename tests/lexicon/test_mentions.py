@@ -7,9 +7,10 @@ from sigjepa.lexicon.signature import read_signature
 
 
 def of_body(body):
+    tree = ast.parse(body)
     return {
         name: {kind: count for kind, count in zip(MENTIONS, counts, strict=True) if count}
-        for name, counts in mentions(ast.parse(body)).items()
+        for name, counts in mentions([*ast.walk(tree)], alone=len(tree.body) == 1).items()
     }
 
 
