@@ -45,6 +45,6 @@ def seeded_order(repository: Repository, include_tests: bool, seed: int) -> list
     return sorted(kept, key=lambda position: (seeded_hash(seed, repository.paths[position]), position))
 
 
-def helping(order: Sequence[int], taken: int, level: float) -> Sequence[int]:
+def next_files(order: Sequence[int], taken: int, level: float) -> Sequence[int]:
     """Return which files of `order` are read next when `taken` of them were: 1, 2, 4 and so on; all without a level."""
     return order[taken : None if math.isinf(level) else 2 * taken + 1]

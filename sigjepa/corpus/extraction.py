@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sigjepa.corpus.collect import Collected, helping, seeded_order
+from sigjepa.corpus.collect import Collected, next_files, seeded_order
 from sigjepa.corpus.source_files import read_sources, write_sources
 from sigjepa.corpus.sources.source import Repository
 from sigjepa.corpus.text import writable
@@ -133,7 +133,7 @@ class ExtractionStage(Step[Extraction]):
                 found.skipped.update(repository.left_out)
                 found.skipped["test_file"] += len(repository.paths) - len(order)
             functions = given[repository.name]
-            while functions < self.level and (positions := helping(order, int(taken[number]), self.level)):
+            while functions < self.level and (positions := next_files(order, int(taken[number]), self.level)):
                 functions += found.read(repository, positions, self.limits)
                 taken[number] += len(positions)
             counts["files_waiting"] += len(order) - int(taken[number])

@@ -42,7 +42,7 @@ def select(
     """
     limit = max_functions_per_repository or sum(found.values())
     if tier_sizes is None:
-        sizes = level_out(found, max_functions, limit, seed)
+        sizes = equal_counts(found, max_functions, limit, seed)
         splits = split_repositories(sizes, split_shares, seed)
         return Selection(sizes, assign_tiers(sizes, splits, phase0_share, seed), splits)
 
@@ -57,13 +57,13 @@ def select(
                 f"{missing:,} too few. Give more repositories, raise corpus.max_functions_per_repository "
                 f"(now {max_functions_per_repository}), or set corpus.tier_sizes lower or to null."
             )
-        chosen = level_out(members, tier_sizes[tier], limit, seed)
+        chosen = equal_counts(members, tier_sizes[tier], limit, seed)
         splits |= split_repositories(chosen, split_shares, seed)
         sizes |= chosen
     return Selection(sizes, tiers, splits)
 
 
-def level_out(found: Mapping[str, int], most: int | None, limit: int, seed: int) -> dict[str, int]:
+def equal_counts(found: Mapping[str, int], most: int | None, limit: int, seed: int) -> dict[str, int]:
     """Return how many functions to take of each repository, as equally as their sizes allow.
 
     most: in all; None is no limit. limit: of each repository. One that gives none is left out.

