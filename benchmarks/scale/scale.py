@@ -224,6 +224,8 @@ def main(words: list[str] | None = None) -> None:
         return
     about = {"cores": len(os.sched_getaffinity(0)), "machine": platform.machine(), "load": os.getloadavg()[0]}
     record: dict[str, Any] = {"commit": str(code_state()["sha"])[:7], **about, "stages": {}}
+    if options.work is not None:
+        options.work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=options.work) as folder:
         for stage, size, figures in measure(options.sizes, Path(folder), options.packages, options.seconds):
             print(f"{size:>9,} {stage}: {summary(figures)}", flush=True)
