@@ -13,10 +13,12 @@ def prepare(config: DictConfig) -> None:
     """Build or open the artifacts that `sigjepa.train` would use with the same words, and say what they hold."""
     from sigjepa.pipeline import pipeline_of
     from sigjepa.reporting.tables import figures_table, markdown_table
+    from sigjepa.training.component_check import check_seed
 
     started = time.perf_counter()
     resolved = plain(config)
     check_keys(resolved, (*RUN_KEYS, "repair"))
+    check_seed(resolved["seed"])
     pipeline = pipeline_of(config)
     if resolved["repair"]:
         data, problems = pipeline.repair()

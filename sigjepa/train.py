@@ -35,8 +35,8 @@ def train(config: DictConfig) -> float:
     from sigjepa.evaluation.metrics import build_metrics
     from sigjepa.pipeline import check, pipeline_of
     from sigjepa.reporting.runs import read_run
+    from sigjepa.training import component_check as checks
     from sigjepa.training import job as jobs
-    from sigjepa.training.component_check import check_accelerator, check_beginnings, check_seed
     from sigjepa.training.process_check import check_processes, lost_process_named
     from sigjepa.training.run_status import recorded_refusal, recorded_status
 
@@ -44,12 +44,13 @@ def train(config: DictConfig) -> float:
         resolved = plain(config)
         check_keys(resolved, RUN_KEYS)
         check(config)
-        check_seed(resolved["seed"])
+        checks.check_seed(resolved["seed"])
         jobs.check_resume(resolved["resume"])
         check_processes(resolved["trainer"], os.environ)
-        check_accelerator(resolved["trainer"])
+        checks.check_accelerator(resolved["trainer"])
         metrics = build_metrics(resolved["metrics"], resolved["monitor"], resolved["allowed_targets"])
-        check_beginnings(resolved, metrics)
+        checks.check_beginnings(resolved, metrics)
+        checks.check_module(resolved, (pipeline := pipeline_of(config)).teacher.dim, metrics)
     run_dir = Path(resolved["paths"]["run_dir"])
     facts: dict[str, Any] = {"experiment": resolved["name"], "seed": resolved["seed"], "fold": resolved["fold"]}
     with jobs.run_lock(run_dir) if first else nullcontext():
@@ -57,7 +58,6 @@ def train(config: DictConfig) -> float:
         earlier = jobs.earlier_job(run_dir, settings, resolved["resume"])
         # what an earlier job has recorded stays until it is known whether this one goes on with it
         with recorded_status(run_dir / "summary.json", facts) if first and earlier is None else nullcontext():
-            pipeline = pipeline_of(config)
             data = pipeline.get()
         job = (settings, data.hashes(), earlier, jobs.experiment_settings(config))
         start = jobs.begin_job(run_dir, *job) if first else jobs.start_of(run_dir, earlier)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from hydra.errors import InstantiationException
 from lightning import Callback, Trainer
 from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 from lightning.pytorch.callbacks import EarlyStopping
@@ -17,6 +18,8 @@ from sigjepa.runtime.instantiate import instantiate
 from sigjepa.runtime.slow_precision import warn_of_slow_bfloat16
 from sigjepa.store.manifest import flatten
 from sigjepa.training.callbacks import build_callbacks
+from sigjepa.training.module import build_module
+from sigjepa.training.optimizer import build_optimizer
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +54,22 @@ def check_seed(seed: Any) -> None:
     """Raise SigjepaError for a seed that no generator of random numbers takes."""
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
         raise SigjepaError(f"seed={seed} must be a whole number from 0 to {2**32 - 1:,}.")
+
+
+def check_module(resolved: Mapping[str, Any], teacher_dim: int, metrics: Metrics) -> None:
+    """Raise SigjepaError for settings of which no student or no optimizer can be built, before any data is.
+
+    Errors of a student that is a user's own keep their traceback. resolved: the run's config.
+    """
+    try:
+        module = build_module(resolved, teacher_dim, metrics)
+    except (ArithmeticError, AssertionError, InstantiationException, RuntimeError, TypeError, ValueError) as error:
+        targets = [value for key, value in flatten(resolved["model"]) if key.endswith("_target_")]
+        if not all(str(target).startswith("sigjepa.") for target in targets):
+            raise
+        cause = error.__cause__ or error  # a part's own error lies below Hydra's
+        raise SigjepaError(f"The student can't be built ({cause}): check the keys of `model`.") from error
+    build_optimizer(module.make_optimizer, module)
 
 
 def check_accelerator(trainer: Mapping[str, Any]) -> None:

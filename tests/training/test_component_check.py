@@ -10,6 +10,7 @@ import pytest
 from lightning import Trainer
 from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 from lightning.pytorch.callbacks import EarlyStopping
+from torch import nn
 
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.metrics import build_metrics
@@ -23,6 +24,7 @@ from sigjepa.training.callbacks import build_callbacks
 from sigjepa.training.component_check import (
     check_accelerator,
     check_beginnings,
+    check_module,
     check_negatives,
     check_seed,
     components_of,
@@ -88,6 +90,33 @@ def test_a_gpu_that_is_not_there_is_refused_before_anything_is_built(monkeypatch
     with pytest.raises(SigjepaError, match=f"trainer.accelerator={accelerator}.*trainer=default"):
         check_accelerator({"accelerator": accelerator})
     assert len(asked) == kinds
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model.hidden_dim=0"], "student can't be built.*keys of `model`"),
+        (["model.layers=x"], "student can't be built"),
+        (["experiment=flagship", "model.parts.words.hidden_dim=-1"], "student can't be built"),
+        (["optimizer.lr=fast"], "optimizer can't be built.*keys of `optimizer`"),
+    ],
+)
+def test_a_student_or_optimizer_that_can_not_be_built_is_refused_before_any_data(overrides, message):
+    resolved = plain(compose([*overrides, "data=tiny"]))
+    with pytest.raises(SigjepaError, match=message):
+        check_module(resolved, 384, build_metrics(resolved["metrics"], resolved["monitor"], []))
+
+
+class BrokenStudent(nn.Module):
+    def __init__(self, teacher_dim):
+        raise ValueError(f"{teacher_dim} is broken")
+
+
+def test_a_student_of_ones_own_keeps_its_traceback():
+    own = {"model": {"_target_": f"{__name__}.BrokenStudent"}, "allowed_targets": [f"{__name__}."]}
+    resolved = plain(compose(["data=tiny"])) | own
+    with pytest.raises(ValueError, match="384 is broken"):
+        check_module(resolved, 384, build_metrics(resolved["metrics"], resolved["monitor"], []))
 
 
 @pytest.mark.parametrize("seed", ["one", -1, 2**32, True, 0.5, None])
