@@ -73,7 +73,13 @@ def export(config: DictConfig) -> None:
 
 def show_files(files: list[Path]) -> None:
     """Print files with their sizes."""
-    print("\n".join(f"{file} ({file.stat().st_size / 1e6:.1f} MB)" for file in files))
+    sizes = {file: file.stat().st_size for file in files}
+    print(
+        "\n".join(
+            f"{file} ({size / 1e6:,.1f} MB)" if size > 1e5 else f"{file} ({size:,} bytes)"
+            for file, size in sizes.items()
+        )
+    )
 
 
 def main() -> None:

@@ -37,7 +37,7 @@ LEVEL = 0.05
 SHARES = {"experiments": 0.7, "baselines": 0.2, "other metrics": 0.1}
 """Of the level: comparisons of two experiments, and with baselines, on the main metric; all others."""
 BETTER, WORSE, WITHIN_NOISE, NOT_TESTED = "better", "worse", "within noise", "not tested"
-ONE_SEED = "one seed: not called"
+ONE_SEED = "not called (one seed)"
 RULE = (
     f"A difference is called better or worse only if its adjusted p is below {LEVEL}. The p-value is of Student's t on "
     "the mean over seeds and queries; its variance counts seeds and packages as crossed samples, and the spread of "

@@ -87,8 +87,9 @@ def _against_strongest(tested: Sequence[Finding], metric: Metric) -> str:
     tally = Counter(finding.verdict for finding in against)
     better = sum(count for verdict, count in tally.items() if verdict.startswith(BETTER))
     label, percent = reference_label(strongest), " %" if metric.percent else ""
+    experiments = f"{len(against)} experiment{'s' * (len(against) != 1)}"
     return (
-        f"{better or 'none'} of {len(against)} experiments tested {'is' if better < 2 else 'are'} shown to be better "
+        f"{better or 'none'} of {experiments} tested {'is' if better < 2 else 'are'} shown to be better "
         f"than {label} ({metric.format(scores[strongest])}{percent}), the strongest of {len(scores)} trivial baselines "
         f"tested ({', '.join(f'{count} {verdict}' for verdict, count in tally.items())}); the best, {best.experiment}, "
         f"is {_relation(best, label)}: {_details(best, metric)}."

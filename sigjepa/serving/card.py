@@ -49,7 +49,8 @@ Seed {run.seed}, epoch {figures["best_epoch"]:.0f}, sigjepa {run.provenance["ver
 
 ## Results
 
-On test, {pool_of(run)}. ± is half the 95 % interval over packages; of other seeds it says nothing.
+On test, {pool_of(run)}; ranks and MRR in percent. ± is half the 95 % interval over packages; of other seeds it says
+nothing.
 
 {results(run, metrics)}
 

@@ -1,5 +1,6 @@
 """Searching code: a student, an index of bodies and the functions that it is of, opened from one folder."""
 
+import logging
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from sigjepa.serving.student_files import CHECKSUMS_FILE, STUDENT_FOLDER
 from sigjepa.store.executors.executor import Executor
 from sigjepa.store.manifest import Manifest, read_record, write_record
 from sigjepa.store.store import Store
+
+log = logging.getLogger(__name__)
 
 INDEX_FILE = "index.json"
 FORMAT = 1  # raise it when an index is to be read in another way
@@ -143,6 +146,9 @@ def build_index(output: Path, source: FunctionsStage, student: Student, folder: 
     foreign = [path.name for path in output.glob("*") if path.name not in (INDEX_FILE, "functions", "index", "student")]
     if foreign and not (output / INDEX_FILE).is_file():
         raise SigjepaError(f"output={output} is no index and not empty ({foreign[0]}); give another folder.")
+    earlier = read_index_record(output).get("student") if (output / INDEX_FILE).is_file() else None
+    if earlier not in (None, student.fingerprint):
+        log.warning("%s is the index of another student: all of its functions are encoded anew by %s", output, folder)
     store = Store(output, executor)
     functions, _ = store.repair(source)
     index, _ = store.repair(IndexStage(functions, student, reuse=output / IndexStage.kind))

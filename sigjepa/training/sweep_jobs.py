@@ -265,7 +265,9 @@ def job_states(folder: Path, jobs: Sequence[str] | Mapping[str, Any]) -> dict[st
 def count_states(folder: Path, jobs: Mapping[str, Any]) -> str:
     """Return how many jobs there are, and how many are in each state."""
     counts = Counter(job_states(folder, jobs).values())
-    return ", ".join([f"{len(jobs)} jobs", *(f"{count} {state}" for state, count in sorted(counts.items()))])
+    return ", ".join(
+        [f"{len(jobs)} job{'s' * (len(jobs) != 1)}", *(f"{count} {state}" for state, count in sorted(counts.items()))]
+    )
 
 
 def describe_outcome(sweep: Path, jobs: Mapping[str, Any]) -> str:

@@ -118,6 +118,16 @@ def test_an_index_that_can_not_be_searched_is_refused(place, tmp_path):
         CodeSearch.open(old)
 
 
+def test_an_index_that_another_student_builds_anew_says_so(place, tmp_path, caplog):
+    shutil.copytree(place / "my_index", tmp_path / "my_index")
+    save_student(tmp_path / "other", seed=1)
+    stage = functions_stage(CorpusStage(Folder([str(place / "repo")]), min_body_statements=1, max_body_lines=1000))
+    for folder, warned in ((place / "student", False), (tmp_path / "other", True)):
+        search = build_index(tmp_path / "my_index", stage, Student.from_pretrained(folder), folder, Local())
+        assert ("index of another student" in caplog.text) is warned
+    assert CodeSearch.open(tmp_path / "my_index").student.fingerprint == search.student.fingerprint
+
+
 def test_what_can_not_be_indexed_is_refused(place, tmp_path):
     with pytest.raises(SigjepaError, match=r"corpus\.split_seed"):
         functions_stage(CorpusStage(Folder([str(place / "repo")]), split_seed=3))

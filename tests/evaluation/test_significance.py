@@ -228,7 +228,7 @@ def found(gain, seeds, spread=0.05, others=2):
         (-0.5, 0.02, 3, "worse"),
         (0.0, 0.02, 3, "within noise"),
         (0.5, 0.8, 3, "within noise"),  # queries alone say better, the seeds don't agree
-        (0.5, 0.0, 1, "one seed: not called"),
+        (0.5, 0.0, 1, "not called (one seed)"),
     ],
 )
 def test_verdicts_need_queries_packages_and_seeds(gain, spread, seeds, verdict):

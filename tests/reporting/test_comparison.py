@@ -300,11 +300,11 @@ def test_one_seed_speaks_for_itself_alone(sweep):
     sweep.add("exp1_4", 4, 0.4, baselines={"bm25": 0.2})
     sweep.add("better", 4, 0.6, baselines={"bm25": 0.2})
     comparison = sweep.compare(trivial=("bm25",))
-    assert finding(comparison.experiments, "better").verdict == "one seed: not called"
+    assert finding(comparison.experiments, "better").verdict == "not called (one seed)"
     best, trivial, visible = conclusions(comparison)[:3]
     assert "better is by one seed neither better nor worse than exp1_4: +" in best
     assert "95 % interval of seed 4 alone +" in best
-    assert "2 one seed: not called" in trivial
+    assert "2 not called (one seed)" in trivial
     assert visible.startswith("One seed each: the noise of seeds is unknown")
 
 
