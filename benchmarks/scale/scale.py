@@ -158,10 +158,10 @@ def page(record: Mapping[str, Any], assumed: Assumptions) -> str:
             "of `sigjepa prepare` and `sigjepa train`. The student is small (one layer of 128), so that an epoch "
             "measures how batches are read. Val and test are 1 % each.",
             "",
-            f"{record['cores']} core{'s' * (record['cores'] != 1)}, {record['machine']}, commit {record['commit']}, load {record['load']:.1f} when "
-            "it began. Each stage is a process of its own, and the corpus of many files one for each core; the clock "
-            "begins after the first one's imports, about 0.5 GiB of the memory is theirs. Memory is the peak of the "
-            "largest process, mapped files included; CPU time is of all "
+            f"{record['cores']} core{'s' * (record['cores'] != 1)}, {record['machine']}, commit {record['commit']}, "
+            f"load {record['load']:.1f} when it began. Each stage is a process of its own, and the corpus of many "
+            "files one for each core; the clock begins after the first one's imports, about 0.5 GiB of the memory is "
+            "theirs. Memory is the peak of the largest process, mapped files included; CPU time is of all "
             "its processes. Disk is what the stage added.",
             "",
             markdown_table(["stage", *(f"{size:,}" for size in sizes), "exponent"], stage_rows(found)),
