@@ -90,7 +90,7 @@ def test_states_and_the_outcome_are_told(opened, tmp_path, capsys):
     assert "3 jobs, 1 failed, 1 finished, 1 not started" in capsys.readouterr().err
     with opened(*WORDS[:-2], "hydra.sweep.dir=mine") as named:
         assert str(named.folder) == "mine"
-    assert "mine: 1 jobs, 1 not started" in capsys.readouterr().err
+    assert "mine: 1 job, 1 not started" in capsys.readouterr().err
 
 
 def test_a_folder_that_another_process_sweeps_in_is_not_taken(tmp_path):

@@ -103,7 +103,7 @@ def test_configs_of_a_users_own_are_gone_on_with_whichever_flag_brings_them(star
     assert by_flag.trained == ["seed=1 dropout=0.3"]
     by_path = start(*words, f"hydra.searchpath=[file://{tmp_path / own_configs}]")
     assert (by_path.error, by_path.trained) == (None, [])  # the jobs are the same
-    assert "1 jobs, 1 finished" in by_path.said[0]
+    assert "1 job, 1 finished" in by_path.said[0]
     preview = start("--config-dir", own_configs, "experiment=mine", "seed=1", main=sigjepa.sweep.main).out
     assert preview.count("| finished ") == 1
     changed = tmp_path / own_configs / "experiment" / "mine.yaml"
