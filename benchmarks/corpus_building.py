@@ -3,7 +3,7 @@
     python benchmarks/corpus_building.py
     python benchmarks/corpus_building.py --files 200 --functions 2000 --repeats 3
 
-The code is the standard library's. Parsing is timed as it is, and while Python's search for garbage rests. Hashing
+The code is the standard library's. Parsing is timed as it is, and while Python's garbage collection is paused. Hashing
 alone is the shingles and the MinHash of each body, in both views, once: it finds nothing. datasketch, where it is
 installed, finds near duplicates of one view alone.
 """
@@ -35,7 +35,7 @@ from sigjepa.corpus.dedup import (
 from sigjepa.corpus.functions import Function, extract_functions
 from sigjepa.corpus.near_pairs import NearPairsStage
 from sigjepa.corpus.sketches import Sketches, arrays_of
-from sigjepa.runtime.garbage import search_rests
+from sigjepa.runtime.garbage_collection import paused_garbage_collection
 from sigjepa.store.files import write_json
 from sigjepa.store.manifest import Manifest
 from sigjepa.store.stage import Part
@@ -68,10 +68,12 @@ def extraction(count: int, repeats: int) -> dict[str, Any]:
                 ast.parse(content)
 
     def parsing_alone() -> None:
-        with search_rests():
+        with paused_garbage_collection():
             bare()
 
-    return compare({"sigjepa": ours, "ast.parse": bare, "ast.parse, no garbage sought": parsing_alone}, agree, repeats)
+    return compare(
+        {"sigjepa": ours, "ast.parse": bare, "ast.parse, garbage collection paused": parsing_alone}, agree, repeats
+    )
 
 
 def near_duplicates(chosen: list[Function], repeats: int) -> dict[str, Any]:

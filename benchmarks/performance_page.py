@@ -160,7 +160,7 @@ def worst(word: str) -> Callable[[dict[str, Any]], Any]:
 CPU: dict[str, list[Row]] = {
     "corpus_building": [
         beside("extraction", "ast.parse", "extraction", most=1.25),
-        beside("extraction", "ast.parse, no garbage sought", "extraction"),
+        beside("extraction", "ast.parse, garbage collection paused", "extraction"),
         beside("near duplicates", "hashing alone", "near_duplicates", most=1.2),
         beside("near duplicates", "datasketch", "near_duplicates"),
     ],

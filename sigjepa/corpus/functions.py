@@ -12,7 +12,7 @@ from typing import TypeAlias
 import xxhash
 
 from sigjepa.corpus.text import SourceText, decode_source
-from sigjepa.runtime.garbage import search_rests
+from sigjepa.runtime.garbage_collection import paused_garbage_collection
 
 EXTRACTION_VERSION = 3
 """Part of every corpus key: raise it when the same bytes give other functions, so that no stale corpus is read."""
@@ -96,7 +96,7 @@ def extract_functions(
         return [], Counter(undecodable_file=1)
     if is_generated(code):
         return [], Counter(generated_file=1)
-    with search_rests():  # no part of a tree is garbage before all of it
+    with paused_garbage_collection():  # no part of a tree is garbage before all of it
         return functions_of(code, repository, path, min_body_statements, max_body_lines)
 
 

@@ -5,7 +5,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from sigjepa.runtime.garbage import search_rests
+from sigjepa.runtime.garbage_collection import paused_garbage_collection
 
 TEACHERS_LIBRARY = "transformers.modeling_utils"
 """What a teacher's model is built of, imported when its files are read."""
@@ -20,7 +20,7 @@ def import_libraries(names: Sequence[str]) -> None:
     """
     if all(name in sys.modules for name in names):
         return
-    with search_rests():
+    with paused_garbage_collection():
         try:
             for name in names:
                 importlib.import_module(name)

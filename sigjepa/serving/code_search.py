@@ -146,8 +146,7 @@ def build_index(output: Path, source: FunctionsStage, student: Student, folder: 
     foreign = [path.name for path in output.glob("*") if path.name not in (INDEX_FILE, "functions", "index", "student")]
     if foreign and not (output / INDEX_FILE).is_file():
         raise SigjepaError(f"output={output} is no index and not empty ({foreign[0]}); give another folder.")
-    earlier = read_index_record(output).get("student") if (output / INDEX_FILE).is_file() else None
-    if earlier not in (None, student.fingerprint):
+    if indexed_student(output) not in (None, student.fingerprint):
         log.warning("%s is the index of another student: all of its functions are encoded anew by %s", output, folder)
     store = Store(output, executor)
     functions, _ = store.repair(source)
@@ -195,6 +194,14 @@ def read_index_record(folder: Path) -> dict[str, Any]:
             f"{AGAIN}."
         )
     return record
+
+
+def indexed_student(folder: Path) -> str | None:
+    """Return the fingerprint of the student that built an index; None where there is none that can be read."""
+    try:
+        return str(read_index_record(folder)["student"])
+    except SigjepaError:  # none yet, or a damaged one, or of another format: it is built anew
+        return None
 
 
 def opened(folder: Path) -> Manifest:

@@ -48,7 +48,7 @@ class Network:
         self.model = encoder_of(model).requires_grad_(False).eval().to(self.device)
         self.tokenizer = tokenizer.backend_tokenizer
         self.tokenizer.no_padding()
-        self._one_at_a_time = threading.Lock()  # the limit is a setting of the tokenizer, the same for all threads
+        self._tokenizer_lock = threading.Lock()  # the limit is a setting of the tokenizer, the same for all threads
         self._rows = embedding_rows(model)
         pad_token = tokenizer.pad_token_id or 0  # any token will do: it is masked
         self.pad_token: int = pad_token if pad_token < self._rows else 0
@@ -108,7 +108,7 @@ class Network:
                 "raise teacher.max_signature_tokens and teacher.max_body_tokens."
             )
         # it may lack what it needs for a piece that it does not know
-        with self._one_at_a_time, loading_errors(self.folder):
+        with self._tokenizer_lock, loading_errors(self.folder):
             self.tokenizer.enable_truncation(max_tokens)
             encodings = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=True)
         lengths = np.fromiter(map(len, encodings), np.int64, len(encodings))

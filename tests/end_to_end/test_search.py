@@ -128,6 +128,20 @@ def test_an_index_that_another_student_builds_anew_says_so(place, tmp_path, capl
     assert CodeSearch.open(tmp_path / "my_index").student.fingerprint == search.student.fingerprint
 
 
+@pytest.mark.parametrize("record", [b"{", b"null"])
+def test_an_index_whose_record_can_not_be_read_is_built_anew(place, tmp_path, caplog, record):
+    shutil.copytree(place / "my_index", tmp_path / "my_index")
+    path = tmp_path / "my_index" / "index.json"
+    path.write_bytes(record)
+    student = Student.from_pretrained(place / "student")
+    stage = functions_stage(CorpusStage(Folder([str(place / "repo")]), min_body_statements=1, max_body_lines=1000))
+    build_index(tmp_path / "my_index", stage, student, place / "student", Local())
+    write_record(path, {**read_record(path), "format": 0})
+    built = build_index(tmp_path / "my_index", stage, student, place / "student", Local())
+    assert len(CodeSearch.open(tmp_path / "my_index")) == len(built) > 0
+    assert "another student" not in caplog.text
+
+
 def test_what_can_not_be_indexed_is_refused(place, tmp_path):
     with pytest.raises(SigjepaError, match=r"corpus\.split_seed"):
         functions_stage(CorpusStage(Folder([str(place / "repo")]), split_seed=3))
