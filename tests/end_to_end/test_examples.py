@@ -5,11 +5,15 @@ import os
 import re
 import shlex
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 from small_student import SMALL_STUDENT
 from untrained_student import save_student, write_repository
+
+from sigjepa.models.lexical.vectors import WhitenedVectors
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -27,18 +31,64 @@ def python(run_python, tiny_datamodule, tiny_data_dir):
     return run
 
 
+@pytest.fixture
+def train_as_shown(python, tmp_path):
+    """Train in a copy of an example's folder by a command of its page; returns the rows of metrics.csv."""
+
+    def train(example, command, *overrides):
+        folder = shutil.copytree(EXAMPLES / example, tmp_path / example)
+        shown = re.findall(r"^ +PYTHONPATH=\. python -m (sigjepa\.train .+)$", (folder / "README.md").read_text(), re.M)
+        path = os.pathsep.join([".", os.environ.get("PYTHONPATH", "")])
+        quick = ("data=tiny", "logger=none", "trainer.max_epochs=1", "hydra.run.dir=run", *overrides)
+        python("-m", *shlex.split(shown[command]), *quick, cwd=folder, PYTHONPATH=path)
+        return list(csv.DictReader((folder / "run" / "metrics.csv").open()))
+
+    return train
+
+
 @pytest.mark.slow  # components from outside train in test_outside_package.py
-def test_own_loss_trains_by_a_command_of_its_page(python, tmp_path):
-    shutil.copytree(EXAMPLES / "own_loss", tmp_path / "own_loss")
-    folder = tmp_path / "own_loss"
-    shown = re.findall(r"^ +PYTHONPATH=\. python -m (sigjepa\.train .+)$", (folder / "README.md").read_text(), re.M)
-    words = shlex.split(shown[-1])
-    path = os.pathsep.join([".", os.environ.get("PYTHONPATH", "")])
-    quick = ("data=tiny", "logger=none", "trainer.max_epochs=1", "hydra.run.dir=run")
-    python("-m", *words, *quick, cwd=folder, PYTHONPATH=path)
-    (row,) = csv.DictReader((folder / "run" / "metrics.csv").open())
+def test_own_loss_trains_by_a_command_of_its_page(train_as_shown):
+    (row,) = train_as_shown("own_loss", -1)
     assert float(row["train/uniformity"]) < 0
     assert float(row["train/infonce"]) > 0
+
+
+SMALL_RESIDUAL = ("model.hidden_dim=16", "model.layers=1", "model.heads=2", "model.feedforward_dim=16")
+
+
+def test_own_student_trains_with_every_token_by_a_command_of_its_page(train_as_shown):
+    (row,) = train_as_shown("own_student", 1, *SMALL_RESIDUAL)
+    assert float(row["train/token_smooth_l1"]) > 0
+    assert float(row["val/rank10"]) > 0.5
+
+
+@pytest.mark.slow
+def test_own_student_trains_on_top_of_the_flagship_by_a_command_of_its_page(train_as_shown):
+    (row,) = train_as_shown("own_student", 2, *SMALL_RESIDUAL)
+    assert float(row["val/rank10"]) > 0.5
+
+
+def test_own_student_without_the_vectors_it_adds_to_is_refused(run_python, tmp_path):
+    folder = EXAMPLES / "own_student"
+    words = ("experiment=residual", "allowed_targets=[own_student.]", "model.parts.vectors=null", "data=tiny")
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
+    done = run_python(["-m", "sigjepa.train", "--config-dir", folder / "conf", *words, "logger=none"], tmp_path, env)
+    assert done.returncode == 1
+    assert "model.parts.vectors is null" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_own_student_adds_nothing_before_it_is_trained(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES / "own_student")
+    from own_student.residual_predictor import ResidualPredictor
+
+    parts = {"vectors": partial(WhitenedVectors, hidden_dim=4)}
+    model = ResidualPredictor(parts, teacher_dim=8, hidden_dim=8, layers=1, heads=2, feedforward_dim=8).eval()
+    pooled, states, mask = torch.randn(3, 8), torch.randn(3, 5, 8), torch.ones(3, 5, dtype=torch.bool)
+    alone = model.lexical(pooled, None).views["pooled"].vectors
+    assert torch.equal(model(pooled, None, states, mask).views["pooled"].vectors, alone)
+    torch.nn.init.ones_(model.transformer.output.weight)
+    assert not torch.equal(model(pooled, None, states, mask).views["pooled"].vectors, alone)
 
 
 def test_one_experiment_runs_from_python(python, tmp_path):

@@ -1,0 +1,1 @@
+"""A package of somebody else's: sigjepa knows it by `allowed_targets` alone."""
