@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def judge_agreement(config: DictConfig) -> None:
-    """Put a sample of the mined pairs, or hand-labelled ones, to a judge and a reference, and print how they agree."""
+    """Put a sample of the mined pairs, or hand-labeled ones, to a judge and a reference, and print how they agree."""
     from sigjepa.negatives.judging.agreement import agreement, agreement_text
     from sigjepa.negatives.judging.labels import read_labels
 

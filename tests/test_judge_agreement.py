@@ -10,7 +10,7 @@ from sigjepa.errors import SigjepaError
 from sigjepa.judge_agreement import judge_agreement
 from sigjepa.runtime.config_files import config_directory
 
-LABELLED = Path(__file__).parent / "negatives" / "labelled_pairs.jsonl"
+LABELED = Path(__file__).parent / "negatives" / "labeled_pairs.jsonl"
 
 
 @pytest.fixture
@@ -28,12 +28,12 @@ def agree(tmp_path):
 
 
 def test_a_judge_against_hand_labels(agree, capsys):
-    record = agree(f"labels={LABELLED}")
-    assert (record["pairs"], record["pairs_put"], record["reference"]) == (72, 72, {"name": LABELLED.name})
+    record = agree(f"labels={LABELED}")
+    assert (record["pairs"], record["pairs_put"], record["reference"]) == (72, 72, {"name": LABELED.name})
     assert sum(map(sum, record["confusion"])) == 72
     assert 0 < record["kappa"]["low"] < record["kappa"]["value"] < record["kappa"]["high"] < 1
     printed = capsys.readouterr().out
-    assert "| rows: labelled_pairs.jsonl, columns: structural (heuristic) | 0 | 1 | 2 | 3 | all |" in printed
+    assert "| rows: labeled_pairs.jsonl, columns: structural (heuristic) | 0 | 1 | 2 | 3 | all |" in printed
     assert "| Cohen's κ, quadratic weights | 0." in printed
 
 

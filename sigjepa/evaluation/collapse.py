@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 
 def standard_deviation(rows: Tensor) -> float:
-    """Return the standard deviation of a coordinate over L2-normalised rows `[N, D]`, mean over coordinates, times √D.
+    """Return the standard deviation of a coordinate over L2-normalized rows `[N, D]`, mean over coordinates, times √D.
 
     0 when all rows point the same way and 1 when they spread over the sphere (SimSiam, https://arxiv.org/abs/2011.10566).
     """
@@ -15,7 +15,7 @@ def standard_deviation(rows: Tensor) -> float:
 
 
 def effective_rank(rows: Tensor) -> float:
-    """Return the exponential of the entropy of the normalised singular values of L2-normalised rows `[N, D]`, not
+    """Return the exponential of the entropy of the normalized singular values of L2-normalized rows `[N, D]`, not
     centred.
 
     Between 1, a single direction, and min(N, D) (Roy & Vetterli 2007; RankMe, https://arxiv.org/abs/2210.02885).

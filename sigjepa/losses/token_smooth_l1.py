@@ -1,4 +1,4 @@
-"""Per-token SmoothL1 between predicted and layer-normalised teacher states (Exp 2.2)."""
+"""Per-token SmoothL1 between predicted and layer-normalized teacher states (Exp 2.2)."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -14,9 +14,9 @@ from sigjepa.models.prediction import Prediction
 
 
 def token_smooth_l1(predicted: Tensor, states: Tensor, beta: float) -> Tensor:
-    """Return the SmoothL1 of tokens against the teacher's layer-normalised states, both `[..., D]`, meaned over D.
+    """Return the SmoothL1 of tokens against the teacher's layer-normalized states, both `[..., D]`, meaned over D.
 
-    Targets are normalised without affine parameters, as in I-JEPA (https://arxiv.org/abs/2301.08243).
+    Targets are normalized without affine parameters, as in I-JEPA (https://arxiv.org/abs/2301.08243).
     """
     targets = F.layer_norm(at_least_float32(states), (states.shape[-1],))
     return F.smooth_l1_loss(at_least_float32(predicted), targets, reduction="none", beta=beta).mean(dim=-1)

@@ -11,7 +11,7 @@ from sigjepa.data.views import Views, pooled_views
 class Prediction:
     """A function of the signature alone.
 
-    pooled: `[B, D]` predicted body embedding. states: `[B, T, D]` predicted layer-normalised teacher state at each
+    pooled: `[B, D]` predicted body embedding. states: `[B, T, D]` predicted layer-normalized teacher state at each
     body position, or None when the student predicts no tokens. views: what its score with a body is the sum of; None
     is the cosine of `pooled` with the teacher's embedding of the body.
     """

@@ -41,7 +41,7 @@ class CrossAttentionLayer(nn.Module):
 
 
 class TokenPredictor(nn.Module):
-    """Predict the pooled body embedding and the layer-normalised teacher state at each body position.
+    """Predict the pooled body embedding and the layer-normalized teacher state at each body position.
 
     I-JEPA style (https://arxiv.org/abs/2301.08243): one learned mask token with a position per body token attends to
     the encoded signature. token_layers: cross-attention layers; max_body_tokens: positions that exist.

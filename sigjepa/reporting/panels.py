@@ -26,7 +26,7 @@ class Line:
     """
 
     label: str
-    colour: str
+    color: str
     values: Sequence[float | None]
     low: Sequence[float | None] = ()
     high: Sequence[float | None] = ()
@@ -89,13 +89,13 @@ def draw_panel(axes: "Axes", panel: Panel) -> None:
         if panel.names:
             for x, *interval in zip(xs, low, high, strict=True):
                 if None not in interval:
-                    axes.plot(interval, [x, x], color=line.colour, linewidth=2)
-            axes.plot(values, xs, "o", color=line.colour)
+                    axes.plot(interval, [x, x], color=line.color, linewidth=2)
+            axes.plot(values, xs, "o", color=line.color)
             continue
         way = "none" if line.points else (0, tuple(line.dash)) if line.dash else "-"
-        axes.plot(xs, values, color=line.colour, label=line.label, linestyle=way, marker="D" if line.points else None)
+        axes.plot(xs, values, color=line.color, label=line.label, linestyle=way, marker="D" if line.points else None)
         if line.low:
-            axes.fill_between(xs, low, high, color=line.colour, alpha=0.18, linewidth=0)
+            axes.fill_between(xs, low, high, color=line.color, alpha=0.18, linewidth=0)
     axes.set_title(panel.title, fontsize=9)
     axes.grid(alpha=0.25, axis="x" if panel.names else "both")
     if panel.names:

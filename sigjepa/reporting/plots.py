@@ -12,7 +12,7 @@ from sigjepa.reporting.run import Run
 from sigjepa.reporting.runs import all_metrics, by_experiment, counted
 
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999", "#f0e442")
-"""Okabe and Ito's colours, told apart by most colour-blind people; one is one experiment in all figures of a report."""
+"""Okabe and Ito's colors, told apart by most color-blind people; one is one experiment in all figures of a report."""
 DASHES = ((6, 3), (1.5, 2), (6, 2, 1.5, 2), (1, 4), (10, 4))
 """Of what is no experiment, which is grey."""
 TRAINING_GAUGES = ("train/loss", "train/gradient_norm", "train/infonce_temperature")
@@ -35,8 +35,8 @@ def lines_by_epoch(runs: Sequence[Run], key: str, scale: float = 1.0) -> tuple[l
     for number, (name, rows) in enumerate(values.items()):
         if rows:
             pick = {end: [end(rows[epoch]) if epoch in rows else None for epoch in epochs] for end in (mean, min, max)}
-            label, colour = f"{name} ({counted(groups[name])})", PALETTE[number % len(PALETTE)]
-            lines.append(Line(label, colour, pick[mean], pick[min], pick[max]))
+            label, color = f"{name} ({counted(groups[name])})", PALETTE[number % len(PALETTE)]
+            lines.append(Line(label, color, pick[mean], pick[min], pick[max]))
     return epochs, lines
 
 

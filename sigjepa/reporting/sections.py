@@ -256,7 +256,7 @@ def health_section(finished: Sequence[Run]) -> str:
     return section(
         "Health",
         "Collapse would show as a deviation near 0, an effective rank near 1 or a pairwise cosine near 1 where the "
-        "targets have neither. Predictions on val; L2-normalised, 1 is the deviation of a uniform sphere.",
+        "targets have neither. Predictions on val; L2-normalized, 1 is the deviation of a uniform sphere.",
         markdown_table(header, rows),
         image("Gauges by epoch", "health"),
     )

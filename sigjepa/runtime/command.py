@@ -31,7 +31,7 @@ from sigjepa.runtime.imports import import_libraries
 from sigjepa.runtime.job_overrides import run_hydra
 from sigjepa.runtime.processes import for_this_process
 from sigjepa.runtime.replaced_targets import drop_keys_of_replaced_targets
-from sigjepa.runtime.terminal import labelled_lines
+from sigjepa.runtime.terminal import labeled_lines
 from sigjepa.runtime.words import FLAGS, hydra_words, parse_words, refuse_without_assertions
 from sigjepa.store.credentials import refuse_credentials, refuse_in_config, without_credentials
 from sigjepa.store.files import DISK_ERRORS, errno_of
@@ -96,7 +96,7 @@ def hydra_job(config_name: str, work: Callable[[DictConfig], Any], libraries: Se
         with nullcontext() if sweeps else mistakes_in_one_line(config_name):
             refuse_composed_credentials(config)
             drop_keys_of_replaced_targets(config, settings)
-            with labelled_lines(label), without_foreign_lines(), visible(own_folder(settings)):
+            with labeled_lines(label), without_foreign_lines(), visible(own_folder(settings)):
                 import_libraries(libraries)
                 return work(config)
 

@@ -121,7 +121,7 @@ class _Label:
 
 
 @contextmanager
-def labelled_lines(label: str) -> Iterator[None]:
+def labeled_lines(label: str) -> Iterator[None]:
     """Context manager: lines that this process prints or logs to a terminal begin with `label`, if there is one."""
     if not label:
         yield
@@ -130,9 +130,9 @@ def labelled_lines(label: str) -> Iterator[None]:
     handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, logging.StreamHandler)]
     with ExitStack() as stack:
         for handler in handlers:
-            if labelled := streams.get(id(handler.stream)):
+            if labeled := streams.get(id(handler.stream)):
                 stack.callback(handler.setStream, handler.stream)
-                handler.setStream(labelled)
+                handler.setStream(labeled)
         stack.enter_context(redirect_stdout(streams[id(sys.stdout)]))  # type: ignore[type-var]
         stack.enter_context(redirect_stderr(streams[id(sys.stderr)]))  # type: ignore[type-var]
         yield

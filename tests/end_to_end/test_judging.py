@@ -9,12 +9,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "negatives" / "judging" / "ju
 
 from chat_server import MODEL, Reply, chat_server
 
-LABELLED = Path(__file__).parents[1] / "negatives" / "labelled_pairs.jsonl"
+LABELED = Path(__file__).parents[1] / "negatives" / "labeled_pairs.jsonl"
 
 
 def test_agreement_with_hand_labels(run, tmp_path):
-    done = run("judge_agreement", f"labels={LABELLED}", cwd=tmp_path, SIGJEPA_DATA_DIR=str(tmp_path / "data"))
-    assert "| rows: labelled_pairs.jsonl, columns: structural (heuristic) | 0 | 1 | 2 | 3 | all |" in done.stdout
+    done = run("judge_agreement", f"labels={LABELED}", cwd=tmp_path, SIGJEPA_DATA_DIR=str(tmp_path / "data"))
+    assert "| rows: labeled_pairs.jsonl, columns: structural (heuristic) | 0 | 1 | 2 | 3 | all |" in done.stdout
     (path,) = tmp_path.glob("outputs/judge_agreement/*/judge_agreement.json")
     assert json.loads(path.read_text())["pairs"] == 72
 
@@ -39,11 +39,11 @@ def test_what_a_strange_endpoint_says_is_shown_and_kept_without_the_key(run, tmp
     spoken = json.dumps({"reason": f"\x1b[2J{key}", "score_c": 1})
     refusal = Reply(404, {"error": {"message": f"\x1b]0;pwned\x07no such model for {key}"}})
     with chat_server() as server:
-        server.behaviour = lambda number, attempt: (
+        server.behavior = lambda number, attempt: (
             Reply(message={"content": spoken}) if len(server.bodies) == 1 else refusal
         )
         done = run(
-            *("judge_agreement", f"labels={LABELLED}", "negatives/judge=openai", f"negatives.judge.model={MODEL}"),
+            *("judge_agreement", f"labels={LABELED}", "negatives/judge=openai", f"negatives.judge.model={MODEL}"),
             *(f"negatives.judge.base_url={server.url}", "negatives.judge.api_key_env=JUDGE_ACCESS"),
             cwd=tmp_path,
             check=False,

@@ -107,8 +107,8 @@ def draw_figures(folder):
     differences = {"exp2_1 - exp1_4": (0.03, -0.01, 0.07), "exp2_2 - exp1_4": (-0.02, None, None)}
     plot_differences(differences, folder / "differences", "points")
     lines = [
-        Line(name, colour, values, *([None if value is None else value + end for value in values] for end in (-1, 1)))
-        for (name, values), colour in zip(VALUES.items(), PALETTE, strict=False)
+        Line(name, color, values, *([None if value is None else value + end for value in values] for end in (-1, 1)))
+        for (name, values), color in zip(VALUES.items(), PALETTE, strict=False)
     ]
     panel = Panel("", "epoch", "val Rank@10 (%)", list(range(5)), lines)
     write_panels(folder / "curves", [panel], 7, 4)
@@ -380,10 +380,10 @@ def test_light_and_dark(visit):
     day, night = background(light), background(dark)
     assert day != night
     for page, other in ((light, night), (dark, day)):
-        colour = page.locator("#explorer-app").evaluate("one => getComputedStyle(one).color")
+        color = page.locator("#explorer-app").evaluate("one => getComputedStyle(one).color")
         page.locator("#theme").click()
         assert background(page) == other
-        assert page.locator("#explorer-app").evaluate("one => getComputedStyle(one).color") != colour
+        assert page.locator("#explorer-app").evaluate("one => getComputedStyle(one).color") != color
 
 
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
@@ -490,7 +490,7 @@ def test_plots_answer(visit, options):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_figures_take_the_colours_of_the_page(visit, scheme):
+def test_figures_take_the_colors_of_the_page(visit, scheme):
     page = visit(**{} if scheme == "light" else {"color_scheme": scheme})
     pixels = """canvas => {
       const { width, height } = canvas, seen = new Set();

@@ -240,7 +240,7 @@ def closed_port():
 
 @pytest.mark.parametrize("outage", ["closed", SLOW_HANG, SLOW_ERROR])
 def test_without_a_server_a_run_trains_to_its_end_offline(tmp_path, server, execute, sync, outage):
-    server.behaviour = outage
+    server.behavior = outage
     target = environment(f"http://127.0.0.1:{closed_port()}") if outage == "closed" else server.environment()
     done = execute(tmp_path, TINY_RUN, tmp_path / "run", 3, "--table", wandb=target)
     assert "trained to step 6" in done.stdout
@@ -248,7 +248,7 @@ def test_without_a_server_a_run_trains_to_its_end_offline(tmp_path, server, exec
     (path,) = (tmp_path / "run").glob("wandb/offline-run-*/run-*.wandb")
     assert curve(history(read_records(path))) == first_epochs(3)
     assert not server.runs
-    server.behaviour = "answer"
+    server.behavior = "answer"
     sync(tmp_path / "run", server)
     ((_, received),) = server.runs.items()
     assert curve(received.history) == first_epochs(3)
@@ -267,6 +267,6 @@ def test_a_server_that_goes_away_stops_nothing_and_loses_no_metric(tmp_path, ser
     path = transaction_log(tmp_path / "run")
     assert path.parent.name.startswith("run-")  # it began online
     assert curve(history(read_records(path))) == first_epochs(4)
-    server.behaviour, server.outage_after = "answer", None
+    server.behavior, server.outage_after = "answer", None
     sync(tmp_path / "run", server, legs="run-*")
     assert curve(received.history) == first_epochs(4)

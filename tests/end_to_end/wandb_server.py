@@ -61,12 +61,12 @@ class QuietServer(ThreadingHTTPServer):
 class WandbServer:
     """Answers in a thread until closed.
 
-    behaviour: `answer`, `error` (HTTP 500) or `hang` (accept and say nothing). outage_after: an operation and the
-    behaviour from then on. failures: what the client asked and this server could not answer.
+    behavior: `answer`, `error` (HTTP 500) or `hang` (accept and say nothing). outage_after: an operation and the
+    behavior from then on. failures: what the client asked and this server could not answer.
     """
 
     def __init__(self) -> None:
-        self.behaviour = "answer"
+        self.behavior = "answer"
         self.runs: dict[str, ReceivedRun] = defaultdict(ReceivedRun)
         self.files: dict[str, bytes] = {}
         self.artifacts: dict[str, dict[str, Any]] = {}
@@ -114,7 +114,7 @@ class WandbServer:
         self.operations.append(operation)
         answer = getattr(self, f"_{operation}", None)
         if self.outage_after and operation == self.outage_after[0]:
-            self.behaviour = self.outage_after[1]
+            self.behavior = self.outage_after[1]
         if answer is None:
             self.failures.append(operation)
             return {"errors": [{"message": f"this server does not speak {operation}"}]}
@@ -216,11 +216,11 @@ class WandbServer:
 
             def answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                if server.behaviour == "hang":
+                if server.behavior == "hang":
                     server.closing.wait()
                     self.close_connection = True
                     return
-                if server.behaviour == "error":
+                if server.behavior == "error":
                     self.send_response(500)
                     self.send_header("Content-Length", "0")
                     self.end_headers()

@@ -155,14 +155,14 @@ def naive_fusion(pools):
     """The weight and the ranks of the fusion by whole score matrices."""
     signature_mean, body_mean = (getattr(pools["train"], half).double().mean(dim=0) for half in HALVES)
 
-    def standardised(scores):
+    def standardized(scores):
         return (scores - scores.mean(dim=1, keepdim=True)) / scores.std(dim=1, correction=0, keepdim=True).clamp(1e-7)
 
     def parts(pool):
         words = bm25_scorer(pool.signatures, pool.bodies)(torch.arange(len(pool.ids)))
         signatures, bodies = (pool.signature_pooled - signature_mean).float(), (pool.body_pooled - body_mean).float()
         cosines = F.normalize(signatures, dim=-1) @ F.normalize(bodies, dim=-1).T
-        return standardised(words), standardised(cosines)
+        return standardized(words), standardized(cosines)
 
     scores = {split: parts(pools[split]) for split in ("val", "test")}
 

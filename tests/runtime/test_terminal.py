@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sigjepa.runtime.foreign_lines import LOG_LINES, without_foreign_lines
-from sigjepa.runtime.terminal import fit_tables, labelled_lines
+from sigjepa.runtime.terminal import fit_tables, labeled_lines
 
 CELLS = st.text(st.characters(codec="ascii", exclude_characters="|\\\n\r", exclude_categories=["Cc"]), max_size=60)
 
@@ -43,12 +43,12 @@ def test_headers_are_wrapped_before_cells():
     assert fitted[-1].startswith("| teacher zero-shot | 10.00 ")
 
 
-def test_lines_of_a_labelled_process_begin_with_the_label(monkeypatch, capsys):
+def test_lines_of_a_labeled_process_begin_with_the_label(monkeypatch, capsys):
     stream = io.StringIO()
     monkeypatch.setattr("sys.stdout", stream)
     handler = logging.StreamHandler(sys.stdout)
     monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
-    with labelled_lines("seed=1"):
+    with labeled_lines("seed=1"):
         print("one\n\ntwo", end="")
         print(" goes on")
         logging.getLogger("x").warning("logged")
@@ -60,7 +60,7 @@ def test_lines_of_a_labelled_process_begin_with_the_label(monkeypatch, capsys):
 
 def test_no_label_changes_nothing():
     before = sys.stdout
-    with labelled_lines(""):
+    with labeled_lines(""):
         assert sys.stdout is before
 
 

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from sigjepa.corpus.sources.pins import Pin, normalised
+from sigjepa.corpus.sources.pins import Pin, normalized
 from sigjepa.errors import SigjepaError
 from sigjepa.store.progress import progress
 from sigjepa.store.store import artifact_lock
@@ -51,11 +51,11 @@ def missing_pins(pins: Sequence[Pin], folder: Path) -> list[Pin]:
 
 
 def wheels_in(folder: Path) -> dict[tuple[str, str], Path]:
-    """Return the wheel files directly in `folder`, by normalised project and version."""
+    """Return the wheel files directly in `folder`, by normalized project and version."""
     found: dict[tuple[str, str], Path] = {}
     for file in sorted(folder.glob("*.whl")):
         project, _, rest = file.name.partition("-")
-        found[normalised(project), rest.partition("-")[0]] = file
+        found[normalized(project), rest.partition("-")[0]] = file
     return found
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import xxhash
 
 from sigjepa.corpus.sources.folder import files_repository
-from sigjepa.corpus.sources.pins import normalised
+from sigjepa.corpus.sources.pins import normalized
 from sigjepa.corpus.sources.source import Repository, python_files
 from sigjepa.errors import SigjepaError, nearest_name
 
@@ -59,7 +59,7 @@ class InstalledPackages:
         ]
 
     def distributions(self) -> dict[str, importlib.metadata.Distribution]:
-        """Return the chosen distributions that hold Python files, by normalised name.
+        """Return the chosen distributions that hold Python files, by normalized name.
 
         Raises SigjepaError for one that is not installed, or whose installer recorded no Python files.
         """
@@ -70,23 +70,23 @@ class InstalledPackages:
         found: dict[str, importlib.metadata.Distribution] = {}
         for distribution in importlib.metadata.distributions():
             if distribution.metadata["Name"]:  # None for the remains of a broken uninstallation
-                found.setdefault(normalised(distribution.metadata["Name"]), distribution)  # the first one is imported
+                found.setdefault(normalized(distribution.metadata["Name"]), distribution)  # the first one is imported
         if self.packages is None:
-            excluded = {normalised(name) for name in self.exclude}
+            excluded = {normalized(name) for name in self.exclude}
             chosen = {name: found[name] for name in sorted(found) if name not in excluded}
             return {name: distribution for name, distribution in chosen.items() if record(distribution)}
         for package in self.packages:
-            if normalised(package) not in found:
+            if normalized(package) not in found:
                 raise SigjepaError(
                     f"corpus.source.packages names '{package}', which is not installed."
-                    f"{nearest_name(normalised(package), found)} Install it or take it off the list."
+                    f"{nearest_name(normalized(package), found)} Install it or take it off the list."
                 )
-            if not record(found[normalised(package)]):
+            if not record(found[normalized(package)]):
                 raise SigjepaError(
                     f"The installed package '{package}' has no record of Python files (an editable or system "
                     f"installation?). Take it off corpus.source.packages, or read its source with corpus=folder."
                 )
-        return {name: found[name] for name in sorted(map(normalised, self.packages))}
+        return {name: found[name] for name in sorted(map(normalized, self.packages))}
 
 
 def record(distribution: importlib.metadata.Distribution) -> list[tuple[str, str, str]]:

@@ -11,7 +11,7 @@ PIN = re.compile(r"(?P<project>[A-Za-z0-9][\w.-]*)==(?P<version>\S+)\s+--hash=sh
 
 @dataclass(frozen=True)
 class Pin:
-    """One wheel of the list; `project` is its normalised name."""
+    """One wheel of the list; `project` is its normalized name."""
 
     project: str
     version: str
@@ -23,7 +23,7 @@ class Pin:
         return f"{self.project}=={self.version} --hash=sha256:{self.sha256}"
 
 
-def normalised(project: str) -> str:
+def normalized(project: str) -> str:
     """Return a project's name as PEP 503 compares it."""
     return re.sub(r"[-_.]+", "-", project).lower()
 
@@ -47,7 +47,7 @@ def read_pins(file: Path) -> list[Pin]:
                 f"{file}:{number}: {requirement!r} is not a pinned wheel; a line must be "
                 f"`name==version --hash=sha256:<64 hexadecimal digits>`, one wheel a line."
             )
-        pin = Pin(normalised(match["project"]), match["version"], match["sha256"])
+        pin = Pin(normalized(match["project"]), match["version"], match["sha256"])
         if pin.project in pins:
             raise SigjepaError(f"{file}:{number}: '{pin.project}' is pinned twice; keep one of the lines.")
         pins[pin.project] = pin

@@ -1,4 +1,4 @@
-"""Pairs labelled by hand: a JSONL file of two functions and a score each, to hold a judge against."""
+"""Pairs labeled by hand: a JSONL file of two functions and a score each, to hold a judge against."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from sigjepa.negatives.judging.judges.judge import JudgeRequest, Pair
 from sigjepa.runtime.fields import LineError, Score, parse_line
 
 
-class LabelledPair(BaseModel):
+class LabeledPair(BaseModel):
     """The fields that a line must hold; others are not read."""
 
     model_config = ConfigDict(strict=True)
@@ -34,22 +34,22 @@ class LabelledPair(BaseModel):
 
 
 def read_labels(path: Path) -> tuple[list[JudgeRequest], dict[Pair, int]]:
-    """Return the labelled pairs as requests, and their labels.
+    """Return the labeled pairs as requests, and their labels.
 
     Raises SigjepaError naming file and line for one that is not of that form, and for a pair that stands there twice.
     """
     if not path.is_file():
-        raise SigjepaError(f"labels={path} does not exist; give a JSONL file of labelled pairs.")
+        raise SigjepaError(f"labels={path} does not exist; give a JSONL file of labeled pairs.")
     requests: list[JudgeRequest] = []
     labels: dict[Pair, int] = {}
     for number, text in enumerate(path.read_bytes().splitlines(), start=1):
         try:
-            labelled = parse_line(LabelledPair, text)
+            labeled = parse_line(LabeledPair, text)
         except LineError as error:
             raise SigjepaError(f"{path}:{number}: {error}; repair the line, or take it out.") from None
-        request = labelled.request(number)
+        request = labeled.request(number)
         if request.pair in labels:
-            raise SigjepaError(f"{path}:{number}: this pair was labelled before; remove one of the two lines.")
+            raise SigjepaError(f"{path}:{number}: this pair was labeled before; remove one of the two lines.")
         requests.append(request)
-        labels[request.pair] = labelled.label
+        labels[request.pair] = labeled.label
     return requests, labels

@@ -35,17 +35,17 @@
     const rows = panel.names.length > 0;
     const series = [{ label: panel.x_label || " ", value: (_, value) => rows ? panel.names[value] ?? "—" : figureText(value) }];
     const bands = [];
-    for (const { label, colour, dash, points, values, low } of panel.lines) {
+    for (const { label, color, dash, points, values, low } of panel.lines) {
       const at = series.length;
       series.push({
-        label, run: label, show: !off.has(label), stroke: colour, width: 1.75, dash: dash.length ? dash : undefined, spanGaps: true,
-        value: (_, value) => figureText(value), paths: points ? () => null : undefined, points: { show: points || values.length < 3 || undefined, size: points ? 8 : 5, fill: colour },
+        label, run: label, show: !off.has(label), stroke: color, width: 1.75, dash: dash.length ? dash : undefined, spanGaps: true,
+        value: (_, value) => figureText(value), paths: points ? () => null : undefined, points: { show: points || values.length < 3 || undefined, size: points ? 8 : 5, fill: color },
       });
       if (!low.length) continue;
       for (const end of ["from", "to"]) {
         series.push({ label: end, run: label, show: !off.has(label), class: rows ? undefined : "band", stroke: "transparent", spanGaps: true, points: { show: false }, value: (_, value) => figureText(value) });
       }
-      if (!rows) bands.push({ series: [at + 2, at + 1], fill: `${colour}24` });
+      if (!rows) bands.push({ series: [at + 2, at + 1], fill: `${color}24` });
     }
     const axis = { stroke: () => css("--muted"), grid: { stroke: () => css("--border"), width: 1 }, ticks: { stroke: () => css("--border"), width: 1 }, font: "12px system-ui, sans-serif", labelFont: "12px system-ui, sans-serif" };
     const common = { width, series, bands, title: panel.title || undefined, legend: { markers: { width: 0, fill: (plot, index) => plot.series[index].stroke() } } };
@@ -71,8 +71,8 @@
   /** Draw the intervals of rows, and zero, which a series can't: it has one value at a position. */
   function intervals(plot) {
     const [xs, , low, high] = plot.data;
-    const line = (x0, y0, x1, y1, colour, width) => {
-      Object.assign(plot.ctx, { strokeStyle: colour, lineWidth: width * devicePixelRatio });
+    const line = (x0, y0, x1, y1, color, width) => {
+      Object.assign(plot.ctx, { strokeStyle: color, lineWidth: width * devicePixelRatio });
       plot.ctx.beginPath();
       plot.ctx.moveTo(x0, y0);
       plot.ctx.lineTo(x1, y1);

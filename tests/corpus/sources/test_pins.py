@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from sigjepa.corpus.sources.pins import Pin, normalised, read_pins
+from sigjepa.corpus.sources.pins import Pin, normalized, read_pins
 from sigjepa.errors import SigjepaError
 
 DIGEST = "0123456789abcdef" * 4
@@ -22,7 +22,7 @@ def test_pins_are_read_by_project_and_written_as_pip_wants_them(tmp_path: Path) 
 
 
 def test_names_are_compared_as_pip_does() -> None:
-    assert normalised("Foo.-_Bar") == "foo-bar"
+    assert normalized("Foo.-_Bar") == "foo-bar"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Hand-labelled pairs as one side of an agreement."""
+"""Hand-labeled pairs as one side of an agreement."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from sigjepa.corpus.functions import Function
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.judging.labels import read_labels
 
-LABELLED = Path(__file__).parents[1] / "labelled_pairs.jsonl"
+LABELED = Path(__file__).parents[1] / "labeled_pairs.jsonl"
 LINE = {
     "label": 2,
     "anchor_signature": "def f():",
@@ -19,9 +19,9 @@ LINE = {
 }
 
 
-def test_labelled_pairs_are_requests_in_canonical_order():
-    requests, labels = read_labels(LABELLED)
-    lines = [json.loads(line) for line in LABELLED.read_text().splitlines()]
+def test_labeled_pairs_are_requests_in_canonical_order():
+    requests, labels = read_labels(LABELED)
+    lines = [json.loads(line) for line in LABELED.read_text().splitlines()]
     assert len(requests) == len(labels) == len(lines) == 72
     for request, line in zip(requests, lines, strict=True):
         assert labels[request.pair] == line["label"]

@@ -90,7 +90,7 @@ class QuietServer(ThreadingHTTPServer):
 class ChatServer:
     """Answers in threads until closed.
 
-    behaviour: what to do with the n-th question (from 0) about a pair: `answer`, an HTTP status, `hang`, `broken pipe`
+    behavior: what to do with the n-th question (from 0) about a pair: `answer`, an HTTP status, `hang`, `broken pipe`
     (half a response), `no json` (a response that is none), a key of FAULTS, any other text as what the model says, or
     a `Reply` with all that is sent.
     complaint: what an HTTP status is sent with.
@@ -98,7 +98,7 @@ class ChatServer:
     """
 
     def __init__(self) -> None:
-        self.behaviour: Callable[[int, int], Any] = lambda number, attempt: ANSWER
+        self.behavior: Callable[[int, int], Any] = lambda number, attempt: ANSWER
         self.delay = 0.0
         self.complaint = "told to answer"
         self.knows_response_format = True
@@ -188,7 +188,7 @@ class ChatServer:
                 try:
                     if server.delay:
                         time.sleep(server.delay)
-                    self.answer(number, server.behaviour(number, attempt))
+                    self.answer(number, server.behavior(number, attempt))
                 finally:
                     with server.lock:
                         server.in_flight -= 1

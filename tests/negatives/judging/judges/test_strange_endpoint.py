@@ -39,13 +39,13 @@ def answers_of(judge, count, folder):
 
 
 def in_place_of_pair(number, what, attempts=10**9):
-    """A behaviour that answers all but one pair; that one is answered so for some attempts."""
+    """A behavior that answers all but one pair; that one is answered so for some attempts."""
     return lambda asked, attempt: what if asked == number and attempt < attempts else ANSWER
 
 
 @pytest.mark.parametrize("name", ["unfinished_thinking", "cut_after_a_first_object", "nothing_but_reasoning"])
 def test_an_answer_that_was_cut_off_is_no_judgement(server, judge, tmp_path, name):
-    server.behaviour = in_place_of_pair(1, reply(name))
+    server.behavior = in_place_of_pair(1, reply(name))
     answers, _ = answers_of(judge(), 3, tmp_path)
     assert (answers[1].score_c, server.asked[1]) == (None, 2)
     assert answers[1].reason.startswith("parse_error: ")
@@ -54,21 +54,21 @@ def test_an_answer_that_was_cut_off_is_no_judgement(server, judge, tmp_path, nam
 
 
 def test_a_cut_answer_is_repaired_once(server, judge, tmp_path):
-    server.behaviour = in_place_of_pair(1, reply("unfinished_thinking"), attempts=1)
+    server.behavior = in_place_of_pair(1, reply("unfinished_thinking"), attempts=1)
     answers, _ = answers_of(judge(), 2, tmp_path)
     assert (answers[1].score_c, answers[1].details["repaired"]) == (1, True)
 
 
 @pytest.mark.parametrize("name", ["closed_thinking_with_a_draft", "content_as_parts"])
 def test_an_answer_in_another_wrapping_is_read(server, judge, tmp_path, name):
-    server.behaviour = in_place_of_pair(0, reply(name))
+    server.behavior = in_place_of_pair(0, reply(name))
     answers, _ = answers_of(judge(), 1, tmp_path)
     assert (answers[0].score_c, answers[0].reason, server.asked[0]) == (1, "fine", 1)
 
 
 @pytest.mark.parametrize("name", ["error_body_under_200", "no_choices_under_200", "html_under_200"])
 def test_an_outage_under_200_is_waited_for(server, judge, tmp_path, name):
-    server.behaviour = in_place_of_pair(1, reply(name), attempts=1)
+    server.behavior = in_place_of_pair(1, reply(name), attempts=1)
     answers, lines = answers_of(judge(), 3, tmp_path)
     assert [answers[number].score_c for number in range(3)] == [0, 1, 2]
     assert (server.asked[1], len(lines)) == (2, 3)
@@ -79,7 +79,7 @@ def test_an_outage_under_200_is_waited_for(server, judge, tmp_path, name):
     [("error_body_under_200", "rate limit"), ("no_choices_under_200", "choices"), ("html_under_200", "Bad gateway")],
 )
 def test_an_outage_under_200_that_lasts_ends_in_the_endpoints_words(server, judge, tmp_path, name, words):
-    server.behaviour = in_place_of_pair(1, reply(name))
+    server.behavior = in_place_of_pair(1, reply(name))
     with pytest.raises(SigjepaError, match=words):
         answers_of(judge(max_retries=1, concurrency=1), 3, tmp_path)
     (line,) = ledger_lines(tmp_path, judge())
@@ -89,7 +89,7 @@ def test_an_outage_under_200_that_lasts_ends_in_the_endpoints_words(server, judg
 @pytest.mark.parametrize("status", [500, 501, 404])
 def test_a_refused_response_format_is_left_out_for_good(server, judge, tmp_path, caplog, status):
     refusal = reply(f"response_format_refused_{status}")
-    server.behaviour = lambda number, attempt: refusal if "response_format" in server.bodies[-1] else ANSWER
+    server.behavior = lambda number, attempt: refusal if "response_format" in server.bodies[-1] else ANSWER
     with caplog.at_level(logging.INFO):
         answers, _ = answers_of(judge(concurrency=1), 4, tmp_path)
     assert [answers[number].score_c for number in range(4)] == [0, 1, 2, 3]
@@ -99,7 +99,7 @@ def test_a_refused_response_format_is_left_out_for_good(server, judge, tmp_path,
 
 @pytest.mark.parametrize("number", [0, 3])
 def test_a_filtered_pair_stops_no_other(server, judge, tmp_path, number):
-    server.behaviour = in_place_of_pair(number, reply("one_pair_filtered"))
+    server.behavior = in_place_of_pair(number, reply("one_pair_filtered"))
     answers, lines = answers_of(judge(), 6, tmp_path)
     assert answers.pop(number).reason == (
         "parse_error: refused by the endpoint: HTTP 400: The response was filtered by a content policy."
@@ -127,7 +127,7 @@ def test_every_case_is_tried():
     ],
 )
 def test_a_judge_whose_first_answers_are_all_unusable_is_stopped(server, judge, tmp_path, what, reason):
-    server.behaviour = lambda number, attempt: what
+    server.behavior = lambda number, attempt: what
     started = time.perf_counter()
     with pytest.raises(SigjepaError, match=f"first {MAX_UNUSABLE} .*{reason}"):
         answers_of(judge(), 200, tmp_path)
@@ -137,7 +137,7 @@ def test_a_judge_whose_first_answers_are_all_unusable_is_stopped(server, judge, 
 
 
 def test_unusable_answers_after_a_good_one_are_recorded(server, judge, tmp_path):
-    server.behaviour = lambda number, attempt: ANSWER if number == 0 else reply("one_pair_filtered")
+    server.behavior = lambda number, attempt: ANSWER if number == 0 else reply("one_pair_filtered")
     _, lines = answers_of(judge(), MAX_UNUSABLE + 5, tmp_path)
     assert len(lines) == MAX_UNUSABLE + 5
     again, lines = answers_of(judge(parse_error_retries=1), MAX_UNUSABLE + 5, tmp_path)
@@ -154,7 +154,7 @@ def test_unusable_answers_after_a_good_one_are_recorded(server, judge, tmp_path)
 )
 def test_a_key_in_an_error_is_not_repeated(server, judge, tmp_path, monkeypatch, what):
     monkeypatch.setenv("JUDGE_ACCESS", KEY)
-    server.behaviour = lambda number, attempt: what
+    server.behavior = lambda number, attempt: what
     with pytest.raises(SigjepaError, match="<credential>") as caught:
         answers_of(judge(api_key_env="JUDGE_ACCESS", max_retries=0), 2, tmp_path)
     assert KEY not in str(caught.value)
@@ -164,7 +164,7 @@ def test_a_key_in_an_error_is_not_repeated(server, judge, tmp_path, monkeypatch,
 def test_a_key_in_an_answer_is_not_kept(server, judge, tmp_path, monkeypatch):
     monkeypatch.setenv("JUDGE_ACCESS", KEY)
     spoken = json.dumps({"reason": f"\x1b[2J{KEY}\n\x9b1m", "score_c": 1})
-    server.behaviour = lambda number, attempt: (
+    server.behavior = lambda number, attempt: (
         Reply(message={"content": spoken}, model=KEY) if number == 0 else f"\x1b[0m{KEY}"
     )
     answers, lines = answers_of(judge(api_key_env="JUDGE_ACCESS"), 2, tmp_path)
@@ -178,7 +178,7 @@ def test_a_key_in_an_answer_is_not_kept(server, judge, tmp_path, monkeypatch):
 def test_a_compressed_answer_is_read(server, judge, tmp_path, encoding):
     content = Reply(message={"content": '{"reason": "packed", "score_c": 2}'}).content()
     packed = (gzip if encoding == "gzip" else zlib).compress(content)
-    server.behaviour = lambda number, attempt: Reply(body=packed, headers={"Content-Encoding": encoding})
+    server.behavior = lambda number, attempt: Reply(body=packed, headers={"Content-Encoding": encoding})
     answers, _ = answers_of(judge(), 1, tmp_path)
     assert answers[0].reason == "packed"
 
@@ -192,7 +192,7 @@ def bomb():
 
 @pytest.mark.parametrize("status", [200, 500])
 def test_a_bomb_is_not_inflated(server, judge, tmp_path, bomb, status):
-    server.behaviour = lambda number, attempt: Reply(status, body=bomb, headers={"Content-Encoding": "gzip"})
+    server.behavior = lambda number, attempt: Reply(status, body=bomb, headers={"Content-Encoding": "gzip"})
     tracemalloc.start()
     try:
         with pytest.raises(SigjepaError, match=f"{MAX_BYTES:,} bytes"):
@@ -211,7 +211,7 @@ def test_a_bomb_is_not_inflated(server, judge, tmp_path, bomb, status):
     ],
 )
 def test_an_answer_that_can_not_be_one_is_an_outage(server, judge, tmp_path, what):
-    server.behaviour = lambda number, attempt: what
+    server.behavior = lambda number, attempt: what
     with pytest.raises(SigjepaError, match="an answer "):
         answers_of(judge(max_retries=0), 1, tmp_path)
 
@@ -219,7 +219,7 @@ def test_an_answer_that_can_not_be_one_is_an_outage(server, judge, tmp_path, wha
 @pytest.mark.parametrize("seconds", ["0.3", "99999", "nan", "-1", "soon"])
 def test_an_endpoint_says_how_long_to_wait_within_limits(server, judge, tmp_path, monkeypatch, seconds):
     monkeypatch.setattr("sigjepa.negatives.judging.judges.endpoint.MAX_WAIT", 0.4)
-    server.behaviour = in_place_of_pair(0, Reply(429, {}, headers={"Retry-After": seconds}), attempts=1)
+    server.behavior = in_place_of_pair(0, Reply(429, {}, headers={"Retry-After": seconds}), attempts=1)
     started = time.perf_counter()
     answers, _ = answers_of(judge(), 1, tmp_path)
     assert answers[0].score_c == 0
@@ -227,13 +227,13 @@ def test_an_endpoint_says_how_long_to_wait_within_limits(server, judge, tmp_path
 
 
 def test_a_redirection_is_not_followed_with_the_key(server, judge, tmp_path):
-    server.behaviour = lambda number, attempt: Reply(307, {}, headers={"Location": "http://127.0.0.1:9/v1"})
+    server.behavior = lambda number, attempt: Reply(307, {}, headers={"Location": "http://127.0.0.1:9/v1"})
     with pytest.raises(SigjepaError, match="HTTP 307.*negatives.judge.base_url"):
         answers_of(judge(), 1, tmp_path)
 
 
 def test_the_time_limit_is_for_the_whole_answer(server, judge, tmp_path):
-    server.behaviour = lambda number, attempt: Reply(message={"content": FAULTS["truncated"]}, pause=0.1)
+    server.behavior = lambda number, attempt: Reply(message={"content": FAULTS["truncated"]}, pause=0.1)
     started = time.perf_counter()
     with pytest.raises(SigjepaError, match=r"0\.5 s.*negatives.judge.timeout"):
         answers_of(judge(timeout=0.5, max_retries=0), 1, tmp_path)

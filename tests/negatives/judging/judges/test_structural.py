@@ -1,6 +1,6 @@
 """The structural judge: its properties, and how well it agrees with hand labels.
 
-`labelled_pairs.jsonl` was labelled by judgment before the judge existed: 3, the same behaviour up to names and style;
+`labeled_pairs.jsonl` was labeled by judgment before the judge existed: 3, the same behavior up to names and style;
 2, the same task in a variant, or the counterpart operation on the same data; 1, a shared domain, interface or idiom
 with another purpose; 0, nothing shared but the language. The folds alternate within each label. Thresholds were
 chosen on `tune`; agreement is asserted on `held_out` alone.
@@ -24,7 +24,7 @@ from sigjepa.negatives.judging.judges.code_features import Features, extract_fea
 from sigjepa.negatives.judging.judges.judge import SCORES, JudgeRequest
 from sigjepa.negatives.judging.judges.structural import StructuralJudge
 
-PAIRS = [json.loads(line) for line in (Path(__file__).parents[2] / "labelled_pairs.jsonl").read_text().splitlines()]
+PAIRS = [json.loads(line) for line in (Path(__file__).parents[2] / "labeled_pairs.jsonl").read_text().splitlines()]
 FUNCTIONS = [(pair[f"{side}_signature"], pair[f"{side}_body"]) for pair in PAIRS for side in ("anchor", "neighbor")]
 
 # Real functions, broken pieces of them, and arbitrary text.
@@ -63,7 +63,7 @@ def held_out():
     return np.array([pair["label"] for pair in pairs]), np.array(scores)
 
 
-def test_labelled_pairs_are_enough_and_balanced():
+def test_labeled_pairs_are_enough_and_balanced():
     counts = {label: {"tune": 0, "held_out": 0} for label in SCORES}
     for pair in PAIRS:
         assert pair["why"]
