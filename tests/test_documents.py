@@ -91,7 +91,7 @@ def is_independent(override, words):
 def is_value(override):
     """Whether an override gives a key a value, and so does not decide which files are composed."""
     key, sign, _ = override.partition("=")
-    chooses = "@" in key or key.startswith(("+", "~", "hydra.")) or key.endswith("_target_")
+    chooses = "@" in key or key.startswith(("+", "~", "hydra.")) or key.endswith(("_target_", "allowed_targets"))
     return bool(sign) and not chooses and not (CHECKOUT / "conf" / key).is_dir()
 
 
@@ -101,7 +101,9 @@ def composed(command, choices, folder):
 
 
 @pytest.mark.parametrize(("command", "overrides", "folder"), list(shown_commands()))
-def test_a_shown_command_composes(command, overrides, folder):
+def test_a_shown_command_composes(command, overrides, folder, monkeypatch):
+    if folder is not None:  # the package beside it is what the classes in it are of
+        monkeypatch.syspath_prepend(folder.parent)
     if command == "provenance":  # takes a path, a word without `=`
         overrides = [f"path={Path(overrides[0]).name}" if overrides else "path=run"]
     if command == "search":  # takes a query, words without a key
@@ -143,8 +145,8 @@ def names_a_key(word, description):
 def test_a_shown_override_names_a_key_of_some_command(words, folder):
     descriptions = [description_of(command, base) for command, bases in COMPOSITIONS.items() for base in bases]
     if folder.is_dir() and folder != CHECKOUT / "conf":  # of a package beside the page
-        option = next((folder / "loss").glob("*.yaml")).stem
-        descriptions.append(description_of("train", (f"loss=[infonce,{option}]",), folder))
+        option = next((folder / "experiment").glob("*.yaml")).stem
+        descriptions.append(description_of("train", (f"experiment={option}",), folder))
     assert any(all(names_a_key(word, description) for word in words) for description in descriptions)
 
 
