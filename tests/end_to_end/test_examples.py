@@ -13,6 +13,7 @@ import torch
 from small_student import SMALL_STUDENT
 from untrained_student import save_student, write_repository
 
+from sigjepa import TokenPredictor
 from sigjepa.models.lexical.vectors import WhitenedVectors
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -53,7 +54,9 @@ def test_own_loss_trains_by_a_command_of_its_page(train_as_shown):
     assert float(row["train/infonce"]) > 0
 
 
-SMALL_RESIDUAL = ("model.hidden_dim=16", "model.layers=1", "model.heads=2", "model.feedforward_dim=16")
+SMALL_RESIDUAL = tuple(
+    f"model.transformer.{size}" for size in ("hidden_dim=16", "layers=1", "heads=2", "feedforward_dim=16")
+)
 
 
 def test_own_student_trains_with_every_token_by_a_command_of_its_page(train_as_shown):
@@ -83,7 +86,8 @@ def test_own_student_adds_nothing_before_it_is_trained(monkeypatch):
     from own_student.residual_predictor import ResidualPredictor
 
     parts = {"vectors": partial(WhitenedVectors, hidden_dim=4)}
-    model = ResidualPredictor(parts, teacher_dim=8, hidden_dim=8, layers=1, heads=2, feedforward_dim=8).eval()
+    transformer = partial(TokenPredictor, hidden_dim=8, layers=1, heads=2, feedforward_dim=8)
+    model = ResidualPredictor(parts, transformer, teacher_dim=8).eval()
     pooled, states, mask = torch.randn(3, 8), torch.randn(3, 5, 8), torch.ones(3, 5, dtype=torch.bool)
     alone = model.lexical(pooled, None).views["pooled"].vectors
     assert torch.equal(model(pooled, None, states, mask).views["pooled"].vectors, alone)

@@ -16,9 +16,11 @@ class ResidualPredictor(nn.Module):
     """Predict the views of a `LexicalPredictor`, its vectors plus a transformer's output, which is 0 at first.
 
     The teacher's whitened vector of the signature is kept, and the transformer over its token states learns what the
-    body's differs by. parts: of the `LexicalPredictor`; `vectors` must be on. scale: of the transformer's output,
-    beside that of `vectors`. lr_scale: its rate as a share of the optimizer's. The others are those of
-    `TokenPredictor`.
+    body's differs by.
+
+    parts: of the `LexicalPredictor`; `vectors` must be on. transformer: a `TokenPredictor` but for its `teacher_dim`.
+    teacher_dim: D, of the embeddings. scale: of the transformer's output, beside that of `vectors`. lr_scale: its rate
+    as a share of the optimizer's.
 
     Raises SigjepaError when `vectors` is off.
     """
@@ -36,14 +38,8 @@ class ResidualPredictor(nn.Module):
     def __init__(
         self,
         parts: Mapping[str, nn.Module | partial[nn.Module] | None],
+        transformer: partial[TokenPredictor],
         teacher_dim: int,
-        hidden_dim: int = 256,
-        layers: int = 2,
-        heads: int = 8,
-        feedforward_dim: int = 1024,
-        dropout: float = 0.1,
-        token_layers: int = 1,
-        max_body_tokens: int = 512,
         scale: float = 20.0,
         lr_scale: float = 0.01,
     ) -> None:
@@ -51,9 +47,7 @@ class ResidualPredictor(nn.Module):
         if parts.get("vectors") is None:
             raise SigjepaError("model.parts.vectors is null: the transformer adds to these vectors, so leave them on.")
         self.lexical = LexicalPredictor(parts, teacher_dim)
-        self.transformer = TokenPredictor(
-            teacher_dim, hidden_dim, layers, heads, feedforward_dim, dropout, token_layers, max_body_tokens
-        )
+        self.transformer = transformer(teacher_dim=teacher_dim)
         nn.init.zeros_(self.transformer.output.weight)
         nn.init.zeros_(self.transformer.output.bias)
         self.transformer.lr_scale = lr_scale
