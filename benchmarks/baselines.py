@@ -29,7 +29,7 @@ from sigjepa.evaluation.ranks import cosine_scores, score_ranks
 from sigjepa.lexicon.function_terms import extract_terms
 from sigjepa.reporting.tables import markdown_table
 from sigjepa.store.files import write_json
-from sigjepa.teacher.normalize import fit_centre
+from sigjepa.teacher.normalize import fit_center
 
 DIMENSION, TRAIN, BODY_WORDS, SIGNATURE_WORDS = 384, 2000, 40, 6
 WHOLE = "fusion by whole matrices"
@@ -65,10 +65,10 @@ def whole_matrices(pools: Pools) -> tuple[float, float]:
         )
         for split in HELD_OUT
     }
-    centre_signature, centre_body = (fit_centre(getattr(pools["train"], half)) for half in HALVES)
+    center_signature, center_body = (fit_center(getattr(pools["train"], half)) for half in HALVES)
     semantic = {
         split: standardized(
-            cosine_scores(centre_signature(pools[split].signature_pooled), centre_body(pools[split].body_pooled))
+            cosine_scores(center_signature(pools[split].signature_pooled), center_body(pools[split].body_pooled))
         )
         for split in HELD_OUT
     }

@@ -1,4 +1,4 @@
-"""Mining neighbors: time and memory of `Mining.prepare`, exact and approximate, beside two peers.
+"""Mining neighbors: time and memory of `MinedPairsStage`, exact and approximate, beside two peers.
 
     python benchmarks/mining.py                                                    # 20,000 made-up bodies
     python benchmarks/mining.py --functions 42047 --output benchmarks/results/mining_42047.json

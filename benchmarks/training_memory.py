@@ -52,7 +52,7 @@ def write_shards(folder: Path, functions: int, dim: int) -> None:
         save_file(tensors, folder / f"{first}.safetensors")
 
 
-def opened(folder: Path, functions: int, dim: int) -> TrainingData:
+def open_data(folder: Path, functions: int, dim: int) -> TrainingData:
     """Return the shards with a corpus in which no two texts are equal."""
     shards = [{"file": f"{first}.safetensors", "first_id": first} for first in range(0, functions, PER_SHARD)]
     facts = {"dim": dim, "functions": functions, "shards": shards}
@@ -110,7 +110,7 @@ def measure(part: str, folder: str, functions: int, dim: int) -> None:
     warnings.simplefilter("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     with OwnMemory() as memory:
-        PARTS[part](opened(Path(folder), functions, dim))
+        PARTS[part](open_data(Path(folder), functions, dim))
     print(json.dumps({"peak_mib": memory.peak_mib}))
 
 

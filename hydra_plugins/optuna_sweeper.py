@@ -83,7 +83,7 @@ class OptunaSweeper(Sweeper):
         import optuna
 
         from sigjepa.errors import SigjepaError
-        from sigjepa.evaluation.metrics import build_metrics, selecting
+        from sigjepa.evaluation.metrics import build_metrics, monitored_metric
         from sigjepa.runtime.instantiate import plain
 
         if not space:
@@ -92,7 +92,7 @@ class OptunaSweeper(Sweeper):
                 "'optimizer.lr=tag(log,interval(1e-3,1e-1))' or trainer.max_epochs=6,8,10."
             )
         metrics = build_metrics(plain(self.config.metrics), self.config.monitor, plain(self.config.allowed_targets))
-        maximized = selecting(self.config.monitor, metrics).direction == "max"
+        maximized = monitored_metric(self.config.monitor, metrics).direction == "max"
         folder = Path(self.config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
         optuna.logging.set_verbosity(optuna.logging.WARNING)

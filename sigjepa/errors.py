@@ -34,6 +34,6 @@ class StorageError(SigjepaError, OSError):
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str:
-    """Return the hint ` Did you mean 'x'?` for a misspelt name, or an empty string when nothing known is near."""
+    """Return the hint ` Did you mean 'x'?` for a misspelled name, or an empty string when nothing known is near."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" Did you mean '{matches[0]}'?" if matches else ""

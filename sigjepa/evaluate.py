@@ -64,7 +64,7 @@ def evaluate(config: DictConfig) -> None:
     figures = baseline_figures(baselines, metrics)
     write_json(output / "ceiling.json", ceiling.as_dict())
     show(
-        baseline_table(figures, metrics, settings["monitor"], data.pool.sampled(data.corpus)),
+        baseline_table(figures, metrics, settings["monitor"], data.pool.sample_texts(data.corpus)),
         *ceiling_text(ceiling),
         f"written to {output}",
     )

@@ -13,7 +13,7 @@ EXPORT_KEYS = (*RUN_KEYS, "output", "ids", "fields", "overwrite", "student", "fo
 """The top-level keys of an export's config."""
 DATASETS = "datasets"
 """The format of a folder that Hugging Face `datasets` opens."""
-OF_NEGATIVES = ("folder", DATASETS)
+NEGATIVES_FORMATS = ("folder", DATASETS)
 """Formats of what is no student."""
 
 
@@ -40,8 +40,8 @@ def export(config: DictConfig) -> None:
         files = export_student(*words, overwrite=resolved["overwrite"], allowed_targets=allowed)
         show_files(files)
         return
-    if resolved["format"] not in OF_NEGATIVES:
-        known = ", ".join(OF_NEGATIVES)
+    if resolved["format"] not in NEGATIVES_FORMATS:
+        known = ", ".join(NEGATIVES_FORMATS)
         raise SigjepaError(f"format={resolved['format']} is of a student; without student= use {known}.")
     if not as_dataset:
         check_kind(resolved["ids"])

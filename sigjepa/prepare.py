@@ -31,7 +31,7 @@ def prepare(config: DictConfig) -> None:
     if data.hard_negatives is not None:
         show(data.hard_negatives.summary_table())
     figures = instantiate(config.data, resolved["allowed_targets"], data=data).figures()
-    show(figures_table(figures, data.pool.sampled(data.corpus)))
+    show(figures_table(figures, data.pool.sample_texts(data.corpus)))
     folders = {name: reference.folder for name, reference in data.references().items()}
     print(f"artifacts: {folders} in {data.store.data_dir} ({time.perf_counter() - started:.0f} s)")
 

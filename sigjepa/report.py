@@ -69,10 +69,10 @@ def write_once(runs: list["Run"], resolved: dict[str, Any]) -> None:
         title_of,
         write_report,
     )
-    from sigjepa.reporting.runs import FINISHED, checked, finished_runs
+    from sigjepa.reporting.runs import FINISHED, finished_runs, readable_for
 
     started = time.perf_counter()
-    runs = [checked(run, resolved["split"]) for run in runs]
+    runs = [readable_for(run, resolved["split"]) for run in runs]
     finished = [run for run in runs if run.status == FINISHED] if resolved["watch"] else finished_runs(runs)
     pooled, left_out = pool_folds(finished)
     check_comparable(pooled, resolved["allow_different_pools"])

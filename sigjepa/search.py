@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 KEY = re.compile(r"[~+]{0,2}[\w./@:-]+=")
 """How a word that sets a key begins; `def read(path, sep=','):` does not."""
 FROM_FILE = "from-file"
-OF_HYDRA = ("--config-dir", "-cd", "--config-name", "-cn", "--cfg", "-c", "--package", "-p")
+HYDRA_OPTIONS_WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--cfg", "-c", "--package", "-p")
 """Options whose value is the next word."""
 
 
@@ -114,7 +114,7 @@ def divide(words: Sequence[str]) -> tuple[list[str], list[str]]:
     typed: list[str] = []
     overrides: list[str] = []
     for before, word in zip(["", *words], words, strict=False):
-        of_hydra = word.startswith("-") or before in OF_HYDRA or KEY.match(word) is not None
+        of_hydra = word.startswith("-") or before in HYDRA_OPTIONS_WITH_VALUE or KEY.match(word) is not None
         (overrides if of_hydra else typed).append(word)
     return overrides, typed
 

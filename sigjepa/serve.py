@@ -34,7 +34,7 @@ def serve(config: DictConfig) -> None:
     from sigjepa.serving.student_files import CARD_FILE, STUDENT_FOLDER
     from sigjepa.store.executors.local import core_count
 
-    with listening(resolved["host"], resolved["port"]) as listener:  # before anything slow
+    with listening_socket(resolved["host"], resolved["port"]) as listener:  # before anything slow
         search = CodeSearch.open(resolved["index"], resolved["student"], **student_options(resolved))
         import_libraries([TEACHERS_LIBRARY])
         search.search(read_query("def first(self):"))  # the teacher is read now, not at the first request
@@ -76,7 +76,7 @@ def hosts_of(resolved: dict[str, Any]) -> list[str]:
     return [*LOOPBACK, host]
 
 
-def listening(host: str, port: int) -> socket.socket:
+def listening_socket(host: str, port: int) -> socket.socket:
     """Return a socket that listens; raises SigjepaError for a port in use and an address that is not this machine's."""
     try:
         (family, kind, protocol, _, address), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)

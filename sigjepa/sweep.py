@@ -26,7 +26,7 @@ from sigjepa.runtime.imports import import_libraries
 if TYPE_CHECKING:
     from sigjepa.training.sweep_jobs import SweepJob
 
-DECIDE_NEEDS = ("corpus", "folds", "fold", "teacher", "negatives", "baseline", "data", "trainer")
+KEYS_OF_COST = ("corpus", "folds", "fold", "teacher", "negatives", "baseline", "data", "trainer")
 """Keys of a job that decide its steps and which artifacts it needs."""
 HEADER = ("job", "differs from the first in", "steps", "to build first", "state")
 
@@ -59,7 +59,7 @@ def preview(loader: ConfigLoader, sweep: DictConfig, arguments: Sequence[str]) -
     needs: dict[str, tuple[str, str]] = {}  # jobs with the same artifacts and steps are looked at once
     rows: list[list[str]] = []
     for job in progress(grid, "look at jobs", unit="job"):
-        key = content_key({name: job.settings.get(name) for name in DECIDE_NEEDS})
+        key = content_key({name: job.settings.get(name) for name in KEYS_OF_COST})
         if key not in needs:
             needs[key] = steps_and_missing(job)
         state = sweeps.job_states(begun[job.key], ["."])["."] if job.key in begun else sweeps.NOT_STARTED

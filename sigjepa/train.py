@@ -88,7 +88,7 @@ def fit_and_test(
     from sigjepa.training.best_checkpoint import evaluate_best
     from sigjepa.training.callbacks import build_callbacks
     from sigjepa.training.component_check import check_negatives, components_of, never_began, warn_of_slow_precision
-    from sigjepa.training.loggers import finished
+    from sigjepa.training.loggers import logger_session
     from sigjepa.training.module import build_module
     from sigjepa.training.provenance import provenance, write_provenance
     from sigjepa.training.resume import ResumeCheckpoint
@@ -97,7 +97,7 @@ def fit_and_test(
     started, run_dir, allowed = time.perf_counter(), Path(resolved["paths"]["run_dir"]), resolved["allowed_targets"]
     datamodule: FunctionDataModule = instantiate(config.data, allowed, data=data)
     facts |= datamodule.figures()
-    sampled = data.pool.sampled(data.corpus)
+    sampled = data.pool.sample_texts(data.corpus)
     show(figures_table(facts, sampled))
     print_lightning_lines_once()
     # only now: building an artifact may draw random numbers, opening it does not
@@ -107,7 +107,7 @@ def fit_and_test(
     callbacks = build_callbacks(resolved["callbacks"], metrics, allowed)
     components = components_of(dict(module.losses.items()), resolved["callbacks"], callbacks)
     check_negatives(components, data)
-    with finished(list((instantiate(config.logger, allowed) or {}).values())) as loggers:
+    with logger_session(list((instantiate(config.logger, allowed) or {}).values())) as loggers:
         log_identity(loggers, config)
         trainer: lightning.Trainer = instantiate(config.trainer, allowed, callbacks=callbacks, logger=loggers)
         warn_of_slow_precision(trainer)

@@ -127,7 +127,7 @@ def tables_in(folder: Path, first: int, last: int, columns: Sequence[str] | None
     Raises SigjepaError naming the file that is no table of functions.
     """
     for number in range(first // ROWS_PER_FILE, -(-last // ROWS_PER_FILE)):
-        with opened(folder / FUNCTIONS_FOLDER / f"{number:05}.parquet", folder) as file:
+        with open_parquet(folder / FUNCTIONS_FOLDER / f"{number:05}.parquet", folder) as file:
             for group in range(file.num_row_groups):
                 start = number * ROWS_PER_FILE + group * ROWS_AT_ONCE
                 if start < last and first < start + ROWS_AT_ONCE:
@@ -136,7 +136,7 @@ def tables_in(folder: Path, first: int, last: int, columns: Sequence[str] | None
 
 
 @contextmanager
-def opened(path: Path, folder: Path) -> Iterator[pq.ParquetFile]:
+def open_parquet(path: Path, folder: Path) -> Iterator[pq.ParquetFile]:
     """A file of functions of the artifact in `folder`; raises SigjepaError naming it where it is none."""
     try:
         with read_errors(path), pq.ParquetFile(path) as file:

@@ -35,8 +35,9 @@ class FunctionDataModule(LightningDataModule):
     bucket_batches: batches per length bucket; 1 shuffles without regard to length. shuffle_block, shuffle_window: those
     of a `BlockSampler`, which reads mostly in order; None shuffles all functions with each other. num_workers: loader
     processes; 0 loads in the main one. device_resident: whether token states lie on the device, where batches are then
-    made, without loader processes; `auto` is where it is a CUDA device with room for them. Raises SigjepaError for a
-    batch size below 1, and for another word.
+    made, without loader processes; `auto` is where it is a CUDA device with room for them.
+
+    Raises SigjepaError for a batch size below 1, a negative `random_bodies`, and another value of `device_resident`.
     """
 
     def __init__(

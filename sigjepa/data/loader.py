@@ -72,7 +72,7 @@ class ResumableLoader(BatchLoader):
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the number of batches of the epoch have been served."""
+        """Return how many batches of the epoch have been served."""
         return {"served": self.served}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:

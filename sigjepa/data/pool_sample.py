@@ -43,7 +43,7 @@ class PoolSample:
         generator = np.random.default_rng([self.seed, HELD_OUT.index(split)])
         return np.sort(generator.choice(ids, self.size, replace=False))
 
-    def sampled(self, corpus: Corpus) -> dict[str, str]:
+    def sample_texts(self, corpus: Corpus) -> dict[str, str]:
         """Return by split what is said of a pool that is a sample; nothing of a whole split."""
         if self.size is None:
             return {}
@@ -60,7 +60,7 @@ def check_pools(corpus: Corpus, pool: PoolSample) -> None:
 
     It logs which pools are samples, and proposes one for a very large pool.
     """
-    sampled = pool.sampled(corpus)
+    sampled = pool.sample_texts(corpus)
     for split in HELD_OUT:
         size = len(corpus.ids(split))
         if size < MIN_POOL:

@@ -98,7 +98,7 @@ class TrainingData:
         for provenance.
         """
         names = {name: reference.folder for name, reference in self.references().items()}
-        pools = {f"{split}_pool": text for split, text in self.pool.sampled(self.corpus).items()}
+        pools = {f"{split}_pool": text for split, text in self.pool.sample_texts(self.corpus).items()}
         return {"corpus_hash": self.corpus.hash, **pools, "negatives": None, **names}
 
     def figures(self) -> dict[str, float | int]:

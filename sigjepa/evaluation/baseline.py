@@ -26,7 +26,7 @@ class Baseline:
         """Return by split the values of every query by those of `metrics` that have one a query."""
         return {split: query_values(ids, ranks, of_split(metrics, split)) for split, (ids, ranks) in self.ranks.items()}
 
-    def measured(self, metrics: Metrics) -> dict[str, float]:
+    def figures_of(self, metrics: Metrics) -> dict[str, float]:
         """Return `metrics` by key, `val/rank10`, as far as a baseline has them, and its other figures."""
         queries = self.queries(metrics).items()
         means = {f"{split}/{name}": mean for split, values in queries for name, mean in values.means().items()}

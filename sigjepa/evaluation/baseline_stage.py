@@ -49,7 +49,7 @@ class BaselineStage(Stage[Baseline]):
         """Return the name and what identifies the corpus and the teacher's means: token states decide nothing."""
         means = self.shards.pooled_digest
         inputs = {"baseline": self.name, "corpus": self.corpus.hash, "pooled": means, "format": FORMAT}
-        inputs |= self.pool.sampled(self.corpus)
+        inputs |= self.pool.sample_texts(self.corpus)
         return inputs | ({} if self.lexicon is None else {"lexicon": self.lexicon.reference.content})
 
     def upstream(self) -> Mapping[str, Reference]:

@@ -12,7 +12,7 @@ from sigjepa.errors import SigjepaError, nearest_name
 from sigjepa.evaluation.baseline import Baseline, from_ranks
 from sigjepa.evaluation.lexical import bm25_scorer
 from sigjepa.evaluation.lexicon_baselines import free_name_counts, free_name_rule, role_bm25, role_fusion
-from sigjepa.evaluation.pools import Pool, Pools, centered
+from sigjepa.evaluation.pools import Pool, Pools, center_halves
 from sigjepa.evaluation.ranks import Ranks, block_ranks, cosine_scorer, mean_cosine, pool_ranks
 from sigjepa.teacher.normalize import fit_whitening
 
@@ -46,7 +46,7 @@ def zero_shot(pools: Pools) -> Baseline:
 
 def zero_shot_centred(pools: Pools) -> Baseline:
     """Rank by zero-shot after each half has lost its own train mean."""
-    return _from_predictions(*centered(pools), pools)
+    return _from_predictions(*center_halves(pools), pools)
 
 
 def zero_shot_whitened(pools: Pools) -> Baseline:
@@ -54,7 +54,7 @@ def zero_shot_whitened(pools: Pools) -> Baseline:
 
     One for both: the bases of two whitenings have nothing to do with each other, and neither would their cosines.
     """
-    signatures, bodies = centered(pools)
+    signatures, bodies = center_halves(pools)
     whiten = fit_whitening(signatures["train"], bodies["train"])
     return _from_predictions(
         {split: whiten(signatures[split]) for split in HELD_OUT},
@@ -78,7 +78,7 @@ def fusion(pools: Pools) -> Baseline:
 
     The weight is the one of `FUSION_WEIGHTS` with the highest Rank@10 on val, the highest MRR among equals.
     """
-    signatures, bodies = centered(pools)
+    signatures, bodies = center_halves(pools)
 
     def ranks(split: str, weights: Sequence[float]) -> dict[float, Ranks]:
         lexical = bm25_scorer(pools[split].signatures, pools[split].bodies)
@@ -101,8 +101,8 @@ def fusion(pools: Pools) -> Baseline:
 
 def _standardized(scores: Tensor) -> Tensor:
     """Give each row `[N]` of `scores` `[Q, N]` the mean 0 and the deviation 1; a constant row becomes 0."""
-    centred = scores - scores.mean(dim=1, keepdim=True)
-    return centred / scores.std(dim=1, correction=0, keepdim=True).clamp(min=torch.finfo(scores.dtype).eps)
+    centered = scores - scores.mean(dim=1, keepdim=True)
+    return centered / scores.std(dim=1, correction=0, keepdim=True).clamp(min=torch.finfo(scores.dtype).eps)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ def standard_deviation(rows: Tensor) -> float:
 
 def effective_rank(rows: Tensor) -> float:
     """Return the exponential of the entropy of the normalized singular values of L2-normalized rows `[N, D]`, not
-    centred.
+    centered.
 
     Between 1, a single direction, and min(N, D) (Roy & Vetterli 2007; RankMe, https://arxiv.org/abs/2210.02885).
     """

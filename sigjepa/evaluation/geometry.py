@@ -10,7 +10,7 @@ from torch import Tensor
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.collapse import effective_rank, mean_pairwise_cosine
 from sigjepa.evaluation.ranks import cosine_scores
-from sigjepa.teacher.normalize import fit_centre, fit_whitening
+from sigjepa.teacher.normalize import fit_center, fit_whitening
 
 NEAR = (0.80, 0.90, 0.95)
 """Cosines from which another body counts as near; hard negatives are mined from the first one on."""
@@ -98,6 +98,6 @@ def measure_geometry(bodies: Tensor, train_bodies: Tensor) -> Geometry:
         bodies.shape[1],
         duplicate_share(bodies),
         measure_coordinates(bodies.float()),
-        measure_coordinates(fit_centre(train_bodies)(bodies)),
+        measure_coordinates(fit_center(train_bodies)(bodies)),
         measure_coordinates(fit_whitening(train_bodies)(bodies)),
     )

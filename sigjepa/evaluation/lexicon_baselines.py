@@ -7,7 +7,7 @@ from sigjepa.evaluation.baseline import Baseline, from_ranks
 from sigjepa.evaluation.conditional_logit import fit_weights
 from sigjepa.evaluation.name_features import missing_name_features, name_count_features
 from sigjepa.evaluation.pair_features import CosineFeature, PoolFeatures, merged, weighted_scorer
-from sigjepa.evaluation.pools import Pools, centered
+from sigjepa.evaluation.pools import Pools, center_halves
 from sigjepa.evaluation.ranks import Ranks, block_ranks
 from sigjepa.evaluation.word_features import word_features
 from sigjepa.teacher.normalize import fit_whitening
@@ -38,7 +38,7 @@ def free_name_counts(pools: Pools) -> Baseline:
 
 def vector_features(pools: Pools) -> PoolFeatures:
     """Return for each pool the cosine of signature and body, centered by half and whitened together on train."""
-    signatures, bodies = centered(pools)
+    signatures, bodies = center_halves(pools)
     whiten = fit_whitening(signatures["train"], bodies["train"], shrinkage=SHRINKAGE)
     return {split: {"zero_shot": CosineFeature(whiten(signatures[split]), whiten(bodies[split]))} for split in pools}
 

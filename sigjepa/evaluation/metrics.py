@@ -254,7 +254,7 @@ def metric_at(key: str, metrics: Metrics) -> Metric:
     return known[key]
 
 
-def selecting(monitor: str, metrics: Metrics) -> Metric:
+def monitored_metric(monitor: str, metrics: Metrics) -> Metric:
     """Return the metric that `monitor` selects by; raises SigjepaError for one that is unknown, of test, or a gauge."""
     known = {f"val/{name}": metric for name, metric in metrics.items() if metric.direction and "val" in metric.splits}
     if monitor not in known:
@@ -266,8 +266,8 @@ def selecting(monitor: str, metrics: Metrics) -> Metric:
 
 
 def build_metrics(nodes: Any, monitor: str, allowed_targets: Sequence[str] = ()) -> dict[str, Metric]:
-    """Return the metrics that config nodes describe; raises SigjepaError as `check_metrics` and `selecting` do."""
+    """Return the metrics that config nodes describe; raises what `check_metrics` and `monitored_metric` raise."""
     metrics = instantiate(nodes, allowed_targets) or {}
     check_metrics(metrics)
-    selecting(monitor, metrics)
+    monitored_metric(monitor, metrics)
     return metrics

@@ -12,7 +12,7 @@ from sigjepa.data.targets import Targets, owners_of
 from sigjepa.errors import SigjepaError, nearest_name
 from sigjepa.lexicon.function_terms import FunctionTerms
 from sigjepa.lexicon.lexicon import Lexicon
-from sigjepa.teacher.normalize import fit_centre
+from sigjepa.teacher.normalize import fit_center
 from sigjepa.teacher.shards import TeacherShards
 
 
@@ -106,9 +106,9 @@ def read_pools(
     }
 
 
-def centered(pools: Pools) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def center_halves(pools: Pools) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return signatures less the mean train signature and bodies less the mean train body, for all three pools."""
-    centre_signature = fit_centre(pools["train"].signature_pooled)
-    centre_body = fit_centre(pools["train"].body_pooled)
-    signatures = {split: centre_signature(pool.signature_pooled) for split, pool in pools.items()}
-    return signatures, {split: centre_body(pool.body_pooled) for split, pool in pools.items()}
+    center_signature = fit_center(pools["train"].signature_pooled)
+    center_body = fit_center(pools["train"].body_pooled)
+    signatures = {split: center_signature(pool.signature_pooled) for split, pool in pools.items()}
+    return signatures, {split: center_body(pool.body_pooled) for split, pool in pools.items()}

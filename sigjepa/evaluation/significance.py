@@ -113,8 +113,8 @@ class Effect:
     """The difference of an experiment and its reference on one metric.
 
     test: over seeds, packages and queries; with one seed over packages and queries, without a p-value. adjusted: its
-    p-value within the report. direction: of the metric. column: of it in the pair's matrices. named: whether it is
-    Rank@1, which McNemar's test is of.
+    p-value within the report. direction: of the metric. column: of it in the pair's matrices. metric: its name;
+    McNemar's test is of `rank1` alone.
     """
 
     test: PairedTest
@@ -122,7 +122,7 @@ class Effect:
     direction: Direction
     pair: Pair
     column: int
-    named: str
+    metric: str
 
     @property
     def seeds(self) -> list[int]:
@@ -146,7 +146,7 @@ class Effect:
     @cached_property
     def mcnemar(self) -> dict[int, float]:
         """McNemar's p-value within each seed, of Rank@1 alone; queries count as independent of each other."""
-        return {seed: mcnemar_p_value(self._column(seed)) for seed in self.seeds if self.named == "rank1"}
+        return {seed: mcnemar_p_value(self._column(seed)) for seed in self.seeds if self.metric == "rank1"}
 
     def _column(self, seed: int) -> np.ndarray:
         return self.pair.differences[seed][:, self.column]

@@ -43,5 +43,5 @@ class Loss(Protocol):
 
 
 def at_least_float32(values: Tensor) -> Tensor:
-    """Return the half precision and whole numbers as float32; float32 and float64 as they are."""
+    """Return `values` as float32; float32 and float64 stay as they are."""
     return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sigjepa.teacher.shards import TeacherShards
 
 
-def refreshed(
+def mine_predictions(
     source: "MinedNegatives",
     predictions: Floats,
     ids: Ids,

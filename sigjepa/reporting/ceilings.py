@@ -144,7 +144,7 @@ def ceiling_text(ceiling: Ceiling) -> list[str]:
     geometry = ceiling.geometry
     paragraphs = [
         f"How good could any student be among the {geometry.bodies:,} {ceiling.split} bodies in this teacher's space? "
-        f"{100 * geometry.duplicates:.1f} % of them have an exact copy in the pool. Centring and whitening are fitted "
+        f"{100 * geometry.duplicates:.1f} % of them have an exact copy in the pool. Centering and whitening are fitted "
         "on train.",
         geometry_table(geometry),
         "Rank@10, in percent, of simulated predictions at a given cosine to the true body; columns say where their "

@@ -52,8 +52,8 @@ class Retrieval:
 class ExplainedRetrieval:
     """Hold what a run of a student of several views has kept of each query of a pool.
 
-    ids: `[N]`. first: what is ranked first and why. ranks: of the same N queries, in the same order. texts: of terms.
-    signatures: of the queries.
+    ids: `[N]`. first_bodies: what is ranked first and why. ranks: of the same N queries, in the same order.
+    texts: of terms. signatures: of the queries.
     """
 
     ids: np.ndarray

@@ -16,7 +16,7 @@ from sigjepa.evaluation.ranks import pool_ranks
 from sigjepa.reporting.run import Run
 from sigjepa.runtime.config_files import composition_of
 
-OF_A_COMMAND = (
+COMMAND_KEYS = (
     "run",
     "split",
     "baseline",
@@ -39,7 +39,7 @@ def refuse_other_settings(run: Run, config: Mapping[str, Any], hydra: DictConfig
     different = [
         f"{place}={_value(run.config, place)}, not {_value(config, place)}"
         for place in places_of_words(hydra)
-        if place.partition(".")[0] not in OF_A_COMMAND and _value(run.config, place) != _value(config, place)
+        if place.partition(".")[0] not in COMMAND_KEYS and _value(run.config, place) != _value(config, place)
     ]
     if different:
         raise SigjepaError(

@@ -48,7 +48,7 @@ def readable(folder: Path) -> Run:
         return Run(folder, {}, UNREADABLE, str(error))
 
 
-def checked(run: Run, split: str) -> Run:
+def readable_for(run: Run, split: str) -> Run:
     """Return the run, or an `unreadable` one with the reason where a file that a report of `split` reads is damaged."""
     try:
         if run.status == FINISHED:

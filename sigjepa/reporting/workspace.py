@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sigjepa.errors import SigjepaError
-from sigjepa.evaluation.metrics import Metrics, default_metrics, selecting
+from sigjepa.evaluation.metrics import Metrics, default_metrics, monitored_metric
 from sigjepa.reporting.labels import label_of
 from sigjepa.reporting.run import Run
 from sigjepa.reporting.runs import all_metrics
@@ -120,7 +120,7 @@ def sweep_workspace(destination: Destination) -> Any:
         for name, metric in destination.metrics.items()
         if metric.direction and "test" in metric.splits
     ]
-    selected = selecting(destination.monitor, destination.metrics)
+    selected = monitored_metric(destination.monitor, destination.metrics)
     best = f"{destination.monitor}.{selected.direction}"
     on_test = destination.monitor.replace("val/", "test/")
     tables = [wr.WeavePanelSummaryTable(table_name=name) for name in TABLES]

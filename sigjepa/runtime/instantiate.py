@@ -185,7 +185,7 @@ def _outside(name: Any, prefixes: Sequence[str]) -> SigjepaError:
 def check_keys(config: Mapping[str, Any], known: Sequence[str]) -> None:
     """Raise SigjepaError for a top-level key that nothing reads, and for a component that can't be instantiated.
 
-    config: resolved. A misspelt key in an experiment file is the first; the second are all that `check_targets`
+    config: resolved. A misspelled key in an experiment file is the first; the second are all that `check_targets`
     refuses, before any work is begun.
     """
     for key in config:

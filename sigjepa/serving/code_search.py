@@ -50,7 +50,7 @@ class CodeSearch:
         """
         folder = Path(folder)
         record = read_index_record(folder)
-        functions, index = (opened(folder / kind / record[kind]) for kind in ("functions", "index"))
+        functions, index = (verified_manifest(folder / kind / record[kind]) for kind in ("functions", "index"))
         chosen = folder / STUDENT_FOLDER if student is None else student
         if student is None and not (folder / STUDENT_FOLDER).is_dir():  # its name could be one of the Hub's
             raise SigjepaError(f"{chosen} is missing; {AGAIN}.")
@@ -204,7 +204,7 @@ def indexed_student(folder: Path) -> str | None:
         return None
 
 
-def opened(folder: Path) -> Manifest:
+def verified_manifest(folder: Path) -> Manifest:
     """Return the manifest of an artifact of an index, its files compared; raises SigjepaError for a damaged one."""
     try:
         manifest = Manifest.read(folder)

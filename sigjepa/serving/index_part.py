@@ -103,7 +103,7 @@ def layout_of(views: Views) -> list[ViewLayout]:
 class IndexPart:
     """A part, opened.
 
-     layout: of the views. size: n bodies. arrays: dense `[n, D]`, the dense views side by side; constants `[n, C]`, of
+    layout: of the views. size: n bodies. arrays: dense `[n, D]`, the dense views side by side; constants `[n, C]`, of
     the views that have some. The columns of the sparse matrix: view_starts `[S + 1]`, where those of each sparse view
     begin; terms `[V]`, ascending within a view; indptr `[V + 1]`, rows and values `[m]`, as in scipy's CSC. The texts
     of all terms: hashes `[U]` ascending, texts as UTF-8, text_starts `[U + 1]`. The files: file_keys `[F, 16]`, hashes

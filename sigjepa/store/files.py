@@ -181,7 +181,10 @@ def read_json(path: Path) -> Any:
         with read_errors(path):
             return json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise SigjepaError(f"{path} does not exist; run `python -m sigjepa.prepare` to build it.") from None
+        raise SigjepaError(
+            f"{path} does not exist. An artifact is built by `python -m sigjepa.prepare`; a run that lacks a file is "
+            "trained again, or left out."
+        ) from None
     except StorageError:
         raise
     except OSError as error:

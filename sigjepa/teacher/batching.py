@@ -55,7 +55,7 @@ class PaddedBatch:
 def token_budget_batches(lengths: np.ndarray, tokens_per_batch: int) -> Iterator[np.ndarray]:
     """Yield the text indices in batches of at most `tokens_per_batch` padded tokens, longest text first.
 
-    Neighbours in length share a batch, so little is padding; the largest batch comes first, so memory that does
+    Neighbors in length share a batch, so little is padding; the largest batch comes first, so memory that does
     not suffice shows at once. A text longer than the budget is a batch of its own; an empty text is in no batch.
     """
     order = np.argsort(-lengths, kind="stable")

@@ -1,4 +1,4 @@
-"""Centring and whitening of pooled embeddings, with statistics fitted on the train split.
+"""Centering and whitening of pooled embeddings, with statistics fitted on the train split.
 
 A language model's embeddings share a large mean and a few dominant directions, which hide what tells two texts
 apart. Both maps are fitted on one side (signatures, or bodies) and applied to the same side of any split.
@@ -14,7 +14,7 @@ from sigjepa.errors import SigjepaError
 
 
 @dataclass(frozen=True)
-class Centring:
+class Centering:
     """Subtracts a fitted mean `[D]`."""
 
     mean: Tensor
@@ -36,11 +36,11 @@ class Whitening:
         return (embeddings.float() - self.mean) @ self.matrix
 
 
-def fit_centre(embeddings: Tensor) -> Centring:
-    """Return the centring of train `embeddings` `[n, D]`; raises SigjepaError when there are none."""
+def fit_center(embeddings: Tensor) -> Centering:
+    """Return the centering of train `embeddings` `[n, D]`; raises SigjepaError when there are none."""
     if not len(embeddings):
-        raise SigjepaError("There are no train embeddings to centre by; the train split is empty.")
-    return Centring(embeddings.double().mean(dim=0).float())
+        raise SigjepaError("There are no train embeddings to center by; the train split is empty.")
+    return Centering(embeddings.double().mean(dim=0).float())
 
 
 BLOCK_NUMBERS = 2**25
@@ -81,6 +81,6 @@ def mean_and_covariance(parts: Sequence[Tensor], number: int) -> tuple[Tensor, T
     mean = torch.stack([block.double().sum(dim=0) for block in blocks]).sum(dim=0) / number
     products = torch.zeros(len(mean), len(mean), dtype=torch.float64, device=mean.device)
     for block in blocks:
-        centred = block.double().sub_(mean)
-        products.addmm_(centred.T, centred)
+        centered = block.double().sub_(mean)
+        products.addmm_(centered.T, centered)
     return mean, products / (number - 1)

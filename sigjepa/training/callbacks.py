@@ -9,7 +9,7 @@ from typing import Any
 from hydra.utils import get_object
 from lightning import Callback, LightningModule, Trainer
 
-from sigjepa.evaluation.metrics import Metrics, selecting
+from sigjepa.evaluation.metrics import Metrics, monitored_metric
 from sigjepa.runtime.instantiate import check_targets, instantiate
 from sigjepa.store.files import atomic_path
 
@@ -51,7 +51,7 @@ def write_rows(path: Path, rows: list[dict[str, float]]) -> None:
         writer.writerows(rows)
 
 
-def monitoring(
+def with_modes(
     nodes: Mapping[str, Any] | None, metrics: Metrics, allowed_targets: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Return the config of callbacks that are not null, with the `mode` of those that monitor a val metric and name
@@ -66,12 +66,12 @@ def monitoring(
         if not isinstance(node, Mapping) or node.get("monitor") is None or "mode" in node:
             continue
         if "mode" in inspect.signature(get_object(node["_target_"])).parameters:
-            complete[name] = {**node, "mode": selecting(node["monitor"], metrics).direction}
+            complete[name] = {**node, "mode": monitored_metric(node["monitor"], metrics).direction}
     return complete
 
 
 def build_callbacks(
     nodes: Mapping[str, Any] | None, metrics: Metrics, allowed_targets: Sequence[str] = ()
 ) -> list[Callback]:
-    """Return the callbacks that config nodes describe, see `monitoring`."""
-    return list(instantiate(monitoring(nodes, metrics, allowed_targets), allowed_targets).values())
+    """Return the callbacks that config nodes describe, see `with_modes`."""
+    return list(instantiate(with_modes(nodes, metrics, allowed_targets), allowed_targets).values())

@@ -1,4 +1,4 @@
-"""Whether the components of a run get the negatives that they need, and begin before its training ends."""
+"""Checks of a run's settings before anything is built: numbers, student, and components that lack what they need."""
 
 import logging
 import math

@@ -21,7 +21,7 @@ from sigjepa.training.run_status import FINISHED, JOB_FILE, read_status
 
 LAST_CHECKPOINT = Path("checkpoints") / "last.ckpt"
 RESUME = ("auto", "never")
-NO_RESULT = ("resume", "executor", "verify", "logger")
+KEYS_WITHOUT_RESULT = ("resume", "executor", "verify", "logger")
 """Keys that decide no result: whether a run goes on, who builds and checks artifacts, and who is told of it."""
 OUTPUTS = (
     *("checkpoints", "metrics.csv", "summary.json", "provenance.json", "wandb_id", "baselines", "baselines.json"),
@@ -53,17 +53,17 @@ class ResumePoint:
 def job_settings(config: DictConfig, without: Sequence[str] = ()) -> dict[str, Any]:
     """Return what a composed config asks for, resolved: a job's identity.
 
-    All of it but `NO_RESULT` and where it lies. Values below `paths`, keys in `without`, and what Hydra tells of the
-    running process stand as words for themselves, also where they are interpolated.
+    All of it but `KEYS_WITHOUT_RESULT` and where it lies. Values below `paths`, keys in `without`, and what Hydra tells
+    of the running process stand as words for themselves, also where they are interpolated.
     """
     raw = json.loads(re.sub(r"\$\{hydra:[^}]*\}", "hydra", json.dumps(OmegaConf.to_container(config))))
-    raw = {key: value for key, value in raw.items() if key not in NO_RESULT}
+    raw = {key: value for key, value in raw.items() if key not in KEYS_WITHOUT_RESULT}
     raw["paths"] = {key: key for key in raw.get("paths") or {}}
     raw |= {key: key for key in without if key in raw}
     return json.loads(json.dumps(plain(OmegaConf.create(raw))))  # as it is read back
 
 
-NO_EXPERIMENT = (
+SETTINGS_OUTSIDE_EXPERIMENT = (
     *("baseline", "metrics", "allowed_targets", "data.num_workers", "data.device_resident", "trainer.default_root_dir"),
     *("trainer.enable_progress_bar", "trainer.enable_model_summary", "trainer.log_every_n_steps", "trainer.plugins"),
     *("callbacks.metrics_table", "callbacks.resume_checkpoint", "callbacks.status", "callbacks.cuda_graphs"),
@@ -72,9 +72,12 @@ NO_EXPERIMENT = (
 
 
 def experiment_settings(config: DictConfig) -> dict[str, Any]:
-    """Return an experiment's identity, resolved: a job's settings without seed, fold, name and `NO_EXPERIMENT`."""
+    """Return an experiment's identity, resolved: `job_settings` without seed, fold and name.
+
+    Nor are `SETTINGS_OUTSIDE_EXPERIMENT` in it.
+    """
     settings = job_settings(config, without=("seed", "fold", "name"))
-    for place in NO_EXPERIMENT:
+    for place in SETTINGS_OUTSIDE_EXPERIMENT:
         *groups, key = place.split(".")
         node: Any = settings
         for group in groups:

@@ -156,7 +156,7 @@ def wandb_logger(
 
 
 @contextmanager
-def finished(loggers: list[Logger]) -> Iterator[list[Logger]]:
+def logger_session(loggers: list[Logger]) -> Iterator[list[Logger]]:
     """Close every logger's run at the end, whatever happens: the next job of a sweep must get a run of its own."""
     failed = True
     try:

@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from sigjepa.data.batch import Batch
 from sigjepa.data.datamodule import FunctionDataModule
 from sigjepa.errors import SigjepaError
-from sigjepa.evaluation.metrics import Metrics, default_metrics, measure, of_split, query_values, selecting
+from sigjepa.evaluation.metrics import Metrics, default_metrics, measure, monitored_metric, of_split, query_values
 from sigjepa.losses.distributed import sum_over_processes, world_size
 from sigjepa.losses.loss import Loss, Progress
 from sigjepa.models.prediction import Prediction
@@ -67,7 +67,7 @@ class SigJepaModule(LightningModule):
         self.register_buffer("first_loss", torch.tensor(float("nan")))
         self.metrics = metrics = default_metrics() if metrics is None else metrics
         self.monitor = monitor
-        self.direction = selecting(monitor, metrics).direction
+        self.direction = monitored_metric(monitor, metrics).direction
         self.step = self.compute_step
         self.mean_metrics = MeanMetrics()
         self.evaluated: dict[str, SplitPredictions] = {}

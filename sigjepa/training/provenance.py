@@ -27,7 +27,7 @@ PACKAGES = (
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUBLAS_WORKSPACE_CONFIG", "PYTHONHASHSEED", "CUDA_VISIBLE_DEVICES")
 DECIDE = ("versions", "environment")
 """Parts of a start that decide a result beside the code."""
-WHAT_RUNS_LEAVE = (
+RUN_FILE_PATTERNS = (
     "*.csv",
     "*.npz",
     "*.json",
@@ -141,7 +141,7 @@ def write_file_digests(run_dir: Path) -> None:
     """Write `files.json`: the digest of everything that a finished run leaves, by its path in the run directory."""
     found = {
         path
-        for pattern in WHAT_RUNS_LEAVE
+        for pattern in RUN_FILE_PATTERNS
         for path in run_dir.glob(pattern)
         if path.name not in (FILES_FILE, STATUS_FILE)
     }

@@ -15,7 +15,7 @@ from sigjepa.errors import SigjepaError
 from sigjepa.losses.distributed import gather_rows
 from sigjepa.models.student import BodyEncoder
 from sigjepa.negatives.index.hard_negatives import HardNegatives
-from sigjepa.negatives.refresh import refreshed
+from sigjepa.negatives.refresh import mine_predictions
 from sigjepa.negatives.sources import MinedNegatives
 from sigjepa.store.progress import progress
 
@@ -66,7 +66,7 @@ class RefreshNegatives(Callback):
         ids, predictions = predict_train(trainer, pl_module, datamodule)
         folder = self._epoch_folder(done)
         if trainer.is_global_zero:
-            refreshed(
+            mine_predictions(
                 source,
                 predictions,
                 ids,
@@ -101,8 +101,7 @@ class RefreshNegatives(Callback):
 def predict_train(
     trainer: Trainer, module: LightningModule, datamodule: FunctionDataModule
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return ids `[n]`, ascending, and predictions `[n, D]` of the train split, without dropout and without a "
-    "gradient."""
+    """Return ids `[n]`, ascending, and predictions `[n, D]` of the train split, in eval mode and without gradients."""
     was_training = module.training
     module.eval()
     ids, predictions = [], []

@@ -91,7 +91,7 @@ def write_pool_facts(run_dir: Path, corpus: Corpus, sample: PoolSample) -> None:
 
 def baseline_figures(baselines: Mapping[str, Baseline], metrics: Metrics) -> dict[str, dict[str, float]]:
     """Return the figures of each baseline by key: `metrics`, and its others."""
-    return {name: baseline.measured(metrics) for name, baseline in baselines.items()}
+    return {name: baseline.figures_of(metrics) for name, baseline in baselines.items()}
 
 
 def write_baselines(run_dir: Path, baselines: Mapping[str, Baseline], metrics: Metrics) -> None:

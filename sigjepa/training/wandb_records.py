@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from sigjepa.errors import SigjepaError
 from sigjepa.training.job import experiment_key
-from sigjepa.training.loggers import RunLogger, finished, wandb_logger, warn_of_wandb_errors
+from sigjepa.training.loggers import RunLogger, logger_session, wandb_logger, warn_of_wandb_errors
 from sigjepa.training.wandb_names import IDENTITY
 
 IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".bmp")
@@ -93,6 +93,6 @@ def log_report(
     save_dir: the report's folder; the same folder continues the same W&B run. Raises SigjepaError as `log_images`.
     """
     logger = wandb_logger(project, f"report {group}", group, str(save_dir), entity=entity, job_type="report", mode=mode)
-    with finished([logger]) as loggers:
+    with logger_session([logger]) as loggers:
         log_images(loggers, {f"report/{name}": path for name, path in figures.items()})
         log_tables(loggers, {f"report/{name}": rows for name, rows in tables.items()})

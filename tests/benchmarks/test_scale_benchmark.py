@@ -13,7 +13,7 @@ STAGES = ("corpus", "shards", "mining", "index", "training", "validation")
 
 @pytest.fixture
 def scripts(monkeypatch):
-    """The scripts as modules, which find their neighbours as when they are run."""
+    """The scripts as modules, which find their neighbors as when they are run."""
     for folder in (BENCHMARKS, BENCHMARKS / "scale"):
         monkeypatch.syspath_prepend(folder)
     yield importlib.import_module("scale"), importlib.import_module("chain")

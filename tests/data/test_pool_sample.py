@@ -22,7 +22,7 @@ def corpus_of(val, test):
 def test_a_pool_is_a_sample_of_its_split_or_all_of_it(size, seed, val, test):
     corpus = corpus_of(val, test)
     sample = PoolSample(size, seed)
-    said = sample.sampled(corpus)
+    said = sample.sample_texts(corpus)
     for split, functions in (("val", val), ("test", test)):
         ids = sample.ids(corpus, split)
         assert len(ids) == min(size, functions)
@@ -38,7 +38,7 @@ def test_another_seed_draws_another_pool_and_null_takes_all():
     corpus = corpus_of(1000, 500)
     assert not np.array_equal(PoolSample(50).ids(corpus, "val"), PoolSample(50, 1).ids(corpus, "val"))
     assert len(PoolSample().ids(corpus, "val")) == 1000
-    assert PoolSample().sampled(corpus) == PoolSample(1000).sampled(corpus) == {}
+    assert PoolSample().sample_texts(corpus) == PoolSample(1000).sample_texts(corpus) == {}
 
 
 def test_every_function_of_the_pool_is_served_once_whatever_the_seed_of_the_run(tiny_datamodule):

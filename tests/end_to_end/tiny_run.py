@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader, TensorDataset
 
-from sigjepa.training.loggers import finished, wandb_logger
+from sigjepa.training.loggers import logger_session, wandb_logger
 from sigjepa.training.wandb_records import log_report, log_tables, result_rows, statistic_rows
 
 
@@ -54,7 +54,7 @@ def main() -> None:
     checkpoint = ModelCheckpoint(dirpath=run_dir / "checkpoints", filename="best", save_last=True, monitor="val/rank10")
     last = run_dir / "checkpoints" / "last.ckpt"
     loader = DataLoader(TensorDataset(torch.ones(8, 1)), batch_size=4)
-    with finished([logger]) as loggers:
+    with logger_session([logger]) as loggers:
         trainer = lightning.Trainer(
             max_epochs=arguments.epochs,
             logger=loggers,

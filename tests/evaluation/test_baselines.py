@@ -22,7 +22,7 @@ HALVES = ("signature_pooled", "body_pooled")
 def test_random_expectation_equals_a_simulation():
     generator = np.random.default_rng(0)
     ranks = generator.integers(1, 51, size=200_000)
-    metrics = measured("random", make_pools(*torch.randn(2, 150, 4)))["random"].measured(default_metrics())
+    metrics = measured("random", make_pools(*torch.randn(2, 150, 4)))["random"].figures_of(default_metrics())
     for k in (1, 5, 10):
         assert metrics[f"test/rank{k}"] == pytest.approx((ranks <= k).mean(), abs=3e-3)
     assert metrics["val/mrr"] == pytest.approx((1 / ranks).mean(), abs=3e-3)
@@ -63,14 +63,14 @@ def measured(names, pools):
 
 
 def metric(name, pools, key):
-    return measured(name, pools)[name].measured(default_metrics())[key]
+    return measured(name, pools)[name].figures_of(default_metrics())[key]
 
 
 def test_every_baseline_is_measured_on_both_pools_with_its_ranks(pooled):
     baselines = measured("all", make_pools(*pooled))
     assert list(baselines) == list(BASELINES)
     for name, baseline in baselines.items():
-        figures = baseline.measured(default_metrics())
+        figures = baseline.figures_of(default_metrics())
         for split in ("val", "test"):
             assert {f"{split}/{key}" for key in ("rank1", "rank5", "rank10", "mrr")} <= set(figures)
             ids, ranks = baseline.ranks[split]
@@ -97,27 +97,27 @@ def test_a_baseline_has_the_metrics_of_a_run_and_no_others(pooled):
         "target_std": default_metrics()["target_std"],
     }
     keys = ("val/rank20", "test/rank20", "val/cosine", "test/cosine")
-    assert tuple(baseline.measured(metrics)) == keys
-    assert tuple(baseline.measured({"rank20": RecallAt(20)})) == keys[:2]
+    assert tuple(baseline.figures_of(metrics)) == keys
+    assert tuple(baseline.figures_of({"rank20": RecallAt(20)})) == keys[:2]
     for split in ("val", "test"):
         _, ranks = baseline.ranks[split]
-        assert baseline.measured(metrics)[f"{split}/rank20"] == ranks.recall_at(20).mean()
+        assert baseline.figures_of(metrics)[f"{split}/rank20"] == ranks.recall_at(20).mean()
 
 
 @pytest.mark.parametrize("name", ["zero_shot_centred", "zero_shot_whitened", "fusion"])
 def test_nothing_is_fitted_on_test(pooled, name):
     signatures, bodies = pooled
-    before = measured(name, make_pools(signatures, bodies))[name].measured(default_metrics())
+    before = measured(name, make_pools(signatures, bodies))[name].figures_of(default_metrics())
     changed = bodies.clone()
     changed[60:] += 5.0 * torch.randn(30, 16, generator=torch.Generator().manual_seed(1))
-    after = measured(name, make_pools(signatures, changed))[name].measured(default_metrics())
+    after = measured(name, make_pools(signatures, changed))[name].figures_of(default_metrics())
     for key, value in before.items():
         if not key.startswith("test/"):
             assert after[key] == value
     assert after["test/rank10"] != before["test/rank10"]
 
 
-def test_centring_and_whitening_undo_what_misleads_the_raw_embedding(pooled):
+def test_centering_and_whitening_undo_what_misleads_the_raw_embedding(pooled):
     signatures, bodies = pooled
     loud = torch.ones(16)
     loud[:3] = 8.0  # three directions that drown the rest, with noise of their own
@@ -145,7 +145,7 @@ def test_bm25_finds_what_shares_a_rare_word_and_knows_nothing_without_one(pooled
 
 def test_fusion_is_no_worse_on_val_than_its_parts_and_names_its_weight(pooled):
     baselines = measured(["fusion", "bm25", "zero_shot_centred"], make_pools(*pooled))
-    figures = {name: baseline.measured(default_metrics()) for name, baseline in baselines.items()}
+    figures = {name: baseline.figures_of(default_metrics()) for name, baseline in baselines.items()}
     assert figures["fusion"]["weight"] in FUSION_WEIGHTS
     parts = [figures[name]["val/rank10"] for name in ("bm25", "zero_shot_centred")]
     assert figures["fusion"]["val/rank10"] >= max(parts)

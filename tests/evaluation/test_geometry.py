@@ -48,7 +48,7 @@ def test_shares_and_gauges_equal_naive_ones(bodies):
     assert geometry.centred.mean_pairwise_cosine == pytest.approx(mean_pairwise_cosine(bodies - bodies.mean(dim=0)))
 
 
-def test_centring_and_whitening_are_fitted_on_train_and_undo_a_common_direction():
+def test_centering_and_whitening_are_fitted_on_train_and_undo_a_common_direction():
     generator = torch.Generator().manual_seed(1)
     scales, mean = torch.ones(12), 5 * torch.randn(12, generator=generator)
     scales[:2] = 10.0

@@ -200,7 +200,7 @@ def test_a_score_is_the_weighted_sum(pools):
 
 
 def rank1(name, pools):
-    return BASELINES[name].measure(pools).measured(default_metrics())["test/rank1"]
+    return BASELINES[name].measure(pools).figures_of(default_metrics())["test/rank1"]
 
 
 def test_the_weights_find_the_role_that_tells():

@@ -18,9 +18,9 @@ from sigjepa.evaluation.metrics import (
     default_metrics,
     measure,
     metric_at,
+    monitored_metric,
     of_split,
     query_values,
-    selecting,
 )
 from sigjepa.evaluation.ranks import Ranks, pool_ranks
 
@@ -80,9 +80,9 @@ def test_the_highest_gain_is_the_best_value(one, other):
 
 @pytest.mark.parametrize("monitor", ["val/rank11", "test/rank10", "val/effective_rank", "rank10", None])
 def test_only_a_val_metric_with_a_direction_selects(monitor):
-    assert selecting("val/mrr", default_metrics()).direction == "max"
+    assert monitored_metric("val/mrr", default_metrics()).direction == "max"
     with pytest.raises(SigjepaError, match=f"monitor={monitor}.*val/rank10"):
-        selecting(monitor, default_metrics())
+        monitored_metric(monitor, default_metrics())
 
 
 def test_an_unknown_metric_is_named_with_the_nearest():

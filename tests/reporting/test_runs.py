@@ -16,11 +16,11 @@ from sigjepa.reporting.run_files import read_rows
 from sigjepa.reporting.runs import (
     all_metrics,
     by_experiment,
-    checked,
     common_metrics,
     find_runs,
     finished_runs,
     latest_folder,
+    readable_for,
     run_folders,
 )
 
@@ -119,7 +119,7 @@ def test_a_damaged_run_names_the_file_and_the_others_go_on(make_run, tmp_path):
         make_run(name)
     (tmp_path / "a" / "summary.json").write_text('{"status": ')
     write_ranks(tmp_path / "b" / "ranks.npz", {"val": (np.arange(3), Ranks(np.array([1, 2, 9]), np.array([1, 2, 9])))})
-    runs = {run.folder.name: checked(run, "test") for run in find_runs([tmp_path])}
+    runs = {run.folder.name: readable_for(run, "test") for run in find_runs([tmp_path])}
     assert {name: run.status for name, run in runs.items()} == {"a": "unreadable", "b": "unreadable", "c": "finished"}
     assert "a/summary.json" in runs["a"].reason
     assert "b/ranks.npz" in runs["b"].reason

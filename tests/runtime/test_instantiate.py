@@ -141,8 +141,8 @@ def test_arguments_that_are_added_are_checked_like_keys():
 
 
 BROKEN = {
-    "raises.py": "raise RuntimeError('no licence')",
-    "misspelt.py": "def function(:",
+    "raises.py": "raise RuntimeError('no license')",
+    "misspelled.py": "def function(:",
     "needs.py": "import a_package_that_nobody_has",
     "works.py": "class Uniformity: ...",
 }
@@ -154,8 +154,8 @@ BROKEN = {
         ("a_package_that_nobody_has.Loss", "a_package_that_nobody_has.*PYTHONPATH"),
         ("broken_package.nowhere.Loss", "broken_package.*nowhere"),
         ("broken_package.works.Uniformty", "broken_package.works.*Uniformity"),
-        ("broken_package.raises.Loss", "RuntimeError: no licence.*broken_package"),
-        ("broken_package.misspelt.Loss", "SyntaxError.*broken_package"),
+        ("broken_package.raises.Loss", "RuntimeError: no license.*broken_package"),
+        ("broken_package.misspelled.Loss", "SyntaxError.*broken_package"),
         ("broken_package.needs.Loss", "a_package_that_nobody_has.*broken_package"),
     ],
 )

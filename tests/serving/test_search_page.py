@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from sigjepa.corpus.sources.folder import Folder
 from sigjepa.errors import SigjepaError
-from sigjepa.serve import hosts_of, listening
+from sigjepa.serve import hosts_of, listening_socket
 from sigjepa.serving.code_search import CodeSearch
 from sigjepa.serving.functions import FunctionsStage, Places
 from sigjepa.serving.index_stage import IndexStage
@@ -196,12 +196,12 @@ def test_a_refusal_keeps_its_headers(search, monkeypatch):
 
 
 def test_a_port_in_use_is_named_with_the_way_out():
-    with listening("127.0.0.1", 0) as listener:
+    with listening_socket("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
         with pytest.raises(SigjepaError, match=rf"port={port}.*port=0"):
-            listening("127.0.0.1", port)
+            listening_socket("127.0.0.1", port)
     with pytest.raises(SigjepaError, match="host=no-such-host.invalid"):
-        listening("no-such-host.invalid", 0)
+        listening_socket("no-such-host.invalid", 0)
 
 
 def test_a_page_of_this_machine_has_no_other_name():
@@ -214,7 +214,7 @@ def test_a_page_of_this_machine_has_no_other_name():
 def address(search):
     import uvicorn
 
-    with listening("127.0.0.1", 0) as listener:
+    with listening_socket("127.0.0.1", 0) as listener:
         server = uvicorn.Server(uvicorn.Config(create_app(search, card=CARD), log_level="error"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
@@ -260,9 +260,9 @@ def test_a_page_that_runs_is_asked_as_its_index_would_be(search, address):
 
 
 def test_a_server_that_ends_frees_its_port():
-    first = listening("127.0.0.1", 0)
+    first = listening_socket("127.0.0.1", 0)
     port = first.getsockname()[1]
     first.close()
     time.sleep(0.01)
-    with listening("127.0.0.1", port) as again:
+    with listening_socket("127.0.0.1", port) as again:
         assert isinstance(again, socket.socket)

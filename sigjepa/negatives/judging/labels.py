@@ -22,8 +22,7 @@ class LabeledPair(BaseModel):
     neighbor_body: str
 
     def request(self, number: int) -> JudgeRequest:
-        """Return the question, its functions in the order of their keys, so that answers are shared with mined "
-        "pairs."""
+        """Return the question, its functions in the order of their keys, so that mined pairs share the answer."""
         halves = (self.anchor_signature, self.anchor_body), (self.neighbor_signature, self.neighbor_body)
         functions = [Function("", "", "", 0, signature, "", body) for signature, body in halves]
         first, second = sorted(functions, key=lambda function: function.key)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from sigjepa.errors import SigjepaError
-from sigjepa.negatives.mining.clusters import Clusters
+from sigjepa.negatives.mining.clusters import IVFIndex
 from sigjepa.negatives.mining.exact import ExactIndex, NeighborIndex
 from sigjepa.negatives.mining.faiss_settings import one_thread
 from sigjepa.negatives.mining.knn import nearest_pairs
@@ -60,7 +60,7 @@ class Approximate(ABC):
     def open(self, folder: Path, bodies: UnitVectors, record: Mapping[str, Any]) -> NeighborIndex:
         """Return the index over `bodies` that was saved in a folder, with its record, read through memory maps."""
 
-    def measured(
+    def raise_effort(
         self, index: "StoredIndex", most: int, bodies: UnitVectors, top_k: int, min_cosim: float
     ) -> dict[str, Any]:
         """Double the index's effort up to `most` until its recall is high enough; returns what was measured.
@@ -97,7 +97,7 @@ class Approximate(ABC):
 
 @component("negatives.search.beyond")
 class IVF(Approximate):
-    """Clusters of bodies (an inverted file): a query is compared with those of its `nprobe` nearest clusters.
+    """IVFIndex of bodies (an inverted file): a query is compared with those of its `nprobe` nearest clusters.
 
     nlist: clusters; None is twice the square root of the number of functions. nprobe: clusters compared at first,
     doubled until `min_recall` is reached. The others as for `Approximate`. The index holds no vector but the centroids.
@@ -121,15 +121,15 @@ class IVF(Approximate):
         clustering = faiss.Kmeans(dim, nlist, niter=CLUSTERING_ROUNDS, seed=self.seed, spherical=True, **limits)
         clustering.train(bodies.matrix)
         assert clustering.centroids is not None
-        found = Clusters.of(bodies.matrix, clustering.centroids, min(self.nprobe, nlist))
+        found = IVFIndex.of(bodies.matrix, clustering.centroids, min(self.nprobe, nlist))
         most = max(found.effort, nlist // 2)  # with more, exact search is the faster one
-        recall = self.measured(found, most, bodies, top_k, min_cosim)
+        recall = self.raise_effort(found, most, bodies, top_k, min_cosim)
         return found, {"method": "ivf", "nlist": nlist, "nprobe": found.effort, **recall}
 
     def open(self, folder: Path, bodies: UnitVectors, record: Mapping[str, Any]) -> NeighborIndex:
         """As Approximate says."""
-        centroids, members, bounds = (np.load(folder / f"{name}.npy") for name in Clusters.ARRAYS)
-        return Clusters(bodies.matrix, centroids, members, bounds, record["nprobe"])
+        centroids, members, bounds = (np.load(folder / f"{name}.npy") for name in IVFIndex.ARRAYS)
+        return IVFIndex(bodies.matrix, centroids, members, bounds, record["nprobe"])
 
 
 @component("negatives.search.beyond")
@@ -158,16 +158,16 @@ class HNSW(Approximate):
         index.hnsw.efConstruction = self.efConstruction
         with one_thread():
             index.add(bodies.matrix)
-        found = SmallWorld(index, self.efSearch)
+        found = HNSWIndex(index, self.efSearch)
         most = max(found.effort, min(MAX_EF_SEARCH, n))
-        recall = self.measured(found, most, bodies, top_k, min_cosim)
+        recall = self.raise_effort(found, most, bodies, top_k, min_cosim)
         return found, {"method": "hnsw", "M": self.M, "efSearch": found.effort, **recall}
 
     def open(self, folder: Path, bodies: UnitVectors, record: Mapping[str, Any]) -> NeighborIndex:
         """As Approximate says; `bodies` are within the index."""
         import faiss  # noqa: PLC0415 - see above
 
-        return SmallWorld(faiss.read_index(str(folder / HNSW_FILE), faiss.IO_FLAG_MMAP_IFC), record["efSearch"])
+        return HNSWIndex(faiss.read_index(str(folder / HNSW_FILE), faiss.IO_FLAG_MMAP_IFC), record["efSearch"])
 
 
 class StoredIndex(NeighborIndex, Protocol):
@@ -181,7 +181,7 @@ class StoredIndex(NeighborIndex, Protocol):
 
 
 @dataclass
-class SmallWorld:
+class HNSWIndex:
     """Bodies and their links, in faiss. effort: candidates kept while searching."""
 
     exact: ClassVar[bool] = False

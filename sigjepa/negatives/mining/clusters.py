@@ -13,7 +13,7 @@ from sigjepa.negatives.mining.vectors import Ids, Matrix, parts
 
 
 @dataclass
-class Clusters:
+class IVFIndex:
     """Bodies by cluster: each cluster is compared with all queries at once that it is near to.
 
     matrix: `[n, D]` float32 bodies. centroids: `[nlist, D]`. members: `[n]` rows of bodies, by cluster. bounds:
@@ -31,7 +31,7 @@ class Clusters:
     effort: int
 
     @classmethod
-    def of(cls, matrix: Matrix, centroids: Matrix, effort: int) -> "Clusters":
+    def of(cls, matrix: Matrix, centroids: Matrix, effort: int) -> "IVFIndex":
         """Return all bodies, each in the cluster of the nearest centroid."""
         nearest = np.empty(len(matrix), np.int64)
         for part in parts(len(matrix), len(centroids)):

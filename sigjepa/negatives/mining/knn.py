@@ -48,8 +48,7 @@ def nearest_pairs(
 def block_pairs(
     block: Ids, anchors: UnitVectors, bodies: UnitVectors, index: NeighborIndex, top_k: int, min_cosim: float
 ) -> Pairs:
-    """Return the pairs of the anchors in rows `block` with `bodies`, which `index` holds; cosines and order are "
-    "exact."""
+    """Return the pairs of the anchors in rows `block` with `bodies`, which `index` holds, by their exact cosines."""
     wanted = min(top_k + 1 + _SPARE, len(bodies))
     scores, hits = index.search(anchors.matrix[block], wanted)
     rows, columns, rough = np.repeat(block, wanted), hits.ravel(), scores.ravel()

@@ -134,8 +134,7 @@ bounds_strategy = st.fixed_dictionaries(
 @settings(max_examples=50)
 @given(bounds_strategy, st.integers(0, 99))
 def test_names_of_sentence_transformers_mean_what_they_mean_there(bounds, seed):
-    """Its `mine_hard_negatives`, step by step: the `range_max` nearest, margins, then `range_min` of the rest "
-    "skipped."""
+    """Its `mine_hard_negatives`, step by step: the `range_max` nearest, margins, then without the first `range_min`."""
     generator = np.random.default_rng(seed)
     cosines = generator.uniform(-1, 1, (6, 6))
     pairs = [(a, b) for a in range(6) for b in range(6) if a != b]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.mining.approximate import HNSW, IVF, recall_of
-from sigjepa.negatives.mining.clusters import Clusters
+from sigjepa.negatives.mining.clusters import IVFIndex
 from sigjepa.negatives.mining.exact import ExactIndex
 from sigjepa.negatives.mining.knn import nearest_pairs
 from sigjepa.negatives.mining.pairs import Pairs
@@ -69,11 +69,11 @@ def test_all_clusters_are_exact_search_in_blocks_of_any_size(seed, n, nlist, blo
     rng = np.random.default_rng(seed)
     bodies = UnitVectors.of(rng.normal(size=(n, 5)).astype(np.float32), rng.permutation(3 * n)[:n])
     centroids = rng.normal(size=(nlist, 5)).astype(np.float32)
-    clusters = Clusters.of(bodies.matrix, centroids, nlist)
+    clusters = IVFIndex.of(bodies.matrix, centroids, nlist)
     assert sorted(clusters.members.tolist()) == list(range(n))
     found = nearest_pairs(bodies, bodies, clusters, **LIMITS, block_size=block_size)
     assert as_tuples(found) == as_tuples(pairs_by(ExactIndex(bodies.matrix), bodies))
-    few = Clusters(bodies.matrix, centroids, clusters.members, clusters.bounds, 1)  # some queries find less than asked
+    few = IVFIndex(bodies.matrix, centroids, clusters.members, clusters.bounds, 1)  # some queries find less than asked
     table = set(as_tuples(pairs_by(ExactIndex(bodies.matrix), bodies, top_k=n)))
     assert set(as_tuples(pairs_by(few, bodies))) <= table
 

@@ -23,7 +23,7 @@ class StructuralJudge(Judge):
     """Scores a pair by a weighted mean of four overlaps of the two functions' code, cut at three thresholds.
 
     The overlaps are Dice coefficients: words of the split identifiers and literals, called names, control-flow
-    shape (kinds of statements and their neighbours), and shingles of the syntax tree with local names forgotten
+    shape (kinds of statements and their neighbors), and shingles of the syntax tree with local names forgotten
     (near-clones). An overlap that neither function has anything for is left out of the mean. Identical bodies, and
     bodies that differ in formatting and local names only, are equivalent whatever the thresholds.
 
