@@ -13,20 +13,21 @@ class SigjepaError(Exception):
 
 
 class DamagedError(SigjepaError):
-    """A file that this project wrote is not as it was written; `mend` does what the message says is the way out.
+    """A file that this project wrote is not as it was written.
 
-    mend: sets aside what is damaged, so that it is built again; nothing is thrown away.
+    problem: which file, and what is wrong with it. way_out: a sentence. mend: does what the way out says; what is
+    damaged is set aside, so that it is built again, and nothing is thrown away.
     """
 
-    def __init__(self, message: str, mend: Callable[[], None]) -> None:
-        super().__init__(message)
+    def __init__(self, problem: str, way_out: str, mend: Callable[[], None]) -> None:
+        super().__init__(f"{problem}. {way_out}")
+        self.problem = problem
+        self.way_out = way_out
         self.mend = mend
 
-    def __reduce__(self) -> tuple[type[Self], tuple[str, Callable[[], None]]]:
-        """Return both arguments: jobs of a sweep that run side by side send their errors to the process that started
-        them.
-        """
-        return type(self), (str(self), self.mend)
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str, Callable[[], None]]]:
+        """Return all arguments: jobs that run side by side send their errors to the process that started them."""
+        return type(self), (self.problem, self.way_out, self.mend)
 
 
 class StorageError(SigjepaError, OSError):

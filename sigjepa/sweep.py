@@ -72,8 +72,7 @@ def difference(first: SweepJob, job: SweepJob) -> str:
     from sigjepa.store.manifest import differences
 
     raw = [cast(Mapping[str, Any], OmegaConf.to_container(side.config, resolve=False)) for side in (first, job)]
-    changes = differences(*raw)
-    shown = [change.partition(":")[0] + "=" + change.rpartition(", want ")[2] for change in changes]
+    shown = [f"{each.key}={each.want}" for each in differences(*raw)]
     return ", ".join(shown[:6]) + (f", and {len(shown) - 6} more" if len(shown) > 6 else "") or "-"
 
 

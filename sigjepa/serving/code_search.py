@@ -187,7 +187,7 @@ def read_index_record(folder: Path) -> dict[str, Any]:
     try:
         record = read_record(folder / INDEX_FILE)
     except DamagedError as damage:
-        raise SigjepaError(f"{damage_text(damage)}; {AGAIN}.") from None
+        raise SigjepaError(f"{damage.problem}; {AGAIN}.") from None
     if record.get("format") != FORMAT:
         raise SigjepaError(
             f"{folder} has format {record.get('format')} of an index, and this version of sigjepa reads {FORMAT}; "
@@ -210,12 +210,7 @@ def verified_manifest(folder: Path) -> Manifest:
         manifest = Manifest.read(folder)
         manifest.verify()
     except DamagedError as damage:
-        raise SigjepaError(f"{damage_text(damage)}; {AGAIN}.") from None
+        raise SigjepaError(f"{damage.problem}; {AGAIN}.") from None
     except SigjepaError:
         raise SigjepaError(f"{folder} is missing; {AGAIN}.") from None
     return manifest
-
-
-def damage_text(damage: DamagedError) -> str:
-    """Return what is damaged, without the way out that is of another kind of artifact."""
-    return str(damage).partition(". `python -m")[0]

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import xxhash
 
@@ -59,7 +59,8 @@ def damaged(path: Path, problem: str, remove: Path | None = None) -> DamagedErro
     """Return the error for a file of an artifact; `remove` is what is set aside for it to be built again."""
     target = remove or path
     return DamagedError(
-        f"{path} {problem}. `python -m sigjepa.prepare repair=true`, with the words of your command, sets "
+        f"{path} {problem}",
+        "`python -m sigjepa.prepare repair=true`, with the overrides of your command, sets "
         f"{'it' if target == path else target} aside and builds it again.",
         partial(set_aside, target),
     )
@@ -172,12 +173,23 @@ class Manifest:
             return dict(zip(names, bar, strict=True))
 
 
-def differences(have: Mapping[str, Any], want: Mapping[str, Any]) -> list[str]:
-    """Return what distinguishes two nested mappings, as `key: have x, want y`."""
+class Difference(NamedTuple):
+    """A dotted key by which two nested mappings differ, and its values; `nothing` where one of them lacks it."""
+
+    key: str
+    have: Any
+    want: Any
+
+    def __str__(self) -> str:
+        return f"{self.key}: have {self.have}, want {self.want}"
+
+
+def differences(have: Mapping[str, Any], want: Mapping[str, Any]) -> list[Difference]:
+    """Return what distinguishes two nested mappings, in the order of keys."""
     flat_have, flat_want = dict(flatten(have)), dict(flatten(want))
     keys = sorted(flat_have.keys() | flat_want.keys())
-    pairs = [(key, flat_have.get(key, "nothing"), flat_want.get(key, "nothing")) for key in keys]
-    return [f"{key}: have {have}, want {want}" for key, have, want in pairs if have != want]
+    pairs = (Difference(key, flat_have.get(key, "nothing"), flat_want.get(key, "nothing")) for key in keys)
+    return [each for each in pairs if each.have != each.want]
 
 
 def flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -83,7 +83,7 @@ class Store:
                     raise
                 log.warning("Repairing: %s", damage)
                 damage.mend()
-                problems.append(str(damage).partition(". `python -m")[0])
+                problems.append(damage.problem)
 
     def _finished(self, stage: Stage[Any], folder: Path) -> Manifest | None:
         if not (folder / MANIFEST_FILE).is_file():

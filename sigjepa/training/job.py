@@ -175,7 +175,7 @@ def clear_outputs(run_dir: Path) -> None:
 
 def _check_same(run_dir: Path, have: Mapping[str, Any], want: Mapping[str, Any]) -> None:
     if changes := differences(have, want):
-        shown = "; ".join(changes[:5]) + "; …" * (len(changes) > 5)
+        shown = "; ".join(map(str, changes[:5])) + "; …" * (len(changes) > 5)
         raise SigjepaError(
             f"{run_dir} holds another job ({shown}). Choose another folder with hydra.run.dir=... or "
             "hydra.sweep.dir=..., or give up what is there with resume=never."

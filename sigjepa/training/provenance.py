@@ -109,7 +109,7 @@ def write_provenance(run_dir: Path, facts: Mapping[str, Any]) -> None:
         log.warning(
             "This run is continued elsewhere than it was interrupted (%s): its figures may differ from those of a run "
             "that was not. provenance.json keeps both.",
-            "; ".join(change.replace(": have ", " was ").replace(", want ", ", is ") for change in changes),
+            "; ".join(f"{each.key} was {each.have}, is {each.want}" for each in changes),
         )
     write_json(path, {**facts, "git": git, "started": [*earlier, start]})
 

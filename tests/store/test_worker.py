@@ -159,7 +159,7 @@ def test_a_part_is_tried_three_times_and_then_named():
 
 
 def test_what_the_user_can_mend_ends_it_at_once():
-    damage = DamagedError("x.parquet is damaged", lambda: None)
+    damage = DamagedError("x.parquet is damaged", "Build it again.", lambda: None)
     with pytest.raises(DamagedError) as raised:
         Tries([]).fail(failure_of("a", damage))
     assert raised.value is damage

@@ -83,6 +83,6 @@ def test_the_errors_of_jobs_reach_the_process_that_started_them(tmp_path):
         back = pickle.loads(pickle.dumps(error))
         assert (type(back), str(back)) == (type(error), str(error))
     path.touch()
-    back = pickle.loads(pickle.dumps(DamagedError("torn", partial(set_aside, path))))
+    back = pickle.loads(pickle.dumps(DamagedError("torn", "Build it again.", partial(set_aside, path))))
     back.mend()
     assert not path.exists()

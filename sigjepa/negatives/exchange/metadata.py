@@ -57,6 +57,6 @@ def check_metadata(
         )
     if check_cosim and teacher and expected["teacher"] and (changes := differences(teacher, expected["teacher"])):
         raise SigjepaError(
-            f"{path} has the cosines of another teacher: {'; '.join(changes)}. Use that teacher, or accept its cosines "
-            "with negatives.check_cosim=false."
+            f"{path} has the cosines of another teacher: {'; '.join(map(str, changes))}. Use that teacher, or accept "
+            "its cosines with negatives.check_cosim=false."
         )

@@ -190,8 +190,9 @@ def read_ledger(path: Path, heads: Collection[bytes] | None = None) -> Iterator[
                 if not line.endswith(b"\n"):
                     return
                 raise DamagedError(
-                    f"{path}:{number}: {error}. Repair or remove that line, or have `python -m sigjepa.prepare "
-                    "repair=true` set it aside; the others stay judged, and a pair without a line is judged again.",
+                    f"{path}:{number}: {error}",
+                    "Repair or remove that line, or have `python -m sigjepa.prepare repair=true` set it aside; the "
+                    "others stay judged, and a pair without a line is judged again.",
                     partial(keep_sound_lines, path),
                 ) from None
             if heads is None or _head_of(pair) in heads:
