@@ -6,12 +6,12 @@ moves all queries of a run, another package all runs on its queries. So its vari
     V  =  V_packages + V_runs - V_both
 
 V_packages is the delete-one jackknife over packages of the differences averaged over the seeds, and at least its mean
-over all comparisons with the same reference. V_runs comes from the spread of the means of runs; V_both, what a run does
-on one package more than on others, is in each of the two. V is never taken to be less than V_packages or V_runs. The
-spread of runs is pooled over all experiments of a pool, as in Dunnett's test: three seeds alone leave two degrees of
-freedom, with which hardly any difference is ever shown. The degrees of freedom of V are Satterthwaite's; two
-comparisons with one reference share half of their variance, so that K of them give a mean of V_packages
-(P - 1) / (1/K + (1 - 1/K)/4) of them, where P are the packages.
+over all comparisons with the same reference on the same pool. V_runs comes from the spread of the means of runs;
+V_both, what a run does on one package more than on others, is in each of the two. V is never taken to be less than
+V_packages or V_runs. The spread of runs is pooled over all experiments of a pool, as in Dunnett's test: three seeds
+alone leave two degrees of freedom, with which hardly any difference is ever shown. The degrees of freedom of V are
+Satterthwaite's; two comparisons with one reference share half of their variance, so that K of them give a mean of
+V_packages (P - 1) / (1/K + (1 - 1/K)/4) of them, where P are the packages.
 
 The family is the report, and the level is shared out in it by `SHARES`: most to Holm over the comparisons of
 experiments on the main metric, some to Holm over those with baselines on it, the rest to Holm over all
@@ -22,7 +22,7 @@ Sources: Cameron, Gelbach and Miller (2011), J. Business & Economic Statistics 2
 Statistics 6. How often it errs is measured by `benchmarks/verdicts.py`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -72,7 +72,8 @@ class Pair:
 
     reference: its name. differences: `[N, M]` by seed, as `paired_differences` has them. packages: `[N]` of the
     queries, any numbers. noise: of the pool's runs. trained: how many of the two sides are trained, and so have the
-    noise of seeds: 2, or 1 where the reference is a baseline.
+    noise of seeds: 2, or 1 where the reference is a baseline. pool: the identity of the pool and, where the
+    reference is a baseline, of its ranks there, which are others with another teacher.
     """
 
     reference: str
@@ -80,6 +81,7 @@ class Pair:
     packages: np.ndarray
     noise: RunNoise
     trained: int = 2
+    pool: Hashable = ""
 
     @cached_property
     def groups(self) -> np.ndarray:
@@ -106,6 +108,10 @@ class Pair:
     def package_freedom(self, pooled: int = 1) -> float:
         """Return the degrees of freedom of a mean of V_packages over so many pairs, see the module."""
         return max(self.package_count - 1, 1) / (1 / pooled + (1 - 1 / pooled) / 4)
+
+    def has_reference_of(self, other: "Pair") -> bool:
+        """Return whether another pair has the same reference on the same pool; names alone may agree by chance."""
+        return (self.reference, self.trained, self.pool) == (other.reference, other.trained, other.pool)
 
 
 @dataclass(frozen=True)
@@ -203,7 +209,7 @@ def value_matrix(queries: QueryValues, names: Sequence[str]) -> np.ndarray:
 def crossed_tests(pair: Pair, beside: Sequence[Pair]) -> list[PairedTest]:
     """Return by metric the test of a pair's mean difference; without a p-value where it has one seed or package.
 
-    beside: the pairs with the same reference, this one among them.
+    beside: the pairs with the same reference on the same pool, this one among them.
     """
     from scipy import stats  # noqa: PLC0415 - slow to import
 
@@ -225,7 +231,7 @@ def effects(pairs: Sequence[Pair], metrics: Metrics, main: str) -> list[dict[str
 
     metrics: tested ones, the columns of the pairs. main: the one of them that conclusions are about.
     """
-    tests = [crossed_tests(pair, [other for other in pairs if other.reference == pair.reference]) for pair in pairs]
+    tests = [crossed_tests(pair, [other for other in pairs if other.has_reference_of(pair)]) for pair in pairs]
     trained = np.array([pair.trained > 1 for pair in pairs], dtype=bool)
     p_values = np.array([[test.p_value for test in row] for row in tests]).reshape(-1, len(metrics))
     adjusted = adjust(p_values, trained, list(metrics).index(main))

@@ -215,7 +215,7 @@ def _pair(
     """Pair each run of an experiment with what `reference` beside it, called `name`, scored, query by query."""
     runs = groups[experiment]
     by_seed: dict[int, np.ndarray] = {}
-    levels, queries, repeated = [], set(), repeated_seeds(runs)
+    levels, queries, references, repeated = [], set(), set(), repeated_seeds(runs)
     packages = np.empty(0)
     remarks = list(left_out.get(experiment, ()))
     remarks += [] if runs or remarks else ["the experiment has no finished run"]
@@ -231,6 +231,7 @@ def _pair(
             by_seed[run.seed], packages = differences, facts.packages
             levels.append(other.means())
             queries.add((run.pool(), scored.ids.tobytes()))
+            references.add(hash(significance.value_matrix(other, metrics).tobytes()))
         except SigjepaError as error:
             remarks.append(f"seed {run.seed}: {str(error).rstrip('.')}")
     if len(queries) > 1:
@@ -240,6 +241,7 @@ def _pair(
     elif by_seed:
         ((pool, _),) = queries
         level = {metric: mean(figures[metric] for figures in levels) for metric in metrics}
-        pair = significance.Pair(name, by_seed, packages, noises[pool], trained)
+        place = (pool, *(sorted(references) if trained == 1 else ()))
+        pair = significance.Pair(name, by_seed, packages, noises[pool], trained, place)
         return _Paired(experiment, name, pair, level, "; ".join(dict.fromkeys(remarks)))
     return _Paired(experiment, name, None, {}, "; ".join(dict.fromkeys(remarks)))

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -43,7 +44,8 @@ def normal_differences(generator, count, effect):
 
 def figures(tests):
     """`[pairs, metrics, 4]` of what was found."""
-    return np.array([[(t.difference, t.low, t.high, t.p_value) for t in found.values()] for found in tests])
+    found = [[effect.test for effect in effects.values()] for effects in tests]
+    return np.array([[(t.difference, t.low, t.high, t.p_value) for t in row] for row in found])
 
 
 # seeds
@@ -246,6 +248,22 @@ def test_a_difference_in_one_package_alone_is_within_noise():
     pair = Pair("base", dict(enumerate(other - base)), groups, run_noise([list(base), list(other)], groups))
     effect = effects([pair], TESTED, "rank10")[0]["rank10"]
     assert (effect.verdict, effect.test.difference > 0.2) == ("within noise", True)
+
+
+@pytest.mark.parametrize("trained", [2, 1])
+def test_a_test_does_not_depend_on_the_pairs_of_another_pool(trained):
+    generator = np.random.default_rng(0)
+    groups = np.arange(400) % PACKAGES
+    own = [list(runs_of(generator, shift, 3)) for shift in (0.3, 0.0)]
+    wild = [[run + generator.normal(0, 3, PACKAGES)[groups][:, None] for run in runs] for runs in own]
+    pairs = [
+        Pair("base", dict(enumerate(np.subtract(*runs))), groups, run_noise(runs, groups), trained, pool)
+        for pool, runs in (("a", own), ("b", wild))
+    ]
+    alone, beside = figures(effects(pairs[:1], TESTED, "rank10")), figures(effects(pairs, TESTED, "rank10"))
+    assert beside[:1] == pytest.approx(alone)
+    one_pool = [replace(pair, pool="a") for pair in pairs]
+    assert figures(effects(one_pool, TESTED, "rank10"))[0, 2, 3] > 10 * alone[0, 2, 3]
 
 
 def test_where_lower_is_better_a_smaller_value_is_better():

@@ -168,6 +168,27 @@ def test_metrics_that_only_some_runs_have_are_not_tested(sweep):
         sweep.compare()
 
 
+def test_a_baseline_of_another_pool_changes_no_p_value(sweep):
+    def p_value():
+        return finding(sweep.compare(trivial=("bm25",)).trivial, "exp1_4").effect.test.p_value
+
+    for seed in (1, 2, 3):
+        sweep.add("exp1_4", seed, 0.4, baselines={"bm25": 0.36})
+    alone = p_value()
+    for seed in (1, 2, 3):
+        sweep.add("elsewhere", seed, 0.4, pool="corpus-b", baselines={"bm25": 0.9})
+    assert p_value() == alone
+
+
+def test_a_baseline_is_shared_where_its_ranks_are_the_same_and_another_teachers_are_not(sweep):
+    for experiment, level in (("exp1_4", 0.5), ("alike", 0.5), ("another teacher", 0.7)):
+        for seed in (1, 2):
+            sweep.add(experiment, seed, 0.4, baselines={"zero_shot": level})
+    trivial = sweep.compare(trivial=("zero_shot",)).trivial
+    own, *others = (finding(trivial, name).effect.pair for name in ("exp1_4", "alike", "another teacher"))
+    assert [other.has_reference_of(own) for other in others] == [True, False]
+
+
 # what can't be tested
 
 
