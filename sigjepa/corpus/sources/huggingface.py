@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sigjepa.corpus.sources.jsonl import FIELDS, HALVES, NAMES, JsonLines, checked_row
+from sigjepa.corpus.sources.jsonl import FIELDS, HALVES, NAMES, ROWS_VERSION, JsonLines, checked_row
 from sigjepa.corpus.sources.source import Repository
 from sigjepa.errors import SigjepaError
 from sigjepa.runtime.field_map import FieldMap
@@ -54,8 +54,8 @@ class HuggingFaceDataset:
         return "huggingface"
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """Return the digest of the rows, under our names: equal wherever they came from."""
-        return {"source": self.name, "rows": file_digest(self.rows())}
+        """Return the digest of the rows, under our names, and the version: equal wherever they came from."""
+        return {"source": self.name, "version": ROWS_VERSION, "rows": file_digest(self.rows())}
 
     def repositories(self) -> list[Repository]:
         """Return the repositories that the rows name."""

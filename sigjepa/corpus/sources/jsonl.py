@@ -1,6 +1,7 @@
 """Functions or files as rows of a JSON Lines file, such as an exported data set."""
 
 import gzip
+import re
 import tempfile
 import textwrap
 import weakref
@@ -9,13 +10,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from sigjepa.corpus.functions import Extracted, Function, functions_of, is_generated
 from sigjepa.corpus.sources.remote import is_remote, local_copy
 from sigjepa.corpus.sources.source import Repository
-from sigjepa.corpus.text import indent_source, plain_text, writable
+from sigjepa.corpus.text import indent_source, leading_whitespace, plain_text, writable
 from sigjepa.errors import SigjepaError
 from sigjepa.runtime.field_map import MISSING, FieldMap
 from sigjepa.runtime.fields import LineError, json_object
@@ -25,6 +26,11 @@ NAMES = ("repository", "path")
 HALVES = ("signature", "body")
 OPTIONAL = ("qualname", "docstring")
 FIELDS = (*NAMES, "code", *HALVES, *OPTIONAL)
+ROWS_VERSION = 2
+"""Part of the fingerprint of rows: raise it when the same rows give other functions."""
+PYTHON_SUFFIXES = (".py", ".pyi")
+PYTHON_SIGNATURE = re.compile(r"(async\s+)?def\s|@")
+INDENTED_DEFINITION = re.compile(r"^([ \t]+)(?:async[ \t]+)?def\s", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -32,8 +38,9 @@ class JsonLines:
     """Rows with `repository`, `path`, and either `code` or `signature` and `body`; `.gz` files are unpacked.
 
     `code` is any Python source: one function, indented or not, or a whole file. Halves of a Python function are put
-    together and read as such; halves in another language are taken as they are, with `qualname` and `docstring`, if the
-    row has them. fields: what the file calls its fields, by our name, dots reaching into nested objects. path: of a
+    together and read as such, where the colon or the indentation of a first line is gone, too; those that Python can't
+    parse are left out. Halves in another language are taken as they are, with `qualname` and `docstring`, if the row
+    has them. fields: what the file calls its fields, by our name, dots reaching into nested objects. path: of a
     file here, or an address that fsspec reads (s3://, gs://, https://). cache: folder for copies of the latter.
     """
 
@@ -47,9 +54,10 @@ class JsonLines:
         return "jsonl"
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """Return the digest of the file, and the names of its fields."""
+        """Return the digest of the file, the names of its fields, and the version of what is read from rows."""
         return {
             "source": self.name,
+            "version": ROWS_VERSION,
             "file": file_digest(self.existing_file()),
             "fields": dict(sorted(self.field_map().given.items())),
         }
@@ -167,11 +175,36 @@ def extract_row(
     limits = (repository, path, min_body_statements, max_body_lines)
     if "code" in row:
         return ([], Counter(generated_file=1)) if is_generated(row["code"]) else python_functions(row["code"], *limits)
-    whole = f"{textwrap.dedent(row['signature']).rstrip()}\n{indent_source(row['body'], '    ')}\n"
-    functions, skipped = functions_of(whole, *limits)
-    if functions or skipped - Counter(syntax_error=1, too_deeply_nested=1):
-        return functions, skipped
-    return foreign_function(row, *limits)
+    python = claims_python(row)
+    halves = (row["signature"], row["body"])
+    for signature, body in readings(*halves) if python else [halves]:
+        whole = f"{textwrap.dedent(signature).rstrip()}\n{indent_source(body, '    ')}\n"
+        functions, skipped = functions_of(whole, *limits)
+        if functions or skipped - Counter(syntax_error=1, too_deeply_nested=1):
+            return functions, skipped
+    return ([], skipped or Counter(syntax_error=1)) if python else foreign_function(row, *limits)
+
+
+def claims_python(row: Mapping[str, str]) -> bool:
+    """Return whether a row says that its halves are Python, by the ending of its path or the start of its signature.
+
+    Ruby and Scala write `def`, too, and Java `@`: beside the ending of another language the last colon decides.
+    """
+    suffix, signature = PurePosixPath(row["path"]).suffix.lower(), row["signature"].strip()
+    if suffix in PYTHON_SUFFIXES:
+        return True
+    return PYTHON_SIGNATURE.match(signature) is not None and (not suffix or signature.endswith(":"))
+
+
+def readings(signature: str, body: str) -> Iterator[tuple[str, str]]:
+    """Yield Python halves as written, and then with what exports cut off: the colon, and a first line's indentation."""
+    yield signature, body
+    definition = INDENTED_DEFINITION.search(signature)
+    signature = f"{definition[1] if definition else ''}{signature.strip().removesuffix(':')}:"
+    yield signature, body
+    body = body.strip()
+    indentations = [leading_whitespace(line) for line in body.split("\n")[1:] if line.strip()]
+    yield signature, f"{min(indentations, key=len, default='')}{body}"
 
 
 def python_functions(code: str, *limits: Any) -> Extracted:

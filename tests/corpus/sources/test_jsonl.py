@@ -72,6 +72,62 @@ def test_halves_in_another_language_are_taken_as_they_are(tmp_path: Path) -> Non
     assert skipped == {"short_body": 1, "stub": 1}
 
 
+DOCUMENTED = '"""Return the name."""\nx = """\n  kept\n"""\nreturn x'
+BODY = 'x = """\n  kept\n"""\nreturn x'
+
+
+@pytest.mark.parametrize(
+    ("signature", "expected"),
+    [
+        ("def name(self)", "def name(self):"),
+        ("    def name(\n        self,\n    ) -> str", "def name(\n    self,\n) -> str:"),
+        ("@property\n    def name(self):", "@property\ndef name(self):"),
+        ("@a(\n        1\n    )\n    async def name(self)", "@a(\n    1\n)\nasync def name(self):"),
+    ],
+)
+@pytest.mark.parametrize("path", ["a", "a.py"])
+def test_a_colon_or_an_indentation_that_an_export_cut_off_is_put_back(
+    tmp_path: Path, path: str, signature: str, expected: str
+) -> None:
+    given = halves(path=path, signature=signature, body=DOCUMENTED)
+    ((function,), skipped) = extracted(write(tmp_path / "rows.jsonl", given))
+    assert (function.signature, function.docstring, function.body) == (expected, "Return the name.", BODY)
+    assert not skipped
+
+
+@pytest.mark.parametrize("signature", ["def f(x):", "def f(x)"])
+def test_a_body_whose_first_line_lost_its_indentation_is_read(tmp_path: Path, signature: str) -> None:
+    body = '"""Return more.\n\n        Of x.\n        """\n        if x:\n            x = "1"\n        return x\n'
+    ((function,), _) = extracted(write(tmp_path / "rows.jsonl", halves(signature=signature, body=body)))
+    assert (function.signature, function.docstring) == ("def f(x):", "Return more.\n\nOf x.")
+    assert function.body == 'if x:\n    x = "1"\nreturn x'
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"path": "a.py", "signature": "def f(x):", "body": "print x\nreturn x"},
+        {"path": "a.PYI", "signature": "function f(x) {", "body": "y = x;\nreturn y;\n}"},
+        {"path": "a", "signature": "async def f(x)", "body": "x = (\nreturn x"},
+        {"path": "a", "signature": "@deco\ndef f(x):", "body": "    y = x\n  z = y\n return z"},
+        {"path": "a.b.module", "signature": "def f(x):", "body": "exec x in y\nreturn x"},
+        {"path": "a.py", "signature": "class A:", "body": "x = 1\ny = 2"},
+    ],
+)
+def test_halves_that_claim_to_be_python_and_are_not_are_left_out(tmp_path: Path, given: dict[str, str]) -> None:
+    functions, skipped = extracted(write(tmp_path / "rows.jsonl", halves(**given)))
+    assert (functions, skipped) == ([], {"syntax_error": 1})
+
+
+@pytest.mark.parametrize(
+    ("path", "signature"), [("a.rb", "def f(x)"), ("A.java", "@Override\npublic int f(int x) {"), ("a.sc", "def f() =")]
+)
+def test_def_and_at_of_another_language_are_no_python(tmp_path: Path, path: str, signature: str) -> None:
+    given = halves(path=path, signature=signature, body="  y = x\n  y + 1\nend")
+    ((function,), _) = extracted(write(tmp_path / "rows.jsonl", given))
+    assert (function.signature, function.body) == (signature, given["body"])
+
+
 def test_an_indented_method_is_read(tmp_path: Path) -> None:
     ((function,), skipped) = extracted(JsonLines(str(CASES / "indented_method.jsonl")))
     assert (function.signature, function.body, function.line) == ("def f(self):", "x = self.a\nreturn x", 1)
