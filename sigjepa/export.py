@@ -1,6 +1,8 @@
 """Write the published files, a data set, or a student: `python -m sigjepa.export student=<run> output=my_student`."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -18,14 +20,7 @@ NEGATIVES_FORMATS = ("folder", DATASETS)
 
 
 def export(config: DictConfig) -> None:
-    """Write a student; or build or open the artifacts of a run and write judged pairs, hard negatives or a data set."""
-    from sigjepa.negatives.exchange.exported import export as export_negatives
-    from sigjepa.negatives.exchange.exported import export_dataset
-    from sigjepa.negatives.exchange.field_map import FieldMap
-    from sigjepa.negatives.exchange.function_ids import check_kind
-    from sigjepa.pipeline import pipeline_of
-    from sigjepa.serving.export import export_student
-
+    """Write a student, the corpus as a data set, or hard negatives, whichever the config names."""
     resolved = plain(config)
     check_keys(resolved, EXPORT_KEYS)
     as_dataset = resolved["format"] == DATASETS and resolved["student"] is None
@@ -35,33 +30,59 @@ def export(config: DictConfig) -> None:
             "or by negatives=knn. format=datasets writes the corpus alone, too."
         )
     if resolved["student"] is not None:
-        words = (str(resolved["student"]), Path(resolved["output"]), resolved["format"])
-        allowed = tuple(resolved["allowed_targets"])
-        files = export_student(*words, overwrite=resolved["overwrite"], allowed_targets=allowed)
-        show_files(files)
-        return
-    if resolved["format"] not in NEGATIVES_FORMATS:
+        write_student(resolved)
+    elif as_dataset:
+        write_dataset(config, Path(resolved["output"]), resolved["overwrite"])
+    elif resolved["format"] in NEGATIVES_FORMATS:
+        write_negatives(config, resolved)
+    else:
         known = ", ".join(NEGATIVES_FORMATS)
         raise SigjepaError(f"format={resolved['format']} is of a student; without student= use {known}.")
-    if not as_dataset:
-        check_kind(resolved["ids"])
-        FieldMap(resolved["fields"])
-    output, pipeline = Path(resolved["output"]), pipeline_of(config)
-    if as_dataset:
-        alone = pipeline.negatives is None  # then nothing is embedded
-        data = None if alone else pipeline.get()
-        corpus = (
-            pipeline.divided(pipeline.store.get(pipeline.corpus), pipeline.store.get) if data is None else data.corpus
-        )
-        negatives = None if data is None else data.hard_negatives
-        show_files(export_dataset(negatives, corpus, output, overwrite=resolved["overwrite"]))
-        return
-    data = pipeline.get()
+
+
+def write_student(resolved: Mapping[str, Any]) -> None:
+    """Write the student of a run or a folder."""
+    from sigjepa.serving.export import export_student
+
+    files = export_student(
+        str(resolved["student"]),
+        Path(resolved["output"]),
+        resolved["format"],
+        overwrite=resolved["overwrite"],
+        allowed_targets=tuple(resolved["allowed_targets"]),
+    )
+    show_files(files)
+
+
+def write_dataset(config: DictConfig, output: Path, overwrite: bool) -> None:
+    """Write the corpus, and hard negatives where the config has some, as a data set; build what is missing of them."""
+    from sigjepa.negatives.exchange.exported import export_dataset
+    from sigjepa.pipeline import pipeline_of
+
+    pipeline = pipeline_of(config)
+    if pipeline.negatives is None:  # then nothing is embedded
+        negatives, corpus = None, pipeline.get_corpus()
+    else:
+        data = pipeline.get()
+        negatives, corpus = data.hard_negatives, data.corpus
+    show_files(export_dataset(negatives, corpus, output, overwrite=overwrite))
+
+
+def write_negatives(config: DictConfig, resolved: Mapping[str, Any]) -> None:
+    """Write judged pairs and hard negatives in the published formats; build what is missing of them."""
+    from sigjepa.negatives.exchange.exported import export as export_negatives
+    from sigjepa.negatives.exchange.field_map import FieldMap
+    from sigjepa.negatives.exchange.function_ids import check_kind
+    from sigjepa.pipeline import pipeline_of
+
+    check_kind(resolved["ids"])
+    FieldMap(resolved["fields"])
+    data = pipeline_of(config).get()
     assert data.hard_negatives is not None, "negatives were asked for"
     files = export_negatives(
         data.hard_negatives,
         data.corpus,
-        output,
+        Path(resolved["output"]),
         ids=resolved["ids"],
         fields=resolved["fields"],
         overwrite=resolved["overwrite"],

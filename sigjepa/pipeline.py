@@ -148,15 +148,19 @@ class Pipeline:
         chain = (artifacts["corpus"], artifacts["teacher shards"], self.store)
         return TrainingData(*chain, hard_negatives, self.negatives, lexicon, pool=self.pool)
 
-    def divided(self, corpus: Corpus, get: Callable[[Stage[Any]], Any]) -> Corpus:
-        """Return the corpus with the splits that a run uses: its own, or those by which the chosen fold is test."""
-        divided: Corpus = corpus if self.fold is None else get(FoldStage(corpus, self.fold))
-        return divided
+    def get_corpus(self) -> Corpus:
+        """Return the corpus with the splits that a run uses, and build it where it is missing."""
+        return self._with_splits(self.store.get(self.corpus), self.store.get)
+
+    def _with_splits(self, corpus: Corpus, get: Callable[[Stage[Any]], Any]) -> Corpus:
+        """Return the corpus with its own splits, or with those by which the chosen fold is test."""
+        of_run: Corpus = corpus if self.fold is None else get(FoldStage(corpus, self.fold))
+        return of_run
 
     def _walk(self, get: Callable[[Stage[Any]], Any]) -> Iterator[Any]:
         with progress_stage("corpus"):
             whole: Corpus = get(self.corpus)
-            corpus = self.divided(whole, get)
+            corpus = self._with_splits(whole, get)
         check_pools(corpus, self.pool)
         yield corpus
         with progress_stage("teacher shards"):

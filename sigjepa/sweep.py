@@ -86,7 +86,7 @@ def steps_and_missing(job: SweepJob) -> tuple[str, str]:
     epochs = job.settings["trainer"].get("max_epochs")
     if "corpus" in missing or not isinstance(epochs, int):
         return "?", ", ".join(missing) or "-"
-    corpus = pipeline.divided(pipeline.store.get(pipeline.corpus), pipeline.store.get)
+    corpus = pipeline.get_corpus()
     functions = len(corpus.ids("train"))
     return f"at most {epochs * math.ceil(functions / job.config.data.batch_size)}", ", ".join(missing) or "-"
 

@@ -2,11 +2,12 @@
 
 With F(b) the free names of a body, N(b) all its bare names, and P(s) the parameters of a signature, the score is
 
-    Σ_{F∩P} [a log p − b e^o₁ log q] + Σ_{F∖P} c e^o₂ log((1−p)/(1−q)) + Σ_{P∖N} d e^v₁ log(u/(1−r))
-    + Σ_{P∩N} e e^v₂ log((1−u)/r),
+    Σ_{F∩P} [w₁ log p − w₂ exp(o₁) log q] + Σ_{F∖P} w₃ exp(o₂) log((1−p)/(1−q))
+    + Σ_{P∖N} w₄ exp(v₁) log(u/(1−r)) + Σ_{P∩N} w₅ exp(v₂) log((1−u)/r),
 
-where p is the learned probability that a free name is a parameter, u that a parameter is not used, q the share of train
-signatures with that parameter, and r the share of train bodies that name it. Log-likelihood ratios of a pair that
+where p is the learned probability that a free name is a parameter, u that a parameter is not used, o and v what the
+networks say beside it, q the share of train signatures with that parameter, and r the share of train bodies that name
+it. Log-likelihood ratios of a pair that
 belongs together and one that does not, weighed. Besides: whether the body calls `super()` for its own name.
 """
 
@@ -64,8 +65,8 @@ class NameNetwork(nn.Module):
 class FreeNames(nn.Module):
     """Score the free names of a body against the parameters of a signature, as this module's docstring says.
 
-    hidden_dim: of both networks. epochs: of their fit to train's own pairs, before training. weights: a, b, c, d and e
-    at first. super_weights: at first, for a body that calls `super()` for its own name, and what it costs to call
+    hidden_dim: of both networks. epochs: of their fit to train's own pairs, before training. weights: w₁ to w₅ at
+    first. super_weights: at first, for a body that calls `super()` for its own name, and what it costs to call
     another. scale: of all, at first. lr_scale: of the networks, as a share of the optimizer's rate.
     """
 
