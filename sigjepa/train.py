@@ -49,6 +49,7 @@ def train(config: DictConfig) -> float:
         check_processes(resolved["trainer"], os.environ)
         checks.check_accelerator(resolved["trainer"])
         metrics = build_metrics(resolved["metrics"], resolved["monitor"], resolved["allowed_targets"])
+        checks.check_selection(resolved, metrics)
         checks.check_beginnings(resolved, metrics)
         checks.check_module(resolved, (pipeline := pipeline_of(config)).teacher.dim, metrics)
     run_dir = Path(resolved["paths"]["run_dir"])

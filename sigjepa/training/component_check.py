@@ -9,11 +9,11 @@ import torch
 from hydra.errors import InstantiationException
 from lightning import Callback, Trainer
 from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
-from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint
 
 from sigjepa.data.training_data import TrainingData
 from sigjepa.errors import SigjepaError
-from sigjepa.evaluation.metrics import Metrics
+from sigjepa.evaluation.metrics import Metrics, monitored_metric
 from sigjepa.runtime.instantiate import instantiate
 from sigjepa.runtime.slow_precision import warn_of_slow_bfloat16
 from sigjepa.store.manifest import flatten
@@ -80,6 +80,37 @@ def check_accelerator(trainer: Mapping[str, Any]) -> None:
         raise SigjepaError(
             f"trainer.accelerator={accelerator}: torch {torch.__version__} finds no such device here. Take "
             "trainer=default, which trains on what there is, or install the torch of your GPU."
+        )
+
+
+def check_selection(resolved: Mapping[str, Any], metrics: Metrics) -> None:
+    """Raise SigjepaError for callbacks by which not the epoch that is best by `monitor` would be tested.
+
+    resolved: the run's config.
+    """
+    callbacks = build_callbacks(resolved["callbacks"], metrics, resolved["allowed_targets"])
+    named = components_of({}, resolved["callbacks"], callbacks)
+    checkpoints = {key: callback for key, callback in named.items() if isinstance(callback, Checkpoint)}
+    key = next(iter(checkpoints), "callbacks.best_checkpoint")
+    checkpoint = checkpoints.get(key)  # the first, as in Trainer.checkpoint_callback
+    if not isinstance(checkpoint, ModelCheckpoint):
+        raise SigjepaError(
+            "No epoch would be kept to be tested: callbacks.best_checkpoint must be a ModelCheckpoint, and stand "
+            "before any other that keeps checkpoints."
+        )
+    wanted = (resolved["monitor"], monitored_metric(resolved["monitor"], metrics).direction)
+    if (checkpoint.monitor, checkpoint.mode) != wanted:
+        raise SigjepaError(
+            f"{key} would keep the epoch that is best by monitor={checkpoint.monitor} mode={checkpoint.mode}, but this "
+            f"run selects by monitor={wanted[0]}, whose direction is {wanted[1]}: give monitor=... alone, and leave "
+            f"{key}.monitor and {key}.mode as they are."
+        )
+    number, name = checkpoint.save_top_k, checkpoint.filename or "{epoch}-{step}"
+    if number == 0 or (number != 1 and "{epoch" not in name):
+        raise SigjepaError(
+            f"{key}.save_top_k={number} with filename={name} does not keep the best epoch: each one that is kept "
+            f"overwrites the one before. Take save_top_k=1, or give each epoch its file, "
+            f"'{key}.filename=\"{name}-{{epoch}}\"'."
         )
 
 

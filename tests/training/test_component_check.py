@@ -27,6 +27,7 @@ from sigjepa.training.component_check import (
     check_module,
     check_negatives,
     check_seed,
+    check_selection,
     components_of,
     never_began,
     warn_of_late_beginnings,
@@ -79,6 +80,28 @@ def test_what_begins_after_the_last_epoch_is_refused(overrides, named):
     metrics = build_metrics(resolved["metrics"], resolved["monitor"], [])
     with pytest.raises(SigjepaError, match=named) if named else nullcontext():
         check_beginnings(resolved, metrics)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "named"),
+    [
+        (["callbacks.best_checkpoint=null"], r"callbacks\.best_checkpoint must be a ModelCheckpoint"),
+        (["callbacks.best_checkpoint.monitor=val/mrr"], r"monitor=val/mrr.*monitor=val/rank10"),
+        (["+callbacks.best_checkpoint.mode=min"], "mode=min.*direction is max"),
+        (["+callbacks.best_checkpoint.save_top_k=3"], "save_top_k=3 with filename=best .*filename"),
+        (["+callbacks.best_checkpoint.save_top_k=-1"], "save_top_k=-1"),
+        (["+callbacks.best_checkpoint.save_top_k=0", "callbacks.best_checkpoint.filename=null"], "save_top_k=0"),
+        (["+callbacks.best_checkpoint.save_top_k=3", "callbacks.best_checkpoint.filename='best-{epoch}'"], None),
+        (["+callbacks.best_checkpoint.save_top_k=3", "callbacks.best_checkpoint.filename=null"], None),
+        (["monitor=val/mrr"], None),
+        (["+callbacks.all._target_=lightning.pytorch.callbacks.ModelCheckpoint", "+callbacks.all.save_top_k=-1"], None),
+    ],
+)
+def test_callbacks_by_which_another_epoch_would_be_tested_are_refused(overrides, named):
+    resolved = plain(compose([*overrides, "data=tiny"]))
+    metrics = build_metrics(resolved["metrics"], resolved["monitor"], [])
+    with pytest.raises(SigjepaError, match=named) if named else nullcontext():
+        check_selection(resolved, metrics)
 
 
 @pytest.mark.parametrize(("accelerator", "kinds"), [("gpu", 2), ("cuda", 1), ("mps", 1)])
