@@ -59,8 +59,9 @@ class CodeSearch:
         )
         if search.student.fingerprint != search.index.student:
             raise SigjepaError(
-                f"{folder} was built by another student than {chosen}: their scores can't be compared. Leave student= "
-                f"out, or {AGAIN} student={chosen}."
+                f"{folder} was built by another student than {chosen}, or with another teacher: their scores can't be "
+                f"compared. Leave student= out and give the teacher that it was built with, or {AGAIN} "
+                f"student={chosen}."
             )
         return search
 

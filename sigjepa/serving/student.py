@@ -112,9 +112,16 @@ class Student:
 
     @property
     def fingerprint(self) -> str:
-        """Identifies what it predicts: its tensors, statistics, class and arguments, and its teacher."""
+        """Identifies what it predicts: its tensors, statistics, class and arguments, and the teacher that encodes.
+
+        Raises SigjepaError for a teacher whose files are not there.
+        """
         digest = hashlib.sha256()
-        config = {"model": self.config.model, "teacher": self.config.teacher_identity}
+        teacher = self.teacher.fingerprint()  # not the config's, which `check_teacher=False` may pass over
+        config = {
+            "model": self.config.model,
+            "teacher": {key: teacher.get(key) for key in self.config.teacher_identity},
+        }
         digest.update(content_key(config).encode())
         arrays = {name: tensor.numpy() for name, tensor in self._tensors().items()} | self._arrays()
         for name, array in sorted(arrays.items()):

@@ -13,6 +13,7 @@ from sigjepa.errors import SigjepaError
 from sigjepa.serving.student import Student
 from sigjepa.serving.student_files import CHECKSUMS_FILE, CONFIG_FILE, STATISTICS_FILE, WEIGHTS_FILE, write_student
 from sigjepa.store.files import file_digest
+from sigjepa.teacher.load import load_teacher
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +88,10 @@ def test_another_format_or_teacher_is_refused(student, teacher, folder):
     with pytest.raises(SigjepaError, match="layer, tokenizer|tokenizer, layer"):
         Student.from_pretrained(folder, teacher=teacher)
     loaded = Student.from_pretrained(folder, teacher=teacher, check_teacher=False)
-    assert loaded.fingerprint != student.fingerprint
+    assert loaded.fingerprint == student.fingerprint  # by the teacher that encodes
     assert torch.equal(scores(loaded), scores(student))
+    other = load_teacher("minilm", ["teacher.device=cpu", "teacher.layer=0"])
+    assert Student.from_pretrained(folder, teacher=other, check_teacher=False).fingerprint != student.fingerprint
     changed(folder, CONFIG_FILE, lambda content: content.update(note="a key of no student"))
     with pytest.raises(SigjepaError, match=CONFIG_FILE):
         Student.from_pretrained(folder)
