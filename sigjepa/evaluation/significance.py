@@ -120,7 +120,7 @@ class Effect:
 
     test: over seeds, packages and queries; with one seed over packages and queries, without a p-value. adjusted: its
     p-value within the report. direction: of the metric. column: of it in the pair's matrices. metric: its name;
-    McNemar's test is of `rank1` alone.
+    McNemar's test is of `rank1` alone. variance, package_freedom: what the test used, as `shared_variance` gives them.
     """
 
     test: PairedTest
@@ -129,6 +129,8 @@ class Effect:
     pair: Pair
     column: int
     metric: str
+    variance: Variance
+    package_freedom: float
 
     @property
     def seeds(self) -> list[int]:
@@ -206,19 +208,26 @@ def value_matrix(queries: QueryValues, names: Sequence[str]) -> np.ndarray:
     return np.stack([queries.values[name] for name in names], axis=1)
 
 
-def crossed_tests(pair: Pair, beside: Sequence[Pair]) -> list[PairedTest]:
-    """Return by metric the test of a pair's mean difference; without a p-value where it has one seed or package.
+def shared_variance(pair: Pair, beside: Sequence[Pair]) -> tuple[Variance, float]:
+    """Return the variance of a pair's mean difference and the degrees of freedom of its V_packages, see the module.
 
     beside: the pairs with the same reference on the same pool, this one among them.
+    """
+    pooled = np.mean([other.variance.packages for other in beside], axis=0)
+    variance = pair.variance._replace(packages=np.maximum(pair.variance.packages, pooled))
+    return variance, pair.package_freedom(len(beside))
+
+
+def crossed_tests(pair: Pair, variance: Variance, package_freedom: float) -> list[PairedTest]:
+    """Return by metric the test of a pair's mean difference; without a p-value where it has one seed or package.
+
+    variance, package_freedom: as `shared_variance` gives them.
     """
     from scipy import stats  # noqa: PLC0415 - slow to import
 
     means, several = pair.averaged.mean(axis=0), len(pair.differences) > 1
-    pooled = np.mean([other.variance.packages for other in beside], axis=0)
-    variance = pair.variance._replace(packages=np.maximum(pair.variance.packages, pooled))
     total = variance.total if several else variance.packages
-    packages = pair.package_freedom(len(beside))
-    freedom = variance.freedom(packages, pair.noise.freedom) if several else np.full_like(total, packages)
+    freedom = variance.freedom(package_freedom, pair.noise.freedom) if several else np.full_like(total, package_freedom)
     errors = np.sqrt(total)
     half = stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * errors
     scaled = np.divide(np.abs(means), errors, out=np.where(means == 0, 0.0, np.inf), where=errors != 0)
@@ -231,16 +240,17 @@ def effects(pairs: Sequence[Pair], metrics: Metrics, main: str) -> list[dict[str
 
     metrics: tested ones, the columns of the pairs. main: the one of them that conclusions are about.
     """
-    tests = [crossed_tests(pair, [other for other in pairs if other.has_reference_of(pair)]) for pair in pairs]
+    shared = [shared_variance(pair, [other for other in pairs if other.has_reference_of(pair)]) for pair in pairs]
+    tests = [crossed_tests(pair, *used) for pair, used in zip(pairs, shared, strict=True)]
     trained = np.array([pair.trained > 1 for pair in pairs], dtype=bool)
     p_values = np.array([[test.p_value for test in row] for row in tests]).reshape(-1, len(metrics))
     adjusted = adjust(p_values, trained, list(metrics).index(main))
     return [
         {
-            name: Effect(test, float(p_value), metric.direction or "max", pair, column, name)
+            name: Effect(test, float(p_value), metric.direction or "max", pair, column, name, variance, freedom)
             for column, ((name, metric), test, p_value) in enumerate(zip(metrics.items(), row, p_values, strict=True))
         }
-        for pair, row, p_values in zip(pairs, tests, adjusted, strict=True)
+        for pair, (variance, freedom), row, p_values in zip(pairs, shared, tests, adjusted, strict=True)
     ]
 
 

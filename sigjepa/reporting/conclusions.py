@@ -130,10 +130,7 @@ def seeds_sentence(comparison: Comparison, difference: float) -> str:
         if finding.effect
     }
     true = difference / (100 if metric.percent else 1)
-    needs = {
-        name: seeds_needed(effect.pair, true, effect.column, len(pairs), len(main) + 1)
-        for name, effect in known.items()
-    }
+    needs = {name: seeds_needed(effect, true, len(pairs), len(main) + 1) for name, effect in known.items()}
     most = f"more than {MAX_SEEDS}"
     said = ", ".join(f"{name} {most if count is None else count}" for name, count in needs.items())
     limit = "; where that is many, packages are the limit: take a larger test split" if None in needs.values() else ""

@@ -302,7 +302,22 @@ def test_the_level_is_shared_out_over_the_whole_report():
 
 
 def test_more_seeds_are_needed_for_a_smaller_difference():
-    pair = found(0.0, 3, spread=0.1)[0]["rank10"].pair
-    needed = [seeds_needed(pair, difference, 2, comparisons=3, experiments=4) for difference in (0.6, 0.3)]
+    effect = found(0.0, 3, spread=0.1)[0]["rank10"]
+    needed = [seeds_needed(effect, difference, comparisons=3, experiments=4) for difference in (0.6, 0.3)]
     assert 2 <= needed[0] < needed[1]
-    assert seeds_needed(pair, 0.0001, 2, comparisons=3, experiments=4) is None
+    assert seeds_needed(effect, 0.0001, comparisons=3, experiments=4) is None
+
+
+def test_a_difference_that_more_seeds_never_call_needs_no_number_of_them():
+    """The variance of packages that another comparison brings, which no seed makes less, stands in both."""
+    generator = np.random.default_rng(0)
+    groups = np.arange(400) % PACKAGES
+    calm, base = ([np.full((400, len(METRICS)), shift) for _ in range(3)] for shift in (0.1, 0.0))
+    uneven = generator.normal(0, 2, PACKAGES)[groups][:, None]
+    pairs = [
+        Pair("base", {seed: run - base[seed] for seed, run in enumerate(runs)}, groups, run_noise([calm, base], groups))
+        for runs in (calm, [run + uneven for run in calm])
+    ]
+    effect = effects(pairs, TESTED, "rank10")[0]["rank10"]
+    assert effect.verdict == "within noise"
+    assert seeds_needed(effect, 0.1, comparisons=2, experiments=3) is None
