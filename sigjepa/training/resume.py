@@ -30,9 +30,10 @@ class ResumeCheckpoint(Checkpoint):
 
     Written at the end of every epoch, in between every `every_n_steps` optimizer steps and `every_n_minutes` (None: not
     by that), and after the step during which a signal comes: SIGUSR1 saves and goes on, SIGTERM and SIGINT save and
-    end the process with 128 + the signal's number. A second SIGINT ends it at once. Beside what Lightning saves it
-    holds the random states of every process, whether training had been told to stop, and the seconds it took. Under DDP
-    all processes save at the same step. Raises SigjepaError for an interval that is not positive.
+    end the process with 128 + the signal's number. A second SIGINT ends it at once. A step is that of the optimizer,
+    with all the batches whose gradients it accumulates. Beside what Lightning saves it holds the random states of every
+    process, whether training had been told to stop, and the seconds it took. Under DDP all processes save at the same
+    step. Raises SigjepaError for an interval that is not positive.
     """
 
     def __init__(
@@ -82,7 +83,9 @@ class ResumeCheckpoint(Checkpoint):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save when it is time. After an epoch's last step only when the epoch has ended, validation included."""
-        if not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch and self._is_due(trainer):
+        # between batches of one step a checkpoint would lack the gradients accumulated so far
+        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        if stepped and not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch and self._is_due(trainer):
             self._save(trainer, batches_done=batch_idx + 1)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -65,7 +65,16 @@ def train(make_batch, tmp_path):
     functions = Functions(make_batch)
     ids = np.arange(4 * STEPS - 1)
 
-    def run(name, *callbacks, monitor="val/rank10", patience=99, optimizer=ADAMW, scheduler=warmup_cosine, **intervals):
+    def run(
+        name,
+        *callbacks,
+        monitor="val/rank10",
+        patience=99,
+        optimizer=ADAMW,
+        scheduler=warmup_cosine,
+        accumulate=1,
+        **intervals,
+    ):
         folder = tmp_path / name
         last = folder / "last.ckpt"
         lightning.seed_everything(0, verbose=False)
@@ -75,6 +84,7 @@ def train(make_batch, tmp_path):
         trainer = lightning.Trainer(
             accelerator="cpu",
             max_epochs=EPOCHS,
+            accumulate_grad_batches=accumulate,
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -208,6 +218,15 @@ def test_a_signal_saves_and_stops(train, number, step):
     assert stopped.value.code == 128 + number
     assert signal.getsignal(number) == before
     assert_same(train("run"), expected)
+
+
+@pytest.mark.parametrize("options", [{}, {"every_n_steps": 1}], ids=["signal", "interval"])
+def test_no_gradient_is_lost_that_was_accumulated_when_a_signal_came(train, options):
+    expected = train("whole", accumulate=3)  # steps of three batches, and of one at an epoch's end
+    assert expected[0].global_step == EPOCHS * 2
+    with pytest.raises(SystemExit):
+        train("run", Signalled(signal.SIGTERM, 2), accumulate=3, **options)
+    assert_same(train("run", accumulate=3, **options), expected)
 
 
 def test_usr1_saves_and_goes_on(train):
