@@ -10,7 +10,7 @@ from torch import Tensor
 from sigjepa.data.explanation import PairShares, explain, signature_terms
 from sigjepa.data.shares import Share
 from sigjepa.data.views import Views, score, take_views
-from sigjepa.evaluation.ranks import BLOCK
+from sigjepa.evaluation.ranks import BLOCK, first_of_identical
 from sigjepa.lexicon.function_terms import extract_terms
 from sigjepa.lexicon.terms import recorded_terms
 
@@ -44,11 +44,10 @@ def term_texts(signatures: Sequence[str], bodies: Sequence[str]) -> dict[int, st
 def first_bodies(predictions: Views, bodies: Views, identity: Tensor, top_k: int = TOP_K) -> FirstBodies:
     """Return the first bodies of each query of a pool whose body i is that of query i; equal scores in order.
 
-    identity: `[N, D]`, equal for identical bodies alone, which have one score, as in `ranks.view_ranks`.
+    identity: equal for identical bodies alone, which have one score, as in `ranks.view_ranks`.
     """
-    unique, columns = torch.unique(identity.float(), dim=0, return_inverse=True)
+    first, columns, _ = first_of_identical(identity)
     every = torch.arange(len(identity), device=identity.device)
-    first = columns.new_full((len(unique),), len(identity)).scatter_reduce(0, columns, every, "amin")
     candidates, k = take_views(bodies, first), min(top_k, len(identity))
     parts: list[tuple[np.ndarray, np.ndarray, PairShares]] = []
     for rows in every.tensor_split(max(1, -(-len(every) // BLOCK))):

@@ -78,7 +78,19 @@ def pool_ranks(predictions: Tensor, bodies: Tensor, block: int = BLOCK, queries:
     Raises SigjepaError when a prediction is not finite. block: as in `block_ranks`; ties, queries: as in `view_ranks`.
     """
     _check_finite(predictions)
-    return view_ranks(pooled_views(predictions.float()), pooled_views(bodies.float()), bodies, block, queries)
+    bodies = bodies.float()
+    return view_ranks(pooled_views(predictions.float()), pooled_views(bodies), bodies, block, queries)
+
+
+def first_of_identical(identity: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the first row of each of U distinct values `[U]`, which of these each row has `[N]`, and counts `[U]`.
+
+    identity: `[N]` or `[N, D]`.
+    """
+    unique, columns, counts = torch.unique(identity, dim=0, return_inverse=True, return_counts=True)
+    rows = torch.arange(len(identity), device=identity.device)
+    first = columns.new_full((len(unique),), len(identity)).scatter_reduce(0, columns, rows, "amin")
+    return first, columns, counts
 
 
 def view_ranks(
@@ -86,18 +98,17 @@ def view_ranks(
 ) -> Ranks:
     """Return the rank of body i for prediction i among all bodies by the score of their views, of N rows each.
 
-    identity: `[N, D]`, equal for identical bodies alone: they are scored once and counted as often as they stand in the
-    pool, so ties are exact. Raises SigjepaError when a score is not finite. block: as in `block_ranks`. queries: `[Q]`
-    the rows i that are ranked; None is all.
+    identity: `[N]` or `[N, D]`, equal for identical bodies alone: they are scored once and counted as often as they
+    stand in the pool, so ties are exact. Raises SigjepaError when a score is not finite. block: as in `block_ranks`.
+    queries: `[Q]` the rows i that are ranked; None is all.
     """
-    unique, columns, counts = torch.unique(identity.float(), dim=0, return_inverse=True, return_counts=True)
-    rows = torch.arange(len(identity), device=identity.device)
-    first = columns.new_full((len(unique),), len(identity)).scatter_reduce(0, columns, rows, "amin")
-    candidates, asked = take_views(bodies, first), rows if queries is None else queries
+    first, columns, counts = first_of_identical(identity)
+    asked = torch.arange(len(identity), device=identity.device) if queries is None else queries
+    candidates = take_views(bodies, first)
     (ranks,) = block_ranks(
         lambda rows: [_finite(score(take_views(predictions, asked[rows]), candidates))],
         columns[asked],
-        counts if len(unique) < len(identity) else None,  # sums of booleans are many times as fast
+        counts if len(first) < len(identity) else None,  # sums of booleans are many times as fast
         block=block,
     )
     return ranks

@@ -229,10 +229,13 @@ class SigJepaModule(LightningModule):
         self._collected.clear()
         check_each_once(whole.ids, split)
         metrics = of_split(self.metrics, split)
-        ranks = whole.ranks()
+        owners = None
+        if whole.views is not None:
+            owners = cast(FunctionDataModule, self.trainer.datamodule).data.targets.owners  # type: ignore[attr-defined]
+        ranks = whole.ranks(owners)
         queries = query_values(whole.ids.cpu().numpy(), ranks, metrics)
         pooled = whole.predictions.cpu().numpy() if whole.views is None else None
-        first = None if self.trainer.state.fn == TrainerFn.FITTING else whole.first_bodies()
+        first = None if self.trainer.state.fn == TrainerFn.FITTING else whole.first_bodies(owners)
         self.evaluated[split] = SplitPredictions(queries.ids, ranks, pooled, queries, first)
         for name, value in measure(whole.predictions, whole.bodies, queries, metrics).items():
             key = f"{split}/{name}"

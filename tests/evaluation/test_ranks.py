@@ -4,9 +4,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sigjepa.data.views import View, pooled_views, score
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.metrics import rank_figures
-from sigjepa.evaluation.ranks import Ranks, mean_cosine, pool_ranks
+from sigjepa.evaluation.ranks import Ranks, mean_cosine, pool_ranks, score_ranks, view_ranks
 
 
 def naive_ranks(predictions, bodies):
@@ -105,3 +106,14 @@ def test_predictions_and_bodies_may_differ_in_precision(dtypes):
     ranks = pool_ranks(predictions.to(dtypes[0]), bodies.to(dtypes[1]))
     np.testing.assert_array_equal(ranks.optimistic, expected.optimistic)
     np.testing.assert_array_equal(ranks.pessimistic, expected.pessimistic)
+
+
+def test_identical_bodies_are_ties_and_bodies_of_one_vector_are_not():
+    vectors = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    words = torch.tensor([[1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0], [0, 0, 1.0]])
+    views = pooled_views(vectors) | {"words": View(words)}
+    large = torch.tensor([0, 1, 2**24, 2**24]) + 2**24  # 2**24 + 1 is no float32
+    ranks = view_ranks(views, views, large)
+    expected = score_ranks(score(views, views))
+    assert ranks.optimistic.tolist() == expected.optimistic.tolist() == [1, 1, 1, 1]
+    assert ranks.pessimistic.tolist() == expected.pessimistic.tolist() == [1, 1, 2, 2]

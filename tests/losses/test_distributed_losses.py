@@ -65,8 +65,7 @@ def run_terms(batch: Batch, pooled: torch.Tensor, states: torch.Tensor) -> dict[
 
 def places_of(batch: Batch, pooled: torch.Tensor, rows: list[int]) -> torch.Tensor:
     """Ids and ranks of the whole pool, of which a process brings `rows` and ranks a share."""
-    own = (batch.ids[rows], pooled[rows], batch.body_pooled[rows], batch.body_pooled[rows])
-    whole = concatenate_evaluations([Evaluation(*own)])
+    whole = concatenate_evaluations([Evaluation(batch.ids[rows], pooled[rows], batch.body_pooled[rows])])
     ranks = whole.ranks()
     return torch.stack([whole.ids, torch.from_numpy(ranks.optimistic), torch.from_numpy(ranks.pessimistic)])
 
