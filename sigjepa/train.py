@@ -48,6 +48,7 @@ def train(config: DictConfig) -> float:
         jobs.check_resume(resolved["resume"])
         check_processes(resolved["trainer"], os.environ)
         checks.check_accelerator(resolved["trainer"])
+        checks.check_whole_pools(resolved["trainer"])
         metrics = build_metrics(resolved["metrics"], resolved["monitor"], resolved["allowed_targets"])
         checks.check_selection(resolved, metrics)
         checks.check_beginnings(resolved, metrics)

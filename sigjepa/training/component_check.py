@@ -83,6 +83,20 @@ def check_accelerator(trainer: Mapping[str, Any]) -> None:
         )
 
 
+def check_whole_pools(trainer: Mapping[str, Any]) -> None:
+    """Raise SigjepaError for a trainer that would rank a part of a pool; trainer: keywords of `lightning.Trainer`."""
+    # Lightning takes 1 for one batch, and 1.0 for all of them
+    limits = {name: trainer.get(name) for name in ("limit_val_batches", "limit_test_batches")}
+    parts = {name: value for name, value in limits.items() if value is not None and str(value) != "1.0"}
+    parts |= {name: trainer[name] for name in ("overfit_batches", "fast_dev_run") if trainer.get(name)}
+    if parts:
+        raise SigjepaError(
+            f"{' and '.join(f'trainer.{name}={value}' for name, value in parts.items())} would rank a part of a pool, "
+            "the shortest signatures, beside baselines of all of it. Leave it out; data.pool_size samples a pool for "
+            "both, and data=tiny is a quick run."
+        )
+
+
 def check_selection(resolved: Mapping[str, Any], metrics: Metrics) -> None:
     """Raise SigjepaError for callbacks by which not the epoch that is best by `monitor` would be tested.
 

@@ -28,6 +28,7 @@ from sigjepa.training.component_check import (
     check_negatives,
     check_seed,
     check_selection,
+    check_whole_pools,
     components_of,
     never_began,
     warn_of_late_beginnings,
@@ -102,6 +103,21 @@ def test_callbacks_by_which_another_epoch_would_be_tested_are_refused(overrides,
     metrics = build_metrics(resolved["metrics"], resolved["monitor"], [])
     with pytest.raises(SigjepaError, match=named) if named else nullcontext():
         check_selection(resolved, metrics)
+
+
+@pytest.mark.parametrize("name", ["limit_val_batches", "limit_test_batches"])
+@pytest.mark.parametrize(
+    ("value", "whole"), [(None, True), (1.0, True), (1, False), (0, False), (2, False), (0.5, False)]
+)
+def test_a_trainer_that_would_rank_a_part_of_a_pool_is_refused(name, value, whole):
+    with nullcontext() if whole else pytest.raises(SigjepaError, match=rf"trainer\.{name}={value} .*data\.pool_size"):
+        check_whole_pools({name: value})
+
+
+def test_a_trainer_of_a_few_batches_is_refused():
+    check_whole_pools({"overfit_batches": 0.0, "fast_dev_run": False})
+    with pytest.raises(SigjepaError, match=r"trainer\.overfit_batches=2 and trainer\.fast_dev_run=True"):
+        check_whole_pools({"overfit_batches": 2, "fast_dev_run": True})
 
 
 @pytest.mark.parametrize(("accelerator", "kinds"), [("gpu", 2), ("cuda", 1), ("mps", 1)])
