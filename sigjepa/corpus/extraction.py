@@ -99,6 +99,11 @@ class ExtractionStage(Step[Extraction]):
     kind: ClassVar[str] = "extraction"
     unit: ClassVar[str] = "file"
 
+    @property
+    def reads_user_files(self) -> bool:
+        """Whether any of the repositories is not pinned."""
+        return not all(repository.pinned for group in self.groups for repository in group)
+
     def inputs(self) -> dict[str, Any]:
         """Return the level: the rest is that of the artifact in whose folder it lies."""
         return {"level": str(self.level)}

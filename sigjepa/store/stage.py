@@ -62,6 +62,11 @@ class Stage(ABC, Generic[Artifact]):
         """What a part keeps busy."""
         return "core"
 
+    @property
+    def reads_user_files(self) -> bool:
+        """Whether it reads files, other than artifacts, that may change meanwhile and change back."""
+        return False
+
     @abstractmethod
     def inputs(self) -> dict[str, Any]:
         """Return all that the content depends on, as JSON; raises SigjepaError for an argument out of range."""

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ from sigjepa.store.executors.executor import Executor
 from sigjepa.store.executors.local import Local
 from sigjepa.store.files import storage_errors
 from sigjepa.store.locks import file_lock
-from sigjepa.store.manifest import MANIFEST_FILE, FileRecord, Manifest, content_key
+from sigjepa.store.manifest import MANIFEST_FILE, FileRecord, Manifest, content_key, write_record
 from sigjepa.store.origin import origin
 from sigjepa.store.progress import SHOWN_BY_A_BAR, progress
 from sigjepa.store.stage import Part, Stage
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 Artifact = TypeVar("Artifact")
 
 MAX_REPAIRS = 1000
+UNCHANGED_FILE = "unchanged.json"
+"""In the folder of a step: the inputs were the same after it had read them."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,9 @@ class Store:
     """Artifacts in `<data_dir>/<kind>/<label>-<key>/`, built by `executor` where they are missing.
 
     Processes that share a data directory build each artifact once: the others wait for its lock. What a killed process
-    had finished is kept, part by part. verify: which files of an artifact are compared with their digests when it is
-    opened: `changed` since they last were, or `full`, all. Raises SigjepaError for another word.
+    had finished is kept, part by part; of what reads user files, step by step. verify: which files of an artifact are
+    compared with their digests when it is opened: `changed` since they last were, or `full`, all. Raises SigjepaError
+    for another word.
     """
 
     data_dir: Path
@@ -102,7 +106,7 @@ class Store:
         (folder / MANIFEST_FILE).unlink(missing_ok=True)  # while a part is built again it vouches for too much
         builder = stage
         if any(PartRecord.read(folder, part, stage) is None for part in stage.parts()):
-            builder = stage.with_steps(Store(folder / STEPS_FOLDER, self.executor).get)
+            builder = stage.with_steps(partial(self._step, stage, folder, inputs))
         parts = builder.parts()
         check_parts(parts, stage)
         records = {part.name: record for part in parts if (record := PartRecord.read(folder, part, stage)) is not None}
@@ -113,13 +117,7 @@ class Store:
         if len(parts) > 1:  # a single part has bars of its own
             results = counted(results, parts, todo, stage)
         records |= {record.part: record for record in results}
-        if stage.inputs() != inputs:
-            shutil.rmtree(folder / PARTS_FOLDER)
-            shutil.rmtree(folder / STEPS_FOLDER, ignore_errors=True)
-            raise SigjepaError(
-                f"What {folder.name} is built from changed while it was read. Give the same command again when nothing "
-                "writes there any more."
-            )
+        require_unchanged(stage, folder, inputs)
         ordered = [records[part.name] for part in parts]
         files = files_of(ordered, stage)
         facts = dict(stage.facts([record.facts for record in ordered]))
@@ -138,6 +136,33 @@ class Store:
         shutil.rmtree(folder / STEPS_FOLDER, ignore_errors=True)
         log.info("Built %s/%s", stage.kind, folder.name, extra=SHOWN_BY_A_BAR)
         return manifest
+
+    def _step(self, stage: Stage[Any], folder: Path, inputs: Mapping[str, Any], step: Stage[Artifact]) -> Artifact:
+        """Return a step of a stage; one that was read from user files is kept once they were found unchanged after it.
+
+        Else what a killed process left of it may be of files that were others for a while, under the key of these.
+        """
+        steps = Store(folder / STEPS_FOLDER, self.executor)
+        unchanged = steps.folder(step) / UNCHANGED_FILE
+        if not step.reads_user_files or unchanged.is_file():
+            return steps.get(step)
+        shutil.rmtree(unchanged.parent, ignore_errors=True)
+        artifact = steps.get(step)
+        require_unchanged(stage, folder, inputs)
+        write_record(unchanged, {})
+        return artifact
+
+
+def require_unchanged(stage: Stage[Any], folder: Path, inputs: Mapping[str, Any]) -> None:
+    """Raise SigjepaError where a stage has other inputs by now, and remove what was built in its folder."""
+    if stage.inputs() == inputs:
+        return
+    for built in (PARTS_FOLDER, STEPS_FOLDER):
+        shutil.rmtree(folder / built, ignore_errors=True)
+    raise SigjepaError(
+        f"What {folder.name} is built from changed while it was read. Give the same command again when nothing "
+        "writes there any more."
+    )
 
 
 def counted(

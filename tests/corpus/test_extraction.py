@@ -1,7 +1,9 @@
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import chain, pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,6 +16,7 @@ from sigjepa.corpus.sources.folder import Folder
 from sigjepa.corpus.sources.jsonl import Rows
 from sigjepa.corpus.sources.source import Repository
 from sigjepa.corpus.stage import CorpusStage
+from sigjepa.store.stage import Part
 from sigjepa.store.store import Store
 
 
@@ -79,6 +82,37 @@ def test_a_step_that_was_finished_is_kept_by_a_failure_of_the_next(
     with monkeypatch.context() as patch:
         patch.setattr(ExtractionStage, "build", lambda *arguments: 1 / 0)
         assert len(store.get(stage)) == 44
+
+
+class PinnedFolder(Folder):
+    """Folders that are said not to change."""
+
+    def repositories(self) -> list[Repository]:
+        return [replace(found, pinned=True) for found in super().repositories()]
+
+
+@pytest.mark.parametrize(("source", "kept"), [(Folder, False), (PinnedFolder, True)])
+def test_what_a_killed_process_read_of_a_file_that_was_changed_and_changed_back_is_read_again(
+    code: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: type[Folder], kept: bool
+) -> None:
+    monkeypatch.setattr(extraction, "FILES_PER_PART", 3)
+    stage, store = CorpusStage(source([str(code)])), Store(tmp_path / "data")
+    file, build, built = code / "r0/m0.py", ExtractionStage.build, list[str]()
+    whole = file.read_text()
+
+    def build_once(self: ExtractionStage, part: Part, out: Path) -> Mapping[str, Any]:
+        file.write_text(whole.replace("return y", "return x"))
+        if built:
+            raise KeyboardInterrupt
+        built.append(part.name)
+        return build(self, part, out)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ExtractionStage, "build", build_once)
+        with pytest.raises(KeyboardInterrupt):
+            store.get(stage)
+    file.write_text(whole)
+    assert any("return x" in body for body in store.get(stage).column("body")) is kept
 
 
 def test_rows_of_a_file_go_to_another_process_as_its_path(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def wheel_repository(project: str, wheel: Path) -> Repository:
     library = [path for path in python_members(wheel) if not path.partition("/")[0].endswith((".dist-info", ".data"))]
     paths = [path for path in library if not is_vendored(path)]
     left_out = {"vendored_file": len(library) - len(paths)}
-    return Repository(project, paths, partial(read_wheel, wheel, paths), wheel, left_out)
+    return Repository(project, paths, partial(read_wheel, wheel, paths), wheel, left_out, pinned=True)
 
 
 def read_wheel(wheel: Path, paths: Sequence[str], positions: Sequence[int]) -> Iterator[bytes]:

@@ -20,8 +20,9 @@ class Repository:
     name: without a machine's paths in it. paths: of every file within the repository, with `/`. read: yields the
     contents of the files at given positions of `paths`, in that order; None for one that cannot be read. place: what
     holds them on this machine, for `sigjepa provenance` to hash them again. left_out: the number of files that are not
-    in `paths`, by reason of `skip_reasons.py`. extract: what turns the bytes of a file into functions. It can be
-    pickled, since files are read in parts.
+    in `paths`, by reason of `skip_reasons.py`. extract: what turns the bytes of a file into functions. pinned: whether
+    the fingerprint of the source names the very content, which can't change while it is read. It can be pickled, since
+    files are read in parts.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Repository:
     place: Path | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
     extract: Extract = extract_functions
+    pinned: bool = False
 
     def some(self, positions: Sequence[int], first: bool) -> "Repository":
         """Return the repository with the files at `positions` alone; what is left out is counted for the `first`."""
