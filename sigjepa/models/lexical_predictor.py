@@ -45,11 +45,14 @@ class LexicalPredictor(nn.Module):
             self.fitted.fill_(True)
 
     def forward(self, signature_pooled: Tensor, signature_terms: Terms) -> Prediction:
-        """Predict from `[B, D]` and the signatures' terms, in full precision whatever autocast says."""
+        """Predict from `[B, D]` and the signatures' terms, in full precision whatever autocast says.
+
+        Raises SigjepaError for two parts with a view of one name.
+        """
         views: dict[str, View] = {}
         with torch.autocast(signature_pooled.device.type, enabled=False):
-            for part in self.parts.values():
-                views |= cast(Part, part).signature_views(signature_pooled, signature_terms)
+            for name, part in self.parts.items():
+                _add(views, name, cast(Part, part).signature_views(signature_pooled, signature_terms))
         pooled = views["pooled"].vectors if "pooled" in views else signature_pooled
         return Prediction(cast(Tensor, pooled), views=views)
 
@@ -57,6 +60,17 @@ class LexicalPredictor(nn.Module):
         """Return the views of bodies from `[C, D]` and their terms, in full precision whatever autocast says."""
         views: dict[str, View] = {}
         with torch.autocast(body_pooled.device.type, enabled=False):
-            for part in self.parts.values():
-                views |= cast(Part, part).body_views(body_pooled, body_terms)
+            for name, part in self.parts.items():
+                _add(views, name, cast(Part, part).body_views(body_pooled, body_terms))
         return views
+
+
+def _add(views: dict[str, View], part: str, more: Views) -> None:
+    """Add the views of one part; raises SigjepaError where another part has a view of that name."""
+    for name, view in more.items():
+        if name in views:
+            raise SigjepaError(
+                f"model.parts.{part} has a view '{name}', and so has a part before it, which would not count in the "
+                "score: give one of the views another name, or leave one of the parts out."
+            )
+        views[name] = view

@@ -306,6 +306,15 @@ def test_a_student_without_parts_is_refused():
         LexicalPredictor({"words": None}, teacher_dim=DIM)
 
 
+def test_two_parts_with_a_view_of_one_name_are_refused(fitted, halves):
+    """Or the score would leave one of them out."""
+    twice = LexicalPredictor({"words": fitted.parts["words"], "more": fitted.parts["words"]}, teacher_dim=DIM)
+    with pytest.raises(SigjepaError, match=r"model\.parts\.more .*'words'"):
+        twice(halves.signature_pooled, halves.signature_terms)
+    with pytest.raises(SigjepaError, match=r"model\.parts\.more .*'words'"):
+        twice.body_views(halves.body_pooled, halves.body_terms)
+
+
 @torch.no_grad()
 def test_a_prediction_is_a_function_of_its_signature_alone(corpus, halves, fitted):
     """Other bodies and other batch mates change neither its views nor the views of a body."""
