@@ -8,10 +8,14 @@ from typing import Any
 
 import xxhash
 
+from sigjepa.corpus.functions import TEST_FOLDERS
 from sigjepa.corpus.sources.remote import is_remote
 from sigjepa.corpus.sources.source import Repository, python_files, sequence_of_names, unique_names
 from sigjepa.errors import SigjepaError
 from sigjepa.store.credentials import without_credentials
+
+LISTING_VERSION = 2
+"""Part of the fingerprint: raise it when the same folders give other files."""
 
 
 def files_repository(name: str, folder: Path, paths: Sequence[str]) -> Repository:
@@ -52,9 +56,10 @@ class Folder:
         return "folder"
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """Return the digest of each repository's files."""
+        """Return the digest of each repository's files, and the version of the rules by which they are listed."""
         return {
             "source": self.name,
+            "version": LISTING_VERSION,
             "repositories": {found.name: repository_digest(found) for found in self.repositories()},
         }
 
@@ -85,4 +90,14 @@ def sub_folders(root: Path) -> list[Repository]:
     for path in python_files(root):
         first, slash, rest = path.partition("/")
         by_folder.setdefault(first if slash else "", []).append(rest if slash else first)
-    return [files_repository(name or f"{root.name}/", root / name, paths) for name, paths in sorted(by_folder.items())]
+    return [sub_folder(root, name, paths) for name, paths in sorted(by_folder.items())]
+
+
+def sub_folder(root: Path, name: str, paths: Sequence[str]) -> Repository:
+    """Return the repository of a sub-folder of `root`, of the files directly in it for an empty name.
+
+    paths: within it. Those of a folder of tests keep its name, which is all that tells them from other code.
+    """
+    if name.lower() in TEST_FOLDERS:
+        return files_repository(name, root, [f"{name}/{path}" for path in paths])
+    return files_repository(name or f"{root.name}/", root / name, paths)

@@ -4,6 +4,8 @@ import pytest
 
 from sigjepa.corpus.sources.folder import Folder, files_repository
 from sigjepa.errors import SigjepaError
+from sigjepa.serving.functions import FunctionsStage, Places
+from sigjepa.store.store import Store
 
 
 def write(root: Path, *paths: str) -> None:
@@ -30,6 +32,21 @@ def test_each_sub_folder_of_one_path_is_a_repository(tmp_path: Path) -> None:
     assert listing(source) == {f"{tmp_path.name}/": ["setup.py"], "one": ["a.py"], "two": ["sub/a.py"]}
     contents = [content for found in source.repositories() for content in found.read([0])]
     assert contents == [b"# setup.py\n", b"# one/a.py\n", b"# two/sub/a.py\n"]
+
+
+def test_a_sub_folder_of_tests_is_left_out_with_its_helpers(tmp_path: Path) -> None:
+    code = "def f(x):\n    y = x['{0}']\n    return y, '{0}'\n"
+    for path in ("repo/src/m.py", "repo/Tests/unit/helpers.py", "repo/test/helpers.py", "tests/one/m.py"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(code.format(path))
+    stages = {tests: FunctionsStage(Folder([str(tmp_path / "repo")]), include_tests=tests) for tests in (False, True)}
+    found = {tests: Store(tmp_path / "data").get(stage) for tests, stage in stages.items()}
+    assert [found[False][row].path for row in range(len(found[False]))] == ["m.py"]
+    assert found[False].manifest.facts["skipped"] == {"test_file": 2}
+    places = Places.of(Folder([str(tmp_path / "repo")]))
+    (row,) = places.rows_of(found[True], tmp_path / "repo/test/helpers.py")
+    assert (found[True][row].repository, found[True][row].path) == ("test", "test/helpers.py")
+    assert listing(Folder([str(tmp_path / "tests")])) == {"one": ["m.py"]}
 
 
 def test_folders_of_one_name_are_told_apart_by_their_parents(tmp_path: Path) -> None:
