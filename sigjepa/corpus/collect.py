@@ -34,7 +34,7 @@ class Collected:
             functions, skipped = repository.extract(content, repository=name, path=path, **limits)
             self.functions.extend(functions)
             self.skipped.update(skipped)
-            digest, place = content_digest(content), str(repository.place or "")
+            digest, place = content_digest(content), writable(str(repository.place or ""))
             self.sources.append(SourceFile(name, path, digest, len(content), place))
         return len(self.functions) - before
 

@@ -14,6 +14,7 @@ from sigjepa.corpus.extraction import Extraction, extract
 from sigjepa.corpus.functions import EXTRACTION_VERSION, Function
 from sigjepa.corpus.source_files import content_digest, read_sources
 from sigjepa.corpus.sources.source import Source
+from sigjepa.corpus.text import writable
 from sigjepa.errors import SigjepaError
 from sigjepa.store.artifact import OpenedArtifact
 from sigjepa.store.manifest import Manifest
@@ -86,7 +87,7 @@ class Places:
     @classmethod
     def of(cls, source: Source) -> "Places":
         """Return where the repositories of a source lie."""
-        return cls({found.name: str(found.place or "") for found in source.repositories()})
+        return cls({found.name: writable(str(found.place or "")) for found in source.repositories()})
 
     def rows_of(self, functions: Functions, path: Path) -> list[int]:
         """Return the rows of the functions of a file of this machine."""

@@ -11,6 +11,7 @@ import xxhash
 from sigjepa.corpus.functions import TEST_FOLDERS
 from sigjepa.corpus.sources.remote import is_remote
 from sigjepa.corpus.sources.source import Repository, python_files, sequence_of_names, unique_names
+from sigjepa.corpus.text import writable
 from sigjepa.errors import SigjepaError
 from sigjepa.store.credentials import without_credentials
 
@@ -20,7 +21,7 @@ LISTING_VERSION = 2
 
 def files_repository(name: str, folder: Path, paths: Sequence[str]) -> Repository:
     """Return a repository of files below one folder of the disk, some or all of them."""
-    return Repository(name, paths, partial(read_files, folder, paths), folder)
+    return Repository(writable(name), paths, partial(read_files, folder, paths), folder)
 
 
 def read_files(folder: Path, paths: Sequence[str], positions: Sequence[int]) -> Iterator[bytes | None]:

@@ -1,8 +1,11 @@
+import json
+import os
 from pathlib import Path
 
 import pytest
 
 from sigjepa.corpus.sources.folder import Folder, files_repository
+from sigjepa.corpus.stage import CorpusStage
 from sigjepa.errors import SigjepaError
 from sigjepa.serving.functions import FunctionsStage, Places
 from sigjepa.store.store import Store
@@ -47,6 +50,18 @@ def test_a_sub_folder_of_tests_is_left_out_with_its_helpers(tmp_path: Path) -> N
     (row,) = places.rows_of(found[True], tmp_path / "repo/test/helpers.py")
     assert (found[True][row].repository, found[True][row].path) == ("test", "test/helpers.py")
     assert listing(Folder([str(tmp_path / "tests")])) == {"one": ["m.py"]}
+
+
+def test_a_folder_whose_name_is_not_utf8_is_spelt_out(tmp_path: Path) -> None:
+    root = Path(os.fsdecode(os.fsencode(tmp_path / "code") + b"\xff"))
+    for name in ("a", "b", os.fsdecode(b"\xe9")):
+        (root / name).mkdir(parents=True)
+        (root / name / "m.py").write_text(f"def f(x):\n    y = x[{ascii(name)}]\n    return y\n")
+    source = Folder([str(root)])
+    corpus = Store(tmp_path / "data").get(CorpusStage(source, near_duplicate_threshold=1.0))
+    assert set(corpus.column("repository")) == {"a", "b", "\\udce9"}
+    assert set(listing(Folder([str(root), str(root / "a")]))) == {"code\\udcff", "a"}
+    json.dumps(Places.of(source).places, ensure_ascii=False).encode()
 
 
 def test_folders_of_one_name_are_told_apart_by_their_parents(tmp_path: Path) -> None:
