@@ -144,9 +144,10 @@ def section_of(card: str, title: str) -> str:
 def number_of(request: Request) -> int:
     """Return how many results are asked for; raises SigjepaError for what is no number from 1 to MAX_TOP_K."""
     text = request.query_params.get("top_k", str(DEFAULT_TOP_K))
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:4]) <= MAX_TOP_K:
+    number = int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(MAX_TOP_K)) else 0
+    if not 1 <= number <= MAX_TOP_K:
         raise SigjepaError(f"top_k={text[:20]} must be a whole number from 1 to {MAX_TOP_K}.")
-    return int(text)
+    return number
 
 
 def row_of(request: Request) -> int:

@@ -56,7 +56,7 @@ def test_a_folder_whose_name_is_not_utf8_is_spelt_out(tmp_path: Path) -> None:
     root = Path(os.fsdecode(os.fsencode(tmp_path / "code") + b"\xff"))
     for name in ("a", "b", os.fsdecode(b"\xe9")):
         (root / name).mkdir(parents=True)
-        (root / name / "m.py").write_text(f"def f(x):\n    y = x[{ascii(name)}]\n    return y\n")
+        (root / name / "m.py").write_text(f"def f(x):\n    y = x[{name!a}]\n    return y\n")
     source = Folder([str(root)])
     corpus = Store(tmp_path / "data").get(CorpusStage(source, near_duplicate_threshold=1.0))
     assert set(corpus.column("repository")) == {"a", "b", "\\udce9"}
