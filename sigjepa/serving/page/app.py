@@ -33,6 +33,8 @@ from sigjepa.serving.query import read_query
 DEFAULT_TOP_K, MAX_TOP_K = 10, 100
 MAX_HIGHLIGHTED = 2048
 """Functions whose HTML is kept, the latest shown."""
+MAX_DIGITS = 20
+"""Of the row of a function in a path."""
 LIGHT, DARK = "default", "github-dark"
 
 
@@ -152,10 +154,12 @@ def number_of(request: Request) -> int:
 
 def row_of(request: Request) -> int:
     """Return the row that a path names; raises HTTPException 404 for one that the index does not have."""
-    row = int(request.path_params["row"])
-    functions = request.app.state.search.index
+    text, functions = request.path_params["row"], request.app.state.search.index
+    # Starlette's own `{row:int}` fails on more digits than Python turns into a number
+    row = int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS else len(functions)
     if row >= len(functions):
-        raise HTTPException(404, f"The index has no function {row}: it has {len(functions):,}, from 0 on.")
+        shown = text[:MAX_DIGITS]
+        raise HTTPException(404, f"The index has no function {shown}: it has {len(functions):,}, from 0 on.")
     return row
 
 
@@ -177,12 +181,12 @@ def create_app(
     routes = [
         *(
             _get("/", pages.page),
-            _get("/function/{row:int}", pages.function_page),
+            _get("/function/{row}", pages.function_page),
             _get("/student", pages.student_page),
         ),
         _get("/api/index", lambda request: JSONResponse({"functions": len(search)})),
-        *(_get("/api/search", pages.api_search), _get("/api/functions/{row:int}", pages.api_function)),
-        _get("/api/functions/{row:int}/neighbors", pages.api_neighbors),
+        *(_get("/api/search", pages.api_search), _get("/api/functions/{row}", pages.api_function)),
+        _get("/api/functions/{row}/neighbors", pages.api_neighbors),
         _get("/openapi.json", lambda request: JSONResponse(openapi_document())),
         _get("/code.css", pages.style),
         Mount("/static", StaticFiles(packages=[("sigjepa.serving.page", "static")])),
