@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 def train(config: DictConfig) -> float:
     """Train and test from a composed config, fill the run directory, and return the best value of `monitor`."""
+    from sigjepa.data.datamodule import check_data_settings
     from sigjepa.evaluation.metrics import build_metrics
     from sigjepa.pipeline import check, pipeline_of
     from sigjepa.reporting.runs import read_run
@@ -47,6 +48,7 @@ def train(config: DictConfig) -> float:
         checks.check_seed(resolved["seed"])
         jobs.check_resume(resolved["resume"])
         check_processes(resolved["trainer"], os.environ)
+        check_data_settings(resolved["data"])
         checks.check_accelerator(resolved["trainer"])
         checks.check_whole_pools(resolved["trainer"])
         metrics = build_metrics(resolved["metrics"], resolved["monitor"], resolved["allowed_targets"])

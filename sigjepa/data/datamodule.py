@@ -1,6 +1,6 @@
 """The LightningDataModule: serves batches of opened data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
@@ -21,6 +21,27 @@ from sigjepa.data.training_data import TrainingData
 from sigjepa.errors import SigjepaError
 from sigjepa.negatives.index.hard_negatives import HardNegatives
 from sigjepa.negatives.index.sampling import NegativeSampler
+from sigjepa.runtime.instantiate import check_counts
+
+COUNTS = ("batch_size", "eval_batch_size", "bucket_batches", "shuffle_window")
+COUNTS_OR_ALL = ("max_body_states", "shuffle_block", "max_train_functions")
+FROM_ZERO = ("random_bodies", "num_workers", "pool_seed", "seed")
+
+
+def check_data_settings(settings: Mapping[str, Any]) -> None:
+    """Raise SigjepaError for an argument of `FunctionDataModule` that it refuses; settings: arguments by name."""
+    named = {f"data.{name}": value for name, value in settings.items()}
+    counts, counts_or_all = (
+        [key for name in names if (key := f"data.{name}") in named] for names in (COUNTS, COUNTS_OR_ALL)
+    )
+    check_counts(named, counts, counts_or_all)
+    for key in (f"data.{name}" for name in FROM_ZERO):
+        value = named.get(key, 0)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise SigjepaError(f"{key}={value} must be a whole number, at least 0.")
+    resident = named.get("data.device_resident", "auto")
+    if resident not in (True, False, "auto"):
+        raise SigjepaError(f"data.device_resident={resident}: use auto, true or false.")
 
 
 class FunctionDataModule(LightningDataModule):
@@ -37,7 +58,7 @@ class FunctionDataModule(LightningDataModule):
     processes; 0 loads in the main one. device_resident: whether token states lie on the device, where batches are then
     made, without loader processes; `auto` is where it is a CUDA device with room for them.
 
-    Raises SigjepaError for a batch size below 1, a negative `random_bodies`, and another value of `device_resident`.
+    Raises SigjepaError as `check_data_settings` does, and for states on the device where a lexicon is read.
     """
 
     def __init__(
@@ -58,15 +79,10 @@ class FunctionDataModule(LightningDataModule):
         seed: int = 0,
         device_resident: bool | Literal["auto"] = "auto",
     ) -> None:
+        check_data_settings(locals())
         super().__init__()
-        if device_resident not in (True, False, "auto"):
-            raise SigjepaError(f"data.device_resident={device_resident}: use auto, true or false.")
         if device_resident is True and data.opened_lexicon is not None:
             raise SigjepaError("data.device_resident=true has no place for a lexicon's terms: use auto or false.")
-        if random_bodies < 0:
-            raise SigjepaError(f"data.random_bodies is {random_bodies}; give a number of at least 0.")
-        if batch_size < 1:
-            raise SigjepaError(f"data.batch_size is {batch_size}; give a positive number of functions per step.")
         if max_train_functions is not None:
             data = replace(data, max_train_functions=max_train_functions, sample_seed=seed)
         pool = PoolSample(pool_size, pool_seed)

@@ -19,11 +19,13 @@ from sigjepa.runtime.slow_precision import warn_of_slow_bfloat16
 from sigjepa.store.manifest import flatten
 from sigjepa.training.callbacks import build_callbacks
 from sigjepa.training.module import build_module
-from sigjepa.training.optimizer import build_optimizer
+from sigjepa.training.optimizer import build_optimizer, build_scheduler
 
 log = logging.getLogger(__name__)
 
 NEGATIVES = {"hard_negatives", "mined_negatives"}
+SOME_STEPS = 100_000
+"""Steps of a run that a scheduler is tried with before it is known how many there are: more than a warm-up takes."""
 
 
 def components_of(
@@ -57,7 +59,7 @@ def check_seed(seed: Any) -> None:
 
 
 def check_module(resolved: Mapping[str, Any], teacher_dim: int, metrics: Metrics) -> None:
-    """Raise SigjepaError for settings of which no student or no optimizer can be built, before any data is.
+    """Raise SigjepaError for settings of which no student, optimizer or scheduler can be built, before any data is.
 
     Errors of a student that is a user's own keep their traceback. resolved: the run's config.
     """
@@ -69,7 +71,12 @@ def check_module(resolved: Mapping[str, Any], teacher_dim: int, metrics: Metrics
             raise
         cause = error.__cause__ or error  # a part's own error lies below Hydra's
         raise SigjepaError(f"The student can't be built ({cause}): check the keys of `model`.") from error
-    build_optimizer(module.make_optimizer, module)
+    optimizer = build_optimizer(module.make_optimizer, module)
+    if module.make_scheduler is not None:
+        trainer = resolved["trainer"]
+        endless = math.isinf(last_of(trainer.get("max_epochs"))) and trainer.get("max_steps", -1) == -1
+        steps = math.inf if endless else SOME_STEPS
+        build_scheduler(module.make_scheduler, optimizer, steps, 1, module.monitor, str(module.direction))
 
 
 def check_accelerator(trainer: Mapping[str, Any]) -> None:

@@ -203,8 +203,11 @@ def warmup_cosine(
 ) -> LRScheduler:
     """Warm up linearly over `warmup_fraction` of the steps, then decay by a cosine to `final_fraction` of the peak.
 
-    Groups with rates of their own end at that of the lowest.
+    Groups with rates of their own end at that of the lowest. Raises SigjepaError for a share outside of 0 to 1.
     """
+    for name, share in (("warmup_fraction", warmup_fraction), ("final_fraction", final_fraction)):
+        if not 0 <= share <= 1:
+            raise SigjepaError(f"scheduler.{name}={share} must be a share, from 0 to 1.")
     warmup_steps = max(1, round(warmup_fraction * total_steps))
     peak = min(group["lr"] for group in optimizer.param_groups)
     warmup = LinearLR(optimizer, start_factor=1 / (warmup_steps + 1), total_iters=warmup_steps)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from sigjepa.data.datamodule import FunctionDataModule
+from sigjepa.data.datamodule import FunctionDataModule, check_data_settings
 from sigjepa.errors import SigjepaError
 
 
@@ -59,10 +59,22 @@ def test_worker_processes_serve_the_same_batches(tiny_datamodule):
         tiny_datamodule.num_workers = 0
 
 
-@pytest.mark.parametrize("batch_size", [0, -1])
-def test_batch_sizes_that_cannot_train(tiny_data, batch_size):
-    with pytest.raises(SigjepaError, match=r"data\.batch_size"):
-        FunctionDataModule(tiny_data, batch_size=batch_size)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("batch_size", 0), ("batch_size", -1), ("eval_batch_size", 0), ("bucket_batches", 0), ("bucket_batches", -1)),
+        *(("max_body_states", 0), ("max_body_states", -1), ("max_train_functions", 0), ("max_train_functions", 0.5)),
+        *(("shuffle_block", 0), ("shuffle_window", 0), ("random_bodies", -4), ("num_workers", -1), ("seed", -1)),
+        *(("pool_seed", -1), ("device_resident", "yes")),
+    ],
+)
+def test_a_setting_that_no_batch_can_be_made_of_is_named(name, value):
+    with pytest.raises(SigjepaError, match=rf"data\.{name}={value}"):
+        FunctionDataModule(None, **{name: value})
+
+
+def test_settings_that_are_left_out_have_their_defaults():
+    check_data_settings({"_target_": "own.DataModule", "random_bodies": 0, "max_body_states": None})
 
 
 def test_figures_count_splits_and_coverage(tiny_datamodule):
@@ -109,7 +121,6 @@ def test_a_sample_of_train_is_drawn_by_the_seed_and_leaves_the_other_splits_alon
     )
 
 
-@pytest.mark.parametrize("number", [0, 10**6])
-def test_a_sample_of_train_that_cannot_be_is_refused(tiny_datamodule, number):
+def test_a_sample_of_train_that_is_larger_than_train_is_refused(tiny_datamodule):
     with pytest.raises(SigjepaError, match="max_train_functions"):
-        FunctionDataModule(tiny_datamodule.data, max_train_functions=number).figures()
+        FunctionDataModule(tiny_datamodule.data, max_train_functions=10**6).figures()

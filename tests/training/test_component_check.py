@@ -131,6 +131,10 @@ def test_a_gpu_that_is_not_there_is_refused_before_anything_is_built(monkeypatch
     assert len(asked) == kinds
 
 
+WITHOUT_WARMUP = ("~scheduler.warmup_fraction", "~scheduler.final_fraction")
+STEP_LR = ("scheduler._target_=torch.optim.lr_scheduler.StepLR", *WITHOUT_WARMUP)
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -138,11 +142,20 @@ def test_a_gpu_that_is_not_there_is_refused_before_anything_is_built(monkeypatch
         (["model.layers=x"], "student can't be built"),
         (["experiment=flagship", "model.parts.words.hidden_dim=-1"], "student can't be built"),
         (["optimizer.lr=fast"], "optimizer can't be built.*keys of `optimizer`"),
+        (["scheduler.warmup_fraction=5"], r"scheduler\.warmup_fraction=5"),
+        (["scheduler.final_fraction=-0.5"], r"scheduler\.final_fraction=-0\.5"),
+        ([*STEP_LR], "scheduler can't be built.*step_size.*keys of `scheduler`"),
+        (["trainer.max_epochs=-1"], r"total_steps.*trainer\.max_epochs=-1"),
+        ([*STEP_LR, "+scheduler.step_size=3"], None),
+        (["trainer.max_epochs=-1", "+trainer.max_steps=50"], None),
+        (["trainer.max_epochs=-1", "scheduler=reduce_on_plateau"], None),
+        (["trainer.max_epochs=-1", "scheduler=none"], None),
+        (["scheduler=one_cycle"], None),
     ],
 )
-def test_a_student_or_optimizer_that_can_not_be_built_is_refused_before_any_data(overrides, message):
+def test_what_can_not_be_built_is_refused_before_any_data(overrides, message):
     resolved = plain(compose([*overrides, "data=tiny"]))
-    with pytest.raises(SigjepaError, match=message):
+    with pytest.raises(SigjepaError, match=message) if message else nullcontext():
         check_module(resolved, 384, build_metrics(resolved["metrics"], resolved["monitor"], []))
 
 

@@ -37,6 +37,7 @@ def test_the_error_in_a_summary_holds_no_credential(tmp_path, monkeypatch):
     [
         *(("monitor=val/nothing", 0), ("corpus=folder", 0), ("trainer.max_epochs=three", 0), ("seed=one", None)),
         *(("callbacks.best_checkpoint=null", 0), ("+trainer.limit_val_batches=2", 0)),
+        *(("data.max_body_states=-1", 0), ("scheduler.warmup_fraction=5", 0)),
     ],
 )
 def test_a_job_that_is_refused_leaves_the_reason_in_its_new_folder(tmp_path, word, seed):
