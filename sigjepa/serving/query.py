@@ -2,6 +2,7 @@
 
 import ast
 import re
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def read_query(text: str) -> Query:
 
     Raises SigjepaError for a text without a word, or with more than MAX_LETTERS letters.
     """
-    text = text.strip()
+    text = textwrap.dedent(text).strip()
     if len(text) > MAX_LETTERS:
         raise SigjepaError(f"The query has {len(text):,} letters, the most is {MAX_LETTERS:,}. {EXPECTED}.")
     if is_signature(text):
@@ -64,12 +65,15 @@ def read_query(text: str) -> Query:
 def is_signature(text: str) -> bool:
     """Return whether a text is decorators and `def …:`, and no more."""
     tree = parse(f"{text} pass")
-    return tree is not None and len(tree.body) == 1 and isinstance(tree.body[0], FunctionNode) and text.endswith(":")
+    if tree is None or len(tree.body) != 1 or not text.endswith(":"):
+        return False
+    (function,) = tree.body
+    return isinstance(function, FunctionNode) and [type(statement) for statement in function.body] == [ast.Pass]
 
 
 def first_function(text: str) -> FunctionNode | None:
-    """Return the function that a text begins with; None for other code."""
-    tree = parse(text)
+    """Return the function that a text begins with, which may end at the colon of a block; None for other code."""
+    tree = parse(text) or parse(f"{text} pass")
     if tree is None or not tree.body or not isinstance(tree.body[0], FunctionNode):
         return None
     return tree.body[0]

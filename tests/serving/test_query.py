@@ -1,5 +1,7 @@
 """What a person types becomes a signature, and what was made of it is said."""
 
+import textwrap
+
 import pytest
 
 from sigjepa.errors import SigjepaError
@@ -17,6 +19,8 @@ SIGNATURES = [
 def test_a_signature_is_searched_as_it_is(text):
     query = read_query(f"  {text}\n")
     assert (query.signature, query.note) == (text, None)
+    query = read_query(textwrap.indent(text, "    "))
+    assert (query.signature, query.note) == (text, None)
 
 
 @pytest.mark.parametrize(
@@ -29,6 +33,9 @@ def test_a_signature_is_searched_as_it_is(text):
         ("def add(a, b):\n    return a + b", "def add(a, b):"),
         ("def add(a, b):\n    return a + b\n\nprint(add(1, 2))", "def add(a, b):"),
         ("@property\ndef name(self): return 1", "@property\ndef name(self):"),
+        ("    @property\n    def name(self):\n        return 1", "@property\ndef name(self):"),
+        ("def f(x):\n    for y in x:", "def f(x):"),
+        ("def f(x):\n    y = x\n    if y:\n        while x:", "def f(x):"),
         ("read csv file", "def read_csv_file():"),
         ("How to read a CSV file?", "def how_to_read_a_csv_file():"),
         ("readCSVFile", "def readCSVFile():"),

@@ -132,6 +132,12 @@ def test_a_request_that_can_not_be_answered_says_why(client, path, status):
         assert answer.json()["error"]
 
 
+def test_a_pasted_query_keeps_its_indentation_in_the_page(client):
+    page = client.get("/", params={"q": "    def a(x):\n        return x"}).text
+    assert ">    def a(x):\n        return x</textarea>" in page
+    assert client.get("/", params={"q": "  \n"}).status_code == 200
+
+
 def test_bodies_and_foreign_hosts_are_refused(client):
     assert client.post("/api/search", content=b"x" * 10).status_code == 413
     assert client.post("/api/search").status_code == 405

@@ -67,7 +67,7 @@ class Pages:
 
     async def page(self, request: Request) -> Response:
         """Return the page of a search, empty without a query."""
-        text = request.query_params.get("q", "").strip()
+        text = request.query_params.get("q", "").rstrip()
         answer = await self.answer(request) if text else None
         return await run_in_threadpool(self.render, "search.html.j2", text=text, answer=answer)
 
