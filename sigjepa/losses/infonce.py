@@ -122,8 +122,7 @@ class InfoNCE(nn.Module):
         self.score_weights = tuple(score_weights)
         self.related = related
         self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature)))
-        self.min_temperature = min_temperature
-        self.max_temperature = max_temperature
+        self.log_bounds = math.log(min_temperature), math.log(max_temperature)
         self.weight = weight
 
     @property
@@ -146,10 +145,11 @@ class InfoNCE(nn.Module):
     @property
     def temperature(self) -> Tensor:
         """The temperature in use, a scalar."""
-        return self.log_temperature.clamp(math.log(self.min_temperature), math.log(self.max_temperature)).exp()
+        return self.log_temperature.clamp(*self.log_bounds).exp()
 
     def forward(self, prediction: Prediction, batch: Batch, progress: Progress) -> LossTerm:
         """Return the term on one batch; logs the temperature and, with mined candidates, what they added."""
+        self.log_temperature.data.clamp_(*self.log_bounds)  # beyond a bound it has no gradient and would stay there
         mined_weight = value_at(self.schedule, progress.epoch) if self.mined_candidates != "none" else 0.0
         candidates = MINED_CANDIDATES[self.mined_candidates](batch) if mined_weight > 0 else in_batch_candidates(batch)
         log_weights = self._log_weights(candidates, mined_weight) if mined_weight > 0 else None

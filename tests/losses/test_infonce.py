@@ -150,6 +150,22 @@ def test_temperature_is_learned_clamped_and_in_log_space(make_batch):
         torch.testing.assert_close(loss.temperature, torch.tensor(seen))
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_temperature_comes_back_from_its_bound(make_batch, sign):
+    """Own bodies that are predicted want a low temperature, opposite ones a high one."""
+    batch = make_batch()
+    loss = InfoNCE(temperature=0.07, min_temperature=0.05, max_temperature=0.1)
+    optimizer = torch.optim.AdamW(loss.parameters(), lr=0.1, betas=(0.5, 0.5), weight_decay=0.0)
+    reached = []
+    for direction in (sign, -sign):
+        for _ in range(100):
+            optimizer.zero_grad()
+            loss(Prediction(direction * batch.body_pooled), batch, START).value.backward()
+            optimizer.step()
+        reached.append(loss.temperature.item())
+    assert reached == pytest.approx([0.05, 0.1][::sign])
+
+
 def test_logs_split_the_loss_into_in_batch_and_mined(make_batch):
     batch = make_batch(size=6, negatives=7)
     term = InfoNCE(mined_candidates="per_anchor")(Prediction(torch.randn(6, 8)), batch, START)
