@@ -32,6 +32,7 @@ from sigjepa.training.run_directory import (
     PREDICTIONS_FILE,
     QUERIES_FILE,
 )
+from sigjepa.training.run_status import FINISHED
 
 METRICS_CSV, UNREADABLE = "metrics.csv", "unreadable"
 
@@ -64,9 +65,16 @@ class Run:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """The settings that make the run's experiment, see `job.experiment_settings`; empty for a run without any."""
+        """The settings that make the run's experiment, see `job.experiment_settings`.
+
+        Empty for a run that has not begun; raises SigjepaError where a finished one has none.
+        """
         path = verified(self.folder, JOB_FILE)
         identity = as_mapping(read_json(path), path).get("experiment") if path.exists() else {}
+        if self.status == FINISHED and not identity:  # runs of one name would pass for seeds of one experiment
+            raise SigjepaError(
+                f"{path} does not say which experiment the run is of; leave the run out, or train it again."
+            )
         return as_mapping(identity, path)
 
     @property

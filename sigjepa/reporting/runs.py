@@ -103,7 +103,8 @@ def find_runs(folders: Sequence[Path]) -> list[Run]:
     if not found:
         names = ", ".join(str(folder) for folder in folders)
         raise SigjepaError(f"There is no run in {names}; give the folder of a run or of a sweep: runs=...")
-    labels = distinct_labels([(run.name, run.identity) for run in found.values()])
+    named = [(run.name, {} if run.status == UNREADABLE else run.identity) for run in found.values()]
+    labels = distinct_labels(named)
     labeled = [replace(run, label=label) for run, label in zip(found.values(), labels, strict=True)]
     return sorted(labeled, key=lambda run: (run.experiment, *map(first_none, (run.seed, run.fold)), run.folder))
 

@@ -13,7 +13,7 @@ from filelock import Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from sigjepa.errors import SigjepaError, nearest_name
-from sigjepa.runtime.instantiate import plain
+from sigjepa.runtime.instantiate import find_target, plain
 from sigjepa.store.files import read_json, write_json
 from sigjepa.store.locks import file_lock
 from sigjepa.store.manifest import content_key, differences
@@ -65,7 +65,7 @@ def job_settings(config: DictConfig, without: Sequence[str] = ()) -> dict[str, A
 
 SETTINGS_OUTSIDE_EXPERIMENT = (
     *("baseline", "metrics", "allowed_targets", "data.num_workers", "data.device_resident", "trainer.default_root_dir"),
-    *("trainer.enable_progress_bar", "trainer.enable_model_summary", "trainer.log_every_n_steps", "trainer.plugins"),
+    *("trainer.enable_progress_bar", "trainer.enable_model_summary", "trainer.log_every_n_steps"),
     *("callbacks.metrics_table", "callbacks.resume_checkpoint", "callbacks.status", "callbacks.cuda_graphs"),
 )
 """Settings of a job that make no other experiment: what is shown, written or measured beside."""
@@ -74,9 +74,12 @@ SETTINGS_OUTSIDE_EXPERIMENT = (
 def experiment_settings(config: DictConfig) -> dict[str, Any]:
     """Return an experiment's identity, resolved: `job_settings` without seed, fold and name.
 
-    Nor are `SETTINGS_OUTSIDE_EXPERIMENT` in it.
+    Nor are `SETTINGS_OUTSIDE_EXPERIMENT` in it, and plugins that write checkpoints.
     """
     settings = job_settings(config, without=("seed", "fold", "name"))
+    if isinstance(trainer := settings.get("trainer"), dict):
+        plugins = _deciding_plugins(trainer.pop("plugins", None), settings.get("allowed_targets") or ())
+        trainer |= {"plugins": plugins} if plugins else {}
     for place in SETTINGS_OUTSIDE_EXPERIMENT:
         *groups, key = place.split(".")
         node: Any = settings
@@ -85,6 +88,20 @@ def experiment_settings(config: DictConfig) -> dict[str, Any]:
         if isinstance(node, dict):
             node.pop(key, None)
     return settings
+
+
+def _deciding_plugins(plugins: Any, allowed_targets: Sequence[str]) -> list[Any]:
+    """Return those of a trainer's plugins that decide a result: all but those that write checkpoints."""
+    from lightning.pytorch.plugins import CheckpointIO  # noqa: PLC0415 - slow to import
+
+    def writes_checkpoints(plugin: Any) -> bool:
+        if not isinstance(plugin, dict) or "_target_" not in plugin:
+            return False
+        target = find_target(plugin["_target_"], allowed_targets)
+        return isinstance(target, type) and issubclass(target, CheckpointIO)
+
+    listed = plugins if isinstance(plugins, list) else [plugins]
+    return [plugin for plugin in listed if plugin is not None and not writes_checkpoints(plugin)]
 
 
 def experiment_key(config: DictConfig) -> str:

@@ -125,6 +125,25 @@ def test_a_damaged_run_names_the_file_and_the_others_go_on(make_run, tmp_path):
     assert "b/ranks.npz" in runs["b"].reason
 
 
+@pytest.mark.parametrize("job", [None, '{"settings": {}}', '{"experiment": {}}', '{"experiment": 1}'])
+def test_a_finished_run_that_does_not_say_its_experiment_is_no_seed_of_another(make_run, tmp_path, job):
+    make_run("a")
+    make_run("b", seed=1)
+    (tmp_path / "b" / "job.json").unlink()
+    if job is not None:
+        (tmp_path / "b" / "job.json").write_text(job)
+    runs = {run.folder.name: run for run in find_runs([tmp_path])}
+    assert {name: run.status for name, run in runs.items()} == {"a": "finished", "b": "unreadable"}
+    assert "b/job.json" in runs["b"].reason
+
+
+def test_a_run_that_has_not_begun_needs_no_job(make_run, tmp_path):
+    make_run("a")
+    (tmp_path / "a" / "job.json").unlink()
+    (tmp_path / "a" / "summary.json").write_text('{"status": "failed"}')
+    assert [run.status for run in find_runs([tmp_path])] == ["failed"]
+
+
 @pytest.mark.parametrize("line", ["2,abc", "x,0.5", "3,0.1,0.2,9"])
 def test_a_corrupt_csv_line_is_named(tmp_path, line):
     path = tmp_path / "metrics.csv"

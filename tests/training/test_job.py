@@ -80,6 +80,16 @@ def test_an_experiment_is_its_settings_without_seed_fold_and_name():
     assert key != experiment_key(compose("data.seed=4"))  # a seed that is set apart is a setting
 
 
+def test_a_plugin_makes_another_experiment_unless_it_writes_checkpoints():
+    def key(*classes):
+        plugins = ",".join(f"{{_target_: lightning.pytorch.plugins.{name}}}" for name in classes)
+        return experiment_key(compose(f"trainer.plugins=[{plugins}]"))
+
+    default, none = (experiment_key(compose(*words)) for words in ((), ("trainer.plugins=null",)))
+    assert default == none == key() == key("AsyncCheckpointIO")
+    assert default != key("DoublePrecision") == key("AsyncCheckpointIO", "DoublePrecision")
+
+
 def test_a_new_folder_begins_anew_and_says_which_job_it_holds(tmp_path):
     assert again(tmp_path) == ResumePoint()
     job = json.loads((tmp_path / JOB_FILE).read_text())
