@@ -5,8 +5,6 @@ import re
 import tokenize
 
 LEADING_WHITESPACE = re.compile(r"[ \t\f]*")
-CONTINUED = re.compile(r"""["'][^\n]*\\\n""")
-"""A quote, and a backslash at the end of its line."""
 
 
 def decode_source(content: bytes) -> str:
@@ -39,7 +37,10 @@ def leading_whitespace(line: str) -> str:
 
 def may_span_lines(code: str) -> bool:
     """Return whether a string literal may go on in a next line: few texts have a triple quote or such a backslash."""
-    return '"""' in code or "'''" in code or ("\\\n" in code and CONTINUED.search(code) is not None)
+    if '"""' in code or "'''" in code:
+        return True
+    lines = code.split("\n")[:-1] if "\\\n" in code else []
+    return any(line.endswith("\\") and ('"' in line or "'" in line) for line in lines)
 
 
 def literal_lines(code: str) -> set[int]:

@@ -1,8 +1,11 @@
 import ast
+import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sigjepa.corpus.text import SourceText, decode_source, dedent, indent_source, literal_lines
+from sigjepa.corpus.text import SourceText, decode_source, dedent, indent_source, literal_lines, may_span_lines
 
 
 @pytest.mark.parametrize(
@@ -54,6 +57,16 @@ def test_dedent(line: str, margin: str, expected: str) -> None:
 def test_lines_inside_of_literals_are_found() -> None:
     source = 'a = """one\n two\n"""\nb = ("x"\n     "y")\nc = f"""{a}\n  {b}"""\nd = "e\\\n f"\n'
     assert literal_lines(source) == {2, 3, 7, 9}
+
+
+@given(st.text("\"'\\\n\r a", max_size=30))
+def test_a_string_may_span_lines_by_triple_quotes_or_a_backslash_behind_a_quote(code: str) -> None:
+    assert may_span_lines(code) is (re.search(r"""\"{3}|'{3}|["'][^\n]*\\\n""", code) is not None)
+
+
+def test_a_long_line_of_strings_is_looked_at_once() -> None:
+    code = "x = 1 + \\\n    2\ny = [" + "'a', " * 100_000 + "]\n"
+    assert not may_span_lines(code)  # many minutes, if each quote were followed to the end of its line
 
 
 def test_lines_that_a_backslash_joins_between_literals_are_not_inside_of_one() -> None:
