@@ -34,6 +34,10 @@ class StorageError(SigjepaError, OSError):
     """A file could not be written because of the disk, not of what was to be written."""
 
 
+class LostProcessError(SigjepaError):
+    """Another process of the run is gone, or is not heard of any more."""
+
+
 def nearest_name(name: str, known: Iterable[str]) -> str:
     """Return the hint ` Did you mean 'x'?` for a misspelled name, or an empty string when nothing known is near."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

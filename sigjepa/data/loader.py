@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from sigjepa.data.batch import Batch
 from sigjepa.data.sampler import LengthBucketSampler
-from sigjepa.errors import SigjepaError
+from sigjepa.errors import LostProcessError
 
 
 class BatchLoader(DataLoader[Batch]):
@@ -17,7 +17,7 @@ class BatchLoader(DataLoader[Batch]):
 
     Torch would pass tensors through /dev/shm, which containers keep small: workers that find it full are waited for
     without end. The sampler yields whole batches of ids and the dataset answers each with one Batch; arguments are
-    DataLoader's. Raises SigjepaError naming `data.num_workers` where a worker dies or cannot be started.
+    DataLoader's. Raises LostProcessError naming `data.num_workers` where a worker dies or cannot be started.
     """
 
     def __init__(self, dataset: Dataset[Batch], num_workers: int = 0, **named_arguments: Any) -> None:
@@ -36,7 +36,7 @@ class BatchLoader(DataLoader[Batch]):
                 yield pickle.loads(batch) if self.num_workers else batch  # noqa: S301 (from our own worker)
         except (OSError, RuntimeError) as error:
             if self.num_workers and (isinstance(error, OSError) or "DataLoader worker (pid" in str(error)):
-                raise SigjepaError(
+                raise LostProcessError(
                     f"The {self.num_workers} loader processes cannot run ({error}). Set data.num_workers=0, or give "
                     "the container more memory, also at /dev/shm, where processes keep their locks."
                 ) from error

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from sigjepa.errors import SigjepaError
+from sigjepa.errors import LostProcessError, SigjepaError
 from sigjepa.runtime.processes import lacks_srun, launcher
 
 STARTED_WITHIN = ("spawn", "fork", "notebook")
@@ -72,10 +72,6 @@ def check_processes(trainer: dict[str, Any], environment: Mapping[str, str]) -> 
             f"{name} has started {processes} processes, but trainer.devices={devices} on trainer.num_nodes="
             f"{trainer.get('num_nodes', 1)} asks for {wanted}. Give both the same number, and trainer.strategy=ddp."
         )
-
-
-class LostProcessError(SigjepaError):
-    """Another process of the run is gone, or is not heard of any more."""
 
 
 LOST = re.compile(r"gloo|nccl|connection (closed|reset|refused)|broken pipe|TCPStore|timed? ?out", re.IGNORECASE)

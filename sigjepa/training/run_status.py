@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,9 +10,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from sigjepa.errors import LostProcessError
 from sigjepa.store.credentials import without_credentials
 from sigjepa.store.files import atomic_path, read_json
-from sigjepa.training.process_check import LostProcessError
 
 FINISHED = "finished"
 JOB_FILE = "job.json"
@@ -19,6 +20,10 @@ JOB_FILE = "job.json"
 FILES_FILE = "files.json"
 """Holds the digest of every file of a finished run."""
 INTERRUPTIONS = (KeyboardInterrupt, SystemExit, OSError, MemoryError, LostProcessError)
+MACHINE_ERRORS = re.compile(
+    r"out of memory|can't allocate memory|DataLoader worker \(pid|(CUDA|HIP|cuDNN|NCCL) error(?!: device-side assert)"
+)
+"""What torch says of memory, of killed workers and of devices in a RuntimeError; a kernel's assertion is a defect."""
 
 
 def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
@@ -56,7 +61,8 @@ def ended_by(error: BaseException) -> dict[str, str]:
 
     It `failed` when the same words would fail again; what a person, a scheduler or the machine did `interrupted` it.
     """
-    status = "interrupted" if isinstance(error, INTERRUPTIONS) else "failed"
+    of_machine = isinstance(error, RuntimeError) and MACHINE_ERRORS.search(str(error))
+    status = "interrupted" if of_machine or isinstance(error, INTERRUPTIONS) else "failed"
     return {"status": status, "error": without_credentials(f"{type(error).__name__}: {error}")}
 
 

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from sigjepa.data.batch import Batch
 from sigjepa.data.loader import BatchLoader
-from sigjepa.errors import SigjepaError
+from sigjepa.errors import LostProcessError
 
 class Large(Dataset):
     def __getitem__(self, ids):
@@ -29,7 +29,7 @@ for batch in BatchLoader(Large(), num_workers=2, sampler=[1, 2, 3, 4]):
     print(int(batch.ids), batch.signature_states.dtype, float(batch.signature_states.float().mean()))
 try:
     list(BatchLoader(Large(), num_workers=2, sampler=[1, 9]))
-except SigjepaError as error:
+except LostProcessError as error:
     print("died:", error)
 try:
     Path("/dev/shm/full").write_bytes(bytes(1 << 20))
@@ -37,7 +37,7 @@ except OSError:
     pass
 try:
     list(BatchLoader(Large(), num_workers=2, sampler=[1]))
-except SigjepaError as error:
+except LostProcessError as error:
     print("full:", error)
 """
 

@@ -1,12 +1,13 @@
 import json
 
 import pytest
+import torch
 
-from sigjepa.errors import SigjepaError
+from sigjepa.errors import LostProcessError, SigjepaError
 from sigjepa.runtime.compose import compose
 from sigjepa.train import train
 from sigjepa.training.job import JOB_FILE
-from sigjepa.training.run_status import recorded_status, write_summary
+from sigjepa.training.run_status import ended_by, recorded_status, write_summary
 
 
 def test_summary_is_strict_json(tmp_path):
@@ -23,6 +24,24 @@ def test_status_is_running_and_then_failed_with_the_reason(tmp_path):
         raise ValueError("boom")
     summary = json.loads(path.read_text())
     assert summary == {"seed": 3, "parameters": 7, "status": "failed", "error": "ValueError: boom"}
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."), "interrupted"),
+        (RuntimeError("CUDA error: uncorrectable ECC error encountered"), "interrupted"),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), "interrupted"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."), "interrupted"),
+        (RuntimeError("DataLoader worker (pid 4711) is killed by signal: Killed. "), "interrupted"),
+        (LostProcessError("The 2 loader processes cannot run"), "interrupted"),
+        (RuntimeError("CUDA error: device-side assert triggered"), "failed"),
+        (RuntimeError("Expected all tensors to be on the same device, but found cuda:0 and cpu!"), "failed"),
+        (SigjepaError("Training ran out of memory of how it began"), "failed"),
+    ],
+)
+def test_what_the_machine_did_interrupts(error, status):
+    assert ended_by(error)["status"] == status
 
 
 def test_the_error_in_a_summary_holds_no_credential(tmp_path, monkeypatch):
