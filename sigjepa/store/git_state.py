@@ -1,5 +1,6 @@
 """The code that runs: its commit, whether it is as committed, and what was changed since."""
 
+import os
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +17,16 @@ MAX_DIFF_BYTES = 5_000_000
 GIT = ("git", "--no-replace-objects")  # a commit's id is to name the code that was committed
 
 
+def environment_without_git() -> dict[str, str]:
+    """Return this process's environment without the variables by which a hook or a caller points git elsewhere."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+
+
 def git(folder: Path, *arguments: str) -> bytes | None:
     """Return what a git command in `folder` printed; None where git, the repository or the object is missing."""
+    command = [*GIT, "-C", str(folder), *arguments]
     try:
-        return subprocess.run([*GIT, "-C", str(folder), *arguments], capture_output=True, check=True).stdout
+        return subprocess.run(command, capture_output=True, check=True, env=environment_without_git()).stdout
     except (FileNotFoundError, subprocess.CalledProcessError):
         return None
 
@@ -96,4 +103,4 @@ def changes(root: Path, path: str, *, new: bool) -> bytes:
     compared: Sequence[str] = ("--no-index", "--", "/dev/null", path) if new else ("HEAD", "--", path)
     options = ("--binary", "--no-renames", "--no-ext-diff", "--no-color")
     command = [*GIT, "-C", str(root), "diff", *options, *compared]
-    return subprocess.run(command, capture_output=True, check=False).stdout
+    return subprocess.run(command, capture_output=True, check=False, env=environment_without_git()).stdout

@@ -40,6 +40,20 @@ def test_what_a_clone_put_in_the_place_of_the_commit_is_no_state_of_the_code(tmp
     assert code_diff(package).content == b""
 
 
+def test_a_hook_of_another_repository_has_no_say(tmp_path, monkeypatch):
+    package, other = checkout(tmp_path / "own"), checkout(tmp_path / "other")
+    (package / "old.py").write_text("x = 2\n")
+    git(tmp_path / "own", "commit", "-q", "-am", "second")
+    own, others = git_state(package), git_state(other)
+    (package / "new.py").write_text("n = 1\n")
+    diff = code_diff(package)
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other/.git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(tmp_path / "other"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "other/.git/index"))
+    assert git_state(package) == {"sha": own["sha"], "dirty": True} != others
+    assert code_diff(package) == diff
+
+
 def test_git_state_of_a_clean_and_a_dirty_checkout(tmp_path):
     package = checkout(tmp_path)
     clean = git_state(package)

@@ -10,6 +10,7 @@ from typing import Any
 
 from sigjepa.corpus.sources.source import Repository, sequence_of_names, unique_names
 from sigjepa.errors import SigjepaError
+from sigjepa.store.git_state import environment_without_git
 
 REGULAR_FILES = frozenset({"100644", "100755"})  # not 120000 (links) and 160000 (submodules)
 NO_FETCHING = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": ""}  # older releases of git know the second alone
@@ -139,12 +140,11 @@ def git_command(git_folder: Path, *arguments: str) -> list[str]:
 
 
 def git_environment() -> dict[str, str]:
-    """Return this process's environment without the variables by which a hook or a caller points git elsewhere.
+    """Return the environment in which git reads a repository as it was committed.
 
     Git fetches what a partial clone lacks, by whatever command the repository's own configuration names: not here.
     """
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    return kept | {"LC_ALL": "C"} | NO_FETCHING | AS_COMMITTED
+    return environment_without_git() | {"LC_ALL": "C"} | NO_FETCHING | AS_COMMITTED
 
 
 def error_text(error: subprocess.CalledProcessError) -> str:
