@@ -36,9 +36,9 @@ class PoolSample:
             )
 
     def ids(self, corpus: Corpus, split: str) -> npt.NDArray[np.int64]:
-        """Return the ids of the functions of a split's pool, ascending."""
+        """Return the ids of the functions of a split's pool, ascending; all of a split that is not held out."""
         ids = corpus.ids(split)
-        if self.size is None or len(ids) <= self.size:
+        if split not in HELD_OUT or self.size is None or len(ids) <= self.size:
             return ids
         generator = np.random.default_rng([self.seed, HELD_OUT.index(split)])
         return np.sort(generator.choice(ids, self.size, replace=False))

@@ -41,6 +41,11 @@ def test_another_seed_draws_another_pool_and_null_takes_all():
     assert PoolSample().sample_texts(corpus) == PoolSample(1000).sample_texts(corpus) == {}
 
 
+def test_train_is_never_sampled():
+    corpus = SimpleNamespace(ids={"train": np.arange(100)}.__getitem__)
+    assert len(PoolSample(50).ids(corpus, "train")) == 100
+
+
 def test_every_function_of_the_pool_is_served_once_whatever_the_seed_of_the_run(tiny_datamodule):
     data = tiny_datamodule.data
     for seed in (0, 1):
