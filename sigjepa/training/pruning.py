@@ -28,7 +28,9 @@ class MedianPruning(Callback):
         self.best = float("-inf")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Compare this epoch; validation has run by now."""
+        """Compare this epoch; validation, where the epoch has one, has run by now."""
+        if self.monitor not in trainer.callback_metrics:
+            return
         self.best = max(self.best, self.sign * float(trainer.callback_metrics[self.monitor]))
         epoch = trainer.current_epoch
         if epoch + 1 <= self.warmup_epochs:

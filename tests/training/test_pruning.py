@@ -20,7 +20,8 @@ def epochs_of(pruning, values, any_process=lambda worse, **_: worse):
     """Return in how many epochs a job with these values of the monitor is ended."""
     trainer = SimpleNamespace(should_stop=False, strategy=SimpleNamespace(reduce_boolean_decision=any_process))
     for epoch, value in enumerate(values):
-        trainer.current_epoch, trainer.callback_metrics = epoch, {pruning.monitor: value}
+        trainer.current_epoch = epoch
+        trainer.callback_metrics = {} if value is None else {pruning.monitor: value}
         pruning.on_train_epoch_end(trainer, None)
         if trainer.should_stop:
             return epoch + 1
@@ -40,6 +41,8 @@ OTHERS = [(0.2, 0.6, 0.5, 0.5), (0.3, 0.3, 0.4), (0.1, 0.2, 0.8, 0.9)]
         ((0.1, 0.1, 0.1, 0.1), {"min_jobs": 3}, 2),  # the second job has not come to epoch 3
         ((0.1, 0.1, 0.1, 0.1), {"min_jobs": 4}, None),
         ((0.1, 0.1, 0.1, 0.1), {"warmup_epochs": 3, "min_jobs": 3}, None),
+        ((None, 0.1, None, 0.1), {}, 2),  # an epoch without validation is compared with nothing
+        ((0.1, None, None, 0.1), {}, 4),
         ((0.9, 0.9, 0.9), {"mode": "min"}, 2),
         ((0.1, 0.1, 0.1, 0.1), {"mode": "min"}, None),
     ],
