@@ -116,7 +116,7 @@ def _features_of_tree(tree: ast.Module, name: str, parameters: list[str]) -> Fea
     shape: list[str] = []
     labels: list[str] = []
     canonical: list[str] = []
-    for node, depth, kind, plain in nodes:
+    for node, place, kind, plain in nodes:
         label = exact = kind.__name__
         if kind is ast.Name:
             names.append(node.id)
@@ -142,12 +142,15 @@ def _features_of_tree(tree: ast.Module, name: str, parameters: list[str]) -> Fea
         if form := _SHAPE.get(kind):
             shape.append(form)
         labels.append(label)
-        canonical.append(f"{depth} {exact}")  # depths in pre-order determine the tree
+        canonical.append(f"{place} {exact}")
     return _features(names, calls, shape, labels, canonical)
 
 
-_Node: TypeAlias = tuple[Any, int, type[ast.AST], list[str]]
-"""A node of a tree, its depth, its type, and what it holds besides child nodes: names, f-string conversions."""
+_Node: TypeAlias = tuple[Any, str, type[ast.AST], list[str]]
+"""A node of a tree, its place, its type, and what it holds besides child nodes: names, f-string conversions.
+
+A place is the depth, the parent's field and the position in it; places in pre-order determine the tree.
+"""
 
 
 def _nodes_of(tree: ast.Module) -> tuple[list[_Node], list[str], list[str]]:
@@ -155,9 +158,9 @@ def _nodes_of(tree: ast.Module) -> tuple[list[_Node], list[str], list[str]]:
     nodes: list[_Node] = []
     assigned: list[str] = []
     outer: list[str] = []
-    stack: list[tuple[Any, int]] = [(node, 1) for node in reversed([*ast.iter_child_nodes(tree)])]
+    stack: list[tuple[Any, int, str]] = [(node, 1, "") for node in reversed(tree.body)]
     while stack:  # an explicit stack: a long `a + b + …` is deeper than Python's own
-        node, depth = stack.pop()
+        node, depth, field = stack.pop()
         kind = type(node)
         plain: list[str] = []
         if kind is ast.Name:
@@ -167,14 +170,15 @@ def _nodes_of(tree: ast.Module) -> tuple[list[_Node], list[str], list[str]]:
             if kind is ast.Global or kind is ast.Nonlocal:
                 outer += node.names
             children = []
-            for value in map(node.__dict__.get, _FIELDS[kind]):
-                for item in value if isinstance(value, list) else (value,):
+            for name in _FIELDS[kind]:
+                value = node.__dict__.get(name)
+                for position, item in enumerate(value if isinstance(value, list) else (value,)):
                     if isinstance(item, ast.AST):
-                        children.append((item, depth + 1))
+                        children.append((item, depth + 1, f"{name}{position}"))
                     elif item is not None:
                         plain.append(str(item))
             stack += reversed(children)
-        nodes.append((node, depth, kind, plain))
+        nodes.append((node, f"{depth} {field}", kind, plain))
     return nodes, assigned, outer
 
 

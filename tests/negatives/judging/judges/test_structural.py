@@ -149,6 +149,9 @@ def test_renamed_locals_and_formatting_are_equivalent():
         (("def f(x):", "return g(key=x)"), ("def f(x):", "return g(value=x)")),
         (("def f(x):", "from a import b\nreturn b"), ("def f(x):", "from c import b\nreturn b")),
         (("def f(x):", "if x:\n    x = 1\n    return x"), ("def f(x):", "if x:\n    x = 1\nreturn x")),
+        (("def f(x, n):", "return x[:n]"), ("def f(x, n):", "return x[n:]")),
+        (("def f(x):", "if x:\n    a()\n    b()"), ("def f(x):", "if x:\n    a()\nelse:\n    b()")),
+        (("def f(a, b, c):", "return {b: a, **c}"), ("def f(a, b, c):", "return {**a, b: c}")),
     ],
 )
 def test_what_is_more_than_a_local_name_is_not_forgotten(one, other):
