@@ -110,7 +110,7 @@ class SourceText:
 def indent_source(text: str, indentation: str) -> str:
     """Return Python statements moved right by `indentation`, strings untouched; what is no Python moves whole."""
     try:
-        literal = literal_lines(text)
+        literal = literal_lines(text) if may_span_lines(text) else set()
     except (tokenize.TokenError, SyntaxError):
         literal = set()
     return "\n".join(

@@ -8,6 +8,7 @@ from rich.padding import Padding
 from rich.syntax import Syntax
 from rich.text import Text
 
+from sigjepa.corpus.text import indent_source
 from sigjepa.data.shares import why_text
 from sigjepa.runtime.terminal import WIDTH, printable
 from sigjepa.serving.answer import Result
@@ -52,7 +53,7 @@ def heading(number: int, result: Result) -> Text:
 
 def code_of(result: Result, lines: int | None) -> tuple[str, int]:
     """Return the first lines of a function's code, without what moves a terminal, and how many more there are."""
-    code = f"{result.signature}\n{textwrap.indent(result.body, '    ')}".replace("\t", "    ")
+    code = f"{result.signature}\n{indent_source(result.body, '    ')}".replace("\t", "    ")
     safe = ["".join(letter if letter.isprintable() else "�" for letter in line) for line in code.splitlines()]
     shown = safe if lines is None else safe[:lines]
     return "\n".join(shown), len(safe) - len(shown)

@@ -1,10 +1,12 @@
 """The page and its API: what they answer, what they refuse, and that nothing shown is run."""
 
+import html
 import json
 import re
 import socket
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,11 +20,12 @@ from sigjepa.serve import hosts_of, listening_socket
 from sigjepa.serving.code_search import CodeSearch
 from sigjepa.serving.functions import FunctionsStage, Places
 from sigjepa.serving.index_stage import IndexStage
-from sigjepa.serving.page.app import create_app
+from sigjepa.serving.page.app import Pages, create_app
 from sigjepa.serving.page.batches import Batches
 from sigjepa.serving.page.client import ServedSearch
 from sigjepa.serving.page.limits import TokenBucket
 from sigjepa.serving.query import Query, read_query
+from sigjepa.serving.result_text import code_of
 from sigjepa.store.store import Store
 
 EVIL = "<script>alert(1)</script>"
@@ -130,6 +133,14 @@ def test_a_request_that_can_not_be_answered_says_why(client, path, status):
     assert "Traceback" not in answer.text
     if path.startswith("/api/search"):
         assert answer.json()["error"]
+
+
+def test_lines_within_a_string_are_not_indented(search):
+    result = replace(search.function(0), signature="def f():", body="x = '''\na\n'''\nreturn x")
+    code = "def f():\n    x = '''\na\n'''\n    return x"
+    page = str(Pages(search, "").code(result))
+    assert html.unescape(re.sub("<[^>]*>", "", page)) == f"{code}\n"
+    assert code_of(result, None) == (code, 0)
 
 
 def test_a_pasted_query_keeps_its_indentation_in_the_page(client):

@@ -1,6 +1,5 @@
 """A search as a page and as a JSON API."""
 
-import textwrap
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -21,6 +20,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from sigjepa.corpus.text import indent_source
 from sigjepa.data.shares import label_of, shown_shares
 from sigjepa.errors import SigjepaError
 from sigjepa.serving.answer import Answer, Result
@@ -96,7 +96,7 @@ class Pages:
 
     def code(self, result: Result, lines: int | None = None) -> Markup:
         """Return a function's code as HTML, highlighted; lines: how many of it, None for all."""
-        code = f"{result.signature}\n{textwrap.indent(result.body, '    ')}".split("\n")
+        code = f"{result.signature}\n{indent_source(result.body, '    ')}".split("\n")
         shown = code if lines is None else code[:lines]
         rest = f"\n# … {len(code) - len(shown)} more lines" if len(shown) < len(code) else ""
         return self._highlighted("\n".join(shown) + rest)
