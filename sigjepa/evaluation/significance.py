@@ -22,7 +22,7 @@ Sources: Cameron, Gelbach and Miller (2011), J. Business & Economic Statistics 2
 Statistics 6. How often it errs is measured by `benchmarks/verdicts.py`.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -72,8 +72,8 @@ class Pair:
 
     reference: its name. differences: `[N, M]` by seed, as `paired_differences` has them. packages: `[N]` of the
     queries, any numbers. noise: of the pool's runs. trained: how many of the two sides are trained, and so have the
-    noise of seeds: 2, or 1 where the reference is a baseline. pool: the identity of the pool and, where the
-    reference is a baseline, of its ranks there, which are others with another teacher.
+    noise of seeds: 2, or 1 where the reference is a baseline. pool: its identity. baseline: where the reference is
+    one, hashes of its values, which are others with another teacher.
     """
 
     reference: str
@@ -81,7 +81,8 @@ class Pair:
     packages: np.ndarray
     noise: RunNoise
     trained: int = 2
-    pool: Hashable = ""
+    pool: str = ""
+    baseline: frozenset[int] = frozenset()
 
     @cached_property
     def groups(self) -> np.ndarray:
@@ -111,7 +112,8 @@ class Pair:
 
     def has_reference_of(self, other: "Pair") -> bool:
         """Return whether another pair has the same reference on the same pool; names alone may agree by chance."""
-        return (self.reference, self.trained, self.pool) == (other.reference, other.trained, other.pool)
+        same = (self.trained, self.baseline) == (other.trained, other.baseline)
+        return same and (self.reference, self.pool) == (other.reference, other.pool)
 
 
 @dataclass(frozen=True)

@@ -241,7 +241,7 @@ def _pair(
     elif by_seed:
         ((pool, _),) = queries
         level = {metric: mean(figures[metric] for figures in levels) for metric in metrics}
-        place = (pool, *(sorted(references) if trained == 1 else ()))
-        pair = significance.Pair(name, by_seed, packages, noises[pool], trained, place)
+        values = frozenset(references if trained == 1 else ())
+        pair = significance.Pair(name, by_seed, packages, noises[pool], trained, pool, values)
         return _Paired(experiment, name, pair, level, "; ".join(dict.fromkeys(remarks)))
     return _Paired(experiment, name, None, {}, "; ".join(dict.fromkeys(remarks)))

@@ -40,8 +40,9 @@ def conclusions(comparison: Comparison) -> list[str]:
     """Return what the verdicts support, in sentences that claim no more.
 
     The first three are the main ones: the experiment that gains most over the baseline experiment, the experiments
-    against the strongest trivial baseline, and which differences the seeds let one see. Then every other experiment on
-    the main metric, other metrics whose verdict is better or worse, and each experiment beside each baseline.
+    against the strongest trivial baseline, once for each pool and teacher, and which differences the seeds let one see.
+    Then every other experiment on the main metric, other metrics whose verdict is better or worse, and each experiment
+    beside each baseline.
     """
     metric = comparison.metrics[comparison.main]
     main = [finding for finding in comparison.experiments if finding.metric == comparison.main]
@@ -56,7 +57,13 @@ def conclusions(comparison: Comparison) -> list[str]:
         why = "; ".join(dict.fromkeys(finding.remark for finding in main)) or "there is no other experiment"
         first = f"{place}, no experiment is tested against {comparison.baseline}: {why}."
     trivial = [finding for finding in comparison.trivial if finding.metric == comparison.main and finding.effect]
-    sentences = [first, f"{place}, {_against_strongest(trivial, metric)}", _visible(comparison, tested)]
+    groups = _by_pool_and_levels(trivial, metric)
+    sentences = [first]
+    for group in groups or [[]]:
+        names = ", ".join(dict.fromkeys(finding.experiment for finding in group))
+        whose = f"on the pool and teacher of {names}, " if len(groups) > 1 else ""
+        sentences.append(f"{place}, {whose}{_against_strongest(group, metric)}")
+    sentences.append(_visible(comparison, tested))
     others = [*tested[1:], *(finding for finding in main if tested and not finding.effect)]
     others += [
         finding
@@ -74,6 +81,23 @@ def conclusions(comparison: Comparison) -> list[str]:
         parts = "; ".join(relation.format(", ".join(names)) for relation, names in relations.items())
         sentences.append(f"{place}, {experiment} is {parts}.")
     return sentences
+
+
+def _by_pool_and_levels(tested: Sequence[Finding], metric: Metric) -> list[list[Finding]]:
+    """Return the findings of experiments that have one pool, and the same baselines as far as these were measured."""
+    groups: list[tuple[dict[str, str], list[Finding]]] = []
+    for experiment in dict.fromkeys(finding.experiment for finding in tested):
+        own = [finding for finding in tested if finding.experiment == experiment]
+        pools = {finding.effect.pair.pool for finding in own if finding.effect}
+        shown = {"": ", ".join(pools)} | {finding.reference: metric.format(finding.level) for finding in own}
+        for known, group in groups:
+            if all(known.get(name, text) == text for name, text in shown.items()):
+                known.update(shown)
+                group.extend(own)
+                break
+        else:
+            groups.append((shown, own))
+    return [group for _, group in groups]
 
 
 def _against_strongest(tested: Sequence[Finding], metric: Metric) -> str:

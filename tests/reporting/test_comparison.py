@@ -317,6 +317,24 @@ def test_some_experiments_beat_the_strongest_baseline(sweep):
     assert "the best, better, is better than BM25: +" in sentence
 
 
+@pytest.mark.parametrize("pool", ["corpus-a", "corpus-b"])
+def test_the_strongest_baseline_is_that_of_a_pool_and_teacher_never_a_mean_over_them(sweep, pool):
+    for seed in (1, 2, 3):
+        sweep.add("exp1_4", seed, 0.4, baselines={"bm25": 0.50, "zero_shot": 0.30})
+        sweep.add("elsewhere", seed, 0.4, pool=pool, baselines={"bm25": 0.50, "zero_shot": 0.90})
+        sweep.add("more", seed, 0.6, baselines={"bm25": 0.50, "zero_shot": 0.30, "mean_body": 0.05})
+    comparison = sweep.compare(trivial=("bm25", "zero_shot", "mean_body"))
+    said = [sentence for sentence in conclusions(comparison) if "the strongest of" in sentence]
+    tested = [one for one in comparison.trivial if one.metric == "rank10"]
+    level = {(one.experiment, one.reference): f"{100 * one.level:.2f} %" for one in tested}
+    assert len(said) == 2
+    elsewhere, here = said
+    assert "of elsewhere, none of 1 experiment tested" in elsewhere
+    assert f"teacher zero-shot ({level['elsewhere', 'zero_shot']}), the strongest of 2 " in elsewhere
+    assert "of exp1_4, more, 1 of 2 experiments tested" in here
+    assert f"BM25 ({level['exp1_4', 'bm25']}), the strongest of 3 " in here
+
+
 def test_one_seed_speaks_for_itself_alone(sweep):
     sweep.add("exp1_4", 4, 0.4, baselines={"bm25": 0.2})
     sweep.add("better", 4, 0.6, baselines={"bm25": 0.2})
