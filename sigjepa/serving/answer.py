@@ -7,6 +7,9 @@ from typing import Any
 from sigjepa.data.shares import Share, Term
 from sigjepa.serving.query import Query
 
+MAX_TOP_K = 100
+"""Results that a page gives at most."""
+
 
 @dataclass(frozen=True)
 class Result:

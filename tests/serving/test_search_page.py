@@ -276,8 +276,10 @@ def test_a_page_that_runs_is_asked_as_its_index_would_be(search, address):
     query = Query("def read_csv():", file=Path("a.py"), qualname=own.qualname, body=own.body)
     rows = [result.row for result in served.search(query, 3)]
     assert rows == [result.row for result in search.search(read_query("def read_csv():"), 4)][1:]
-    with pytest.raises(SigjepaError, match="top_k"):
-        served.search(query, 1000)
+    assert own.row not in [result.row for result in served.search(query, 100)]
+    for too_many in (101, 1000):
+        with pytest.raises(SigjepaError, match=f"top_k={too_many}"):
+            served.search(query, too_many)
     for other in (f"{address}/nothing", "http://127.0.0.1:9"):
         with pytest.raises(SigjepaError, match=f"index={other}"):
             ServedSearch(other).search(query, 1)

@@ -23,14 +23,14 @@ from starlette.staticfiles import StaticFiles
 from sigjepa.corpus.text import indent_source
 from sigjepa.data.shares import label_of, shown_shares
 from sigjepa.errors import SigjepaError
-from sigjepa.serving.answer import Answer, Result
+from sigjepa.serving.answer import MAX_TOP_K, Answer, Result
 from sigjepa.serving.code_search import CodeSearch
 from sigjepa.serving.page.batches import Batches
 from sigjepa.serving.page.limits import Limits
 from sigjepa.serving.page.openapi import openapi_document
 from sigjepa.serving.query import read_query
 
-DEFAULT_TOP_K, MAX_TOP_K = 10, 100
+DEFAULT_TOP_K = 10
 MAX_HIGHLIGHTED = 2048
 """Functions whose HTML is kept, the latest shown."""
 MAX_DIGITS = 20

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from urllib.request import urlopen
 
 from sigjepa.errors import SigjepaError
-from sigjepa.serving.answer import Answer, Result
+from sigjepa.serving.answer import MAX_TOP_K, Answer, Result
 from sigjepa.serving.query import Query
 
 TIMEOUT = 60.0
@@ -26,7 +26,10 @@ class ServedSearch:
         return int(self._get("/api/index", {})["functions"])
 
     def search(self, query: Query, top_k: int) -> Sequence[Result]:
-        """Return the `top_k` functions whose bodies fit best, the best first; a function of a file not itself."""
+        """Return the `top_k` functions whose bodies fit best, the best first; a function of a file not itself.
+
+        Of MAX_TOP_K, the most that a page gives, there is one fewer where the function of the file is among them.
+        """
         return self.answers([query], [top_k])[0].results
 
     def answers(self, queries: Sequence[Query], top_k: Sequence[int]) -> list[Answer]:
@@ -34,7 +37,7 @@ class ServedSearch:
         return [self._answer(query, number) for query, number in zip(queries, top_k, strict=True)]
 
     def _answer(self, query: Query, top_k: int) -> Answer:
-        wanted = top_k if query.file is None else top_k + 1
+        wanted = top_k if query.file is None or top_k >= MAX_TOP_K else top_k + 1
         content = self._get("/api/search", {"q": query.signature, "top_k": wanted})
         answer = Answer.of(query, content)
         others = [result for result in answer.results if (result.qualname, result.body) != (query.qualname, query.body)]

@@ -5,9 +5,13 @@ from typing import Any
 from pydantic import TypeAdapter
 
 import sigjepa
-from sigjepa.serving.answer import Result
+from sigjepa.serving.answer import MAX_TOP_K, Result
 
-TOP_K = {"name": "top_k", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 10}}
+TOP_K = {
+    "name": "top_k",
+    "in": "query",
+    "schema": {"type": "integer", "minimum": 1, "maximum": MAX_TOP_K, "default": 10},
+}
 QUERY = {
     "name": "q",
     "in": "query",
