@@ -50,19 +50,13 @@ def in_batch_candidates(batch: Batch) -> Candidates:
     candidates = Candidates(ids, embeddings, labels, excluded, related, scores, len(ids), batch.body_views)
     if batch.random is None:
         return candidates
-    everyone = torch.ones(len(batch), len(batch.random.ids), dtype=torch.bool, device=ids.device)
-    candidates = _append(candidates, batch, batch.random, everyone)
+    candidates = _append_for_everyone(candidates, batch, batch.random)
     return replace(candidates, in_batch=len(candidates.ids))
 
 
 def union_candidates(batch: Batch) -> Candidates:
     """Return in-batch bodies and, for every anchor, the union of the global batch's hard negatives (Exp 2.1)."""
-    negatives = _negatives(batch)
-    ids, _ = gather_rows(negatives.ids)
-    embeddings, _ = gather_rows(negatives.embeddings)
-    everyone = torch.ones(len(batch), len(ids), dtype=torch.bool, device=ids.device)
-    rows = NegativeBatch(ids, embeddings, _own_scores(negatives, ids), views=negatives.views)
-    return _append(in_batch_candidates(batch), batch, rows, everyone)
+    return _append_for_everyone(in_batch_candidates(batch), batch, _negatives(batch))
 
 
 def per_anchor_candidates(batch: Batch) -> Candidates:
@@ -102,6 +96,15 @@ def _own_scores(negatives: NegativeBatch, ids: Tensor) -> Tensor:
         return negatives.scores
     same = (negatives.ids[:, None] == ids).to(torch.int8)  # each id once among this rank's rows
     return ((negatives.scores + 1).float() @ same.float()).to(torch.int8) - 1
+
+
+def _append_for_everyone(candidates: Candidates, batch: Batch, brought: NegativeBatch) -> Candidates:
+    """Append the rows that the ranks brought, admitted as negatives of every anchor."""
+    ids, _ = gather_rows(brought.ids)
+    embeddings, _ = gather_rows(brought.embeddings)
+    everyone = torch.ones(len(batch), len(ids), dtype=torch.bool, device=ids.device)
+    rows = NegativeBatch(ids, embeddings, _own_scores(brought, ids), views=brought.views)
+    return _append(candidates, batch, rows, everyone)
 
 
 def _append(candidates: Candidates, batch: Batch, rows: NegativeBatch, admitted: Tensor) -> Candidates:

@@ -16,6 +16,7 @@ from sigjepa.training.evaluation_pass import Evaluation, concatenate_evaluations
 
 START = Progress(epoch=0, step=0)
 SHARES = ([0, 2, 4, 6], [1, 3, 5])  # uneven on purpose
+RANDOM_SHARES = ([0, 1, 2], [1, 3])  # one row is drawn by both, and one stands in the other's batch
 
 
 def share(batch: Batch, rows: list[int]) -> Batch:
@@ -26,6 +27,7 @@ def share(batch: Batch, rows: list[int]) -> Batch:
         kept = (scores >= 0).any(dim=0)
         return NegativeBatch(mined.ids[kept], mined.embeddings[kept], scores[:, kept])
 
+    random, drawn = batch.random, RANDOM_SHARES[SHARES.index(rows)]
     return dataclasses.replace(
         batch,
         ids=batch.ids[rows],
@@ -37,6 +39,7 @@ def share(batch: Batch, rows: list[int]) -> Batch:
         negatives=brought(batch.negatives),
         related_ids=batch.related_ids[rows],
         related=brought(batch.related),
+        random=NegativeBatch(random.ids[drawn], random.embeddings[drawn], random.scores[rows][:, drawn]),
     )
 
 
@@ -106,6 +109,9 @@ def results(tmp_path_factory, forkserver):
         ),
     )
     batch.negatives.embeddings[8] = batch.body_pooled[3]
+    nobody = torch.full((7, 4), -1, dtype=torch.int8)
+    batch.random = NegativeBatch(torch.tensor([300, 301, 3, 302]), torch.randn(4, 8, generator=generator), nobody)
+    batch.random.embeddings[2] = batch.body_pooled[3]
     batch.body_pooled[5] = batch.body_pooled[2]  # byte-identical bodies on different ranks
     pooled, states = torch.randn(7, 8, generator=generator), torch.randn(7, 5, 8, generator=generator)
     single = run_terms(batch, pooled, states) | {"places": places_of(batch, pooled, list(range(7)))}
