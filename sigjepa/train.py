@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -32,25 +31,20 @@ log = logging.getLogger(__name__)
 
 def train(config: DictConfig) -> float:
     """Train and test from a composed config, fill the run directory, and return the best value of `monitor`."""
-    from sigjepa.data.datamodule import check_data_settings
     from sigjepa.evaluation.metrics import build_metrics
     from sigjepa.pipeline import check, pipeline_of
     from sigjepa.reporting.runs import read_run
     from sigjepa.training import component_check as checks
     from sigjepa.training import job as jobs
-    from sigjepa.training.process_check import check_processes, lost_process_named
+    from sigjepa.training.process_check import lost_process_named
     from sigjepa.training.run_status import recorded_refusal, recorded_status
 
     with recorded_refusal(config) if (first := is_first_process()) else nullcontext():
         resolved = plain(config)
         check_keys(resolved, RUN_KEYS)
         check(config)
-        checks.check_seed(resolved["seed"])
         jobs.check_resume(resolved["resume"])
-        check_processes(resolved["trainer"], os.environ)
-        check_data_settings(resolved["data"])
-        checks.check_accelerator(resolved["trainer"])
-        checks.check_whole_pools(resolved["trainer"])
+        checks.check_settings(resolved)
         metrics = build_metrics(resolved["metrics"], resolved["monitor"], resolved["allowed_targets"])
         checks.check_selection(resolved, metrics)
         checks.check_beginnings(resolved, metrics)
@@ -60,6 +54,8 @@ def train(config: DictConfig) -> float:
     with jobs.run_lock(run_dir) if first else nullcontext():
         settings = jobs.job_settings(config)
         earlier = jobs.earlier_job(run_dir, settings, resolved["resume"])
+        if first and earlier is None:
+            jobs.forget_checkpoint(run_dir)
         # what an earlier job has recorded stays until it is known whether this one goes on with it
         with recorded_status(run_dir / "summary.json", facts) if first and earlier is None else nullcontext():
             data = pipeline.get()

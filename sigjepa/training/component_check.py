@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from lightning import Callback, Trainer
 from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint
 
+from sigjepa.data.datamodule import check_data_settings
 from sigjepa.data.training_data import TrainingData
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.metrics import Metrics, monitored_metric
@@ -20,6 +22,7 @@ from sigjepa.store.manifest import flatten
 from sigjepa.training.callbacks import build_callbacks
 from sigjepa.training.module import build_module
 from sigjepa.training.optimizer import build_optimizer, build_scheduler
+from sigjepa.training.process_check import check_processes
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +53,16 @@ def check_negatives(components: Mapping[str, Any], data: TrainingData) -> None:
             "more pairs through negatives.filter, or mend what scores them, negatives.judge; `sigjepa prepare` shows "
             "what became of the pairs."
         )
+
+
+def check_settings(resolved: Mapping[str, Any]) -> None:
+    """Raise SigjepaError for a seed, batches or a trainer that no run can have; resolved: the run's config."""
+    check_seed(resolved["seed"])
+    check_data_settings(resolved["data"])
+    trainer = resolved["trainer"]
+    check_processes(trainer, os.environ)
+    check_accelerator(trainer)
+    check_whole_pools(trainer)
 
 
 def check_seed(seed: Any) -> None:

@@ -36,10 +36,11 @@ OUTPUTS = (
         "pool.npz",
         "files.json",
         "student",
+        "provenance*.diff",
         JOB_FILE,
     ),
 )
-"""What a run writes into its directory, and a run that begins anew there removes."""
+"""What a run writes into its directory, and a run that begins anew there removes; `*` stands for anything."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,15 @@ def earlier_job(run_dir: Path, settings: Mapping[str, Any], resume: str) -> dict
     return job
 
 
+def forget_checkpoint(run_dir: Path) -> None:
+    """Remove what the job of a directory would go on from: one begins anew there, and claims it when its data is built.
+
+    Until then it may be interrupted, and must not go on from another's weights.
+    """
+    if (run_dir / JOB_FILE).exists():  # else the files there are not a run's
+        (run_dir / LAST_CHECKPOINT).unlink(missing_ok=True)
+
+
 def begin_job(
     run_dir: Path,
     settings: Mapping[str, Any],
@@ -183,11 +193,11 @@ def start_of(run_dir: Path, earlier: Mapping[str, Any] | None) -> ResumePoint:
 def clear_outputs(run_dir: Path) -> None:
     """Remove what an earlier run has left, so that nothing of it is taken for this one's."""
     for name in OUTPUTS:
-        path = run_dir / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        for path in run_dir.glob(name):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def _check_same(run_dir: Path, have: Mapping[str, Any], want: Mapping[str, Any]) -> None:

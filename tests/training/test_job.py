@@ -7,6 +7,7 @@ import pytest
 
 from sigjepa.errors import SigjepaError
 from sigjepa.runtime.config_files import config_directory
+from sigjepa.train import train
 from sigjepa.training.job import (
     JOB_FILE,
     LAST_CHECKPOINT,
@@ -15,6 +16,7 @@ from sigjepa.training.job import (
     check_resume,
     earlier_job,
     experiment_key,
+    forget_checkpoint,
     job_settings,
     run_lock,
     start_of,
@@ -110,7 +112,7 @@ def test_an_interrupted_job_goes_on(tmp_path, status):
 @pytest.mark.parametrize(("status", "checkpoint"), [("failed", True), ("interrupted", False)])
 def test_a_failed_job_or_one_without_a_checkpoint_begins_anew_and_leaves_nothing(tmp_path, status, checkpoint):
     begun(tmp_path, status, checkpoint)
-    for name in ("metrics.csv", "wandb_id", "notes.txt"):
+    for name in ("metrics.csv", "wandb_id", "provenance.diff", "provenance-2.diff", "notes.txt"):
         (tmp_path / name).touch()
     assert again(tmp_path) == ResumePoint()
     assert start_of(tmp_path, {}) == ResumePoint()
@@ -123,10 +125,32 @@ def test_never_begins_anew(tmp_path):
     assert not (tmp_path / LAST_CHECKPOINT).exists()
 
 
+def test_interrupted_before_its_data_is_built_it_begins_anew_again(tmp_path, monkeypatch):
+    def interrupted(pipeline):
+        raise KeyboardInterrupt
+
+    config = compose("data=tiny", "resume=never", "logger=none", f"paths.run_dir={tmp_path}")
+    settings = job_settings(config)
+    begin_job(tmp_path, settings, ARTIFACTS, None, EXPERIMENT)
+    write_summary(tmp_path / "summary.json", {"status": "finished"})
+    for path in (tmp_path / LAST_CHECKPOINT, tmp_path / "metrics.csv"):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    monkeypatch.setattr("sigjepa.pipeline.Pipeline.get", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(config)
+    assert again(tmp_path, settings=settings) == ResumePoint()
+    assert not (tmp_path / "metrics.csv").exists()
+
+
 def test_files_of_no_job_are_not_touched(tmp_path):
     (tmp_path / "figures").mkdir()
+    (tmp_path / LAST_CHECKPOINT).parent.mkdir()
+    (tmp_path / LAST_CHECKPOINT).touch()
+    forget_checkpoint(tmp_path)
     again(tmp_path, resume="never")
     assert (tmp_path / "figures").is_dir()
+    assert (tmp_path / LAST_CHECKPOINT).exists()
 
 
 @pytest.mark.parametrize(
