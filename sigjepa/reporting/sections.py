@@ -87,7 +87,7 @@ def results_section(finished: Sequence[Run], comparison: Comparison, published: 
     return section(
         "Results",
         f"{in_percent(all_metrics(finished))} Figures without a split are of test, and of the checkpoint that was best "
-        f"on {label_of(finished[0].monitor, finished[0].metrics)}. Baselines stand below, on the same pools with the "
+        f"on {selected_by(finished)}. Baselines stand below, on the same pools with the "
         f"same ranks. {sampled_note(finished)}{' '.join(note for note in notes if note)}",
         results_table(finished),
         "\n".join(f"- {name} has no interval: {doubt}." for name, doubt in doubts.items() if doubt),
@@ -100,6 +100,14 @@ def results_section(finished: Sequence[Run], comparison: Comparison, published: 
         else "",
         published_table(finished, comparison.baseline) if published else "",
     )
+
+
+def selected_by(runs: Sequence[Run]) -> str:
+    """Return what the checkpoints of runs are best on; where that differs, with the experiments of each behind it."""
+    labels: dict[str, dict[str, None]] = {}
+    for run in runs:
+        labels.setdefault(label_of(run.monitor, run.metrics), {})[run.experiment] = None
+    return ", ".join(f"{label} ({', '.join(names)})" if len(labels) > 1 else label for label, names in labels.items())
 
 
 def sampled_note(runs: Sequence[Run]) -> str:

@@ -32,6 +32,7 @@ def write_run(
     folds=None,
     fold=None,
     pools=None,
+    monitor="val/rank10",
 ):
     """Write a finished run whose Rank@k follow from `skill`, the share of queries that it ranks among the first ten."""
     registry = registry or default_metrics()
@@ -60,10 +61,11 @@ def write_run(
     write_arrays(
         folder / "pool.npz", {f"{s}_{name}": a for s, facts in pool.items() for name, a in vars(facts).items()}
     )
-    write_metrics(folder, registry, "val/rank10")
+    write_metrics(folder, registry, monitor)
     rows = [
         {"epoch": epoch, "step": 10 * epoch, "lr": 1e-3, "val/rank10": metrics["val/rank10"] * (epoch + 1) / epochs}
         | {"train/loss": 4.0 - epoch, "train/gradient_norm": 1.0, "train/infonce_temperature": 0.07}
+        | {monitor: metrics[monitor] * (epoch + 1) / epochs}
         for epoch in range(epochs)
     ]
     if mined:
@@ -99,7 +101,7 @@ def write_run(
         "seed": seed,
     }
     (folder / "provenance.json").write_text(json.dumps(provenance))
-    job = {"experiment": {"monitor": "val/rank10"}, "artifacts": {}, "settings": {}}  # a name is told apart by others
+    job = {"experiment": {"monitor": monitor}, "artifacts": {}, "settings": {}}  # a name is told apart by others
     (folder / "job.json").write_text(json.dumps(job))
     return read_run(folder)
 

@@ -85,6 +85,15 @@ def test_the_verdict_of_the_tests_is_what_the_report_says(sections):
     assert row.split("|")[2].strip() == "better"
 
 
+def test_what_selected_the_checkpoint_is_said_of_each_experiment_where_it_differs(make_run, tmp_path, sections):
+    assert "of the checkpoint that was best on val Rank@10. Baselines" in sections["Results"]
+    make_run("a")
+    make_run("b", experiment="exp2_1")
+    make_run("c", experiment="exp2_2", monitor="val/mrr")
+    results = sections_of(markdown_of(find_runs([tmp_path]), tmp_path))["Results"]
+    assert "best on val Rank@10 (exp1_4, exp2_1), val MRR (exp2_2). Baselines" in results
+
+
 def test_failed_runs_are_listed_with_their_reason(sections):
     section = sections["Runs"]
     assert "6 of 7 runs are finished" in section
