@@ -51,8 +51,8 @@ class FunctionDataModule(LightningDataModule):
     body_states: whether batches carry the body's token states; max_body_states: at most this many of each body, from
     its start, None is all of them.
     random_bodies: how many random train bodies a batch of the train split brings, each process's under DDP, which are
-    candidates for all anchors of the step. max_train_functions: train on a sample of so many, drawn by `seed`; None on all. pool_size, pool_seed: of a
-    `PoolSample`; None ranks whole splits.
+    candidates for all anchors of the step. max_train_functions: train on a sample of so many, drawn by `seed`; None on
+    all. pool_size, pool_seed: of a `PoolSample`; None ranks whole splits.
     bucket_batches: batches per length bucket; 1 shuffles without regard to length. shuffle_block, shuffle_window: those
     of a `BlockSampler`, which reads mostly in order; None shuffles all functions with each other. num_workers: loader
     processes; 0 loads in the main one. device_resident: whether token states lie on the device, where batches are then
