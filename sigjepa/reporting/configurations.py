@@ -21,10 +21,14 @@ def origin(run: Run) -> dict[str, Any]:
     if isinstance(run, FoldedRun):
         return origin_of_folds(run)
     provenance = run.provenance
-    own_folder = str(run.config.get("paths", {}).get("run_dir", run.folder))
+    own_folder = str(run.config.get("paths", {}).get("run_dir", run.folder)).rstrip("/")
     return {
         # where a run writes says nothing about it
-        **{key: value for key, value in flatten(run.config) if own_folder not in str(value)},
+        **{
+            key: value
+            for key, value in flatten(run.config)
+            if not (isinstance(value, str) and f"{value}/".startswith(f"{own_folder}/"))
+        },
         **{f"artifacts.{key}": value for key, value in provenance["artifacts"].items()},
         **{f"git.{key}": value for key, value in provenance["git"].items()},
         **{f"versions.{key}": value for key, value in provenance["versions"].items()},

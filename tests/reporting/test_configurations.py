@@ -1,3 +1,5 @@
+import pytest
+
 from sigjepa.reporting.configurations import configuration_differences, flatten
 
 
@@ -32,6 +34,19 @@ def test_where_a_run_writes_is_no_difference_but_its_callbacks_are(make_run):
 
     runs = [make_run("a", config=config("/x/a", 15)), make_run("b", experiment="exp2_1", config=config("/x/b", 30))]
     assert configuration_differences(runs) == {"callbacks.stopping.patience": {"exp1_4": "15", "exp2_1": "30"}}
+
+
+@pytest.mark.parametrize("folder", ["0", ".", "/x/a"])
+def test_a_value_that_holds_the_letters_of_the_folder_is_compared_and_one_below_it_is_not(make_run, folder):
+    def config(own, lr, note):
+        places = {"here": own, "below": f"{own}/checkpoints"}
+        return {"paths": {"run_dir": own}, "optimizer": {"lr": lr, "note": note}, "places": places}
+
+    runs = [
+        make_run("a", config=config(folder, 0.10, f"v{folder}0")),
+        make_run("b", experiment="exp2_1", config=config("1", 0.01, f"v{folder}1")),
+    ]
+    assert set(configuration_differences(runs)) == {"optimizer.lr", "optimizer.note"}
 
 
 def test_another_corpus_or_commit_is_a_difference(make_run):
