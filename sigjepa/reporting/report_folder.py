@@ -9,6 +9,7 @@ import torch
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.baselines import reference_label
 from sigjepa.evaluation.first_bodies import term_texts
+from sigjepa.evaluation.metrics import metric_at
 from sigjepa.evaluation.plateau import Plateau
 from sigjepa.reporting import sections
 from sigjepa.reporting.ceilings import DIRECTIONS, ceiling_text, experiment_of, measure_ceiling
@@ -78,6 +79,9 @@ def report_markdown(
     written = [run for run in runs if (run.folder / "metrics.csv").exists() and (run in finished or run.rows)]
     parts = [f"# {title_of(runs)}\n"]
     key = metric or (written[0].monitor if written else "")
+    if written:
+        metric_at(key, all_metrics(written))  # a wrong name ends the report before all are left out
+        written = [run for run in written if run in finished or any(key in row for row in run.rows)]
     if not pooled:
         parts.append(sections.runs_section(runs, left_out))
         if written:

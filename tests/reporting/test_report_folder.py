@@ -184,6 +184,20 @@ def test_before_any_run_is_finished_there_are_curves_and_a_list(make_run, tmp_pa
     assert "0 of 1 runs are finished" in markdown
 
 
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_run_that_has_not_validated_yet_is_left_out_of_the_curves(make_run, tmp_path, others):
+    for name in "abc"[: 1 + others]:
+        make_run(name, seed=ord(name))
+    (tmp_path / "a" / "metrics.csv").write_text("epoch,val/rank10,train/loss\n0,,4.0\n")
+    (tmp_path / "a" / "summary.json").write_text('{"status": "running", "experiment": "exp2_1", "seed": 0}')
+    sections = sections_of(markdown_of(find_runs([tmp_path]), tmp_path))
+    assert "| exp2_1" in sections["Runs"]
+    assert ("Training curves" in sections) == bool(others)
+    assert "exp2_1" not in sections.get("Training curves", "")
+    with pytest.raises(SigjepaError, match="val/rank1O"):
+        markdown_of(find_runs([tmp_path]), tmp_path, metric="val/rank1O")
+
+
 def test_the_folder_is_written_whole(sweep, markdown):
     output = sweep / "report"
     page = write_report(output, markdown, "a title")
