@@ -237,7 +237,11 @@ def curves_section(runs: Sequence[Run], key: str, epochs: Sequence[int], publish
 
 def hard_negatives_section(finished: Sequence[Run]) -> str:
     """Return the summary of each experiment's hard-negative index, and the figures of the four failure modes."""
-    indices = {name: runs[0].provenance["hard_negatives"] for name, runs in by_experiment(finished).items()}
+    first = {name: runs[0] for name, runs in by_experiment(finished).items()}
+    indices = {  # each fold has an index of its own
+        name if run.fold is None else f"{name}, fold {run.fold}": run.provenance["hard_negatives"]
+        for name, run in first.items()
+    }
     mined = {name: index for name, index in indices.items() if index}
     statistics = list(dict.fromkeys(key for index in mined.values() for key in index))
     summary = markdown_table(

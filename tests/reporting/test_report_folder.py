@@ -12,6 +12,7 @@ from sigjepa.reporting.report_folder import (
     write_report,
 )
 from sigjepa.reporting.runs import find_runs
+from sigjepa.reporting.sections import hard_negatives_section
 
 OPTIONS = {
     "command": "python -m sigjepa.report runs=sweep",
@@ -106,6 +107,12 @@ def test_hard_negatives_are_summed_up_where_they_were_mined(sections):
     assert "| Judge " in section
     assert "Union dilution" in section
     assert "Exp 2.1" in section
+
+
+def test_an_index_of_one_fold_says_of_which(make_run, sections):
+    runs = [make_run(f"f{fold}", experiment="exp2_1", mined=True, folds=2, fold=fold) for fold in range(2)]
+    assert "| statistic   | exp2_1, fold 0 |" in hard_negatives_section(runs)
+    assert "fold" not in sections["Hard negatives"]
 
 
 def test_without_artifacts_the_ceiling_says_what_is_missing(sections):
