@@ -11,11 +11,13 @@ from hydra.errors import InstantiationException
 from lightning import Callback, Trainer
 from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from sigjepa.data.datamodule import check_data_settings
 from sigjepa.data.training_data import TrainingData
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.metrics import Metrics, monitored_metric
+from sigjepa.runtime.foreign_lines import without_foreign_lines
 from sigjepa.runtime.instantiate import instantiate
 from sigjepa.runtime.slow_precision import warn_of_slow_bfloat16
 from sigjepa.store.manifest import flatten
@@ -63,6 +65,7 @@ def check_settings(resolved: Mapping[str, Any]) -> None:
     check_processes(trainer, os.environ)
     check_accelerator(trainer)
     check_whole_pools(trainer)
+    check_trainer(trainer, resolved["allowed_targets"])
 
 
 def check_seed(seed: Any) -> None:
@@ -101,6 +104,20 @@ def check_accelerator(trainer: Mapping[str, Any]) -> None:
             f"trainer.accelerator={accelerator}: torch {torch.__version__} finds no such device here. Take "
             "trainer=default, which trains on what there is, or install the torch of your GPU."
         )
+
+
+def check_trainer(trainer: Mapping[str, Any], allowed_targets: Sequence[str]) -> None:
+    """Raise SigjepaError for arguments that `lightning.Trainer` refuses, before any data is built.
+
+    trainer: a config node. Nothing is written and no device is touched.
+    """
+    # these two set flags of torch, by which artifacts are not to be built
+    node = {key: value for key, value in trainer.items() if key not in ("deterministic", "benchmark")}
+    try:
+        with without_foreign_lines():
+            instantiate(node, allowed_targets, callbacks=[], logger=False)
+    except (MisconfigurationException, TypeError, ValueError) as error:
+        raise SigjepaError(f"The trainer can't be built ({error}): check the keys of `trainer`.") from error
 
 
 def check_whole_pools(trainer: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from lightning import Trainer
 from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 from lightning.pytorch.callbacks import EarlyStopping
@@ -28,6 +29,7 @@ from sigjepa.training.component_check import (
     check_negatives,
     check_seed,
     check_selection,
+    check_trainer,
     check_whole_pools,
     components_of,
     never_began,
@@ -103,6 +105,24 @@ def test_callbacks_by_which_another_epoch_would_be_tested_are_refused(overrides,
     metrics = build_metrics(resolved["metrics"], resolved["monitor"], [])
     with pytest.raises(SigjepaError, match=named) if named else nullcontext():
         check_selection(resolved, metrics)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["trainer.precision=bf17"], "trainer can't be built .*bf17"),
+        (["trainer.strategy=ddpp"], "trainer can't be built .*ddpp"),
+        (["trainer.gradient_clip_val=x"], "trainer can't be built .*gradient_clip_val"),
+        (["+trainer.accumulate_grad_batches=2"], None),
+        (["trainer=ddp_cpu"], None),
+    ],
+)
+def test_a_trainer_that_can_not_be_built_is_refused_and_leaves_no_trace(overrides, message, tmp_path):
+    resolved = plain(compose([*overrides, "data=tiny"], folder=tmp_path / "run"))
+    with pytest.raises(SigjepaError, match=message) if message else nullcontext():
+        check_trainer(resolved["trainer"], [])
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert not list(tmp_path.glob("run/*"))
 
 
 @pytest.mark.parametrize("name", ["limit_val_batches", "limit_test_batches"])
