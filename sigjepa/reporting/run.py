@@ -9,6 +9,7 @@ import numpy as np
 
 from sigjepa.data.pool_sample import HELD_OUT
 from sigjepa.errors import SigjepaError
+from sigjepa.evaluation.baselines import BASELINES
 from sigjepa.evaluation.first_bodies import FirstBodies
 from sigjepa.evaluation.metrics import Metric, QueryValues
 from sigjepa.evaluation.pools import PoolFacts
@@ -60,8 +61,13 @@ class Run:
 
     @property
     def experiment(self) -> str:
-        """The name that tables give the run's experiment, told apart from others of that name by what differs."""
-        return self.label or self.name
+        """The name that tables give the run's experiment, told apart from others of that name by what differs.
+
+        One that is called like a baseline, which stands in the same tables and tests, is marked as trained.
+        """
+        name = self.label or self.name
+        is_taken = any(name in (baseline, method.label) for baseline, method in BASELINES.items())
+        return f"{name} (trained)" if is_taken else name
 
     @cached_property
     def identity(self) -> dict[str, Any]:

@@ -189,6 +189,19 @@ def test_a_baseline_is_shared_where_its_ranks_are_the_same_and_another_teachers_
     assert [other.has_reference_of(own) for other in others] == [True, False]
 
 
+@pytest.mark.parametrize("name", ["bm25", "BM25"])
+def test_an_experiment_called_like_a_baseline_is_told_apart_from_it(sweep, name):
+    for seed in (1, 2, 3):
+        sweep.add(name, seed, 0.4, baselines={"bm25": 0.36})
+        sweep.add("exp1_4", seed, 0.6, baselines={"bm25": 0.36})
+    comparison = sweep.compare(f"{name} (trained)", trivial=("bm25",))
+    (trained,) = [one for one in comparison.experiments if one.metric == "rank10"]
+    baseline = finding(comparison.trivial, "exp1_4")
+    assert not trained.effect.pair.has_reference_of(baseline.effect.pair)
+    against = [row[2] for row in finding_rows([trained, baseline], comparison)]
+    assert against == [f"{name} (trained)", "BM25"]
+
+
 # what can't be tested
 
 
