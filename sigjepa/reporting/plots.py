@@ -70,10 +70,9 @@ def plot_differences(
         [None if value is None or not math.isfinite(value) else scale * value for value in column] for column in columns
     )
     line = Line("difference", PALETTE[0], values, low, high, points=True)
-    rows = list(range(len(differences)))
-    write_panels(
-        path, [Panel("", "difference of", title, rows, [line], list(differences))], 7, 0.8 + 0.36 * len(differences)
-    )
+    panel = Panel("", "difference of", title, list(range(len(differences))), [line], list(differences))
+    width = 4.5 + 0.08 * max(map(len, differences), default=0)  # inches: the names stand beside the axes
+    write_panels(path, [panel], width, 0.8 + 0.36 * len(differences))
 
 
 def plot_ceiling(
