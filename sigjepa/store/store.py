@@ -117,7 +117,7 @@ class Store:
         if len(parts) > 1:  # a single part has bars of its own
             results = counted(results, parts, todo, stage)
         records |= {record.part: record for record in results}
-        require_unchanged(stage, folder, inputs)
+        check_unchanged(stage, folder, inputs)
         ordered = [records[part.name] for part in parts]
         files = files_of(ordered, stage)
         facts = dict(stage.facts([record.facts for record in ordered]))
@@ -148,12 +148,12 @@ class Store:
             return steps.get(step)
         shutil.rmtree(unchanged.parent, ignore_errors=True)
         artifact = steps.get(step)
-        require_unchanged(stage, folder, inputs)
+        check_unchanged(stage, folder, inputs)
         write_record(unchanged, {})
         return artifact
 
 
-def require_unchanged(stage: Stage[Any], folder: Path, inputs: Mapping[str, Any]) -> None:
+def check_unchanged(stage: Stage[Any], folder: Path, inputs: Mapping[str, Any]) -> None:
     """Raise SigjepaError where a stage has other inputs by now, and remove what was built in its folder."""
     if stage.inputs() == inputs:
         return

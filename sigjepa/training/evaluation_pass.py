@@ -44,8 +44,9 @@ class Evaluation:
         return Ranks(*gather_rows(places)[0].cpu().numpy().T)
 
     def first_bodies(self, owners: npt.NDArray[np.int64] | None = None) -> FirstBodies | None:
-        """Return what is ranked first and why; None where it is the cosine, which the predictions tell. owners: as in
-        `ranks`.
+        """Return what is ranked first and why; None where it is the cosine, which the predictions tell.
+
+        owners: as in `ranks`.
         """
         return None if self.views is None else first_bodies(*self.views, self._identity(owners))
 

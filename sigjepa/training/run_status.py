@@ -59,7 +59,7 @@ def recorded_refusal(config: DictConfig) -> Iterator[None]:
 def ended_by(error: BaseException) -> dict[str, str]:
     """Return the status of a run that an error has ended, and the reason.
 
-    It `failed` when the same words would fail again; what a person, a scheduler or the machine did `interrupted` it.
+    It `failed` when the same command would fail again; what a person, a scheduler or the machine did `interrupted` it.
     """
     of_machine = isinstance(error, RuntimeError) and MACHINE_ERRORS.search(str(error))
     status = "interrupted" if of_machine or isinstance(error, INTERRUPTIONS) else "failed"
