@@ -4,6 +4,7 @@ import gc
 import multiprocessing
 import os
 import shutil
+import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -32,6 +33,15 @@ def pytest_collection_modifyitems(items):
 def pytest_collection_finish():
     """Leave what was imported, a million objects, out of every search for garbage."""
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def torch_flags():
+    """Take back the flags that a `Trainer` of a test sets for its process: no test depends on those before it."""
+    yield
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.use_deterministic_algorithms(False)
+        torch.backends.cudnn.deterministic = torch.backends.cudnn.benchmark = False
 
 
 @pytest.fixture
