@@ -66,7 +66,18 @@ def _epochs(key: str, pattern: str = "{:.1f}", first: bool = False) -> tuple[str
     return label_of(key, {}), lambda runs: number(mean_of(runs), pattern)
 
 
-FAILURE_MODES: dict[str, dict[str, Cell]] = {
+CURVES: dict[str, tuple[str, ...]] = {
+    "coverage": ("train/infonce_covered_anchors",),
+    "too hard too early": (
+        *("train/first_loss", "train/infonce_in_batch", "train/infonce_mined"),
+        *("train/infonce_negative_cosim", "train/infonce_mined_mass", "train/infonce_mined_weight"),
+    ),
+    "ambiguous score_c = 1": ("train/infonce_pairs_score0", "train/infonce_pairs_score1"),
+    "union dilution": ("train/infonce_unique_negatives", "train/infonce_negatives_per_covered_anchor"),
+}
+"""What is logged of each failure mode, by its name in W&B."""
+
+COLUMNS: dict[str, dict[str, Cell]] = {
     "Coverage asymmetry": dict(
         [
             ("train anchors with hard negatives", _summary("hard_negative_coverage", PERCENT)),
@@ -110,7 +121,7 @@ def failure_mode_tables(runs: Sequence[Run]) -> dict[str, tuple[list[str], list[
             ["run", *columns],
             [[name, *(cell(members) for cell in columns.values())] for name, members in by_experiment(runs).items()],
         )
-        for title, columns in FAILURE_MODES.items()
+        for title, columns in COLUMNS.items()
     }
 
 

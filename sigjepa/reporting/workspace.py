@@ -7,21 +7,13 @@ from typing import Any
 
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.metrics import Metrics, default_metrics, monitored_metric
+from sigjepa.reporting.failure_modes import CURVES
 from sigjepa.reporting.labels import label_of
 from sigjepa.reporting.run import Run
 from sigjepa.reporting.runs import all_metrics
 from sigjepa.training.wandb_names import GROUP_LENGTH, IDENTITY, STEP, shortened
 
 LOGGER = "sigjepa.training.loggers.wandb_logger"
-FAILURE_MODES = {
-    "coverage": ("train/infonce_covered_anchors",),
-    "too hard too early": (
-        *("train/first_loss", "train/infonce_in_batch", "train/infonce_mined"),
-        *("train/infonce_negative_cosim", "train/infonce_mined_mass", "train/infonce_mined_weight"),
-    ),
-    "ambiguous score_c = 1": ("train/infonce_pairs_score0", "train/infonce_pairs_score1"),
-    "union dilution": ("train/infonce_unique_negatives", "train/infonce_negatives_per_covered_anchor"),
-}
 TABLES = ("results", "hard_negatives", "hard_queries")
 
 
@@ -51,9 +43,7 @@ def sections_of(metrics: Metrics) -> dict[str, dict[str, tuple[str, ...]]]:
             **{f"{metric.label} on val": (f"val/{name}",) for name, metric in val.items() if metric.direction},
             "loss": ("train/loss",),
         },
-        "Failure modes": {
-            f"{mode}: {label_of(key, metrics)}": (key,) for mode, keys in FAILURE_MODES.items() for key in keys
-        },
+        "Failure modes": {f"{mode}: {label_of(key, metrics)}": (key,) for mode, keys in CURVES.items() for key in keys},
         "Health": {
             **{", and ".join(label_of(key, metrics) for key in keys): tuple(keys) for keys in gauges.values()},
             "gradient norm": ("train/gradient_norm",),

@@ -15,7 +15,7 @@ from sigjepa.negatives.judging.response_cache import Known, ResponseCache, held_
 from sigjepa.negatives.mining.vectors import Ids
 from sigjepa.store.progress import progress
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 MAX_UNUSABLE = 20
 """First answers without a score after which a judge is asked nothing more."""
@@ -44,7 +44,7 @@ def plan(
     to_ask = ~known.answered(hashes[within], judge.parse_error_retries)
     if to_ask.any():
         cost = judge.cost(requests_at(within[to_ask]))
-        logger.info(
+        log.info(
             "Judging with %s: %s pairs%s, %s already judged, %s to ask%s",
             *(judge.name, f"{len(hashes):,}"),
             "" if judge.limit is None else f", {len(within):,} of them within negatives.judge.limit",
@@ -149,9 +149,7 @@ def check_scores(judge: Judge, questions: int, unusable: Mapping[str, int], scor
             f"{summary} So there would be no hard negatives. Change the judge's settings or the judge; "
             "negatives.judge.parse_error_retries=1 asks the same one again."
         )
-    logger.warning(
-        "%s They are neither negatives nor related. negatives.judge.parse_error_retries=1 asks again.", summary
-    )
+    log.warning("%s They are neither negatives nor related. negatives.judge.parse_error_retries=1 asks again.", summary)
 
 
 def histogram(scores: Mapping[int | None, int]) -> str:

@@ -22,7 +22,7 @@ from sigjepa.negatives.mining.vectors import Ids, Matrix, UnitVectors
 from sigjepa.runtime.fields import Count, component
 from sigjepa.store.progress import stage
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 MAX_EF_SEARCH = 4096
 CLUSTERED_PER_CENTROID = 32
@@ -80,7 +80,7 @@ class Approximate(ABC):
             exact = pairs(exact_index, min_cosim)
         while True:
             recall = recall_of(pairs(index, min_cosim), exact)
-            logger.info(
+            log.info(
                 "Approximate search with %s=%d finds %s of %d exact pairs of %d functions",
                 *(index.setting, index.effort, "none" if recall is None else f"{recall:.4f}", len(exact), len(sample)),
             )

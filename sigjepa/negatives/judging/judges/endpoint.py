@@ -20,7 +20,7 @@ from sigjepa.errors import SigjepaError
 from sigjepa.negatives.judging.judges.connection import CONTACT_SECONDS, Connection, OutageError, Response
 from sigjepa.negatives.judging.judges.prompt import Messages
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 FIRST_WAIT, MAX_WAIT = 0.5, 30.0  # seconds before a question is tried again
 PASSING = (408, 409, 425, 429)  # and 5xx
@@ -139,7 +139,7 @@ class Endpoint(Connection):
             plain = await self._ask(messages, None)
             if plain.status == 200:
                 self._format = None
-                logger.info("%s refuses response_format: answers are asked for in words, and checked.", self.address)
+                log.info("%s refuses response_format: answers are asked for in words, and checked.", self.address)
                 response = plain
         if response.status in PASSING or response.status >= 500:
             raise OutageError(response.words, response.seconds)
