@@ -14,6 +14,7 @@ from sigjepa.errors import SigjepaError
 from sigjepa.runtime.command import hydra_job, run_command
 from sigjepa.runtime.instantiate import plain
 from sigjepa.store.files import written_files
+from sigjepa.training.run_file_names import CURVES_FILE, SUMMARY_FILE
 
 if TYPE_CHECKING:
     from sigjepa.reporting.run import Run
@@ -55,7 +56,7 @@ def check_numbers(resolved: dict[str, Any]) -> None:
 
 def written_state(folders: list[Path]) -> object:
     """Return what changes whenever a run below `folders` begins, validates an epoch, or ends."""
-    return [written_files(folder, "summary.json", "metrics.csv") for folder in folders]
+    return [written_files(folder, SUMMARY_FILE, CURVES_FILE) for folder in folders]
 
 
 def write_once(runs: list["Run"], resolved: dict[str, Any]) -> None:

@@ -31,8 +31,9 @@ def serve(config: DictConfig) -> None:
         raise SigjepaError(f"The page needs {error.name}: pip install 'sigjepa[serving]'.") from None
     from sigjepa.serving.code_search import CodeSearch
     from sigjepa.serving.query import read_query
-    from sigjepa.serving.student_files import CARD_FILE, STUDENT_FOLDER
+    from sigjepa.serving.student_files import CARD_FILE
     from sigjepa.store.executors.local import core_count
+    from sigjepa.training.run_file_names import STUDENT_FOLDER
 
     with listening_socket(resolved["host"], resolved["port"]) as listener:  # before anything slow
         search = CodeSearch.open(resolved["index"], resolved["student"], **student_options(resolved))

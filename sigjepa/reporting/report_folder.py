@@ -33,6 +33,7 @@ from sigjepa.reporting.run import Run
 from sigjepa.reporting.runs import FINISHED, all_metrics, by_experiment
 from sigjepa.store.files import atomic_path
 from sigjepa.store.progress import stage
+from sigjepa.training.run_file_names import CURVES_FILE
 
 FOLDED = (
     *("Unseen signatures", "Folds", "The four diagnoses", "Tests", "The teacher's ceiling", "Hard negatives", "Health"),
@@ -76,7 +77,7 @@ def report_markdown(
     """
     finished = [run for run in runs if run.status == FINISHED]
     pooled, left_out = pool_folds(finished)
-    written = [run for run in runs if (run.folder / "metrics.csv").exists() and (run in finished or run.rows)]
+    written = [run for run in runs if (run.folder / CURVES_FILE).exists() and (run in finished or run.rows)]
     parts = [f"# {title_of(runs)}\n"]
     key = metric or (written[0].monitor if written else "")
     if written:

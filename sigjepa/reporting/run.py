@@ -25,17 +25,21 @@ from sigjepa.reporting.run_files import (
     was_written,
 )
 from sigjepa.store.files import read_json
-from sigjepa.training.job import JOB_FILE
-from sigjepa.training.run_directory import (
+from sigjepa.training.run_file_names import (
+    BASELINES_FILE,
+    CURVES_FILE,
     EXPLAINED_FILE,
+    JOB_FILE,
     METRICS_FILE,
     POOL_FILE,
     PREDICTIONS_FILE,
+    PROVENANCE_FILE,
     QUERIES_FILE,
+    RANKS_FILE,
 )
 from sigjepa.training.run_status import FINISHED
 
-METRICS_CSV, UNREADABLE = "metrics.csv", "unreadable"
+UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True)
@@ -106,12 +110,12 @@ class Run:
     @cached_property
     def baselines(self) -> dict[str, dict[str, float]]:
         """Metrics of each baseline on the run's pools."""
-        return read_json(verified(self.folder, "baselines.json"))
+        return read_json(verified(self.folder, BASELINES_FILE))
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
         """The code, config and artifacts from which the run came."""
-        path = verified(self.folder, "provenance.json")
+        path = verified(self.folder, PROVENANCE_FILE)
         provenance = read_json(path)
         kinds = {"config": dict, "artifacts": dict, "git": dict, "data_dir": str}
         if not isinstance(provenance, dict) or not all(
@@ -136,7 +140,7 @@ class Run:
     def pool(self) -> str:
         """Return the identity of the held-out pools: the hash of the corpus and its splits, and what was sampled."""
         if "corpus_hash" not in self.provenance["artifacts"]:
-            path = self.folder / "provenance.json"
+            path = self.folder / PROVENANCE_FILE
             raise SigjepaError(f"{path} names no corpus_hash; leave the run out, or train it again.")
         corpus = str(self.provenance["artifacts"]["corpus_hash"])
         return ", ".join([corpus, *(f"{split} {text}" for split, text in self.sampled_pools.items())])
@@ -166,7 +170,7 @@ class Run:
     @cached_property
     def rows(self) -> list[dict[str, float]]:
         """Rows of `metrics.csv`, absent values left out."""
-        return read_rows(verified(self.folder, METRICS_CSV))
+        return read_rows(verified(self.folder, CURVES_FILE))
 
     def curve(self, metric: str) -> dict[int, float]:
         """Return a metric by epoch; raises SigjepaError naming the file when no epoch has it."""
@@ -198,7 +202,7 @@ class Run:
 
     def ranks(self, split: str) -> tuple[np.ndarray, Ranks]:
         """Return ids `[N]` and ranks of the queries of a split, for the best checkpoint."""
-        return read_ranks(verified(self.folder, "ranks.npz"), split)
+        return read_ranks(verified(self.folder, RANKS_FILE), split)
 
     def queries(self, split: str) -> QueryValues:
         """Return the values of every query of a split, of the best checkpoint, by metric."""

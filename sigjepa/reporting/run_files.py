@@ -14,7 +14,7 @@ from sigjepa.evaluation.metrics import QueryValues
 from sigjepa.evaluation.pools import PoolFacts
 from sigjepa.evaluation.rank_files import check_ids, read_arrays
 from sigjepa.store.files import file_digest, read_json
-from sigjepa.training.run_status import FILES_FILE
+from sigjepa.training.run_file_names import FILES_FILE
 
 
 def verified(folder: Path, name: str) -> Path:

@@ -10,12 +10,13 @@ import numpy as np
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.metrics import Metric
 from sigjepa.reporting.experiments import distinct_labels
-from sigjepa.reporting.run import METRICS_CSV, UNREADABLE, Run
+from sigjepa.reporting.run import UNREADABLE, Run
 from sigjepa.reporting.run_files import verified
 from sigjepa.reporting.sweeps import is_training, overrides_of, planned_jobs
 from sigjepa.runtime.status import FILE_NAME as STATUS_FILE
 from sigjepa.runtime.status import process_state
 from sigjepa.store.files import read_json, written_files
+from sigjepa.training.run_file_names import CURVES_FILE, SUMMARY_FILE
 from sigjepa.training.run_status import FINISHED
 from sigjepa.training.sweep_jobs import SWEEP_FILE
 
@@ -25,7 +26,7 @@ ROOTS = (Path("multirun"), Path("outputs"))
 
 def read_run(folder: Path) -> Run:
     """Return the run in `folder`; one that has no readable `summary.json` says so in its status."""
-    path = folder / "summary.json"
+    path = folder / SUMMARY_FILE
     if not path.exists():
         return Run(folder, overrides_of(folder), "missing", "it has no summary.json: it never began, or lost it")
     summary = read_json(verified(folder, path.name))
@@ -69,7 +70,7 @@ def readable_for(run: Run, split: str) -> Run:
                     run.baseline_queries(name, half)
             for key in ("best_epoch", f"{split}/{run.monitor.partition('/')[2]}", run.monitor):
                 run.figure(key)
-        elif (run.folder / METRICS_CSV).exists() and run.rows:
+        elif (run.folder / CURVES_FILE).exists() and run.rows:
             _ = run.registry
         return run
     except SigjepaError as error:
@@ -94,7 +95,7 @@ def find_runs(folders: Sequence[Path]) -> list[Run]:
     for folder in folders:
         if not folder.is_dir():
             raise SigjepaError(f"There is no folder {folder}; give the folder of a run or of a sweep: runs=...")
-        for path in written_files(folder, "summary.json", "overrides.yaml"):
+        for path in written_files(folder, SUMMARY_FILE, "overrides.yaml"):
             run_folder = path.parents[1] if path.parent.name == ".hydra" else path.parent
             if run_folder.resolve() not in found and is_training(run_folder):
                 found[run_folder.resolve()] = readable(run_folder)
@@ -136,7 +137,7 @@ def latest_folder(roots: Sequence[Path]) -> Path:
     written: dict[Path, int] = {}
     jobs: dict[Path, list[Path]] = {}
     for root in roots:
-        for path, when in written_files(root, "summary.json").items():
+        for path, when in written_files(root, SUMMARY_FILE).items():
             sweep = path.parents[1]
             folder = sweep if (sweep / SWEEP_FILE).exists() else path.parent
             written[folder] = max(when, written.get(folder, 0))

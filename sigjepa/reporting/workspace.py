@@ -11,6 +11,7 @@ from sigjepa.reporting.failure_modes import CURVES
 from sigjepa.reporting.labels import label_of
 from sigjepa.reporting.run import Run
 from sigjepa.reporting.runs import all_metrics
+from sigjepa.training.run_file_names import PROVENANCE_FILE
 from sigjepa.training.wandb_names import GROUP_LENGTH, IDENTITY, STEP, shortened
 
 LOGGER = "sigjepa.training.loggers.wandb_logger"
@@ -58,7 +59,7 @@ def logged_to(runs: Sequence[Run]) -> Destination:
     Raises SigjepaError when none of them was logged to W&B, or two went to different projects, which no workspace
     can show together.
     """
-    begun = [run for run in runs if (run.folder / "provenance.json").exists()]
+    begun = [run for run in runs if (run.folder / PROVENANCE_FILE).exists()]
     nodes = [node for run in begun for node in (run.config.get("logger") or {}).values()]
     nodes = [node for node in nodes if node.get("_target_") == LOGGER]
     if not nodes:

@@ -17,10 +17,11 @@ from sigjepa.serving.functions import Functions, FunctionsStage, Places, change_
 from sigjepa.serving.index_stage import IndexStage
 from sigjepa.serving.query import Query
 from sigjepa.serving.student import Student
-from sigjepa.serving.student_files import CHECKSUMS_FILE, STUDENT_FOLDER
+from sigjepa.serving.student_files import CHECKSUMS_FILE
 from sigjepa.store.executors.executor import Executor
 from sigjepa.store.manifest import Manifest, read_record, write_record
 from sigjepa.store.store import Store
+from sigjepa.training.run_file_names import STUDENT_FOLDER
 
 log = logging.getLogger(__name__)
 

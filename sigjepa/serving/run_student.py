@@ -15,9 +15,10 @@ from sigjepa.runtime.instantiate import instantiate
 from sigjepa.serving.card import run_card
 from sigjepa.serving.student import Student
 from sigjepa.serving.student_config import StudentConfig
-from sigjepa.serving.student_files import CARD_FILE, STUDENT_FOLDER
+from sigjepa.serving.student_files import CARD_FILE
 from sigjepa.store.files import atomic_path
 from sigjepa.training.provenance import write_file_digests
+from sigjepa.training.run_file_names import STUDENT_FOLDER, SUMMARY_FILE
 from sigjepa.training.run_status import FINISHED, write_summary
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ def finish_run(
 ) -> Run:
     """Write the student, the summary, the student's card and the digests of all files, and return the finished run."""
     write_run_student(run_dir, resolved, model, data)
-    write_summary(run_dir / "summary.json", {**facts, "status": FINISHED})
+    write_summary(run_dir / SUMMARY_FILE, {**facts, "status": FINISHED})
     if (run_dir / STUDENT_FOLDER).is_dir():
         with atomic_path(run_dir / STUDENT_FOLDER / CARD_FILE) as temporary:
             temporary.write_text(run_card(read_run(run_dir)), encoding="utf-8")

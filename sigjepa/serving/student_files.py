@@ -13,9 +13,9 @@ from torch import Tensor
 from sigjepa.errors import SigjepaError
 from sigjepa.serving.hub import download
 from sigjepa.store.files import atomic_path, file_digest, read_errors, read_json, write_json
+from sigjepa.training.run_file_names import JOB_FILE, STUDENT_FOLDER
 
 FORMAT = 1  # raise it when a folder is to be read in another way
-STUDENT_FOLDER = "student"
 CONFIG_FILE, WEIGHTS_FILE, STATISTICS_FILE = "config.json", "model.safetensors", "statistics.safetensors"
 CHECKSUMS_FILE, CARD_FILE = "checksums.json", "README.md"
 MODEL_TYPE = "sigjepa_student"
@@ -32,7 +32,7 @@ def find_student(folder_or_hub_id: str | Path) -> Path:
     for place in (folder, folder / STUDENT_FOLDER):
         if (place / CHECKSUMS_FILE).is_file() and (place / CONFIG_FILE).is_file():
             return place
-    if (folder / "job.json").is_file():
+    if (folder / JOB_FILE).is_file():
         raise SigjepaError(f"{folder} is a run without a student: it is written when the run has finished.")
     raise SigjepaError(
         f"{folder} is no student: it has no {CONFIG_FILE} and {CHECKSUMS_FILE}. Give a run directory, its "

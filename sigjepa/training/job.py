@@ -17,30 +17,12 @@ from sigjepa.runtime.instantiate import find_target, plain
 from sigjepa.store.files import read_json, write_json
 from sigjepa.store.locks import file_lock
 from sigjepa.store.manifest import content_key, differences
-from sigjepa.training.run_status import FINISHED, JOB_FILE, read_status
+from sigjepa.training.run_file_names import JOB_FILE, LAST_CHECKPOINT, OUTPUTS
+from sigjepa.training.run_status import FINISHED, read_status
 
-LAST_CHECKPOINT = Path("checkpoints") / "last.ckpt"
 RESUME = ("auto", "never")
 KEYS_WITHOUT_RESULT = ("resume", "executor", "verify", "logger")
 """Keys that decide no result: whether a run goes on, who builds and checks artifacts, and who is told of it."""
-OUTPUTS = (
-    *("checkpoints", "metrics.csv", "summary.json", "provenance.json", "wandb_id", "baselines", "baselines.json"),
-    *(
-        "metrics.json",
-        "ranks.npz",
-        "queries.npz",
-        "predictions.npz",
-        "explained.npz",
-        "negatives",
-        "figures",
-        "pool.npz",
-        "files.json",
-        "student",
-        "provenance*.diff",
-        JOB_FILE,
-    ),
-)
-"""What a run writes into its directory, and a run that begins anew there removes; `*` stands for anything."""
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,10 @@ from sigjepa.store.files import atomic_path, file_digest, read_json, write_json
 from sigjepa.store.git_state import Diff, code_diff, git_state
 from sigjepa.store.manifest import Reference, content_key, differences
 from sigjepa.store.origin import command_line, now, package_versions
-from sigjepa.training.run_status import FILES_FILE
+from sigjepa.training.run_file_names import FILES_FILE, PROVENANCE_FILE
 
 log = logging.getLogger(__name__)
 
-PROVENANCE_FILE = "provenance.json"
 PACKAGES = (
     *("sigjepa", "torch", "lightning", "transformers", "hydra-core", "omegaconf"),
     *("faiss-cpu", "safetensors", "numpy", "scipy", "bm25s"),

@@ -16,9 +16,16 @@ from sigjepa.evaluation.pools import pool_facts
 from sigjepa.evaluation.rank_files import write_arrays, write_ranks
 from sigjepa.evaluation.ranks import Ranks
 from sigjepa.store.files import write_json
-
-METRICS_FILE, QUERIES_FILE, POOL_FILE, PREDICTIONS_FILE = "metrics.json", "queries.npz", "pool.npz", "predictions.npz"
-EXPLAINED_FILE = "explained.npz"
+from sigjepa.training.run_file_names import (
+    BASELINES_FILE,
+    BASELINES_FOLDER,
+    EXPLAINED_FILE,
+    METRICS_FILE,
+    POOL_FILE,
+    PREDICTIONS_FILE,
+    QUERIES_FILE,
+    RANKS_FILE,
+)
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ def write_predictions(run_dir: Path, evaluated: Mapping[str, SplitPredictions]) 
     `<split>_ids` `[N]` and `<split>_pooled` `[N, D]`, or else `explained.npz` with `<split>_ids` and the fields of
     `FirstBodies` and its `PairShares`.
     """
-    write_ranks(run_dir / "ranks.npz", {split: (of_split.ids, of_split.ranks) for split, of_split in evaluated.items()})
+    write_ranks(run_dir / RANKS_FILE, {split: (of_split.ids, of_split.ranks) for split, of_split in evaluated.items()})
     write_query_values(run_dir / QUERIES_FILE, {split: of_split.queries for split, of_split in evaluated.items()})
     predictions: dict[str, Any] = {}
     for split, of_split in evaluated.items():
@@ -97,5 +104,5 @@ def baseline_figures(baselines: Mapping[str, Baseline], metrics: Metrics) -> dic
 def write_baselines(run_dir: Path, baselines: Mapping[str, Baseline], metrics: Metrics) -> None:
     """Write `baselines.json`, figures by baseline, and `baselines/<name>.npz`, what each query scores."""
     for name, baseline in baselines.items():
-        write_query_values(run_dir / "baselines" / f"{name}.npz", baseline.queries(metrics))
-    write_json(run_dir / "baselines.json", baseline_figures(baselines, metrics))
+        write_query_values(run_dir / BASELINES_FOLDER / f"{name}.npz", baseline.queries(metrics))
+    write_json(run_dir / BASELINES_FILE, baseline_figures(baselines, metrics))

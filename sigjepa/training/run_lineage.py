@@ -11,7 +11,8 @@ from sigjepa.errors import SigjepaError
 from sigjepa.store.files import file_digest, read_json
 from sigjepa.store.lineage import Check, Link, Walk, compared, compared_file
 from sigjepa.store.manifest import MANIFEST_FILE, Reference, content_key
-from sigjepa.training.provenance import FILES_FILE, PROVENANCE_FILE, code_of
+from sigjepa.training.provenance import code_of
+from sigjepa.training.run_file_names import FILES_FILE, PROVENANCE_FILE
 
 INSPECTORS = {SOURCES_FILE: source_files}
 MAX_LEVELS = 4

@@ -13,12 +13,9 @@ from omegaconf import DictConfig, OmegaConf
 from sigjepa.errors import LostProcessError
 from sigjepa.store.credentials import without_credentials
 from sigjepa.store.files import atomic_path, read_json
+from sigjepa.training.run_file_names import FILES_FILE, JOB_FILE, SUMMARY_FILE
 
 FINISHED = "finished"
-JOB_FILE = "job.json"
-"""Says which job a folder holds."""
-FILES_FILE = "files.json"
-"""Holds the digest of every file of a finished run."""
 INTERRUPTIONS = (KeyboardInterrupt, SystemExit, OSError, MemoryError, LostProcessError)
 MACHINE_ERRORS = re.compile(
     r"out of memory|can't allocate memory|DataLoader worker \(pid|(CUDA|HIP|cuDNN|NCCL) error(?!: device-side assert)"
@@ -35,7 +32,7 @@ def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
 
 def read_status(run_dir: Path) -> str | None:
     """Return `finished`, `running`, `interrupted` or `failed`; None without a summary."""
-    path = run_dir / "summary.json"
+    path = run_dir / SUMMARY_FILE
     return str(read_json(path).get("status")) if path.exists() else None
 
 
@@ -49,10 +46,10 @@ def recorded_refusal(config: DictConfig) -> Iterator[None]:
         yield
     except Exception as error:
         run_dir = Path(config.paths.run_dir)
-        if run_dir.is_dir() and not (run_dir / JOB_FILE).exists() and not (run_dir / "summary.json").exists():
+        if run_dir.is_dir() and not (run_dir / JOB_FILE).exists() and not (run_dir / SUMMARY_FILE).exists():
             given: Any = OmegaConf.to_container(config)  # not resolved: that may be what is refused
             numbers = {key: given[key] if isinstance(given[key], int) else None for key in ("seed", "fold")}
-            write_summary(run_dir / "summary.json", {"experiment": given["name"], **numbers, **ended_by(error)})
+            write_summary(run_dir / SUMMARY_FILE, {"experiment": given["name"], **numbers, **ended_by(error)})
         raise
 
 

@@ -26,8 +26,9 @@ from sigjepa.runtime.words import quoted
 from sigjepa.store.files import read_json, write_json, written_files
 from sigjepa.store.locks import file_lock
 from sigjepa.store.manifest import content_key
-from sigjepa.training.job import JOB_FILE, job_settings
+from sigjepa.training.job import job_settings
 from sigjepa.training.process_check import check_sweep
+from sigjepa.training.run_file_names import JOB_FILE, SUMMARY_FILE
 from sigjepa.training.run_status import FINISHED, read_status
 
 SWEEP_FILE = "sweep.json"
@@ -275,7 +276,7 @@ def describe_outcome(sweep: Path, jobs: Mapping[str, Any]) -> str:
     lines = [f"{sweep}: {count_states(sweep, jobs)}"]
     for folder, state in job_states(sweep, jobs).items():
         if state not in (FINISHED, NOT_STARTED):
-            error = read_json(sweep / folder / "summary.json").get("error", "no reason recorded")
+            error = read_json(sweep / folder / SUMMARY_FILE).get("error", "no reason recorded")
             lines.append(f"  {state}: {sweep / folder}: {shorten(str(error), 300)}")
     return "\n".join(lines)
 

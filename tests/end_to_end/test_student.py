@@ -10,7 +10,7 @@ import torch
 
 from sigjepa.reporting.runs import read_run
 from sigjepa.serving.student import Student
-from sigjepa.training.provenance import FILES_FILE
+from sigjepa.training.run_file_names import FILES_FILE
 
 
 def run_directory(sweep, experiment):

@@ -9,8 +9,6 @@ from sigjepa.errors import SigjepaError
 from sigjepa.runtime.config_files import config_directory
 from sigjepa.train import train
 from sigjepa.training.job import (
-    JOB_FILE,
-    LAST_CHECKPOINT,
     ResumePoint,
     begin_job,
     check_resume,
@@ -21,6 +19,7 @@ from sigjepa.training.job import (
     run_lock,
     start_of,
 )
+from sigjepa.training.run_file_names import JOB_FILE, LAST_CHECKPOINT
 from sigjepa.training.run_status import recorded_status, write_summary
 
 SETTINGS = {"seed": 0, "model": {"dropout": 0.1, "layers": [1, 2]}}

@@ -6,7 +6,7 @@ import torch
 from sigjepa.errors import LostProcessError, SigjepaError
 from sigjepa.runtime.compose import compose
 from sigjepa.train import train
-from sigjepa.training.job import JOB_FILE
+from sigjepa.training.run_file_names import JOB_FILE
 from sigjepa.training.run_status import ended_by, recorded_status, write_summary
 
 
