@@ -68,5 +68,5 @@ def made_up_data(functions: int, dim: int, body_states: bool, spread: float = 1.
 
 def made_up_corpus(ids: Callable[[str], np.ndarray], column: Callable[[str], list[str]]) -> Corpus:
     """Return what training reads of a corpus: the ids of each split, and columns."""
-    values = {"values": lambda name: iter(column(name)), "require_own": lambda artifact: None}
+    values = {"values": lambda name: iter(column(name)), "check_same_functions": lambda artifact: None}
     return cast(Corpus, SimpleNamespace(ids=ids, column=column, **values))

@@ -72,7 +72,9 @@ def mine(search: Search, bodies: np.ndarray, folder: Path, neighbors: int, min_c
     ids = np.arange(len(bodies))
     manifest = Manifest(folder, "bench", "bench", {}, "bench", {}, {})
     common = {"folder": folder, "manifest": manifest, "reference": manifest.reference}
-    corpus = SimpleNamespace(**common, hash="bench", ids=lambda split, tiers: ids, require_own=lambda artifact: None)
+    corpus = SimpleNamespace(
+        **common, hash="bench", ids=lambda split, tiers: ids, check_same_functions=lambda artifact: None
+    )
     vectors = torch.from_numpy(bodies)
     shards = SimpleNamespace(**common, ids=ids, dim=bodies.shape[1], pooled=lambda half, functions: vectors[functions])
     pairs = Store(folder).get(MinedPairsStage(corpus, shards, neighbors, min_cosim, search=search))  # type: ignore[arg-type]

@@ -59,7 +59,7 @@ class Corpus(OpenedArtifact):
         """The corpus that has the same functions under the same ids: this one, or the one that it is a fold of."""
         return self.manifest.upstream.get("corpus", self.reference)
 
-    def require_own(self, artifact: OpenedArtifact) -> None:
+    def check_same_functions(self, artifact: OpenedArtifact) -> None:
         """Raise SigjepaError for shards, or a lexicon, of other functions: their rows would be taken for these."""
         if artifact.manifest.inputs["corpus"] != self.undivided.content:
             raise SigjepaError(

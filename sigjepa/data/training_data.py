@@ -45,9 +45,9 @@ class TrainingData:
     pool: PoolSample = field(default_factory=PoolSample)
 
     def __post_init__(self) -> None:
-        self.corpus.require_own(self.shards)
+        self.corpus.check_same_functions(self.shards)
         if self.opened_lexicon is not None:
-            self.corpus.require_own(self.opened_lexicon)
+            self.corpus.check_same_functions(self.opened_lexicon)
 
     @cached_property
     def train_ids(self) -> npt.NDArray[np.int64]:

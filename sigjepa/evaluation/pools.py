@@ -85,9 +85,9 @@ def read_pools(
     sample: of val and test; None is all of them.
     Raises SigjepaError for shards or a lexicon of another corpus.
     """
-    corpus.require_own(shards)
+    corpus.check_same_functions(shards)
     if lexicon is not None:
-        corpus.require_own(lexicon)
+        corpus.check_same_functions(lexicon)
     signatures, bodies = corpus.column("signature"), corpus.column("body")
     repositories = corpus.column("repository")
     targets = Targets(shards, owners_of(bodies))

@@ -89,15 +89,15 @@ class CodeSearch:
 
     def neighbors(self, row: int, top_k: int = 5) -> list[Result]:
         """Return the functions whose bodies are nearest to that of a row; raises SigjepaError for a row too many."""
-        self.require_row(row)
+        self.check_row(row)
         return [self.result(match) for match in self.index.neighbors(row, top_k)]
 
     def function(self, row: int) -> Result:
         """Return a function of the index; raises SigjepaError for a row too many."""
-        self.require_row(row)
+        self.check_row(row)
         return self.result(Match(row, 0.0))
 
-    def require_row(self, row: int) -> None:
+    def check_row(self, row: int) -> None:
         """Raise SigjepaError for a row that the index does not have."""
         if not 0 <= row < len(self.index):
             raise SigjepaError(f"The index has no function {row}: it has {len(self.index):,}, from 0 on.")

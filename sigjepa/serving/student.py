@@ -26,7 +26,7 @@ from sigjepa.runtime.attention import attention_of_any_shape
 from sigjepa.runtime.instantiate import instantiate
 from sigjepa.serving.hub import upload
 from sigjepa.serving.sentence_layout import write_layout
-from sigjepa.serving.student_config import StudentConfig, load_tensors, require_teacher
+from sigjepa.serving.student_config import StudentConfig, check_same_teacher, load_tensors
 from sigjepa.serving.student_files import CONFIG_FILE, find_student, read_card, read_student, write_student
 from sigjepa.store.manifest import content_key
 from sigjepa.teacher.backbone import available_device
@@ -106,7 +106,7 @@ class Student:
             teacher = instantiate({**config.teacher, **moved, "device": device}, allowed_targets)
         assert isinstance(teacher, FrozenTeacher), "a config names it"
         if check_teacher:
-            require_teacher(teacher, config, folder)
+            check_same_teacher(teacher, config, folder)
         statistics = TrainStatistics.from_arrays(arrays) if arrays else None
         return cls(config, model, teacher, statistics, device, read_card(folder))
 

@@ -52,7 +52,7 @@ def load_tensors(model: nn.Module, tensors: Mapping[str, Tensor], folder: Path) 
     model.load_state_dict(dict(tensors))
 
 
-def require_teacher(teacher: FrozenTeacher, config: StudentConfig, folder: Path) -> None:
+def check_same_teacher(teacher: FrozenTeacher, config: StudentConfig, folder: Path) -> None:
     """Raise SigjepaError for a teacher other than the one that a student was trained with, naming what differs.
 
     Also for one whose files are not where the student says.

@@ -18,7 +18,7 @@ from sigjepa.runtime.attention import attention_of_any_shape
 from sigjepa.runtime.slow_precision import warn_of_slow_bfloat16
 from sigjepa.store.progress import stage
 from sigjepa.teacher.batching import PaddedBatch, PaddingSide, TokenSequences, pad
-from sigjepa.teacher.fit import encoder_of, require_known_tokens, require_same_states, require_tensors
+from sigjepa.teacher.fit import check_same_states, check_tensors, check_tokens, encoder_of
 from sigjepa.teacher.pretrained import Checkpoint
 
 PROBES = ("x = 1", "def add(left, right):\n    return left + right")
@@ -92,7 +92,7 @@ class Network:
                 states = output.last_hidden_state if layer == -1 else output.hidden_states[layer]
                 alone.append(states[0, kept])
             batch = pad(sequences, texts, self.padding_side, self.pad_token)
-            require_same_states(torch.cat(alone), self.kept_states(batch, layer), self.folder, "teacher")
+            check_same_states(torch.cat(alone), self.kept_states(batch, layer), self.folder, "teacher")
             if self.max_positions is None:  # then a limit may show only here
                 long = np.resize(sequences.tokens, longest)
                 longest_text = TokenSequences(long, np.ones(longest, dtype=bool), np.array([0, longest]), 0)
@@ -173,8 +173,8 @@ def load_pretrained(checkpoint: Checkpoint, auto_class: str, dtype: torch.dtype)
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are named here
         )
-        require_tensors(model, info, folder, owner)
-        require_known_tokens(embedding_rows(model), tokenizer.backend_tokenizer, folder)
+        check_tensors(model, info, folder, owner)
+        check_tokens(embedding_rows(model), tokenizer.backend_tokenizer, folder)
     return tokenizer, model
 
 

@@ -161,7 +161,7 @@ class FrozenTeacher:
             counts = network.tensor(batch.kept_lengths).clamp(min=1)
             pooled[torch.from_numpy(batch_texts)] = (sums / counts[:, None]).cpu()
             if states is not None:
-                self._require_range(kept)
+                self._check_range(kept)
                 states[torch.from_numpy(kept_before[batch.kept_tokens])] = kept.to(self.storage_dtype).cpu()
             done += len(batch_texts)
             if advance is not None:
@@ -198,7 +198,7 @@ class FrozenTeacher:
             )
         return network
 
-    def _require_range(self, states: Tensor) -> None:
+    def _check_range(self, states: Tensor) -> None:
         """`states` `[ΣS, D]` must survive the cast to storage: float16 ends at 65504, some layers' outliers do not."""
         largest = float(torch.stack(torch.aminmax(states)).abs().max()) if states.numel() else 0.0
         if largest > torch.finfo(self.storage_dtype).max:

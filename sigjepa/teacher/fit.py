@@ -30,7 +30,7 @@ def encoder_of(model: Any) -> Any:
     return model.get_encoder() if "decoder_input_ids" in inspect.signature(model.forward).parameters else model
 
 
-def require_tensors(model: Any, loading_info: Mapping[str, Any], folder: Path, owner: str) -> None:
+def check_tensors(model: Any, loading_info: Mapping[str, Any], folder: Path, owner: str) -> None:
     """Raise SigjepaError naming the tensors that `encoder_of(model)` needs and did not get, or got and does not take.
 
     transformers fills in random values for what is missing, and leaves the rest out. A pooler and a head are not used.
@@ -64,7 +64,7 @@ def require_tensors(model: Any, loading_info: Mapping[str, Any], folder: Path, o
         )
 
 
-def require_known_tokens(rows: int, tokenizer: Any, folder: Path) -> None:
+def check_tokens(rows: int, tokenizer: Any, folder: Path) -> None:
     """Raise SigjepaError for a tokenizer that has a token beyond the `rows` of the model's embeddings by its files.
 
     What transformers adds by itself, such as a pad token of the family, passes: hardly a text has it.
@@ -82,7 +82,7 @@ def require_known_tokens(rows: int, tokenizer: Any, folder: Path) -> None:
         )
 
 
-def require_same_states(alone: Tensor, padded: Tensor, folder: Path, owner: str) -> None:
+def check_same_states(alone: Tensor, padded: Tensor, folder: Path, owner: str) -> None:
     """Raise SigjepaError for states of the same tokens `[S, D]` that differ, alone and in a padded batch.
 
     States that are not finite pass: they are refused by another name.

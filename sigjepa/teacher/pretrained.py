@@ -65,7 +65,7 @@ class Checkpoint:
                 raise SigjepaError(
                     f"{self.owner}.path={self.path} is not a directory; give the folder of a saved model."
                 )
-        _require_files(folder)
+        _check_files(folder)
         return folder
 
     def identity(self) -> dict[str, str]:
@@ -138,7 +138,7 @@ def tokenizer_files(folder: Path) -> list[Path]:
     return sorted(file for file in files if file.is_file())
 
 
-def _require_files(folder: Path) -> None:
+def _check_files(folder: Path) -> None:
     if not (folder / "config.json").is_file():
         raise SigjepaError(
             f"{folder} has no config.json, so it is not a saved model; save one there with `model.save_pretrained`."

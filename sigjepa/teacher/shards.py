@@ -100,7 +100,7 @@ class TeacherShards(OpenedArtifact):
 
         Raises IndexError when there is no such function, SigjepaError when body states were not kept.
         """
-        self._require_body_states()
+        self._check_body_states()
         return self._states("body", function)
 
     def blocks(self, half: Literal["signature", "body"]) -> Iterator[Tensor]:
@@ -109,7 +109,7 @@ class TeacherShards(OpenedArtifact):
         Raises SigjepaError when body states were not kept.
         """
         if half == "body":
-            self._require_body_states()
+            self._check_body_states()
         for shard in range(len(self._starts)):
             yield self._shard(shard)[f"{half}_states"]
 
@@ -118,7 +118,7 @@ class TeacherShards(OpenedArtifact):
         """Bytes of a number in the storage precision."""
         return self._shard(0)["signature_states"].element_size()
 
-    def _require_body_states(self) -> None:
+    def _check_body_states(self) -> None:
         if not self.has_body_states:
             raise SigjepaError(f"{self.folder} holds no body states; prepare it with body_states=true.")
 

@@ -96,7 +96,7 @@ class MadeUpCorpus:
         self.tiers = np.array(["phase0", "heads"] * (n // 2))
         self.first_key = first_key
 
-    def require_own(self, artifact):
+    def check_same_functions(self, artifact):
         """Made-up shards are of any corpus."""
 
     @property

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sigjepa.errors import SigjepaError
 from sigjepa.teacher.encoder import FrozenTeacher
-from sigjepa.teacher.fit import require_same_states
+from sigjepa.teacher.fit import check_same_states
 from sigjepa.teacher.pretrained import Checkpoint
 
 Make = Callable[..., FrozenTeacher]
@@ -159,9 +159,9 @@ def test_an_architecture_without_a_mask_is_refused(tmp_path: Path, make_teacher:
 
 def test_states_that_differ_with_the_batch_are_refused() -> None:
     alone = torch.randn(5, DIM)
-    require_same_states(alone, alone + 1e-6, Path("model"), "teacher")
+    check_same_states(alone, alone + 1e-6, Path("model"), "teacher")
     with pytest.raises(SigjepaError, match=r"model.*teacher\.padding_side"):
-        require_same_states(alone, alone + 1e-3, Path("model"), "teacher")
+        check_same_states(alone, alone + 1e-3, Path("model"), "teacher")
 
 
 def test_a_model_whose_mask_does_nothing_is_refused(bert: Path, make_teacher: Make, monkeypatch: Any) -> None:

@@ -62,7 +62,7 @@ class MinedPairsStage(Stage[Pairs]):
         """Return all that the pairs depend on; raises SigjepaError where there is nothing to mine, and for the shards
         of another corpus.
         """
-        self.corpus.require_own(self.shards)
+        self.corpus.check_same_functions(self.shards)
         return {
             "format": FORMAT,
             "corpus": self.corpus.hash,
