@@ -2,19 +2,20 @@
 
 import platform
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from pydantic import Field, SkipValidation, WrapValidator
 
 from sigjepa.corpus.corpus import FUNCTIONS_FOLDER, SCHEMA, Corpus, tables_in, write_functions
-from sigjepa.corpus.dedup import REASONS, VIEWS, duplicates, lsh_bands
+from sigjepa.corpus.dedup import REASONS, VIEWS, duplicates
 from sigjepa.corpus.extraction import Extraction, extract
 from sigjepa.corpus.functions import EXTRACTION_VERSION
 from sigjepa.corpus.near_pairs import NearPairs, NearPairsStage
@@ -25,6 +26,7 @@ from sigjepa.corpus.sources.source import Source
 from sigjepa.corpus.split import SPLITS, TIERS, check_shares, seeded_hash
 from sigjepa.corpus.summary import summary_text, summed
 from sigjepa.errors import SigjepaError
+from sigjepa.runtime.fields import Count, component
 from sigjepa.store.manifest import Manifest
 from sigjepa.store.stage import Get, Part, Stage
 
@@ -41,26 +43,32 @@ PLAIN_INPUTS = (
 )
 
 
-@dataclass(frozen=True)
+def as_given(value: Any, check: Callable[[Any], Any]) -> Any:
+    """Return a value that is what it must be, unchanged: a key tells 1 from 1.0."""
+    check(value)
+    return value
+
+
+@component("corpus")
 class CorpusStage(Stage[Corpus]):
     """Build a corpus from the functions of a source; equal stages over equal sources share one folder.
 
     `max_functions` and `max_functions_per_repository` are upper limits (None: no limit) that take equally from all
     repositories. `tier_sizes` gives each tier exactly so many functions; None divides by `phase0_share` what the limits
     leave. `split_seed` decides which functions, repositories' splits and tiers: it is not the training seed, so
-    that runs with different seeds share a corpus.
+    that runs with different seeds share a corpus. Raises SigjepaError for arguments of another type or out of range.
     """
 
-    source: Source
-    max_functions: int | None = None
-    max_functions_per_repository: int | None = None
-    min_body_statements: int = 2
-    max_body_lines: int = 200
-    max_file_bytes: int = 1_000_000
+    source: SkipValidation[Source]
+    max_functions: Count | None = None
+    max_functions_per_repository: Count | None = None
+    min_body_statements: Count = 2
+    max_body_lines: Count = 200
+    max_file_bytes: Count = 1_000_000
     include_tests: bool = False
-    near_duplicate_threshold: float = 0.8
+    near_duplicate_threshold: Annotated[float, Field(gt=0, le=1), WrapValidator(as_given)] = 0.8
     split_shares: Mapping[str, float] = field(default_factory=lambda: {"train": 0.7, "val": 0.2, "test": 0.1})
-    phase0_share: float = 0.56
+    phase0_share: Annotated[float, Field(ge=0, le=1), WrapValidator(as_given)] = 0.56
     tier_sizes: Mapping[str, int] | None = None
     split_seed: int = 0
 
@@ -73,14 +81,9 @@ class CorpusStage(Stage[Corpus]):
         return self.source.name
 
     def inputs(self) -> dict[str, Any]:
-        """Return all that the content depends on; raises SigjepaError for a value that cannot be."""
-        for name in ("max_functions", "max_functions_per_repository", "min_body_statements", "max_body_lines"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise SigjepaError(f"corpus.{name}={value} must be at least 1.")
+        """Return all that the content depends on; raises SigjepaError for shares and sizes that do not fit."""
         check_shares(self.split_shares)
         check_tier_sizes(self.tier_sizes, self.max_functions)
-        lsh_bands(self.near_duplicate_threshold)
         return {
             "format": FORMAT,
             "extraction": EXTRACTION_VERSION,

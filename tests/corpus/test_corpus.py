@@ -1,3 +1,5 @@
+import json
+import os
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -232,11 +234,34 @@ def test_two_repositories_are_too_few(code: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"max_functions": 0}, {"max_functions_per_repository": -1}, {"min_body_statements": 0}, {"max_body_lines": 0}],
+    [
+        *({"max_functions": value} for value in (0, "abc", 10.5, True)),
+        *({"max_functions_per_repository": -1}, {"min_body_statements": 0}, {"min_body_statements": None}),
+        *({"max_body_lines": 0}, {"max_file_bytes": "abc"}, {"max_file_bytes": -1}, {"include_tests": 3}),
+        *({"near_duplicate_threshold": value} for value in ("x", 0, 1.1, float("nan"))),
+        *({"phase0_share": value} for value in ("x", 2, -0.1)),
+        *({"split_shares": value} for value in (5, "abc", {"train": "a", "val": "b", "test": "c"})),
+        *({"tier_sizes": value} for value in (5, {"phase0": "a", "heads": 3})),
+        {"split_seed": "x"},
+    ],
 )
-def test_a_limit_below_one_is_named(stage: CorpusStage, tmp_path: Path, change: dict[str, int]) -> None:
-    with pytest.raises(SigjepaError, match=f"corpus.{next(iter(change))}="):
-        Store(tmp_path).get(replace(stage, **change))  # type: ignore[arg-type]
+def test_a_setting_of_another_type_or_out_of_range_is_named(change: dict[str, Any]) -> None:
+    with pytest.raises(SigjepaError, match=rf"^corpus\.{next(iter(change))}[.=].*change that key"):
+        CorpusStage(EmptySource(), **change)
+
+
+@pytest.mark.parametrize("word", ["corpus.max_functions=abc", "corpus.tier_sizes=5"])
+def test_the_command_names_it_before_anything_is_read(run_python: Any, tmp_path: Path, word: str) -> None:
+    done = run_python(["-m", "sigjepa.prepare", "data=tiny", word], tmp_path, os.environ)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"sigjepa: {word.partition('=')[0]}=")
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_whole_number_where_a_fraction_may_stand_keeps_its_key() -> None:
+    inputs = CorpusStage(EmptySource(), near_duplicate_threshold=1, phase0_share=0).inputs()
+    assert json.dumps([inputs["near_duplicate_threshold"], inputs["phase0_share"]]) == "[1, 0]"
 
 
 @pytest.mark.parametrize("content", ["not parquet", "other columns"])
