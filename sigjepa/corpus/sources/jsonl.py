@@ -26,7 +26,7 @@ NAMES = ("repository", "path")
 HALVES = ("signature", "body")
 OPTIONAL = ("qualname", "docstring")
 FIELDS = (*NAMES, "code", *HALVES, *OPTIONAL)
-ROWS_VERSION = 2
+ROWS_VERSION = 3
 """Part of the fingerprint of rows: raise it when the same rows give other functions."""
 PYTHON_SUFFIXES = (".py", ".pyi")
 PYTHON_SIGNATURE = re.compile(r"(async\s+)?def\s|@")
@@ -163,13 +163,15 @@ def extract_row(
 ) -> Extracted:
     """Return the functions of a row, and what was skipped, by reason, as `extract_functions` does of a file.
 
-    The text is decoded already: an encoding that its first lines may name is not asked for.
+    The text is decoded already: an encoding that its first lines may name is not asked for, and a byte-order mark that
+    an export left in place is no part of it.
     """
     row = row_of(line, fields)
-    if sum(len(row.get(name, "")) for name in ("code", *HALVES)) > max_file_bytes:
+    texts = {name: row[name].removeprefix("\ufeff") for name in ("code", *HALVES) if name in row}
+    if sum(len(text.encode("utf-8", "surrogatepass")) for text in texts.values()) > max_file_bytes:
         return [], Counter(oversized_file=1)
     try:
-        row |= {name: plain_text(row[name]) for name in ("code", *HALVES) if name in row}
+        row |= {name: plain_text(text) for name, text in texts.items()}
     except UnicodeError:
         return [], Counter(undecodable_file=1)
     limits = (repository, path, min_body_statements, max_body_lines)

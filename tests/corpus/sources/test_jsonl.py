@@ -30,13 +30,13 @@ def halves(**fields: object) -> dict[str, object]:
     return {"repository": "r", "path": "a"} | fields
 
 
-def extracted(source: JsonLines) -> Extracted:
+def extracted(source: JsonLines, **limits: int) -> Extracted:
     """The functions of all rows, and what was skipped."""
     functions, skipped = [], Counter[str]()
     for repository in source.repositories():
         contents = repository.read(range(len(repository.paths)))
         for path, content in zip(repository.paths, contents, strict=True):
-            found, counts = repository.extract(content, repository=repository.name, path=path)
+            found, counts = repository.extract(content, repository=repository.name, path=path, **limits)
             functions += found
             skipped += counts
     return functions, skipped
@@ -140,6 +140,23 @@ def test_an_indented_method_is_read(tmp_path: Path) -> None:
 def test_a_cookie_in_decoded_text_is_not_followed() -> None:
     ((function,), _) = extracted(JsonLines(str(CASES / "latin1_cookie_with_euro.jsonl")))
     assert function.body == 'x = "€"\nreturn x, a'
+
+
+@pytest.mark.parametrize(
+    "given", [row(), halves(signature="def f(x):", body="y = x\nreturn y"), halves(path="a.go", **GO)]
+)
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path, given: dict[str, str]) -> None:
+    marked = {name: text if name in ("repository", "path") else f"\ufeff{text}" for name, text in given.items()}
+    plain = extracted(write(tmp_path / "rows.jsonl", given))
+    assert len(plain[0]) == 1
+    assert extracted(write(tmp_path / "marked.jsonl", marked)) == plain
+
+
+def test_the_size_of_a_row_is_in_bytes(tmp_path: Path) -> None:
+    given = row(code="def f(x):\n    y = 'é'\n    return y")
+    source, size = write(tmp_path / "rows.jsonl", given), len(str(given["code"]).encode())
+    assert len(extracted(source, max_file_bytes=size)[0]) == 1
+    assert extracted(source, max_file_bytes=size - 1) == ([], {"oversized_file": 1})
 
 
 def test_fields_are_found_by_the_names_of_the_file(tmp_path: Path) -> None:
