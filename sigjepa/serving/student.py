@@ -20,6 +20,7 @@ from sigjepa.data.views import TermRows, View, Views, concatenate_views, pooled_
 from sigjepa.errors import SigjepaError
 from sigjepa.lexicon.features import build_features
 from sigjepa.lexicon.function_terms import extract_terms
+from sigjepa.lexicon.stage import FORMAT as LEXICON_FORMAT
 from sigjepa.lexicon.statistics import TrainStatistics
 from sigjepa.models.student import INPUTS, BodyEncoder
 from sigjepa.runtime.attention import attention_of_any_shape
@@ -112,16 +113,19 @@ class Student:
 
     @property
     def fingerprint(self) -> str:
-        """Identifies what it predicts: its tensors, statistics, class and arguments, and the teacher that encodes.
+        """Identifies what it predicts: its tensors, statistics, class and arguments, the teacher that encodes, and how
+        terms are read where it reads any.
 
         Raises SigjepaError for a teacher whose files are not there.
         """
         digest = hashlib.sha256()
         teacher = self.teacher.fingerprint()  # not the config's, which `check_teacher=False` may pass over
-        config = {
+        config: dict[str, Any] = {
             "model": self.config.model,
             "teacher": {key: teacher.get(key) for key in self.config.teacher_identity},
         }
+        if self.statistics is not None:  # Python's version is not in it: it changes what texts it can't parse give
+            config["lexicon_format"] = LEXICON_FORMAT
         digest.update(content_key(config).encode())
         arrays = {name: tensor.numpy() for name, tensor in self._tensors().items()} | self._arrays()
         for name, array in sorted(arrays.items()):

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sigjepa.errors import SigjepaError
+from sigjepa.lexicon.stage import FORMAT as LEXICON_FORMAT
 from sigjepa.serving.hub import download
 from sigjepa.store.files import atomic_path, file_digest, read_errors, read_json, write_json
 from sigjepa.training.run_file_names import JOB_FILE, STUDENT_FOLDER
@@ -49,11 +50,13 @@ def write_student(
 ) -> None:
     """Write the files of a student, each whole or not at all, and the digests of those that decide a prediction.
 
-    A card is none of these: people edit it on the Hub.
+    A card is none of these: people edit it on the Hub. With statistics stands how the lexicon read the terms that they
+    count.
     """
     (folder / CHECKSUMS_FILE).unlink(missing_ok=True)
     written = [CONFIG_FILE, WEIGHTS_FILE]
-    write_json(folder / CONFIG_FILE, {"model_type": MODEL_TYPE, "format": FORMAT, **config})
+    formats = {"format": FORMAT, "lexicon_format": LEXICON_FORMAT} if arrays else {"format": FORMAT}
+    write_json(folder / CONFIG_FILE, {"model_type": MODEL_TYPE, **formats, **config})
     with atomic_path(folder / WEIGHTS_FILE) as temporary:
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
     if arrays:
@@ -71,7 +74,7 @@ def write_student(
 def read_student(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, np.ndarray]]:
     """Return the config, tensors and statistics of a student's folder, whose files are as they were written.
 
-    Raises SigjepaError for a file that is missing or was changed, and for a folder of another format.
+    Raises SigjepaError for a file that is missing or was changed, and for a folder or a lexicon of another format.
     """
     verify(folder)
     config = read_json(folder / CONFIG_FILE)
@@ -83,6 +86,13 @@ def read_student(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], dict[
             "version that wrote it, or export it again from its run."
         )
     tensors, arrays = folder / WEIGHTS_FILE, folder / STATISTICS_FILE
+    found = config.pop("lexicon_format", None)  # not there in folders written before format 4 of the lexicon
+    if arrays.is_file() and found != LEXICON_FORMAT:
+        raise SigjepaError(
+            f"{folder} was trained on terms of lexicon format {found or '3 or earlier'}, and this version of sigjepa "
+            f"reads terms as format {LEXICON_FORMAT}, so it would predict something else: train it again, or install "
+            "the version that wrote it."
+        )
     with read_errors(tensors):
         weights = load_file(tensors)
     with read_errors(arrays):

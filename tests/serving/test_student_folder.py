@@ -100,6 +100,21 @@ def test_another_format_or_teacher_is_refused(student, teacher, folder):
         Student.from_pretrained(folder)
 
 
+def test_terms_that_are_read_in_another_way_are_refused(student, teacher, folder, monkeypatch):
+    fingerprint, reads_terms = student.fingerprint, Student.reads_terms(student.model)
+    monkeypatch.setattr("sigjepa.serving.student.LEXICON_FORMAT", 1)
+    assert (student.fingerprint != fingerprint) == reads_terms  # so that an index is built anew
+    content = json.loads((folder / CONFIG_FILE).read_text())
+    assert ("lexicon_format" in content) == reads_terms
+    for change in (lambda each: each.update(lexicon_format=1), lambda each: each.pop("lexicon_format")):
+        changed(folder, CONFIG_FILE, change)
+        if reads_terms:
+            with pytest.raises(SigjepaError, match=r"lexicon format (1|3 or earlier).*train it again"):
+                Student.from_pretrained(folder, teacher=teacher)
+        else:
+            assert Student.from_pretrained(folder, teacher=teacher).statistics is None
+
+
 def test_a_teacher_that_lies_elsewhere_is_named_by_its_folder(folder, student, tmp_path):
     place = student.teacher.checkpoint.folder
     changed(folder, CONFIG_FILE, lambda content: content["teacher"].update(path=str(tmp_path / "gone")))
