@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
@@ -58,7 +59,10 @@ def write_student(
     formats = {"format": FORMAT, "lexicon_format": LEXICON_FORMAT} if arrays else {"format": FORMAT}
     write_json(folder / CONFIG_FILE, {"model_type": MODEL_TYPE, **formats, **config})
     with atomic_path(folder / WEIGHTS_FILE) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
+        # copied, since safetensors refuses tied weights, which share memory
+        save_file(
+            {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}, temporary
+        )
     if arrays:
         written.append(STATISTICS_FILE)
         with atomic_path(folder / STATISTICS_FILE) as temporary:

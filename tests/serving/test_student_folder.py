@@ -11,7 +11,14 @@ from serving_students import BODIES, MODELS, SIGNATURES, build_student, minilm
 from sigjepa.data.views import score
 from sigjepa.errors import SigjepaError
 from sigjepa.serving.student import Student
-from sigjepa.serving.student_files import CHECKSUMS_FILE, CONFIG_FILE, STATISTICS_FILE, WEIGHTS_FILE, write_student
+from sigjepa.serving.student_files import (
+    CHECKSUMS_FILE,
+    CONFIG_FILE,
+    STATISTICS_FILE,
+    WEIGHTS_FILE,
+    read_student,
+    write_student,
+)
 from sigjepa.store.files import file_digest
 from sigjepa.teacher.load import load_teacher
 
@@ -141,6 +148,18 @@ def test_tensors_of_another_model_are_refused(tmp_path, student, folder):
     write_student(tmp_path / "other", {key: content[key] for key in keys}, tensors, {})
     with pytest.raises(SigjepaError, match="other .*config.json"):
         Student.from_pretrained(tmp_path / "other")
+
+
+def test_tied_weights_are_written_once_each(tmp_path):
+    weight = torch.randn(3, 2)
+    write_student(
+        tmp_path / "tied", {}, {"embed": weight, "decode": weight, "first": weight[:1], "across": weight.T}, {}
+    )
+    _, tensors, _ = read_student(tmp_path / "tied")
+    assert torch.equal(tensors["embed"], weight)
+    assert torch.equal(tensors["decode"], weight)
+    assert torch.equal(tensors["first"], weight[:1])
+    assert torch.equal(tensors["across"], weight.T)
 
 
 def test_statistics_of_train_come_with_a_student_that_reads_terms(folder, student):
