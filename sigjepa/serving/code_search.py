@@ -2,10 +2,13 @@
 
 import logging
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from filelock import Timeout
 
 from sigjepa.data.explanation import signature_terms
 from sigjepa.data.shares import Share, Term
@@ -19,6 +22,8 @@ from sigjepa.serving.query import Query
 from sigjepa.serving.student import Student
 from sigjepa.serving.student_files import CHECKSUMS_FILE
 from sigjepa.store.executors.executor import Executor
+from sigjepa.store.files import storage_errors
+from sigjepa.store.locks import file_lock
 from sigjepa.store.manifest import Manifest, read_record, write_record
 from sigjepa.store.store import Store
 from sigjepa.training.run_file_names import STUDENT_FOLDER
@@ -140,34 +145,54 @@ def _named(shares: Sequence[TermShare], texts: Mapping[int, str], query_terms: C
 def build_index(output: Path, source: FunctionsStage, student: Student, folder: Path, executor: Executor) -> CodeSearch:
     """Return the search of an index of all functions of a source, built or brought up to date in `output`.
 
-    folder: the student's, which the index keeps a copy of. What the index was before and needs no more is removed.
-    Raises SigjepaError for a folder that is not empty and no index.
+    folder: the student's, which the index keeps a copy of. What the index was before and needs no more is removed, so
+    that processes with one output take turns. Raises SigjepaError for a folder that is not empty and no index.
     """
     if output.exists() and not output.is_dir():
         raise SigjepaError(f"output={output} is a file; give a folder for the index.")
-    foreign = [path.name for path in output.glob("*") if path.name not in (INDEX_FILE, "functions", "index", "student")]
+    # hidden are the lock, the logs of Slurm, and what an interrupted process had begun
+    own = (INDEX_FILE, FunctionsStage.kind, IndexStage.kind, STUDENT_FOLDER)
+    foreign = [path.name for path in output.glob("[!.]*") if path.name not in own]
     if foreign and not (output / INDEX_FILE).is_file():
         raise SigjepaError(f"output={output} is no index and not empty ({foreign[0]}); give another folder.")
-    if indexed_student(output) not in (None, student.fingerprint):
-        log.warning("%s is the index of another student: all of its functions are encoded anew by %s", output, folder)
-    store = Store(output, executor)
-    functions, _ = store.repair(source)
-    index, _ = store.repair(IndexStage(functions, student, reuse=output / IndexStage.kind))
-    places = Places.of(source.source)
-    names = {"functions": functions.folder.name, "index": index.folder.name}
-    if (
-        not (output / STUDENT_FOLDER / CHECKSUMS_FILE).is_file()
-        or folder.resolve() != (output / STUDENT_FOLDER).resolve()
-    ):
-        copy_folder(folder, output / STUDENT_FOLDER)
-    write_record(
-        output / INDEX_FILE, {"format": FORMAT, "student": student.fingerprint, "places": dict(places.places), **names}
-    )
-    for kind, name in names.items():
-        for old in (output / kind).glob("*"):
-            if not old.name.startswith(name):
-                shutil.rmtree(old) if old.is_dir() else old.unlink()
+    with index_lock(output):
+        if indexed_student(output) not in (None, student.fingerprint):
+            log.warning(
+                "%s is the index of another student: all of its functions are encoded anew by %s", output, folder
+            )
+        store = Store(output, executor)
+        functions, _ = store.repair(source)
+        index, _ = store.repair(IndexStage(functions, student, reuse=output / IndexStage.kind))
+        places = Places.of(source.source)
+        names = {"functions": functions.folder.name, "index": index.folder.name}
+        if (
+            not (output / STUDENT_FOLDER / CHECKSUMS_FILE).is_file()
+            or folder.resolve() != (output / STUDENT_FOLDER).resolve()
+        ):
+            copy_folder(folder, output / STUDENT_FOLDER)
+        record = {"format": FORMAT, "student": student.fingerprint, "places": dict(places.places), **names}
+        write_record(output / INDEX_FILE, record)
+        for kind, name in names.items():
+            for old in (output / kind).glob("*"):
+                if not old.name.startswith(name):
+                    shutil.rmtree(old) if old.is_dir() else old.unlink()
     return CodeSearch(student, index, functions, places)
+
+
+@contextmanager
+def index_lock(output: Path) -> Iterator[None]:
+    """Hold the folder of an index; where another process builds in it, say so and wait."""
+    lock = file_lock(output / ".lock", timeout=0)
+    with storage_errors(output):
+        try:
+            lock.acquire()
+        except Timeout:
+            log.warning("Another process builds an index in %s; this one waits for it", output)
+            lock.acquire(timeout=-1)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def copy_folder(source: Path, target: Path) -> None:
