@@ -14,13 +14,13 @@ for the teacher. It leans low: in many dimensions most of an unstructured error 
 usually harms less than the errors that students make. Without the first part a student that has learned nothing would
 pass for an ambiguous teacher, since at a cosine near 0 unstructured errors miss as well.
 
-*Change the space, keep the student.* Bodies that the teacher puts near the true one do not count. The misses that this
-undoes, beyond those undone when as many random bodies do not count, lean high: a better student may tell near bodies
+*Change the space, keep the student.* Bodies that the teacher puts near the true one do not count. What this undoes of
+the misses that are left when as many random bodies do not count leans high: a better student may tell near bodies
 apart, unless they are exact copies. Near is a cosine of 0.80, the lowest at which the write-up calls a pair confusable.
 
-There is a verdict when both shares of the misses, each with its whole 95 % bootstrap interval over queries, lie on the
-same side of one half; otherwise it is `undecided`, with the reason. It is about this pool, and queries count as
-independent. It does not say that a better student exists: what no signature tells about its body is part of student
+There is a verdict when both shares, crowding's of all misses and near bodies' of those left, each with its whole 95 %
+bootstrap interval over queries, lie on the same side of one half; otherwise it is `undecided`, with the reason. It is
+about this pool, and queries count as independent. It does not say that a better student exists: what no signature tells about its body is part of student
 error, and so is what more data or a larger student would mend.
 """
 
@@ -94,8 +94,8 @@ class Plateau:
 
     rank10_perfect: of predictions that are the true bodies; what they miss, exact copies take. rank10_even,
     rank10_isotropic, rank10_residuals: at the run's own cosines, see the module. crowding: the part of that name as a
-    share of the misses. near: the share of the misses undone, beyond chance, when bodies at `near_from` or more to the
-    true one do not count. Both are None when too few misses are left to share out. correlation, correlation_p:
+    share of the misses. near: of the misses that are left when as many random bodies do not count, the share undone when
+    bodies at `near_from` or more to the true one do not. Both are None when too few misses are left to share out. correlation, correlation_p:
     Spearman's between rank (or its logarithm) and the true body's cosine to its nearest other; None when one of the two
     is constant.
     """
@@ -132,8 +132,8 @@ class Plateau:
         limit = "; what no signature tells counts as student error" if self.verdict == STUDENT else ""
         return (
             f"{head}: {missed}; of these misses, crowding in the teacher's space at the run's own cosines explains "
-            f"{self.crowding}, and not counting bodies at cosine {self.near_from:.2f} or more to the true one would "
-            f"undo {self.near} beyond chance{limit}."
+            f"{self.crowding}; not counting bodies at cosine {self.near_from:.2f} or more to the true one would undo "
+            f"{self.near} of those that as many random bodies would leave{limit}."
         )
 
 

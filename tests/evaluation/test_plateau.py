@@ -117,6 +117,16 @@ def test_a_student_that_knows_the_cluster_but_not_the_member_is_undecided():
     assert "near bodies take the places" in plateau.sentence()
 
 
+def test_the_share_of_near_bodies_is_of_the_misses_that_random_ones_leave_and_says_so():
+    bodies, val = (clustered(rows, 64, 2, 0.3, seed) for rows, seed in ((COUNT, 0), (VAL, 9)))
+    plateau = explain(lambda rows: noisy(rows, 0.6, 3), bodies, val)
+    near = next(one for one in plateau.near_bodies if one.threshold == plateau.near_from)
+    left = 1 - near.rank10_without_random
+    assert left < 0.9 * (1 - plateau.rank10)
+    assert plateau.near.value == pytest.approx((near.rank10_without - near.rank10_without_random) / left)
+    assert f"undo {plateau.near} of those that as many random bodies would leave" in plateau.sentence()
+
+
 def test_a_threshold_that_holds_for_all_pairs_tells_nothing():
     bodies, val = (rows + 10 * gaussian(1, 256, 5) for rows in spread_out())
     plateau = explain(lambda rows: rows.mean(dim=0).expand_as(rows), bodies, val)
