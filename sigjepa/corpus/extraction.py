@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import attrgetter
@@ -26,9 +26,11 @@ from sigjepa.store.stage import Get, Part, Step
 FILES_PER_PART = 2000
 """About 17,000 functions: a quarter of a minute of work, and a few hundred MB while it lasts."""
 OVERCOLLECT = 1.3
-"""How many more functions than asked for are read, because duplicates go afterwards."""
+"""How many more functions than asked for are read at first, because duplicates go afterwards."""
 MIN_LEVEL = 8.0
 """The least that is read of each repository for a limit of all functions, if it has so many."""
+FORMAT = 2
+"""Part of the key: raise it when a step writes something else, so that none of before is gone on with."""
 
 FIELDS = pa.schema(
     {
@@ -75,6 +77,11 @@ class Extraction(InParts):
         """Return the list of the files of a part that were read."""
         return self.folder / f"sources-{part}.parquet"
 
+    @property
+    def waiting(self) -> Sequence[str]:
+        """Repositories with files that a higher level would go on with."""
+        return list(self.manifest.facts["waiting"])
+
     def taken(self, part: str) -> npt.NDArray[np.int64]:
         """Return how many files of each repository of a part were read, or could not be."""
         found: npt.NDArray[np.int64] = np.load(self.folder / f"taken-{part}.npy")
@@ -105,8 +112,8 @@ class ExtractionStage(Step[Extraction]):
         return not all(repository.pinned for group in self.groups for repository in group)
 
     def inputs(self) -> dict[str, Any]:
-        """Return the level: the rest is that of the artifact in whose folder it lies."""
-        return {"level": str(self.level)}
+        """Return the level and the format: the rest is that of the artifact in whose folder it lies."""
+        return {"level": str(self.level), "format": FORMAT}
 
     def parts(self) -> Sequence[Part]:
         """Return the parts in order of place; each is given its repositories, and counts what may be read of them."""
@@ -124,10 +131,10 @@ class ExtractionStage(Step[Extraction]):
         """Write functions, the list of files, and how many files of each repository were taken; the facts are counts.
 
         files_listed, files_read, skipped: those that `before` has not. filled: repositories that gave the level. short:
-        functions of the others. files_waiting: those that a higher level would go on with.
+        functions of the others. waiting: repositories with files that a higher level would go on with.
         """
         found, counts, given = Collected(), Counter[str](), Counter[str]()
-        taken = np.zeros(len(part.work), dtype=np.int64)
+        taken, waiting = np.zeros(len(part.work), dtype=np.int64), []
         if self.before is not None:
             taken = self.before.taken(part.name)
             given.update(self.before.table(part.name, ["repository"])["repository"].to_pylist())
@@ -141,7 +148,8 @@ class ExtractionStage(Step[Extraction]):
             while functions < self.level and (positions := next_files(order, int(taken[number]), self.level)):
                 functions += found.read(repository, positions, self.limits)
                 taken[number] += len(positions)
-            counts["files_waiting"] += len(order) - int(taken[number])
+            if taken[number] < len(order):
+                waiting.append(repository.name)
             counts.update({"filled": 1} if functions >= self.level else {"short": functions})
         files = found.sources if self.before is None else read_sources(self.before.sources(part.name)) + found.sources
         rows = [{name: getattr(function, name) for name in FIELDS.names} for function in found.functions]
@@ -156,6 +164,7 @@ class ExtractionStage(Step[Extraction]):
             "functions": len(table),
             "counts": counts | {"files_read": len(found.sources)},
             "skipped": found.skipped,
+            "waiting": waiting,
         }
 
     def facts(self, parts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -171,7 +180,8 @@ class ExtractionStage(Step[Extraction]):
         return {
             "parts": [part["part"] for part in parts],
             "functions": [part["functions"] for part in parts],
-            **{name: counts[name] for name in ("files_listed", "files_read", "files_waiting", "filled", "short")},
+            **{name: counts[name] for name in ("files_listed", "files_read", "filled", "short")},
+            "waiting": [name for part in parts for name in part["waiting"]],
             "skipped": dict(+skipped),
         }
 
@@ -189,23 +199,26 @@ def extract(
     max_functions: int | None = None,
     max_functions_per_repository: int | None = None,
     seed: int = 0,
+    is_enough: Callable[[Extraction], bool] = lambda found: True,
 ) -> Extraction:
     """Return the functions of `repositories`, a little over the two limits, at random but the same for any executor.
 
     Each repository is read in a seeded order of its files until it has given its level of functions. The level starts
-    where equal shares would fill the corpus and doubles while small repositories leave it short. limits: those of
-    `extract_functions`. get: gives the extraction of each level.
+    where equal shares would fill the corpus and doubles while small repositories leave it short, and then while what is
+    found is not enough. limits: those of `extract_functions`. get: gives the extraction of each level. is_enough:
+    whether what fills the limits still does without its duplicates.
     """
     most = (max_functions, max_functions_per_repository)
     wanted, limit = (math.inf if each is None else OVERCOLLECT * each for each in most)
     level = min(limit, max(MIN_LEVEL, wanted / max(1, len(repositories))))
     groups = [*grouped(repositories, FILES_PER_PART, divide=math.isinf(level))]
     found: Extraction = get(ExtractionStage(groups, limits, include_tests, seed, level))
-    while level < limit and found.manifest.facts["files_waiting"]:
+    while found.waiting:
         # one by one: a product is rounded otherwise, and a corpus of the same key would be another one
-        if sum([level] * found.manifest.facts["filled"]) + found.manifest.facts["short"] >= wanted:
+        given = sum([level] * found.manifest.facts["filled"]) + found.manifest.facts["short"]
+        if (level >= limit or given >= wanted) and is_enough(found):
             break
-        level = min(limit, 2 * level)
+        level = min(limit, 2 * level) if level < limit else 2 * level
         found = get(ExtractionStage(groups, limits, include_tests, seed, level, found))
     return found
 

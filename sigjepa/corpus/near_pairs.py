@@ -68,6 +68,10 @@ class NearPairsStage(Step[NearPairs]):
         names = [(reason, None) for reason in REASONS] + [(view, band) for view in VIEWS for band in bands]
         return [Task(name, band, bucket) for name, band in names for bucket in range(self.buckets)]
 
+    def inputs(self) -> dict[str, Any]:
+        """Return which sketches it compares: one artifact may have several, of more and more files."""
+        return {"sketches": self.sketches.folder.name}
+
     def parts(self) -> Sequence[Part]:
         """Return ranges of the tasks."""
         tasks = len(self.tasks())

@@ -47,7 +47,7 @@ def select(
         return Selection(sizes, assign_tiers(sizes, splits, phase0_share, seed), splits)
 
     usable = {name: min(limit, size) for name, size in found.items()}
-    tiers = allocate(usable, {tier: tier_sizes[tier] / sum(tier_sizes.values()) for tier in TIERS}, seed)
+    tiers = tiers_by_size(usable, tier_sizes, seed)
     sizes, splits = {}, {}
     for tier in (tier for tier in TIERS if tier_sizes[tier]):
         members = {name: size for name, size in found.items() if tiers[name] == tier}
@@ -61,6 +61,31 @@ def select(
         splits |= split_repositories(chosen, split_shares, seed)
         sizes |= chosen
     return Selection(sizes, tiers, splits)
+
+
+def shortage(
+    found: Mapping[str, int],
+    *,
+    max_functions: int | None,
+    max_functions_per_repository: int | None,
+    tier_sizes: Mapping[str, int] | None,
+    seed: int,
+) -> int:
+    """Return how many more functions `tier_sizes`, or else `max_functions`, ask for than `found` can give them."""
+    limit = max_functions_per_repository or sum(found.values())
+    usable = {name: min(limit, size) for name, size in found.items()}
+    if tier_sizes is None:
+        return max(0, (max_functions or 0) - sum(usable.values()))
+    tiers = tiers_by_size(usable, tier_sizes, seed)
+    given = Counter[str]()
+    for name, size in usable.items():
+        given[tiers[name]] += size
+    return sum(max(0, tier_sizes[tier] - given[tier]) for tier in TIERS)
+
+
+def tiers_by_size(usable: Mapping[str, int], tier_sizes: Mapping[str, int], seed: int) -> dict[str, str]:
+    """Return the tier of each repository; usable: how many functions of each may be taken."""
+    return allocate(usable, {tier: tier_sizes[tier] / sum(tier_sizes.values()) for tier in TIERS}, seed)
 
 
 def equal_counts(found: Mapping[str, int], most: int | None, limit: int, seed: int) -> dict[str, int]:

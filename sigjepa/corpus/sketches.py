@@ -84,6 +84,10 @@ class SketchesStage(Step[Sketches]):
     kind: ClassVar[str] = "sketches"
     unit: ClassVar[str] = "function"
 
+    def inputs(self) -> dict[str, Any]:
+        """Return which extraction it is of: one artifact may have several, of more and more files."""
+        return {"extraction": self.extraction.folder.name}
+
     def parts(self) -> Sequence[Part]:
         """Return the parts of the extraction."""
         starts = self.extraction.starts.tolist()

@@ -1,5 +1,6 @@
 """Building the corpus: collect functions, drop duplicates, apply the limits, split."""
 
+import math
 import platform
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from sigjepa.corpus.dedup import REASONS, VIEWS, duplicates
 from sigjepa.corpus.extraction import Extraction, extract
 from sigjepa.corpus.functions import EXTRACTION_VERSION
 from sigjepa.corpus.near_pairs import NearPairs, NearPairsStage
-from sigjepa.corpus.select import Selection, check_tier_sizes, select
+from sigjepa.corpus.select import Selection, check_tier_sizes, select, shortage
 from sigjepa.corpus.sketches import SketchesStage
 from sigjepa.corpus.source_files import SOURCES_FILE, join_sources
 from sigjepa.corpus.sources.source import Source
@@ -96,6 +97,12 @@ class CorpusStage(Stage[Corpus]):
 
     def with_steps(self, get: Get) -> "SelectionStage":
         """Return the stage that selects of the extracted functions, without those that have a duplicate."""
+
+        def near_pairs(extraction: Extraction) -> NearPairs:
+            sketches = get(SketchesStage(extraction, self.near_duplicate_threshold))
+            pairs: NearPairs = get(NearPairsStage(sketches, self.near_duplicate_threshold))
+            return pairs
+
         extraction = extract(
             self.source.repositories(),
             {name: getattr(self, name) for name in LIMITS},
@@ -104,10 +111,23 @@ class CorpusStage(Stage[Corpus]):
             include_tests=self.include_tests,
             seed=self.split_seed,
             get=get,
+            is_enough=lambda found: self.is_enough(found, near_pairs(found)),
         )
-        sketches = get(SketchesStage(extraction, self.near_duplicate_threshold))
-        pairs = get(NearPairsStage(sketches, self.near_duplicate_threshold))
-        return SelectionStage(**vars(self), extraction=extraction, pairs=pairs)
+        return SelectionStage(**vars(self), extraction=extraction, pairs=near_pairs(extraction))
+
+    def is_enough(self, extraction: Extraction, pairs: NearPairs) -> bool:
+        """Return whether the corpus is full without duplicates, or files that were not read could not fill it."""
+        sizes = repository_sizes(extraction, kept_functions(extraction, duplicates_of(pairs)))
+        limit = self.max_functions_per_repository or math.inf
+        if all(sizes.get(name, 0) >= limit for name in extraction.waiting):
+            return True
+        return not shortage(
+            sizes,
+            max_functions=self.max_functions,
+            max_functions_per_repository=self.max_functions_per_repository,
+            tier_sizes=self.tier_sizes,
+            seed=self.split_seed,
+        )
 
     def build(self, part: Part, out: Path) -> Mapping[str, Any]:
         """Not called: `with_steps` gives the stage that builds."""
@@ -135,13 +155,9 @@ class SelectionStage(CorpusStage):
         Raises SigjepaError for a source without functions.
         """
         read = self.extraction.manifest.facts
-        gone = duplicates(
-            {reason: self.pairs.same(reason) for reason in REASONS}, {view: self.pairs.near(view) for view in VIEWS}
-        )
+        gone = duplicates_of(self.pairs)
         skipped = Counter(read["skipped"]) + Counter({reason: len(found) for reason, found in gone.items()})
-        kept = np.ones(len(self.extraction), dtype=bool)
-        for found in gone.values():
-            kept[found] = False
+        kept = kept_functions(self.extraction, gone)
         sizes = repository_sizes(self.extraction, kept)
         if not sizes:
             counted = ", ".join(f"{count} {reason}" for reason, count in skipped.most_common()) or "nothing"
@@ -179,6 +195,19 @@ class SelectionStage(CorpusStage):
         text = summary_text(summed(tables_in(out, 0, functions)), facts, self.split_shares, repositories=None)
         (out / SUMMARY_FILE).write_text(text, encoding="utf-8")
         return facts
+
+
+def duplicates_of(pairs: NearPairs) -> dict[str, npt.NDArray[np.int64]]:
+    """Return the positions of the functions that go, by reason."""
+    return duplicates({reason: pairs.same(reason) for reason in REASONS}, {view: pairs.near(view) for view in VIEWS})
+
+
+def kept_functions(extraction: Extraction, gone: Mapping[str, npt.NDArray[np.int64]]) -> Mask:
+    """Return which functions have no duplicate before them."""
+    kept = np.ones(len(extraction), dtype=bool)
+    for found in gone.values():
+        kept[found] = False
+    return kept
 
 
 def repository_sizes(extraction: Extraction, kept: Mask) -> dict[str, int]:

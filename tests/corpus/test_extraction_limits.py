@@ -165,6 +165,43 @@ def test_a_corpus_within_limits_is_the_one_that_was_read_all_at_once(
     assert corpus.hash == f"xxh3_128:{digest}"
 
 
+@pytest.fixture(scope="module")
+def copies(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """Six repositories, each of 40 functions in four copies."""
+    root = tmp_path_factory.mktemp("copies")
+    for name in "abcdef":
+        (root / name).mkdir()
+        for file in range(160):
+            (root / name / f"m{file}.py").write_bytes(source(1, f"{name}{file // 4}:"))
+    return Folder([str(root)])
+
+
+@pytest.mark.parametrize("tier_sizes", [None, {"phase0": 108, "heads": 108}])
+def test_what_is_short_without_its_duplicates_is_read_on(
+    copies: Folder, tmp_path: Path, tier_sizes: dict[str, int] | None
+) -> None:
+    stage = CorpusStage(copies, max_functions=216, tier_sizes=tier_sizes)
+    corpus = Store(tmp_path).get(stage)
+    assert len(corpus) == 216
+    assert corpus.manifest.facts["counts"]["files_read"] < 960
+
+
+def test_what_is_short_of_each_repository_is_read_on(copies: Folder, tmp_path: Path) -> None:
+    stage = CorpusStage(copies, max_functions=300, max_functions_per_repository=36)
+    assert len(Store(tmp_path).get(stage)) == 216
+
+
+def test_files_that_could_not_fill_a_corpus_are_not_read(tmp_path: Path) -> None:
+    for name, files in (("a", 200), ("b", 3), ("c", 3)):
+        (tmp_path / "code" / name).mkdir(parents=True)
+        for file in range(files):
+            (tmp_path / "code" / name / f"m{file}.py").write_bytes(source(1, f"{name}{file}:"))
+    stage = CorpusStage(Folder([str(tmp_path / "code")]), max_functions=100, max_functions_per_repository=10)
+    corpus = Store(tmp_path / "data").get(stage)
+    assert len(corpus) == 16
+    assert corpus.manifest.facts["counts"]["files_read"] == 15 + 6
+
+
 def test_rows_of_one_place_stay_in_the_order_in_which_they_were_read() -> None:
     rows = [dict.fromkeys(extraction.FIELDS.names, "x") | {"line": 1, "docstring": f"{i}"} for i in range(50)]
     table = pa.concat_tables([pa.Table.from_pylist([row], extraction.FIELDS) for row in rows])

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sigjepa.corpus.select import Selection, check_tier_sizes, equal_counts, select
+from sigjepa.corpus.select import Selection, check_tier_sizes, equal_counts, select, shortage
 from sigjepa.errors import SigjepaError
 
 SHARES = {"train": 0.7, "val": 0.2, "test": 0.1}
@@ -61,6 +61,24 @@ def test_order_of_what_is_given_does_not_matter() -> None:
 def test_a_tier_that_cannot_be_filled_says_how_many_are_missing() -> None:
     with pytest.raises(SigjepaError, match=r"'phase0'.* 30 .*max_functions_per_repository"):
         selected(found([10] * 12), {"phase0": 60, "heads": 60}, max_functions_per_repository=5)
+
+
+@pytest.mark.parametrize(
+    ("limits", "missing"),
+    [
+        ({}, 0),
+        ({"max_functions": 120}, 0),
+        ({"max_functions": 125}, 5),
+        ({"max_functions": 120, "max_functions_per_repository": 5}, 60),
+        ({"tier_sizes": {"phase0": 60, "heads": 60}}, 0),
+        ({"tier_sizes": {"phase0": 60, "heads": 60}, "max_functions_per_repository": 5}, 60),
+        ({"tier_sizes": {"phase0": 55, "heads": 65}}, 5),
+        ({"tier_sizes": {"phase0": 130, "heads": 0}}, 10),
+    ],
+)
+def test_a_shortage_is_what_the_limits_ask_for_and_repositories_do_not_give(limits: Any, missing: int) -> None:
+    none = {"max_functions": None, "max_functions_per_repository": None, "tier_sizes": None, "seed": 0}
+    assert shortage(found([10] * 12), **none | limits) == missing
 
 
 def test_a_tier_of_two_repositories_cannot_fill_three_splits() -> None:
