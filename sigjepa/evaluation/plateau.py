@@ -20,8 +20,8 @@ apart, unless they are exact copies. Near is a cosine of 0.80, the lowest at whi
 
 There is a verdict when both shares, crowding's of all misses and near bodies' of those left, each with its whole 95 %
 bootstrap interval over queries, lie on the same side of one half; otherwise it is `undecided`, with the reason. It is
-about this pool, and queries count as independent. It does not say that a better student exists: what no signature tells about its body is part of student
-error, and so is what more data or a larger student would mend.
+about this pool, and queries count as independent. It does not say that a better student exists: what no signature tells
+about its body is part of student error, and so is what more data or a larger student would mend.
 """
 
 from dataclasses import asdict, dataclass
@@ -94,10 +94,10 @@ class Plateau:
 
     rank10_perfect: of predictions that are the true bodies; what they miss, exact copies take. rank10_even,
     rank10_isotropic, rank10_residuals: at the run's own cosines, see the module. crowding: the part of that name as a
-    share of the misses. near: of the misses that are left when as many random bodies do not count, the share undone when
-    bodies at `near_from` or more to the true one do not. Both are None when too few misses are left to share out. correlation, correlation_p:
-    Spearman's between rank (or its logarithm) and the true body's cosine to its nearest other; None when one of the two
-    is constant.
+    share of the misses. near: of the misses that are left when as many random bodies do not count, the share undone
+    when bodies at `near_from` or more to the true one do not. Both are None when too few misses are left to share out.
+    correlation, correlation_p: Spearman's between rank (or its logarithm) and the true body's cosine to its nearest
+    other; None when one of the two is constant.
     """
 
     queries: int
