@@ -89,15 +89,20 @@ class SourceText:
         """Return the leading whitespace of `line`, as Python sees it (what precedes a form feed does not count)."""
         return leading_whitespace(self.lines[line - 1]).rpartition("\f")[2]
 
+    def between(self, start: tuple[int, int], end: tuple[int, int]) -> list[str]:
+        """Return the lines between two (line, column in characters) positions, as they are."""
+        (first, start_column), (last, end_column) = start, end
+        lines = self.lines[first - 1 : last]
+        lines[-1] = lines[-1][:end_column]
+        lines[0] = lines[0][start_column:]
+        return lines
+
     def cut(self, start: tuple[int, int], end: tuple[int, int], margin: str) -> str:
         """Return the text between two (line, column in characters) positions, dedented by `margin`.
 
         Lines that start inside a string literal stay as they are.
         """
-        (first, start_column), (last, end_column) = start, end
-        cut = self.lines[first - 1 : last]
-        cut[-1] = cut[-1][:end_column]
-        cut[0] = cut[0][start_column:]
+        cut = self.between(start, end)
         before_last = "\n".join([*cut[:-1], ""])
         literal = literal_lines("\n".join(cut)) if may_span_lines(before_last) else ()
         cut[0] = cut[0].lstrip(" \t\f")

@@ -19,7 +19,7 @@ from sigjepa.store.progress import progress
 from sigjepa.store.stage import Get, Part, Resource, Stage
 from sigjepa.teacher.shards import TeacherShards
 
-FORMAT = 2  # raise it when the same inputs give other ranks
+FORMAT = 3  # raise it when the same inputs give other ranks
 RANKS_FILE = "ranks.npz"
 
 

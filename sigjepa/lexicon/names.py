@@ -1,11 +1,15 @@
 """Bare names: the identifiers of a text with no dot before them, Python or not."""
 
 import keyword
-import re
-import unicodedata
 
-STRING_PREFIX = r"(?<![\"'])(?i:[rbuf]|rb|br|rf|fr)[\"']"  # where a quote precedes the letter, it is all of a string
-BARE_NAME = re.compile(rf"(?<![\w.])(?!{STRING_PREFIX})[^\W\d]\w*")
+import regex
+
+from sigjepa.corpus.identifiers import normalize
+
+# where a quote precedes the letter, it is all of a string; "-t" and "\t" are no prefix of a template either
+STRING_PREFIX = r"(?:(?<![\"'])(?i:[rbuf]|rb|br|rf|fr)|(?<![^\s(\[{,:=+])(?i:t|rt|tr))[\"']"
+BARE_NAME = regex.compile(rf"(?<![\p{{XID_Continue}}.])(?!{STRING_PREFIX})[_\p{{XID_Start}}]\p{{XID_Continue}}*")
+"""What Python takes for an identifier, in text that is normalized."""
 
 
 def bare_names(text: str) -> list[str]:
@@ -13,9 +17,4 @@ def bare_names(text: str) -> list[str]:
 
     Names in strings and comments count: they are of the function's own vocabulary, and f-strings use them.
     """
-    return [name for name in map(normalize, BARE_NAME.findall(text)) if not keyword.iskeyword(name)]
-
-
-def normalize(name: str) -> str:
-    """Return a name as Python and `ast` know it: letters that differ in form alone, such as `ﬁ` and `fi`, are one."""
-    return name if name.isascii() else unicodedata.normalize("NFKC", name)
+    return [name for name in BARE_NAME.findall(normalize(text)) if not keyword.iskeyword(name)]

@@ -50,6 +50,10 @@ def _expressions(node: FunctionNode) -> Iterator[tuple[str, ast.expr]]:
     for default in [*node.args.defaults, *node.args.kw_defaults]:
         if default is not None:
             yield "default", default
+    for parameter in getattr(node, "type_params", ()):  # from Python 3.12 on
+        for expression in (getattr(parameter, "bound", None), getattr(parameter, "default_value", None)):
+            if expression is not None:
+                yield "annotation", expression
     if node.returns is not None:
         yield "return", node.returns
 
@@ -57,7 +61,8 @@ def _expressions(node: FunctionNode) -> Iterator[tuple[str, ast.expr]]:
 def _text(source: SourceText, expression: ast.expr) -> str:
     last = expression.end_lineno or expression.lineno
     start = (expression.lineno, source.column(expression.lineno, expression.col_offset))
-    return source.cut(start, (last, source.column(last, expression.end_col_offset or 0)), "")
+    # without its brackets it need not be Python by itself: its lines are left as they are
+    return "\n".join(source.between(start, (last, source.column(last, expression.end_col_offset or 0))))
 
 
 def _parameters(arguments: ast.arguments) -> Iterator[tuple[str, Sequence[int]]]:

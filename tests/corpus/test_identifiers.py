@@ -11,6 +11,14 @@ from sigjepa.corpus.identifiers import split_identifier
         ("__init__", ["init"]),
         ("URL", ["url"]),
         ("_", []),
+        ("größe_über", ["größe", "über"]),
+        ("numéroDeClient", ["numéro", "de", "client"]),
+        ("HTTPÜberschrift2", ["http", "überschrift", "2"]),
+        ("вычислить_сумму", ["вычислить", "сумму"]),
+        ("合計を計算_2", ["合計を計算", "2"]),
+        ("नाम", ["नाम"]),
+        ("gro\u0308\u00dfe", ["größe"]),  # an accent that stands by itself
+        ("ﬁle: ½", ["file", "1", "2"]),
     ],
 )
 def test_split_identifier(name, words):

@@ -19,6 +19,8 @@ from sigjepa.lexicon.names import bare_names
         ("open(x, 'rb')", ["open", "x", "rb"]),
         ("0x1F + 1e5 + 1.real", []),
         ("ﬁeld = naïve", ["field", "naïve"]),
+        ("नाम = gro\u0308ße + x²", ["नाम", "größe", "x2"]),
+        ('t"hi {name}" + rt"x" + "-t"', ["hi", "name", "x", "t"]),
         ("function f($x) { let y = 1; }", ["function", "f", "x", "let", "y"]),
         ("", []),
     ],
@@ -27,7 +29,7 @@ def test_bare_names(text, names):
     assert bare_names(text) == names
 
 
-WORDS = st.text(st.characters(categories=["Ll", "Lu", "Lo", "Nd"]), max_size=5)
+WORDS = st.text(st.characters(categories=["Ll", "Lu", "Lo", "Nd", "Mn", "Mc"]), max_size=5)
 
 
 @given(st.lists(WORDS.map("x{}".format).filter(str.isidentifier), max_size=4))

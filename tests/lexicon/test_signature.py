@@ -1,4 +1,5 @@
 import inspect
+import sys
 
 import pytest
 
@@ -23,6 +24,19 @@ def test_every_text_has_its_role():
         ("default", "MAX_é"),
         ("return", "list[User]"),
     ]
+
+
+def test_an_expression_that_is_no_python_without_its_brackets_is_read():
+    signature = 'def find(\n    self,\n    query="SELECT *"\n          """ FROM x\n          """\n    " WHERE y",\n):'
+    assert ("default", signature[signature.index('"SELECT') : signature.index(",\n)")]) in read_signature(
+        signature
+    ).texts
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="type parameters are of Python 3.12")
+def test_bounds_of_type_parameters_are_annotations():
+    texts = read_signature("def first[Item: Hashable, *Rest](rows: list[Item]) -> Item:").texts
+    assert ("annotation", "Hashable") in texts
 
 
 def flags(signature):

@@ -15,7 +15,7 @@ from sigjepa.negatives.judging.judges.code_features import Features, extract_fea
 from sigjepa.negatives.judging.judges.judge import Judge, Judgement, JudgeRequest
 from sigjepa.runtime.fields import Count, component
 
-VERSION = 2  # raise it when the same pair may get another score: judged pairs are keyed by it
+VERSION = 3  # raise it when the same pair may get another score: judged pairs are keyed by it
 
 
 @component("negatives.judge")
