@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sigjepa.corpus.sources.source import Repository, sequence_of_names, unique_names
+from sigjepa.corpus.text import writable
 from sigjepa.errors import SigjepaError
 from sigjepa.store.git_state import environment_without_git
 
@@ -39,14 +40,14 @@ class GitRepositories:
         return [git_repository(name, folder, head_commit(folder)) for name, folder in self.git_folders().items()]
 
     def git_folders(self) -> dict[str, Path]:
-        """Return where each repository's objects are, by name: the folder's, without `.git`."""
+        """Return where each repository's objects are, by name: the folder's, without `.git`, odd bytes spelt out."""
         given = [Path(path).expanduser().resolve() for path in sequence_of_names(self.paths, "paths")]
         plain = [path.parent if path.name == ".git" else path for path in given]
         shown = [path.with_suffix("") if path.suffix == ".git" else path for path in plain]
         names = unique_names(shown if len(set(shown)) == len(set(plain)) else plain)
         # An explicit .git keeps git from taking a folder inside of another repository for that repository.
         folders = [path / ".git" if (path / ".git").exists() else path for path in plain]
-        return dict(zip(names, folders, strict=True))
+        return dict(zip(map(writable, names), folders, strict=True))
 
 
 def git_repository(name: str, git_folder: Path, commit: str) -> Repository:

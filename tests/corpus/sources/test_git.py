@@ -96,6 +96,14 @@ def test_a_name_that_is_not_utf8_is_read(tmp_path: Path) -> None:
     assert contents(GitRepositories([str(folder)]))["project"]["\\xe9.py"] == b"y\n"
 
 
+def test_a_folder_whose_name_is_not_utf8_is_spelt_out(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path / "r") + b"\xff"))
+    sha = commit(folder, a="x = 1\n")
+    source = GitRepositories([str(folder)])
+    assert contents(source) == {"r\\udcff": {"a.py": b"x = 1\n"}}
+    assert source.fingerprint()["repositories"] == {"r\\udcff": sha}
+
+
 def test_environment_variables_of_a_hook_do_not_lead_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commit(tmp_path / "one", a="one\n")
     commit(tmp_path / "two", a="two\n")
