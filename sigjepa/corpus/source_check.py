@@ -1,5 +1,6 @@
 """The check of a corpus' source files, hashed again where they still lie."""
 
+import re
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from sigjepa.corpus.sources.git import git_repository
 from sigjepa.corpus.sources.jsonl import JsonLines
 from sigjepa.corpus.sources.pypi import read_wheel
 from sigjepa.corpus.sources.source import Repository
+from sigjepa.corpus.text import writable
 from sigjepa.errors import SigjepaError
 from sigjepa.store.lineage import Check, Link, State
 from sigjepa.store.manifest import Manifest
@@ -21,6 +23,8 @@ from sigjepa.store.progress import progress
 
 MAX_SHOWN = 20
 """How many files that are not as they were read are named."""
+
+ODD_BYTE = re.compile(r"\\u(dc[89a-f][0-9a-f])")
 
 
 def source_files(path: Path, manifest: Manifest) -> Link:
@@ -63,17 +67,18 @@ def states(files: Sequence[SourceFile], source: Mapping[str, Any]) -> Iterator[t
 def digests_now(name: str, place: str, paths: Sequence[str], source: Mapping[str, Any]) -> dict[str, set[str]]:
     """Return the digests of what lies under each path now: several for a file of rows, none for what is gone."""
     digests: dict[str, set[str]] = defaultdict(set)
-    if not place or not Path(place).exists():
+    found = next((path for path in map(Path, as_on_disk(place)) if path.exists()), None) if place else None
+    if found is None:
         return digests
     try:
-        repository = open_repository(name, Path(place), paths, source)
+        repository = open_repository(name, found, paths, source)
         if repository is None:
             return digests
         wanted = set(paths)
-        positions = [position for position, path in enumerate(repository.paths) if path in wanted]
+        positions = [position for position, path in enumerate(repository.paths) if writable(path) in wanted]
         for position, content in zip(positions, repository.read(positions), strict=True):
             if content is not None:
-                digests[repository.paths[position]].add(content_digest(content))
+                digests[writable(repository.paths[position])].add(content_digest(content))
     except (SigjepaError, subprocess.CalledProcessError, OSError):
         # it lies there and can't be read as what it was
         for path in paths:
@@ -93,4 +98,9 @@ def open_repository(name: str, place: Path, paths: Sequence[str], source: Mappin
     if kind in ("jsonl", "huggingface"):
         rows = JsonLines(str(place), source.get("fields")).repositories()
         return next((each for each in rows if each.name == name), None)
-    return files_repository(name, place, list(dict.fromkeys(paths)))
+    return files_repository(name, place, list(dict.fromkeys(here for path in paths for here in as_on_disk(path))))
+
+
+def as_on_disk(path: str) -> tuple[str, str]:
+    """Return what a listed path may be called on the disk: the same, or with the odd bytes that were spelt out."""
+    return path, ODD_BYTE.sub(lambda odd: chr(int(odd[1], 16)), path)

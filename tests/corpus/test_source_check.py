@@ -5,6 +5,7 @@ import os
 import subprocess
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -69,7 +70,25 @@ def test_files_of_folders(code, tmp_path):
     assert lineage(corpus.folder).holds()
 
 
+def odd(path):
+    """The path with a byte at its end that is no UTF-8."""
+    return Path(os.fsdecode(os.fsencode(path) + b"\xff"))
+
+
+def test_names_that_are_not_utf8(code, tmp_path):
+    code = code.rename(odd(code))
+    (code / "r0").rename(odd(code / "r0"))
+    (code / "r1/m0.py").rename(odd(code / "r1/m").with_suffix(".py"))
+    (code / "r1/m1.py").rename(code / "r1/m\\udcfe.py")  # an ordinary name that looks like one
+    corpus = Store(tmp_path / "data").get(CorpusStage(Folder([str(code)])))
+    assert source_states(corpus) == {"verified": 12}
+    (odd(code / "r0") / "m0.py").write_text("x = 1\n")
+    odd(code / "r1/m").with_suffix(".py").unlink()
+    assert source_states(corpus) == {"verified": 10, "changed": 1, "gone": 1}
+
+
 def test_files_of_a_commit_whatever_is_checked_out(code, tmp_path):
+    (code / "r0").rename(odd(code / "r0"))
     folders = sorted(code.iterdir())
     for folder in folders:
         git = ["git", "-C", str(folder), "-c", "user.name=t", "-c", "user.email=t@example.com"]
@@ -77,6 +96,7 @@ def test_files_of_a_commit_whatever_is_checked_out(code, tmp_path):
         subprocess.run([*git, "add", "."], check=True)
         subprocess.run([*git, "commit", "-q", "-m", "first"], check=True)
     corpus = Store(tmp_path / "data").get(CorpusStage(GitRepositories([str(folder) for folder in folders])))
+    assert set(corpus.column("repository")) == {"r0\\udcff", "r1", "r2", "r3"}
     (folders[0] / "m0.py").write_text("x = 1\n")
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "second"], check=True)
     assert source_states(corpus) == {"verified": 12}
