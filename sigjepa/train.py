@@ -98,6 +98,7 @@ def fit_and_test(
     started, run_dir, allowed = time.perf_counter(), Path(resolved["paths"]["run_dir"]), resolved["allowed_targets"]
     datamodule: FunctionDataModule = instantiate(config.data, allowed, data=data)
     facts |= datamodule.figures()
+    data = datamodule.data  # with the sample of train, whose statistics the student keeps
     sampled = data.pool.sample_texts(data.corpus)
     show(figures_table(facts, sampled))
     print_lightning_lines_once()

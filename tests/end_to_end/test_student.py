@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from sigjepa.corpus.corpus import Corpus
+from sigjepa.data.views import score, take_views
 from sigjepa.reporting.runs import read_run
 from sigjepa.serving.student import Student
 from sigjepa.training.run_file_names import FILES_FILE
@@ -26,6 +28,19 @@ def test_it_predicts_what_the_test_of_its_run_did(sweep, tiny_data, experiment):
     predicted = Student.from_pretrained(run.folder).predict(tiny_data.corpus.column("signature"))["pooled"].vectors
     expected = torch.nn.functional.normalize(torch.from_numpy(expected), dim=-1)
     torch.testing.assert_close(predicted[torch.from_numpy(ids)], expected, atol=1e-6, rtol=0)
+
+
+def test_it_scores_as_its_test_did_where_it_learned_from_a_sample_of_train(run, small_corpus, tmp_path):
+    """What it knows of terms is counted in the sample alone."""
+    words = ("experiment=flagship", *small_corpus, "data.max_train_functions=5", "baseline=[]", "logger=none")
+    run("train", *words, "trainer.max_epochs=1", "hydra.run.dir=run", cwd=tmp_path)
+    trained = read_run(tmp_path / "run")
+    ids, first = trained.first_bodies("test")
+    corpus = Corpus.load(Path(trained.provenance["data_dir"]) / "corpus" / trained.provenance["artifacts"]["corpus"])
+    student = Student.from_pretrained(trained.folder)
+    views = student.predict(corpus.column("signature")), student.encode_bodies(corpus.column("body"))
+    scores = score(*(take_views(each, torch.from_numpy(ids)) for each in views))
+    torch.testing.assert_close(scores.diagonal(), torch.from_numpy(first.scores[:, -1]), rtol=1e-3, atol=1e-3)
 
 
 def test_its_card_says_what_was_measured(sweep):
