@@ -23,17 +23,20 @@ class PoolSample:
     """The pools of val and test: `size` functions of each, drawn by `seed`, or all where it has no more; None is all.
 
     Every function of a pool is a query, and a candidate of every query. The seed is not that of a run: the runs of an
-    experiment have one pool. Raises SigjepaError for a size that is too small for Rank@10.
+    experiment have one pool. Raises SigjepaError for a size that is too small for Rank@10, and for no whole number.
     """
 
     size: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.size is not None and self.size < MIN_POOL:
+        if self.size is not None and (not isinstance(self.size, int) or self.size < MIN_POOL):
             raise SigjepaError(
-                f"data.pool_size={self.size} must be at least {MIN_POOL}, for Rank@10, or null for whole splits."
+                f"data.pool_size={self.size} must be a whole number, at least {MIN_POOL}, for Rank@10, or null for "
+                "whole splits."
             )
+        if not isinstance(self.seed, int) or isinstance(self.seed, bool) or self.seed < 0:
+            raise SigjepaError(f"data.pool_seed={self.seed} must be a whole number, at least 0.")
 
     def ids(self, corpus: Corpus, split: str) -> npt.NDArray[np.int64]:
         """Return the ids of the functions of a split's pool, ascending; all of a split that is not held out."""

@@ -59,6 +59,13 @@ def test_every_function_of_the_pool_is_served_once_whatever_the_seed_of_the_run(
     assert not {"val_pool", "test_pool"} & data.hashes().keys()
 
 
-def test_a_pool_too_small_for_its_ranks_is_refused():
-    with pytest.raises(SigjepaError, match="data.pool_size=10 .*11"):
-        PoolSample(10)
+@pytest.mark.parametrize("size", [10, 11.5, "abc"])
+def test_a_pool_too_small_for_its_ranks_is_refused(size):
+    with pytest.raises(SigjepaError, match=f"data.pool_size={size} .*11"):
+        PoolSample(size)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "abc", None])
+def test_a_seed_that_is_no_whole_number_is_refused(seed):
+    with pytest.raises(SigjepaError, match=f"data.pool_seed={seed} .*0"):
+        PoolSample(20, seed)

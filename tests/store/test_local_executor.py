@@ -47,6 +47,7 @@ def test_as_many_processes_are_started_as_are_asked_for(tmp_path, spread):
     assert len(spread) == 1
 
 
-def test_there_is_a_process_at_least():
-    with pytest.raises(SigjepaError, match=r"executor\.workers=0"):
-        Local(0)
+@pytest.mark.parametrize("workers", [0, 1.5, "abc", True])
+def test_processes_are_a_whole_number_of_at_least_one(workers):
+    with pytest.raises(SigjepaError, match=rf"executor\.workers={workers} .*at least 1"):
+        Local(workers)

@@ -151,7 +151,9 @@ def test_a_cluster_that_refuses_is_one_sentence(monkeypatch, said):
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("bad", [{"workers": 0}, {"cpus_per_worker": -1}, {"gpus_per_worker": -1}, {"patience": -1}])
+@pytest.mark.parametrize(
+    "bad", [{"workers": "abc"}, {"workers": 0}, {"cpus_per_worker": -1}, {"gpus_per_worker": -1}, {"patience": -1}]
+)
 def test_what_can_not_be_is_refused(bad):
     with pytest.raises(SigjepaError, match=f"executor.{next(iter(bad))}"):
         Ray(**bad)

@@ -52,7 +52,7 @@ def test_no_slurm_is_one_sentence(tmp_path, monkeypatch):
         Store(tmp_path, Slurm()).get(Squares())
 
 
-@pytest.mark.parametrize("bad", [{"jobs": 0}, {"cluster": "pbs"}])
+@pytest.mark.parametrize("bad", [{"jobs": 0}, {"jobs": 1.5}, {"cluster": "pbs"}])
 def test_what_can_not_be_is_refused(bad):
     with pytest.raises(SigjepaError, match=f"executor.{next(iter(bad))}"):
         Slurm(**bad)

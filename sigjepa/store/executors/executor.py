@@ -1,11 +1,18 @@
-"""The protocol of an executor."""
+"""The protocol of an executor, and the check of its numbers."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from sigjepa.errors import SigjepaError
 from sigjepa.store.build import PartRecord
 from sigjepa.store.stage import Part, Stage
+
+
+def check_number(key: str, value: Any, least: int, *, whole: bool = True) -> None:
+    """Raise SigjepaError for a setting that is no number of at least so much, or none that is `whole`."""
+    if not isinstance(value, int if whole else int | float) or isinstance(value, bool) or not value >= least:
+        raise SigjepaError(f"executor.{key}={value} must be a {'whole ' if whole else ''}number, at least {least}.")
 
 
 class Executor(Protocol):

@@ -14,6 +14,7 @@ from typing import Any
 
 from sigjepa.errors import SigjepaError
 from sigjepa.store.build import PartRecord, build_part
+from sigjepa.store.executors.executor import check_number
 from sigjepa.store.stage import Part, Stage
 
 MIN_SECONDS = 10.0
@@ -32,8 +33,8 @@ class Local:
     workers: int | None = None
 
     def __post_init__(self) -> None:
-        if self.workers is not None and self.workers < 1:
-            raise SigjepaError(f"executor.workers={self.workers} must be at least 1.")
+        if self.workers is not None:
+            check_number("workers", self.workers, 1)
 
     def run(self, stage: Stage[Any], parts: Sequence[Part], folder: Path) -> Iterator[PartRecord]:
         """As Executor says; the first error ends it."""

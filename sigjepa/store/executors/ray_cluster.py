@@ -16,6 +16,7 @@ from typing import Any
 from sigjepa.errors import SigjepaError
 from sigjepa.store.build import PartRecord
 from sigjepa.store.credentials import without_credentials
+from sigjepa.store.executors.executor import check_number
 from sigjepa.store.executors.tries import MAX_TRIES, Tries
 from sigjepa.store.executors.worker import Driver, Failure, Worker, probed_driver
 from sigjepa.store.stage import Part, Stage
@@ -50,8 +51,8 @@ class Ray:
     def __post_init__(self) -> None:
         for name, least in {"workers": 1, "cpus_per_worker": 0, "gpus_per_worker": 0, "patience": 0}.items():
             value = getattr(self, name)
-            if value is not None and value < least:
-                raise SigjepaError(f"executor.{name}={value} must be at least {least}.")
+            if value is not None:
+                check_number(name, value, least, whole=name == "workers")
 
     def run(self, stage: Stage[Any], parts: Sequence[Part], folder: Path) -> Iterator[PartRecord]:
         """As Executor says; a part that fails three times is named when the others are done."""

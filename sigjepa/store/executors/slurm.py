@@ -9,6 +9,7 @@ from typing import Any
 
 from sigjepa.errors import SigjepaError
 from sigjepa.store.build import PartRecord
+from sigjepa.store.executors.executor import check_number
 from sigjepa.store.executors.tries import Tries
 from sigjepa.store.executors.worker import Failure, Worker, probed_driver
 from sigjepa.store.stage import Part, Stage
@@ -42,8 +43,7 @@ class Slurm:
     poll_seconds: float = 10
 
     def __post_init__(self) -> None:
-        if self.jobs < 1:
-            raise SigjepaError(f"executor.jobs={self.jobs} must be at least 1.")
+        check_number("jobs", self.jobs, 1)
         if self.cluster not in ("slurm", "local"):
             raise SigjepaError(f"executor.cluster={self.cluster} must be slurm or local.")
 
