@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
+from sigjepa.errors import SigjepaError
 from sigjepa.store.manifest import Manifest, Reference, digest_of_files
 
 Artifact = TypeVar("Artifact")
@@ -37,6 +38,15 @@ def row_parts(count: int, size: int, name: str) -> list[Part]:
     """Return a part for every `size` of `count` rows, called `<name>-<number>`."""
     starts = range(0, count, size)
     return [Part(f"{name}-{number:05d}", start, min(start + size, count)) for number, start in enumerate(starts)]
+
+
+def check_label(key: str, label: str) -> None:
+    """Raise SigjepaError for a label that can't begin the name of a folder, as it has a slash; key: what gives it."""
+    if Path(label).name != label:
+        raise SigjepaError(
+            f"{key}={label!r} begins the name of a folder, so that it may have no slash: take one such as "
+            f"{label.strip('/').replace('/', '-')!r}."
+        )
 
 
 class Stage(ABC, Generic[Artifact]):

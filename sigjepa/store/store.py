@@ -18,7 +18,7 @@ from sigjepa.store.locks import file_lock
 from sigjepa.store.manifest import MANIFEST_FILE, FileRecord, Manifest, content_key, write_record
 from sigjepa.store.origin import origin
 from sigjepa.store.progress import SHOWN_BY_A_BAR, progress
-from sigjepa.store.stage import Part, Stage
+from sigjepa.store.stage import Part, Stage, check_label
 from sigjepa.store.verified import VERIFIED_FILE, Verify, check_verify, verify_files
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,11 @@ class Store:
         check_verify(self.verify)
 
     def folder(self, stage: Stage[Any], inputs: Mapping[str, Any] | None = None) -> Path:
-        """Return where a stage's artifact lies, or will; inputs: those of the stage, where they are known already."""
+        """Return where a stage's artifact lies, or will; inputs: those of the stage, where they are known already.
+
+        Raises SigjepaError for a label with a slash, which would lie elsewhere.
+        """
+        check_label(f"label of {name_of(stage)}", str(stage.label))
         key = content_key(stage.inputs() if inputs is None else inputs)
         return Path(self.data_dir) / stage.kind / (f"{stage.label}-{key}" if stage.label else key)
 

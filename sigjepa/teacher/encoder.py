@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from sigjepa.errors import SigjepaError, nearest_name
+from sigjepa.runtime.instantiate import check_counts
+from sigjepa.store.stage import check_label
 from sigjepa.teacher.backbone import Network, state_size
 from sigjepa.teacher.batching import PaddingSide, pad, token_budget_batches
 from sigjepa.teacher.pretrained import Checkpoint
@@ -40,7 +42,7 @@ class FrozenTeacher:
     Constructing it is free: files are looked at for `fingerprint()` and read on the first `encode`.
 
     Args:
-        name: short name, used for artifact folders.
+        name: short name, used for artifact folders; without a slash.
         path: local directory, `package://<package>/<folder>`, or Hub id. Code in a checkpoint is never run.
         pool_special_tokens: whether tokens that the tokenizer adds ([CLS], BOS, ...) are kept and pooled; the model
             sees them either way.
@@ -81,13 +83,19 @@ class FrozenTeacher:
     ) -> None:
         if padding_side not in (None, *get_args(PaddingSide)):
             raise SigjepaError(f"teacher.padding_side={padding_side} must be left, right or null (the tokenizer's).")
-        for key, value in {
-            "max_signature_tokens": max_signature_tokens,
-            "max_body_tokens": max_body_tokens,
-            "tokens_per_batch": tokens_per_batch,
-        }.items():
-            if value < 1:
-                raise SigjepaError(f"teacher.{key}={value} must be at least 1.")
+        check_label("teacher.name", str(name))
+        counts = {
+            "teacher.max_signature_tokens": max_signature_tokens,
+            "teacher.max_body_tokens": max_body_tokens,
+            "teacher.tokens_per_batch": tokens_per_batch,
+        }
+        check_counts(counts, list(counts))
+        if dim is not None and (not isinstance(dim, int) or dim < 1):
+            raise SigjepaError(f"teacher.dim={dim} must be a whole number, at least 1, or null to read config.json.")
+        if not isinstance(layer, int) or isinstance(layer, bool):
+            raise SigjepaError(f"teacher.layer={layer} must be a whole number, such as -1 for the last layer.")
+        if not isinstance(pool_special_tokens, bool):
+            raise SigjepaError(f"teacher.pool_special_tokens={pool_special_tokens} must be true or false.")
         self.name = name
         self.checkpoint = Checkpoint(path, revision, weights_sha256)
         self.pool_special_tokens = pool_special_tokens

@@ -98,3 +98,11 @@ def test_two_stages_of_one_kind_and_key_are_refused(prepare, small_corpus, tmp_p
     Store(tmp_path / "data").get(instantiate(compose(small_corpus).corpus))
     done = prepare(*small_corpus, "corpus._target_=broken.Namesake")
     refused(done, "CorpusStage", "Namesake", "another kind")
+
+
+@pytest.mark.parametrize(
+    "word", ["teacher.name=../x", "teacher.max_body_tokens=null", "data.pool_size=11.5", "executor.workers=abc"]
+)
+def test_a_setting_that_can_not_be_is_named_before_anything_is_built(prepare, tmp_path, word):
+    refused(prepare("data=tiny", word), word.partition("=")[0])
+    assert not (tmp_path / "data").exists()

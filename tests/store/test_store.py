@@ -305,6 +305,14 @@ def test_a_cache_may_be_written(tmp_path):
     assert (tmp_path / "answers/answer").read_text() == "x"
 
 
+@pytest.mark.parametrize("label", ["../squares", "a/b", "/a"])
+def test_a_label_that_leads_out_of_the_folder_of_its_kind_is_refused(tmp_path, monkeypatch, label):
+    monkeypatch.setattr(Squares, "label", label)
+    with pytest.raises(SigjepaError, match=rf"label of .*Squares='{label}'"):
+        Store(tmp_path / "data").get(Squares())
+    assert not [*tmp_path.iterdir()]
+
+
 def test_a_full_disk_keeps_what_is_finished(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()

@@ -225,6 +225,14 @@ def test_fingerprint_ignores_what_they_do_not_depend_on(qwen: Path, make_teacher
         ({"storage_dtype": "int8"}, "teacher.storage_dtype=int8"),
         ({"padding_side": "middle"}, "teacher.padding_side=middle"),
         ({"max_body_tokens": 0}, "teacher.max_body_tokens=0"),
+        ({"max_body_tokens": None}, "teacher.max_body_tokens=None .*at least 1"),
+        ({"tokens_per_batch": 1.5}, r"teacher.tokens_per_batch=1\.5"),
+        ({"layer": "x"}, "teacher.layer=x"),
+        ({"layer": 1.5}, r"teacher.layer=1\.5"),
+        ({"dim": "abc"}, "teacher.dim=abc"),
+        ({"pool_special_tokens": "maybe"}, "teacher.pool_special_tokens=maybe"),
+        ({"name": "microsoft/codebert-base"}, "teacher.name='microsoft/codebert-base'.*'microsoft-codebert-base'"),
+        ({"name": "../x"}, r"teacher.name='\.\./x'"),
     ],
 )
 def test_bad_argument_is_refused_at_once(make_teacher: Make, changes: dict[str, Any], message: str) -> None:
