@@ -7,7 +7,7 @@ from statistics import mean
 from sigjepa.evaluation.metrics import metric_at
 from sigjepa.reporting.published import MARK, published_curve, published_summary
 from sigjepa.reporting.run import Run
-from sigjepa.reporting.runs import FINISHED, all_metrics, by_experiment, counted
+from sigjepa.reporting.runs import FINISHED, all_metrics, by_experiment, counted, of_one_metric
 
 
 def curve_rows(
@@ -18,7 +18,7 @@ def curve_rows(
     Shown are `epochs` and every epoch that is some run's best (`best`) or last (`stop`), with the number of seeds for
     which it is when there are several. published: add the published curves of the same experiments, marked.
     """
-    groups, metric = by_experiment(runs), metric_at(key, all_metrics(runs))
+    groups, metric = by_experiment(of_one_metric(runs, key)), metric_at(key, all_metrics(runs))
     curves = {name: [run.curve(key) for run in members] for name, members in groups.items()}
     best = {
         name: Counter(max(curve, key=lambda epoch: metric.gain(curve[epoch])) for curve in members)

@@ -9,7 +9,7 @@ from sigjepa.evaluation.metrics import metric_at
 from sigjepa.reporting.labels import label_of
 from sigjepa.reporting.panels import COLUMNS, GREY, Line, Panel, write_panels
 from sigjepa.reporting.run import Run
-from sigjepa.reporting.runs import all_metrics, by_experiment, counted
+from sigjepa.reporting.runs import all_metrics, by_experiment, counted, of_one_metric
 
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999", "#f0e442")
 """Okabe and Ito's colors, told apart by most color-blind people; one is one experiment in all figures of a report."""
@@ -46,7 +46,7 @@ def plot_curves(runs: Sequence[Run], path: Path, key: str, levels: Mapping[str, 
     metric = metric_at(key, metrics)
     scale = 100 if metric.percent else 1
     label = f"{label_of(key, metrics)}{' (%)' if metric.percent else ''}"
-    epochs, lines = lines_by_epoch(runs, key, scale)
+    epochs, lines = lines_by_epoch(of_one_metric(runs, key), key, scale)
     lines += [
         Line(name, GREY, [scale * level] * len(epochs), dash=dash)
         for dash, (name, level) in zip(DASHES, (levels or {}).items(), strict=False)

@@ -167,6 +167,10 @@ class Run:
         """Descriptions of the run's metrics, by name."""
         return self.registry[1]
 
+    def measures(self, key: str, metric: Metric) -> bool:
+        """Return whether what the run calls by a key such as `val/rank10` is this metric."""
+        return self.metrics.get(key.partition("/")[2]) == metric
+
     @cached_property
     def rows(self) -> list[dict[str, float]]:
         """Rows of `metrics.csv`, absent values left out."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from sigjepa.errors import SigjepaError
-from sigjepa.evaluation.metrics import Metric
+from sigjepa.evaluation.metrics import Metric, metric_at
 from sigjepa.reporting.experiments import distinct_labels
 from sigjepa.reporting.run import UNREADABLE, Run
 from sigjepa.reporting.run_files import verified
@@ -193,6 +193,12 @@ def all_metrics(runs: Sequence[Run]) -> dict[str, Metric]:
     for run in runs:
         metrics = metrics | {name: metric for name, metric in run.metrics.items() if name not in metrics}
     return metrics
+
+
+def of_one_metric(runs: Sequence[Run], key: str) -> list[Run]:
+    """Return the runs without those that call by a key such as `val/rank10` another metric than the first one does."""
+    metric = metric_at(key, all_metrics(runs))
+    return [run for run in runs if run.metrics.get(key.partition("/")[2], metric) == metric]
 
 
 def common_metrics(runs: Sequence[Run]) -> dict[str, Metric]:

@@ -119,7 +119,7 @@ def sampled_note(runs: Sequence[Run]) -> str:
 def unseen_section(finished: Sequence[Run], split: str) -> str:
     """Return the figures of the queries whose signature does not stand verbatim in train, empty without a difference.
 
-    Means over the seeds; of the runs that have the first one's pool.
+    Means over the seeds; of the runs that have the first one's pool and metrics.
     """
     first = finished[0]
     facts, metrics = first.pool_facts(split), first.metrics
@@ -128,6 +128,9 @@ def unseen_section(finished: Sequence[Run], split: str) -> str:
         return ""
     names = [name for name, metric in metrics.items() if metric.tested and split in metric.splits]
 
+    def is_alike(run: Run) -> bool:
+        return run.pool() == first.pool() and all(run.metrics.get(name) == metrics[name] for name in names)
+
     def cells(values: Sequence[QueryValues]) -> list[str]:
         means = [[queries.values[name][unseen].mean() for queries in values] for name in names]
         return [metrics[name].format(mean(map(float, row))) for name, row in zip(names, means, strict=True)]
@@ -135,13 +138,13 @@ def unseen_section(finished: Sequence[Run], split: str) -> str:
     rows = [
         [name, *cells([run.queries(split) for run in members])]
         for name, members in by_experiment(finished).items()
-        if all(run.pool() == first.pool() and set(names) <= set(run.metrics) for run in members)
+        if all(map(is_alike, members))
     ]
     rows += baselines_beside(
         (run.experiment, [reference_label(name), *cells([run.baseline_queries(name, split)])])
         for run in finished
         for name in run.baselines
-        if run.pool() == first.pool() and set(names) <= set(run.metrics)
+        if is_alike(run)
     )
     head = (
         f"Signatures of {int(facts.in_train.sum()):,} of {len(unseen):,} {split} queries stand verbatim in train. Of "
@@ -180,7 +183,7 @@ def published_table(finished: Sequence[Run], baseline: str) -> str:
     rows = []
     for key in there[names[0]]:
         metric = metrics.get(key.partition("/")[2])
-        if metric is None or any(metric not in run.metrics.values() for name in names for run in groups[name]):
+        if metric is None or not all(run.measures(key, metric) for name in names for run in groups[name]):
             continue
         here = {name: mean(run.figure(key) for run in groups[name]) for name in names}
         cells = [spread_over_seeds(groups[name], key, metric) for name in names]

@@ -1,6 +1,6 @@
 """Result tables in Markdown: one row an experiment, mean and 95 % interval over seeds, baselines below."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import mean
 
 from sigjepa.evaluation.baselines import reference_label
@@ -38,9 +38,9 @@ def spread(values: Sequence[float], metric: Metric) -> str:
 def spread_over_seeds(members: Sequence[Run], key: str, metric: Metric) -> str:
     """Return `spread` of an experiment's runs; without an interval where they do not repeat one thing with other seeds.
 
-    Nothing where the runs were not measured by it.
+    Nothing where the runs were not measured by it, or call another metric so.
     """
-    if any(key.partition("/")[2] not in member.metrics for member in members):
+    if not all(member.measures(key, metric) for member in members):
         return ""
     values = [member.figure(key) for member in members]
     return spread([mean(values)] if why_no_repetitions(members) else values, metric)
@@ -75,7 +75,7 @@ def results_table(runs: Sequence[Run]) -> str:
         cells = [spread_over_seeds(members, key, metric) for key, metric in columns.items()]
         epoch = f"{mean(member.figure('best_epoch') for member in members):.0f}"
         rows.append([f"{experiment}{mark}", *([str(len(members))] if several else []), *cells, epoch])
-    measured = ((run.experiment, row) for run in runs for row in _baseline_rows(run.baselines, columns))
+    measured = ((run.experiment, row) for run in runs for row in _baseline_rows(run.baselines, columns, run.measures))
     for name, *cells in baselines_beside(measured):
         rows.append([name, *([""] if several else []), *cells, ""])
     header = [f"on test{of_pools(runs[0].sampled_pools)}", *(["seeds"] if several else [])]
@@ -137,11 +137,17 @@ def figures_table(figures: Mapping[str, float | int], sampled: Mapping[str, str]
     return markdown_table(["before training", ""], rows)
 
 
-def _baseline_rows(baselines: Mapping[str, Mapping[str, float]], columns: Mapping[str, Metric]) -> list[list[str]]:
+def _baseline_rows(
+    baselines: Mapping[str, Mapping[str, float]],
+    columns: Mapping[str, Metric],
+    measures: Callable[[str, Metric], bool] = lambda key, metric: True,
+) -> list[list[str]]:
+    """Return rows of the columns; measures: whether what is called by a key is a column's metric."""
+
+    def cell(figures: Mapping[str, float], key: str, metric: Metric) -> str:
+        return metric.format(figures[key]) if key in figures and measures(key, metric) else ""
+
     return [
-        [
-            reference_label(name),
-            *(metric.format(figures[key]) if key in figures else "" for key, metric in columns.items()),
-        ]
+        [reference_label(name), *(cell(figures, key, metric) for key, metric in columns.items())]
         for name, figures in baselines.items()
     ]

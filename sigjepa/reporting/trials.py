@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from statistics import mean
 
-from sigjepa.evaluation.metrics import metric_at
+from sigjepa.evaluation.metrics import Metric, metric_at
 from sigjepa.reporting.labels import label_of
 from sigjepa.reporting.run import Run
 from sigjepa.reporting.runs import by_experiment
@@ -16,11 +16,12 @@ def best_trials(finished: Sequence[Run]) -> list[str]:
     That is the metric that selects the epoch, so a figure of val; a mean over seeds. Only runs of one pool and one
     such metric are set against each other.
     """
-    trials: dict[tuple[str, str, str], dict[str, list[Run]]] = defaultdict(dict)
+    trials: dict[tuple[str, str, str, Metric], dict[str, list[Run]]] = defaultdict(dict)
     for experiment, members in by_experiment(finished).items():
-        if len({(run.pool(), run.monitor) for run in members}) == 1:
-            trials[members[0].name, members[0].pool(), members[0].monitor][experiment] = members
-    return [_sentence(name, key, others) for (name, _, key), others in trials.items() if len(others) > 1]
+        kinds = {(run.pool(), run.monitor, metric_at(run.monitor, run.metrics)) for run in members}
+        if len(kinds) == 1:
+            trials[(members[0].name, *kinds.pop())][experiment] = members
+    return [_sentence(name, key, others) for (name, _, key, _), others in trials.items() if len(others) > 1]
 
 
 def _sentence(name: str, key: str, trials: dict[str, list[Run]]) -> str:

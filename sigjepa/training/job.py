@@ -13,10 +13,11 @@ from filelock import Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from sigjepa.errors import SigjepaError, nearest_name
+from sigjepa.runtime.config_files import config_directory
 from sigjepa.runtime.instantiate import find_target, plain
 from sigjepa.store.files import read_json, write_json
 from sigjepa.store.locks import file_lock
-from sigjepa.store.manifest import content_key, differences
+from sigjepa.store.manifest import content_key, differences, flatten
 from sigjepa.training.run_file_names import JOB_FILE, LAST_CHECKPOINT, OUTPUTS
 from sigjepa.training.run_status import FINISHED, read_status
 
@@ -51,7 +52,10 @@ SETTINGS_OUTSIDE_EXPERIMENT = (
     *("trainer.enable_progress_bar", "trainer.enable_model_summary", "trainer.log_every_n_steps"),
     *("callbacks.metrics_table", "callbacks.resume_checkpoint", "callbacks.status", "callbacks.cuda_graphs"),
 )
-"""Settings of a job that make no other experiment: what is shown, written or measured beside."""
+"""Settings of a job that make no other experiment: what is shown, written or measured beside.
+
+Of `metrics`, those that something selects by, a `monitor`, do make another one where they are not the default.
+"""
 
 
 def experiment_settings(config: DictConfig) -> dict[str, Any]:
@@ -60,6 +64,7 @@ def experiment_settings(config: DictConfig) -> dict[str, Any]:
     Nor are `SETTINGS_OUTSIDE_EXPERIMENT` in it, and plugins that write checkpoints.
     """
     settings = job_settings(config, without=("seed", "fold", "name"))
+    selecting = _own_metrics(settings)
     if isinstance(trainer := settings.get("trainer"), dict):
         plugins = _deciding_plugins(trainer.pop("plugins", None), settings.get("allowed_targets") or ())
         trainer |= {"plugins": plugins} if plugins else {}
@@ -70,7 +75,16 @@ def experiment_settings(config: DictConfig) -> dict[str, Any]:
             node = node.get(group) if isinstance(node, dict) else None
         if isinstance(node, dict):
             node.pop(key, None)
-    return settings
+    return settings | ({"metrics": selecting} if selecting else {})
+
+
+def _own_metrics(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those nodes of `metrics` that a `monitor` names and that are others than in conf/metrics/default.yaml."""
+    monitors = [str(value) for key, value in flatten(settings) if key.rpartition(".")[2] == "monitor"]
+    named = dict.fromkeys(monitor.partition("/")[2] for monitor in monitors)
+    default = plain(OmegaConf.load(config_directory() / "metrics" / "default.yaml"))
+    nodes = settings.get("metrics") or {}
+    return {name: nodes[name] for name in named if name in nodes and nodes[name] != default.get(name)}
 
 
 def _deciding_plugins(plugins: Any, allowed_targets: Sequence[str]) -> list[Any]:

@@ -1,3 +1,4 @@
+from sigjepa.evaluation.metrics import RecallAt, default_metrics
 from sigjepa.reporting.curves import curve_rows
 from sigjepa.training.callbacks import write_rows
 
@@ -30,6 +31,11 @@ def test_experiments_stand_side_by_side_and_gaps_are_dashes(make_run):
     header, rows = curve_rows(runs, "val/rank10")
     assert header == ["epoch", "exp1_4", "exp2_1"]
     assert rows[1] == ["1", "—", "20.00 (best) (stop)"]
+
+
+def test_a_run_that_calls_another_metric_so_has_no_curve(make_run):
+    other = make_run("b", experiment="exp2_1", registry={**default_metrics(), "rank10": RecallAt(1)})
+    assert curve_rows([make_run("a"), other], "val/rank10")[0] == ["epoch", "exp1_4"]
 
 
 def test_the_published_curve_can_stand_beside_marked(make_run):

@@ -56,6 +56,17 @@ def test_a_metric_that_only_some_runs_have_leaves_gaps(make_run):
     ]
 
 
+def test_what_is_called_alike_and_is_another_metric_is_neither_averaged_nor_put_in_its_column(make_run):
+    rank1 = {**default_metrics(), "rank10": RecallAt(1)}
+    runs = [make_run("a"), make_run("b", seed=1, registry=rank1), make_run("c", experiment="exp2_1", registry=rank1)]
+    header, _, *rows = cells(results_table(runs))
+    columns = [header.index("val Rank@10"), header.index("Rank@10")]
+    figures = {(row[0], row[column]) for row in rows for column in columns}
+    random, fifth = ("random", "25.00"), ("teacher zero-shot", "100.00")
+    assert figures == {("exp1_4", ""), ("exp2_1", ""), random, fifth}
+    assert rows[0][header.index("Rank@5")] != ""
+
+
 def test_runs_that_repeat_nothing_have_no_interval(make_run):
     same_seed = [make_run("a"), make_run("b")]
     assert "±" not in results_table(same_seed)

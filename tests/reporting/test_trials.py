@@ -1,10 +1,11 @@
+from sigjepa.evaluation.metrics import RecallAt, default_metrics
 from sigjepa.reporting.runs import find_runs
 from sigjepa.reporting.trials import best_trials
 from sigjepa.store.files import read_json, write_json
 
 
-def trial(make_run, folder, name, rate, seed, on_val, on_test, corpus="xxh3_128:a"):
-    make_run(name, seed=seed, corpus_hash=corpus)
+def trial(make_run, folder, name, rate, seed, on_val, on_test, corpus="xxh3_128:a", registry=None):
+    make_run(name, seed=seed, corpus_hash=corpus, registry=registry)
     write_json(folder / name / "job.json", {"experiment": {"optimizer": {"lr": rate}}, "settings": {}, "artifacts": {}})
     summary = folder / name / "summary.json"
     write_json(summary, read_json(summary) | {"val/rank10": on_val, "test/rank10": on_test})
@@ -29,8 +30,10 @@ def test_equals_are_all_named(make_run, tmp_path):
     assert "optimizer.lr=0.3" not in sentence
 
 
-def test_pools_are_not_set_against_each_other_and_one_setting_is_no_search(make_run, tmp_path):
+def test_pools_and_metrics_are_not_set_against_each_other_and_one_setting_is_no_search(make_run, tmp_path):
     trial(make_run, tmp_path, "a", 0.1, 0, on_val=0.5, on_test=0.3)
     trial(make_run, tmp_path, "b", 0.2, 0, on_val=0.6, on_test=0.3, corpus="xxh3_128:b")
+    rank1 = {**default_metrics(), "rank10": RecallAt(1)}
+    trial(make_run, tmp_path, "c", 0.3, 0, on_val=0.1, on_test=0.1, registry=rank1)
     assert best_trials(find_runs([tmp_path])) == []
     assert best_trials(find_runs([tmp_path / "a"])) == []

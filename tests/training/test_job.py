@@ -81,6 +81,19 @@ def test_an_experiment_is_its_settings_without_seed_fold_and_name():
     assert key != experiment_key(compose("data.seed=4"))  # a seed that is set apart is a setting
 
 
+def test_a_metric_makes_another_experiment_only_where_it_selects():
+    rank20 = "+metrics.rank20={_target_: sigjepa.evaluation.metrics.RecallAt, k: 20}"
+    key = experiment_key(compose())
+    assert key == experiment_key(compose(rank20, "metrics.rank5.k=4"))
+    assert key != experiment_key(compose("metrics.rank10.k=1"))
+    selected = experiment_key(compose("monitor=val/mrr"))
+    assert selected == experiment_key(compose("monitor=val/mrr", "metrics.rank10.k=1"))
+    by_own = [experiment_key(compose(rank20.replace("20}", f"{k}}}"), "monitor=val/rank20")) for k in (20, 30)]
+    assert len({key, selected, *by_own}) == 4
+    stopped = "callbacks.early_stopping.monitor=val/mrr", "metrics.mrr={_target_: sigjepa.evaluation.metrics.Cosine}"
+    assert experiment_key(compose(*stopped[:1])) != experiment_key(compose(*stopped))
+
+
 def test_a_plugin_makes_another_experiment_unless_it_writes_checkpoints():
     def key(*classes):
         plugins = ",".join(f"{{_target_: lightning.pytorch.plugins.{name}}}" for name in classes)
