@@ -24,7 +24,7 @@ from sigjepa.serving.page.app import Pages, create_app
 from sigjepa.serving.page.batches import Batches
 from sigjepa.serving.page.client import ServedSearch
 from sigjepa.serving.page.limits import TokenBucket
-from sigjepa.serving.query import Query, read_query
+from sigjepa.serving.query import Query, function_at, read_query
 from sigjepa.serving.result_text import code_of
 from sigjepa.store.store import Store
 
@@ -283,6 +283,22 @@ def test_a_page_that_runs_is_asked_as_its_index_would_be(search, address):
     for other in (f"{address}/nothing", "http://127.0.0.1:9"):
         with pytest.raises(SigjepaError, match=f"index={other}"):
             ServedSearch(other).search(query, 1)
+
+
+def test_copies_of_the_own_function_leave_as_many_others(tmp_path, monkeypatch):
+    write_files(tmp_path / "sources", files=1)
+    for number in range(5):
+        (tmp_path / "sources" / f"copy_{number}.py").write_text("def read_csv(x):\n    return read(csv, x)\n")
+    student, store, source = FakeStudent(), Store(tmp_path / "out"), Folder([str(tmp_path / "sources")])
+    functions = store.get(FunctionsStage(source))
+    search = CodeSearch(student, store.get(IndexStage(functions, student)), functions, Places.of(source))
+    client = client_of(search)
+    monkeypatch.setattr(ServedSearch, "_get", lambda _, path, values: client.get(path, params=values).json())
+    query = function_at(f"{tmp_path / 'sources' / 'copy_3.py'}:2")
+    for top_k in (1, 3, 4, 50):
+        here, there = search.search(query, top_k), ServedSearch("").search(query, top_k)
+        assert [result.row for result in there] == [result.row for result in here]
+        assert len(there) == min(top_k, 4)
 
 
 def test_a_server_that_ends_frees_its_port():
