@@ -52,7 +52,7 @@ def read_query(text: str) -> Query:
         if "(" in text and is_signature(signature):
             return Query(signature, f"read as {_line(signature)}")
     sentence = re.sub(r"^(async\s+)?def\b", "", text)
-    name = "_".join(_words(sentence)[:MAX_WORDS]).lstrip("0123456789_")
+    name = re.sub(r"^[\d_]+", "", "_".join(split_identifier(sentence)[:MAX_WORDS]))
     words = text.rpartition(".")[2] if NAME.fullmatch(text) else name
     if not words.isidentifier():
         raise SigjepaError(f"{_line(text)!r} is no signature. {EXPECTED}.")
@@ -72,8 +72,11 @@ def is_signature(text: str) -> bool:
 
 
 def first_function(text: str) -> FunctionNode | None:
-    """Return the function that a text begins with, which may end at the colon of a block; None for other code."""
-    tree = parse(text) or parse(f"{text} pass")
+    """Return the function that a text begins with, which may end at the colon of a block; None for other code.
+
+    Behind that colon a comment may stand.
+    """
+    tree = parse(text) or parse(f"{text} pass") or parse(f"{text}\n{' ' * MAX_LETTERS}pass")  # deeper than any block
     if tree is None or not tree.body or not isinstance(tree.body[0], FunctionNode):
         return None
     return tree.body[0]
@@ -111,13 +114,6 @@ def function_at(place: str) -> Query:
     statements = node.body[1:] if documented else node.body
     body = body_text(text, node, statements, documented) if statements else ""
     return Query(signature_text(text, node), None, file, qualname, body)
-
-
-def _words(text: str) -> list[str]:
-    """Return the words of a sentence, those of other alphabets, too, that can stand in a name."""
-    if words := split_identifier(text):
-        return words
-    return [word for word in re.findall(r"\w+", text.lower()) if f"_{word}".isidentifier()]
 
 
 def _line(text: str) -> str:

@@ -13,6 +13,7 @@ SIGNATURES = [
     "@cache\n@app.get('/a:b')\nasync def get(self, *, key: str = 'a:b') -> dict[str, int]:",
     "def f(x=lambda: 1, password='hunter2'):",
 ]
+READ = "@cache  # for good\ndef read(\n    path,  # of a file\n) -> str:"
 
 
 @pytest.mark.parametrize("text", SIGNATURES)
@@ -35,6 +36,10 @@ def test_a_signature_is_searched_as_it_is(text):
         ("@property\ndef name(self): return 1", "@property\ndef name(self):"),
         ("    @property\n    def name(self):\n        return 1", "@property\ndef name(self):"),
         ("def f(x):\n    for y in x:", "def f(x):"),
+        ("def read(path):  # of a file: or none", "def read(path):"),
+        ("@cache  # for good\ndef read(\n    path,  # of a file\n) -> str:  # or none", READ),
+        ("def f(x):\n    for y in x:  # each", "def f(x):"),
+        ("def f(x):\n\tif x:  # some\n\t\tfor y in x:  # each", "def f(x):"),
         ("def f(x):\n    y = x\n    if y:\n        while x:", "def f(x):"),
         ("read csv file", "def read_csv_file():"),
         ("How to read a CSV file?", "def how_to_read_a_csv_file():"),
@@ -44,6 +49,10 @@ def test_a_signature_is_searched_as_it_is(text):
         ("3 way merge", "def way_merge():"),
         ("lire le fichier", "def lire_le_fichier():"),
         ("файл прочитать", "def файл_прочитать():"),
+        ("straße lesen", "def straße_lesen():"),
+        ("à clé", "def à_clé():"),
+        ("فتح ٣ file", "def فتح_٣_file():"),
+        ("٣ way merge", "def way_merge():"),
         ("x = 1; import os", "def x_1_import_os():"),
     ],
 )
