@@ -51,8 +51,8 @@ class FunctionDataModule(LightningDataModule):
     body_states: whether batches carry the body's token states; max_body_states: at most this many of each body, from
     its start, None is all of them.
     random_bodies: how many random train bodies a batch of the train split brings, each process's under DDP, which are
-    candidates for all anchors of the step. max_train_functions: train on a sample of so many, drawn by `seed`; None on
-    all. pool_size, pool_seed: of a `PoolSample`; None ranks whole splits.
+    candidates for all anchors of the step. max_train_functions: train on a sample of so many, drawn by `seed`, and on
+    the hard negatives within it; None on all. pool_size, pool_seed: of a `PoolSample`; None ranks whole splits.
     bucket_batches: batches per length bucket; 1 shuffles without regard to length. shuffle_block, shuffle_window: those
     of a `BlockSampler`, which reads mostly in order; None shuffles all functions with each other. num_workers: loader
     processes; 0 loads in the main one. device_resident: whether token states lie on the device, where batches are then
@@ -87,6 +87,8 @@ class FunctionDataModule(LightningDataModule):
             data = replace(data, max_train_functions=max_train_functions, sample_seed=seed)
         pool = PoolSample(pool_size, pool_seed)
         self.data = data if pool == data.pool else replace(data, pool=pool)  # a copy forgets what it has computed
+        if max_train_functions is not None and data.hard_negatives is not None:
+            self.use_negatives(data.hard_negatives)
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.body_states = body_states
@@ -183,13 +185,17 @@ class FunctionDataModule(LightningDataModule):
         return Halves(*signatures, data.targets[ids], terms.of_bodies(ids))
 
     def use_negatives(self, hard_negatives: HardNegatives) -> None:
-        """Serve these hard negatives from the next loader on."""
+        """Serve these hard negatives from the next loader on, of a sample of train those within it."""
+        if self.data.max_train_functions is not None:
+            hard_negatives = hard_negatives.among(self.data.train_ids)
         self.data = replace(self.data, hard_negatives=hard_negatives)
 
     def eval_dataloader(self, split: str) -> DataLoader[Batch]:
-        """Return this process's share of a split's pool: every function once over all ranks, without hard negatives."""
+        """Return this process's share of a split's pool, or of the functions that are trained on: every function once
+        over all ranks, without hard negatives.
+        """
         data = self.data
-        ids = data.pool.ids(data.corpus, split)
+        ids = data.train_ids if split == "train" else data.pool.ids(data.corpus, split)
         sampler = SequentialSampler(
             ids,
             data.shards.signature_lengths[ids],

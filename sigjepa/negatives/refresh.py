@@ -39,13 +39,14 @@ def mine_predictions(
     is mined anew.
 
     Args:
-        predictions: `[n, D]` the student's bodies of the functions `ids [n]`, ascending, of the train split.
+        predictions: `[n, D]` the student's bodies of the functions `ids [n]`, ascending, that it is trained on: no
+            others are mined.
         owners: `[N]` the function whose embedding is the target of each, by function id.
         earlier: the hard negatives that are replaced.
 
     Raises SigjepaError as mining and judging do.
     """
-    mined = mined_ids(corpus, source.tiers)
+    mined = np.intersect1d(mined_ids(corpus, source.tiers), ids)
     bodies = UnitVectors.of(PooledRows(shards, "body", owners[mined]), mined)
     anchors = UnitVectors.of(predictions[np.searchsorted(ids, mined)], mined, "predictions")
     searched, _ = source.search.build(bodies, source.top_k, min_cosim=-1.0)
@@ -54,7 +55,7 @@ def mine_predictions(
     pair_filter = replace(source.filter, min_cosim=-1.0, max_cosim=1.0)
     index = HardNegatives.from_judged(
         judged,
-        train_ids=corpus.ids("train"),
+        train_ids=ids,
         pair_filter=pair_filter,
         similarities=similarities_for(pair_filter, judged, shards),
         provenance={**pair_metadata(corpus, shards), "judged_pairs": len(judged), **provenance},

@@ -101,7 +101,7 @@ class RefreshNegatives(Callback):
 def predict_train(
     trainer: Trainer, module: LightningModule, datamodule: FunctionDataModule
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return ids `[n]`, ascending, and predictions `[n, D]` of the train split, in eval mode and without gradients."""
+    """Return ids `[n]`, ascending, and predictions `[n, D]` of what is trained on, in eval mode, without gradients."""
     was_training = module.training
     module.eval()
     ids, predictions = [], []

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from sigjepa.data.datamodule import FunctionDataModule, check_data_settings
 from sigjepa.errors import SigjepaError
+from sigjepa.negatives.index.sampling import NegativeSampler
 
 
 def loaded(loader):
@@ -119,6 +122,26 @@ def test_a_sample_of_train_is_drawn_by_the_seed_and_leaves_the_other_splits_alon
     assert sum(len(batch.ids) for batch in FunctionDataModule(data, max_train_functions=40).val_dataloader()) == len(
         data.corpus.ids("val")
     )
+
+
+def test_a_sample_of_train_is_all_that_batches_bring_and_figures_count(tiny_datamodule):
+    data = replace(
+        tiny_datamodule.data, source=replace(tiny_datamodule.data.source, sampler=NegativeSampler(related=2))
+    )
+    datamodule = FunctionDataModule(data, batch_size=8, max_train_functions=60)
+
+    def check():
+        sample = datamodule.data.train_ids
+        batches = loaded(datamodule.train_dataloader())
+        brought = [rows.ids for batch in batches for rows in (batch.negatives, batch.related)]
+        assert set(torch.cat(brought).tolist()) <= set(sample.tolist())
+        covered = [batch.negatives.owners.any(dim=1) for batch in batches]
+        assert 0 < torch.cat(covered).sum() == round(60 * datamodule.figures()["hard_negative_coverage"])
+
+    check()
+    datamodule.use_negatives(data.hard_negatives)  # as a resumed run does with those of a refresh
+    check()
+    assert sum(len(batch.ids) for batch in datamodule.eval_dataloader("train")) == 60
 
 
 def test_a_sample_of_train_that_is_larger_than_train_is_refused(tiny_datamodule):

@@ -118,6 +118,17 @@ def test_a_refreshed_pair_is_nearest_to_the_prediction(train, tiny_datamodule):
     torch.testing.assert_close(torch.from_numpy(predictions[rows]), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_a_sample_of_train_is_all_that_is_mined(tiny_datamodule, tmp_path):
+    data = tiny_datamodule.data
+    ids = data.corpus.ids("train")[::3]
+    predictions = torch.randn(len(ids), data.shards.dim, generator=torch.Generator().manual_seed(0)).numpy()
+    places = {"corpus": data.corpus, "shards": data.shards, "data_dir": tmp_path, "provenance": {"source": "test"}}
+    mined = mine_predictions(data.source, predictions, ids, data.targets.owners, data.hard_negatives, **places)
+    assert len(mined)
+    assert {i for pair in index_pairs(mined) for i in pair} <= set(ids.tolist())
+    assert mined.statistics()["train_functions"] == len(ids)
+
+
 class KilledInEpoch(lightning.Callback):
     """Raises at the second step of an epoch."""
 

@@ -35,6 +35,10 @@ class CSR:
         """Return the key of each value `[P]`."""
         return np.repeat(self.keys, np.diff(self.offsets))
 
+    def take(self, chosen: npt.NDArray[np.bool_]) -> "CSR":
+        """Return the `chosen` values `[P]` with their keys; a key without a value goes."""
+        return CSR.from_sorted(self.pair_keys()[chosen], self.values[chosen])
+
     def spans(self, keys: Ids) -> tuple[Ids, Ids]:
         """Return where the values of each of `keys` `[K]` begin and end, `[K]` each; an unknown key has none."""
         first, behind = (np.searchsorted(self.keys, keys, side) for side in ("left", "right"))

@@ -131,6 +131,20 @@ class HardNegatives:
             "average_per_anchor": len(self) / anchors if anchors else 0.0,
         }
 
+    def among(self, ids: Ids) -> "HardNegatives":
+        """Return the pairs, related ones too, both of whose functions are among `ids` `[n]`: what is trained on."""
+        kept, related = (
+            np.isin(pairs.pair_keys(), ids) & np.isin(pairs.values, ids) for pairs in (self.negatives, self.related)
+        )
+        return replace(
+            self,
+            negatives=self.negatives.take(kept),
+            scores=self.scores[kept],
+            cosims=self.cosims[kept],
+            related=self.related.take(related),
+            metadata={**self.metadata, "train_functions": len(ids)},
+        )
+
     def masking(self, other: "HardNegatives") -> "HardNegatives":
         """Return them with the related pairs of `other` masked, too."""
         return self.with_related(other.related.pair_keys(), other.related.values)

@@ -87,6 +87,15 @@ def test_coverage(hard_negatives):
     assert hard_negatives.coverage(np.array([], dtype=np.int64)) == 0.0
 
 
+def test_those_among_some_functions_have_both_of_theirs_there(hard_negatives):
+    some = hard_negatives.among(np.array([1, 2, 4, 6, 7, 9]))
+    assert {anchor: some.negatives_of(anchor).ids.tolist() for anchor in (1, 7)} == {1: [9, 4], 7: [6]}
+    assert (some.scores.tolist(), some.cosims.tolist()) == ([0, 0, 1], [0.90, 0.81, 0.83])
+    assert {anchor: some.related_to(anchor).tolist() for anchor in (1, 2, 5, 7)} == {1: [2], 2: [1], 5: [], 7: []}
+    assert (some.statistics()["train_functions"], some.statistics()["coverage"]) == (6, 2 / 6)
+    assert some.summary_rows()["Unique anchors"] == "2 (33% of train split)"
+
+
 @pytest.mark.parametrize(
     ("min_cosim", "max_score_c", "expected"), [(0.80, 0, [9, 4]), (0.85, 1, [9, 3]), (0.96, 1, [])]
 )
