@@ -31,7 +31,7 @@ from sigjepa.serving.student_config import StudentConfig, check_same_teacher, lo
 from sigjepa.serving.student_files import CONFIG_FILE, find_student, read_card, read_student, write_student
 from sigjepa.store.manifest import content_key
 from sigjepa.teacher.backbone import available_device
-from sigjepa.teacher.encoder import FrozenTeacher
+from sigjepa.teacher.encoder import FrozenTeacher, check_texts
 
 BLOCK, BATCH = 1024, 256
 """Texts embedded at a time, and signatures predicted at a time."""
@@ -145,15 +145,20 @@ class Student:
 
         A signature is written as in source code, with decorators and the colon. advance: called with the number of
         signatures done, for a progress bar. tokens_per_batch: of the teacher, see `FrozenTeacher.encode`. Raises
-        SigjepaError for one that is empty.
+        SigjepaError for one that is empty, and as `check_texts` does.
         """
+        check_texts(signatures, "signature")
         if (empty := next((place for place, text in enumerate(signatures) if not text.strip()), None)) is not None:
             raise SigjepaError(f"Signature {empty} is empty: write one as in source code, such as 'def read(path):'.")
         return self._in_blocks(signatures, partial(self._predict, tokens_per_batch=tokens_per_batch), advance)
 
     @torch.no_grad()
     def encode_bodies(self, bodies: Sequence[str], advance: Callable[[int], object] | None = None) -> Views:
-        """Return the same views of bodies: statements after the docstring, dedented. Equal bodies have equal views."""
+        """Return the same views of bodies: statements after the docstring, dedented. Equal bodies have equal views.
+
+        Raises SigjepaError as `check_texts` does.
+        """
+        check_texts(bodies, "body")
         first: dict[str, int] = {}
         owners = [first.setdefault(body, len(first)) for body in bodies]
         views = self._in_blocks(list(first), self._encode_bodies, advance)

@@ -154,8 +154,9 @@ class FrozenTeacher:
             advance: called with the number of texts done after each batch (for a progress bar).
 
         Raises SigjepaError when the model cannot be loaded, when `max_tokens` leaves no room beside the special
-        tokens, or when states are not finite or do not fit `storage_dtype`.
+        tokens, when states are not finite or do not fit `storage_dtype`, and as `check_texts` does.
         """
+        check_texts(texts, "text")
         network = self._network
         sequences = network.tokenize(texts, max_tokens, keep_special=self.pool_special_tokens)
         kept_before = np.concatenate(([0], np.cumsum(sequences.kept)))  # rows of states before each token
@@ -214,6 +215,25 @@ class FrozenTeacher:
                 f"Teacher {self.name}: a state of size {largest:g} at layer {self.layer} does not fit "
                 f"{_dtype_name(self.storage_dtype)}; set teacher.storage_dtype=bfloat16."
             )
+
+
+def check_texts(texts: Sequence[str], name: str) -> None:
+    """Raise SigjepaError for one text in the place of a list, and for what is no text that UTF-8 can hold.
+
+    name: what a text is called.
+    """
+    if isinstance(texts, str):
+        raise SigjepaError(f"{texts[:80]!r} is one {name}, and a list of them is needed: write [{name}].")
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise SigjepaError(f"{name.capitalize()} {number} is of type {type(text).__name__}; give a str.")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise SigjepaError(
+                f"{name.capitalize()} {number} has half a surrogate pair at letter {error.start}, which UTF-8 can't "
+                "hold; replace or remove it."
+            ) from None
 
 
 def _known_dtype(key: str, name: str) -> torch.dtype:

@@ -68,6 +68,20 @@ def test_nothing_has_no_rows(student):
         student.predict(["def f():", " "])
 
 
+@pytest.mark.parametrize(
+    ("texts", "named"),
+    [
+        ("def f(x):", r"'def f\(x\):' is one .*list"),
+        (["def f():", "def g\ud800():"], "1 has half a surrogate .* 5"),
+        ([3], "0 is of type int"),
+    ],
+)
+def test_what_is_no_list_of_texts_is_refused(student, texts, named):
+    for read in (student.predict, student.encode_bodies):
+        with pytest.raises(SigjepaError, match=named):
+            read(texts)
+
+
 def test_a_changed_byte_is_refused(folder):
     for path in sorted(folder.glob("*.safetensors")):
         whole = path.read_bytes()

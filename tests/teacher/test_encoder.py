@@ -308,3 +308,8 @@ def test_configs_construct_a_teacher_without_touching_files(config: Path) -> Non
     if settings["path"] == "???":
         settings["path"] = "models/given-by-the-user"
     FrozenTeacher(**settings)
+
+
+def test_one_text_is_no_list_of_texts(qwen: Path, make_teacher: Make) -> None:
+    with pytest.raises(SigjepaError, match="list"):
+        make_teacher(qwen).encode(TEXTS[0], 32)
