@@ -34,7 +34,8 @@ class Setting:
 
     run: of a run's mean. package: of what an experiment does to a package. query: of what a run does to a query.
     unstable: the factor by which runs of the first experiment spread more. folds: of a cross-validation that is pooled,
-    each with a student of its own, so that a run's shift is another one in every fold.
+    each with a student of its own, so that a run's shift is another one in every fold. shares: of the queries, by
+    package; empty for packages of about one size.
     """
 
     experiments: int = 6
@@ -46,11 +47,12 @@ class Setting:
     query: float = 0.6
     unstable: float = 1.0
     folds: int = 1
+    shares: tuple[float, ...] = ()
 
 
 def sizes_of(setting: Setting, generator: np.random.Generator) -> np.ndarray:
-    """Return the package of each query `[N]`: sizes differ, the largest has about four times the smallest's queries."""
-    shares = generator.dirichlet(np.full(setting.packages, 8.0))
+    """Return the package of each query `[N]`; without `shares` the largest has about four times the smallest's."""
+    shares = setting.shares or generator.dirichlet(np.full(setting.packages, 8.0))
     return np.sort(
         np.r_[
             np.arange(setting.packages),
@@ -165,6 +167,15 @@ def main() -> None:
         "packages spread more": Setting(seeds=arguments.seeds, package=0.2),
         "one unstable experiment": Setting(seeds=arguments.seeds, unstable=3.0),
         "five folds": Setting(seeds=arguments.seeds, queries=6000, packages=100, run=0.15, folds=5),
+    }
+    unequal = {
+        "one of 11 packages holds 90 %": (0.9, *[0.01] * 10),
+        "two of 12 packages hold 90 %": (0.45, 0.45, *[0.01] * 10),
+        "six unequal packages": (0.55, 0.2, 0.1, 0.07, 0.05, 0.03),
+    }
+    settings |= {
+        name: Setting(experiments=1, seeds=arguments.seeds, packages=len(shares), package=0.2, shares=shares)
+        for name, shares in unequal.items()
     }
     rows = []
     for name, setting in settings.items():

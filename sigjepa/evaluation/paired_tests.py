@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sigjepa.evaluation.variance import package_variance
+from sigjepa.evaluation.variance import jackknife_freedom, package_variance
 
 CONFIDENCE = 0.95
 RESAMPLES = 9999
@@ -40,9 +40,9 @@ def package_interval(values: np.ndarray, groups: np.ndarray) -> tuple[float, flo
     """
     from scipy import stats  # noqa: PLC0415 - slow to import
 
-    mean, packages = float(values.mean()), int(groups.max()) + 1
+    mean = float(values.mean())
     error = math.sqrt(package_variance(values[:, None], groups)[0])
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, max(packages - 1, 1))) * error
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, jackknife_freedom(groups))) * error
     return mean, mean - half, mean + half
 
 

@@ -11,14 +11,15 @@ V_both, what a run does on one package more than on others, is in each of the tw
 V_packages or V_runs. The spread of runs is pooled over all experiments of a pool, as in Dunnett's test: three seeds
 alone leave two degrees of freedom, with which hardly any difference is ever shown. The degrees of freedom of V are
 Satterthwaite's; two comparisons with one reference share half of their variance, so that K of them give a mean of
-V_packages (P - 1) / (1/K + (1 - 1/K)/4) of them, where P are the packages.
+V_packages (P - 1) / (1/K + (1 - 1/K)/4) of them, where P is the effective number of packages: of unequal ones, fewer.
 
 The family is the report, and the level is shared out in it by `SHARES`: most to Holm over the comparisons of
 experiments on the main metric, some to Holm over those with baselines on it, the rest to Holm over all
 comparisons on the other metrics, which say nearly the same and so cost the main one hardly any power.
 
 Sources: Cameron, Gelbach and Miller (2011), J. Business & Economic Statistics 29 (V); MacKinnon, Nielsen and Webb
-(2023), J. Econometrics 232 (jackknife by cluster); Dunnett (1955), JASA 50 (pooled spread); Holm (1979), Scand. J.
+(2023), J. Econometrics 232 (jackknife by cluster); Carter, Schnepel and Steigerwald (2017), Review of Economics and
+Statistics 99 (effective number of clusters); Dunnett (1955), JASA 50 (pooled spread); Holm (1979), Scand. J.
 Statistics 6. How often it errs is measured by `benchmarks/verdicts.py`.
 """
 
@@ -31,7 +32,7 @@ import numpy as np
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.metrics import Direction, Metrics, QueryValues
 from sigjepa.evaluation.paired_tests import CONFIDENCE, PairedTest, mcnemar_p_value, package_test
-from sigjepa.evaluation.variance import RunNoise, Variance, package_variance
+from sigjepa.evaluation.variance import RunNoise, Variance, jackknife_freedom, package_variance
 
 LEVEL = 0.05
 SHARES = {"experiments": 0.7, "baselines": 0.2, "other metrics": 0.1}
@@ -40,9 +41,10 @@ BETTER, WORSE, WITHIN_NOISE, NOT_TESTED = "better", "worse", "within noise", "no
 ONE_SEED = "not called (one seed)"
 RULE = (
     f"A difference is called better or worse only if its adjusted p is below {LEVEL}. The p-value is of Student's t on "
-    "the mean over seeds and queries; its variance counts seeds and packages as crossed samples, and the spread of "
-    "seeds is pooled over all experiments of the pool. The adjustment makes one family of the whole report: of the "
-    f"level, {SHARES['experiments']:.0%} goes to Holm over the comparisons of experiments on the main metric, "
+    "the mean over seeds and queries; its variance counts seeds and packages as crossed samples, packages of unequal "
+    "sizes as fewer, and the spread of seeds is pooled over all experiments of the pool. The adjustment makes one "
+    f"family of the whole report: of the level, {SHARES['experiments']:.0%} goes to Holm over the comparisons of "
+    "experiments on the main metric, "
     f"{SHARES['baselines']:.0%} to Holm over those with trivial baselines on it, and the rest to Holm over all other "
     "metrics. Everything else that was tested is within noise, which does not mean equal. With one seed nothing "
     "is called: the noise of seeds is unknown. Without common seeds, the same pool and ranks on both sides there is no "
@@ -89,11 +91,6 @@ class Pair:
         """`[N]` the packages, numbered from 0."""
         return np.unique(self.packages, return_inverse=True)[1]
 
-    @property
-    def package_count(self) -> int:
-        """The number of packages that the queries are of."""
-        return int(self.groups.max()) + 1
-
     @cached_property
     def averaged(self) -> np.ndarray:
         """`[N, M]` differences averaged over the seeds."""
@@ -108,7 +105,7 @@ class Pair:
 
     def package_freedom(self, pooled: int = 1) -> float:
         """Return the degrees of freedom of a mean of V_packages over so many pairs, see the module."""
-        return max(self.package_count - 1, 1) / (1 / pooled + (1 - 1 / pooled) / 4)
+        return jackknife_freedom(self.groups) / (1 / pooled + (1 - 1 / pooled) / 4)
 
     def has_reference_of(self, other: "Pair") -> bool:
         """Return whether another pair has the same reference on the same pool; names alone may agree by chance."""

@@ -53,6 +53,17 @@ def package_variance(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
     return (count - 1) / count * ((without - values.mean(axis=0)) ** 2).sum(axis=0)
 
 
+def jackknife_freedom(groups: np.ndarray) -> float:
+    """Return the degrees of freedom of `package_variance`: the effective number of packages less one, at least 1.
+
+    groups: `[N]` packages, numbered from 0. The effective number is (sum n)^2 / sum n^2 of packages of n queries: that
+    of Carter, Schnepel and Steigerwald (2017) where the variance of a package's part is as n, and of Kish's design
+    effect. P equal packages count as P; where few packages hold most queries, it is about as many as those.
+    """
+    sizes = np.bincount(groups).astype(float)
+    return max(float(sizes.sum() ** 2 / (sizes**2).sum()) - 1, 1.0)
+
+
 def run_noise(experiments: Sequence[Sequence[np.ndarray]], groups: np.ndarray) -> RunNoise:
     """Return the noise of runs; experiments: by experiment the values `[N, M]` of each of its runs."""
     columns = experiments[0][0].shape[1]

@@ -9,11 +9,21 @@ from scipy import stats
 
 from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.metrics import QueryValues, RankMetric, default_metrics, query_values, rank_figures
-from sigjepa.evaluation.paired_tests import mcnemar_p_value, permutation_p_value
+from sigjepa.evaluation.paired_tests import mcnemar_p_value, package_interval, permutation_p_value
 from sigjepa.evaluation.power import seeds_needed
 from sigjepa.evaluation.ranks import Ranks
-from sigjepa.evaluation.significance import SHARES, Pair, adjust, effects, holm, paired_differences, seed_interval
-from sigjepa.evaluation.variance import RunNoise, package_variance, run_noise
+from sigjepa.evaluation.significance import (
+    SHARES,
+    Pair,
+    adjust,
+    crossed_tests,
+    effects,
+    holm,
+    paired_differences,
+    seed_interval,
+    shared_variance,
+)
+from sigjepa.evaluation.variance import RunNoise, jackknife_freedom, package_variance, run_noise
 
 TESTED = {name: metric for name, metric in default_metrics().items() if metric.tested}
 METRICS = tuple(TESTED)
@@ -279,6 +289,24 @@ def test_the_jackknife_of_equal_packages_is_the_variance_of_their_means():
     means = values.reshape(6, 10, 2).mean(axis=1)
     expected = means.var(axis=0, ddof=1) / 6
     assert package_variance(values, np.repeat(np.arange(6), 10)) == pytest.approx(expected)
+
+
+def test_packages_of_unequal_sizes_count_as_fewer():
+    assert jackknife_freedom(np.arange(63) % 7) == 6
+    assert jackknife_freedom(np.repeat(range(4), [10, 10, 5, 5])) == pytest.approx(30**2 / 250 - 1)
+    assert jackknife_freedom(np.repeat(range(11), [90, *[1] * 10])) == 1
+
+
+@pytest.mark.parametrize("sizes", [[10] * 10, [90, *[1] * 10], [45, 45, *[1] * 10], [55, 20, 10, 7, 5, 3]])
+def test_intervals_cover_nothing_where_there_is_nothing_whatever_the_sizes_of_packages(sizes):
+    """Packages alone differ, each in its own way; columns are repetitions."""
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    values = np.random.default_rng(0).normal(size=(len(sizes), 2000))[groups]
+    nothing = np.zeros(values.shape[1])
+    pair = Pair("base", {0: values}, groups, RunNoise(nothing, nothing, 0))
+    tests = crossed_tests(pair, *shared_variance(pair, [pair]))
+    assert np.mean([one.low <= 0 <= one.high for one in tests]) > 0.94
+    assert package_interval(values[:, 0], groups)[1:] == pytest.approx((tests[0].low, tests[0].high))
 
 
 def test_the_noise_of_runs_is_pooled_over_experiments():
