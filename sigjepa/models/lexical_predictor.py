@@ -47,6 +47,7 @@ class LexicalPredictor(nn.Module):
     def forward(self, signature_pooled: Tensor, signature_terms: Terms) -> Prediction:
         """Predict from `[B, D]` and the signatures' terms, in full precision whatever autocast says.
 
+        Without a part that predicts a vector, `pooled` is the signature's own: figures of it are those of zero-shot.
         Raises SigjepaError for two parts with a view of one name.
         """
         views: dict[str, View] = {}

@@ -306,6 +306,26 @@ def test_a_student_without_parts_is_refused():
         LexicalPredictor({"words": None}, teacher_dim=DIM)
 
 
+@pytest.mark.parametrize(
+    ("part", "settings", "named"),
+    [
+        (FreeNames, {"weights": (0.3, 0.8, -0.65, 1.2, 0.05)}, r"free_names\.weights=.*-0\.65"),
+        (FreeNames, {"weights": (0.3, 0.8, 0.65)}, r"free_names\.weights has 3 numbers: give 5"),
+        (FreeNames, {"super_weights": (1.0,)}, r"free_names\.super_weights has 1 numbers: give 2"),
+        (FreeNames, {"scale": 0.0}, r"free_names\.scale=0\.0"),
+        (SharedWords, {"scale": -1.0}, r"words\.scale=-1\.0"),
+        (partial(WhitenedVectors, DIM), {"scale": math.nan}, r"vectors\.scale=nan"),
+    ],
+)
+def test_numbers_that_no_weight_can_start_at_are_refused(part, settings, named):
+    with pytest.raises(SigjepaError, match=rf"model\.parts\.{named}"):
+        part(**settings)
+
+
+def test_whole_numbers_start_weights_too():
+    assert FreeNames(super_weights=(2, 2)).super_weights.dtype == torch.float32
+
+
 def test_two_parts_with_a_view_of_one_name_are_refused(fitted, halves):
     """Or the score would leave one of them out."""
     twice = LexicalPredictor({"words": fitted.parts["words"], "more": fitted.parts["words"]}, teacher_dim=DIM)

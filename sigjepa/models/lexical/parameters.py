@@ -20,9 +20,10 @@ from torch.nn import functional as F
 
 from sigjepa.data.batch import Halves, Terms
 from sigjepa.data.views import View, Views, in_rows
+from sigjepa.errors import SigjepaError
 from sigjepa.lexicon.features import FREE_NAME_FEATURES, PARAMETER_FEATURES
 from sigjepa.lexicon.mentions import NAME_VARIANTS
-from sigjepa.models.lexical.part import ScaledRate, Standardize, zero_linear
+from sigjepa.models.lexical.part import ScaledRate, Standardize, positive_logarithms, zero_linear
 from sigjepa.store.progress import progress
 
 MIN_ABSENT = 1e-3
@@ -83,9 +84,12 @@ class FreeNames(nn.Module):
         self.epochs = epochs
         self.is_parameter = NameNetwork(FREE_NAME_FEATURES, hidden_dim, layers=2, lr_scale=lr_scale)
         self.is_unused = NameNetwork(PARAMETER_FEATURES, hidden_dim // 2, layers=1, lr_scale=lr_scale)
-        self.log_weights = nn.Parameter(torch.tensor(weights).log())
-        self.super_weights = nn.Parameter(torch.tensor(super_weights))
-        self.log_scale = nn.Parameter(torch.tensor(scale).log())
+        for key, given, wanted in (("weights", weights, 5), ("super_weights", super_weights, 2)):
+            if len(given) != wanted:
+                raise SigjepaError(f"model.parts.free_names.{key} has {len(given)} numbers: give {wanted}.")
+        self.log_weights = nn.Parameter(positive_logarithms("free_names.weights", weights))
+        self.super_weights = nn.Parameter(torch.tensor(super_weights, dtype=torch.float32))
+        self.log_scale = nn.Parameter(positive_logarithms("free_names.scale", scale))
 
     def fit(self, train: Halves) -> None:
         """Fit p and u to the functions of train: which free names are parameters, which parameters are unused."""

@@ -1,5 +1,6 @@
 """The protocol of a part of the lexical student, and what its parts share."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor, nn
 
 from sigjepa.data.batch import Halves, Terms
 from sigjepa.data.views import Views
+from sigjepa.errors import SigjepaError
 
 
 class Part(Protocol):
@@ -63,6 +65,17 @@ class Standardize(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         """Return the standardized values `[m, k]`."""
         return (values - self.mean) / self.deviation
+
+
+def positive_logarithms(key: str, values: float | Sequence[float]) -> Tensor:
+    """Return the logarithms of a number, or of some; raises SigjepaError for one that is not above 0.
+
+    key: of the config, which the error names.
+    """
+    given = torch.tensor(values, dtype=torch.float32)
+    if not (given.isfinite() & (given > 0)).all():
+        raise SigjepaError(f"model.parts.{key}={values}: it starts the logarithm of a weight, so it must be above 0.")
+    return given.log()
 
 
 def zero_linear(features: int, outputs: int) -> nn.Linear:

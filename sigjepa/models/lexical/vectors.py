@@ -1,14 +1,12 @@
 """The teacher's vectors: whitened cosine, with a small learned step from signature to body."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sigjepa.data.batch import Halves, Terms
 from sigjepa.data.views import View, Views
-from sigjepa.models.lexical.part import ScaledRate, zero_linear
+from sigjepa.models.lexical.part import ScaledRate, positive_logarithms, zero_linear
 from sigjepa.teacher.normalize import fit_whitening
 
 
@@ -39,7 +37,7 @@ class WhitenedVectors(nn.Module):
         self.register_buffer("signature_mean", torch.zeros(teacher_dim))
         self.register_buffer("body_mean", torch.zeros(teacher_dim))
         self.register_buffer("whitening", torch.eye(teacher_dim))
-        self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
+        self.log_scale = nn.Parameter(positive_logarithms("vectors.scale", scale))
         layers = (nn.Linear(teacher_dim, hidden_dim), nn.GELU(), nn.Dropout(dropout))
         self.step = ScaledRate(*layers, zero_linear(hidden_dim, teacher_dim), lr_scale=lr_scale)
 

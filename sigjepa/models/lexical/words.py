@@ -1,7 +1,5 @@
 """Words that signature and body share: BM25, in which a small network says how much a word counts."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 
@@ -9,7 +7,7 @@ from sigjepa.data.batch import Halves, Terms
 from sigjepa.data.views import View, Views
 from sigjepa.lexicon.features import WORD_FEATURES
 from sigjepa.lexicon.signature import ROLES
-from sigjepa.models.lexical.part import ScaledRate, Standardize, zero_linear
+from sigjepa.models.lexical.part import ScaledRate, Standardize, positive_logarithms, zero_linear
 
 IDF = WORD_FEATURES.index("idf")
 COUNTS = slice(WORD_FEATURES.index(ROLES[0]), WORD_FEATURES.index(ROLES[-1]) + 1)
@@ -25,7 +23,7 @@ class SharedWords(nn.Module):
 
     def __init__(self, hidden_dim: int = 16, scale: float = 1.0, lr_scale: float = 0.1) -> None:
         super().__init__()
-        self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
+        self.log_scale = nn.Parameter(positive_logarithms("words.scale", scale))
         self.roles = nn.Parameter(torch.ones(len(ROLES)))
         self.standardize = Standardize(len(WORD_FEATURES))
         features = len(WORD_FEATURES)
