@@ -65,8 +65,8 @@ def train(tiny_datamodule, tmp_path):
 
 
 @pytest.mark.parametrize("functions", [0, 50_000])
-def test_it_mines_by_the_search_of_the_source(tiny_datamodule, tmp_path, monkeypatch, functions):
-    """One cluster finds what an exact search finds."""
+def test_it_mines_by_the_search_of_the_source(tiny_datamodule, tmp_path, monkeypatch, caplog, functions):
+    """One cluster finds what an exact search finds, and few of many miss so much that the search is exact."""
     data, built = tiny_datamodule.data, []
     build = IVF.build
     monkeypatch.setattr(IVF, "build", lambda *arguments: built.append(arguments[2:]) or build(*arguments))
@@ -80,8 +80,15 @@ def test_it_mines_by_the_search_of_the_source(tiny_datamodule, tmp_path, monkeyp
         )
 
     source = replace(data.source, search=Search(functions, IVF(nlist=1)))
-    assert index_pairs(mined(source)) == index_pairs(mined(data.source))
-    assert built == ([] if functions else [(source.top_k, -1.0)])
+    exact, other = mined(data.source), mined(source)
+    assert index_pairs(other) == index_pairs(exact)
+    assert exact.metadata["search"] == {"method": "exact", "recall": 1.0}
+    assert other.metadata["search"]["method"] == ("exact" if functions else "ivf")
+    queries = [(top_k, min_cosim, given.ids.tolist()) for top_k, min_cosim, given in built]
+    assert queries == ([] if functions else [(source.top_k, -1.0, ids.tolist())])
+    short = replace(data.source, search=Search(functions, IVF(nlist=80, nprobe=1, min_recall=1.0)))
+    assert index_pairs(mined(short)) == index_pairs(exact)
+    assert ("This refresh searches exactly" in caplog.text) == (functions == 0)
 
 
 def index_pairs(index):

@@ -37,7 +37,7 @@ Recall = Annotated[float, Field(ge=0, le=1)]
 class Approximate(ABC):
     """An approximate search whose recall is measured, and its effort raised until that is high enough.
 
-    min_recall: lowest share of the exact pairs that must be found. recall_queries: functions on which that is measured.
+    min_recall: lowest share of the exact pairs that must be found. recall_queries: queries on which that is measured.
     seed: of the clustering and of their choice. Raises SigjepaError for arguments out of range.
     """
 
@@ -53,22 +53,34 @@ class Approximate(ABC):
         return {"method": self.method, "version": self.version, **asdict(self)}
 
     @abstractmethod
-    def build(self, bodies: UnitVectors, top_k: int, min_cosim: float) -> tuple["StoredIndex", dict[str, Any]]:
-        """Return the index over `bodies`, and a record of it with its measured recall."""
+    def build(
+        self, bodies: UnitVectors, top_k: int, min_cosim: float, queries: UnitVectors | None = None
+    ) -> tuple["StoredIndex", dict[str, Any]]:
+        """Return the index over `bodies`, and a record of it with its measured recall.
+
+        queries: what will be searched for, of which a sample measures it; None is the bodies themselves.
+        """
 
     @abstractmethod
     def open(self, folder: Path, bodies: UnitVectors, record: Mapping[str, Any]) -> NeighborIndex:
         """Return the index over `bodies` that was saved in a folder, with its record, read through memory maps."""
 
     def raise_effort(
-        self, index: "StoredIndex", most: int, bodies: UnitVectors, top_k: int, min_cosim: float
+        self,
+        index: "StoredIndex",
+        most: int,
+        bodies: UnitVectors,
+        top_k: int,
+        min_cosim: float,
+        queries: UnitVectors | None,
     ) -> dict[str, Any]:
         """Double the index's effort up to `most` until its recall is high enough; returns what was measured.
 
         Raises SigjepaError when the highest effort does not give `min_recall`.
         """
         rng = np.random.default_rng(self.seed)
-        sample = bodies.take(np.sort(rng.choice(len(bodies), min(self.recall_queries, len(bodies)), replace=False)))
+        queries = bodies if queries is None else queries
+        sample = queries.take(np.sort(rng.choice(len(queries), min(self.recall_queries, len(queries)), replace=False)))
 
         def pairs(searched: NeighborIndex, lowest: float) -> Pairs:
             return nearest_pairs(sample, bodies, searched, top_k, lowest)
@@ -111,7 +123,9 @@ class IVF(Approximate):
     nprobe: Count = 8
 
     @stage("Clustering bodies")
-    def build(self, bodies: UnitVectors, top_k: int, min_cosim: float) -> tuple["StoredIndex", dict[str, Any]]:
+    def build(
+        self, bodies: UnitVectors, top_k: int, min_cosim: float, queries: UnitVectors | None = None
+    ) -> tuple["StoredIndex", dict[str, Any]]:
         """As Approximate says; raises SigjepaError when half of the clusters do not give `min_recall`."""
         import faiss  # noqa: PLC0415 - a warm cache needs none
 
@@ -123,7 +137,7 @@ class IVF(Approximate):
         assert clustering.centroids is not None
         found = IVFIndex.of(bodies.matrix, clustering.centroids, min(self.nprobe, nlist))
         most = max(found.effort, nlist // 2)  # with more, exact search is the faster one
-        recall = self.raise_effort(found, most, bodies, top_k, min_cosim)
+        recall = self.raise_effort(found, most, bodies, top_k, min_cosim, queries)
         return found, {"method": "ivf", "nlist": nlist, "nprobe": found.effort, **recall}
 
     def open(self, folder: Path, bodies: UnitVectors, record: Mapping[str, Any]) -> NeighborIndex:
@@ -149,7 +163,9 @@ class HNSW(Approximate):
     efSearch: Count = 64  # noqa: N815
 
     @stage("Linking near bodies")
-    def build(self, bodies: UnitVectors, top_k: int, min_cosim: float) -> tuple["StoredIndex", dict[str, Any]]:
+    def build(
+        self, bodies: UnitVectors, top_k: int, min_cosim: float, queries: UnitVectors | None = None
+    ) -> tuple["StoredIndex", dict[str, Any]]:
         """As Approximate says; raises SigjepaError when no `efSearch` gives `min_recall`."""
         import faiss  # noqa: PLC0415 - see above
 
@@ -160,7 +176,7 @@ class HNSW(Approximate):
             index.add(bodies.matrix)
         found = HNSWIndex(index, self.efSearch)
         most = max(found.effort, min(MAX_EF_SEARCH, n))
-        recall = self.raise_effort(found, most, bodies, top_k, min_cosim)
+        recall = self.raise_effort(found, most, bodies, top_k, min_cosim, queries)
         return found, {"method": "hnsw", "M": self.M, "efSearch": found.effort, **recall}
 
     def open(self, folder: Path, bodies: UnitVectors, record: Mapping[str, Any]) -> NeighborIndex:

@@ -32,14 +32,17 @@ class Search:
         """Return the approximate search of so many functions; None where it is exact."""
         return None if self.exact_up_to is None or functions <= self.exact_up_to else self.beyond
 
-    def build(self, bodies: UnitVectors, top_k: int, min_cosim: float) -> tuple[NeighborIndex, dict[str, Any]]:
-        """Return the index over `bodies`, n >= 1, and a record of it for the manifest, with the recall of an
-        approximate one.
+    def build(
+        self, bodies: UnitVectors, top_k: int, min_cosim: float, queries: UnitVectors | None = None
+    ) -> tuple[NeighborIndex, dict[str, Any]]:
+        """Return the index over `bodies`, n >= 1, and a record of it with the recall of an approximate one.
+
+        queries: what will be searched for; None is the bodies themselves.
 
         Raises SigjepaError when an approximate search does not reach its lowest recall.
         """
         approximate = self.approximate(len(bodies))
-        return exact_index(bodies) if approximate is None else approximate.build(bodies, top_k, min_cosim)
+        return exact_index(bodies) if approximate is None else approximate.build(bodies, top_k, min_cosim, queries)
 
 
 def exact_index(bodies: UnitVectors) -> tuple[NeighborIndex, dict[str, Any]]:

@@ -125,6 +125,24 @@ def test_effort_is_doubled_until_the_recall_is_reached(search, key, caplog):
     assert recall_of(pairs_by(index, bodies), pairs_by(ExactIndex(bodies.matrix), bodies)) > recalls[0]
 
 
+@names
+def test_recall_is_that_of_what_will_be_searched_for(search):
+    """A student's predictions lie between clusters that bodies lie in."""
+    bodies, limits = bodies_of(spread=0.3), {"top_k": 5, "min_cosim": -1.0}
+    noise = np.random.default_rng(1).normal(size=bodies.matrix.shape)
+    queries = UnitVectors.of((bodies.matrix + 0.5 * noise).astype(np.float32), bodies.ids)
+
+    def recall(index):
+        exact = nearest_pairs(queries, bodies, ExactIndex(bodies.matrix), **limits)
+        return recall_of(nearest_pairs(queries, bodies, index, **limits), exact)
+
+    for_bodies, _ = search.build(bodies, **limits)
+    index, record = search.build(bodies, **limits, queries=queries)
+    assert recall(for_bodies) < 0.9
+    assert record["recall"] >= 0.95
+    assert recall(index) == pytest.approx(record["recall"], abs=0.03)
+
+
 @pytest.mark.parametrize(
     ("search", "message"),
     [
