@@ -140,6 +140,11 @@ def folded_run(runs: Sequence[Run]) -> FoldedRun:
     if doubled := [str(fold) for fold, count in counts.items() if count > 1]:
         raise SigjepaError(f"several finished runs of fold {', '.join(doubled)}; leave all but one of each out.")
     ordered = tuple(sorted(runs, key=lambda run: run.fold or 0))
+    if sampled := [run for run in ordered if POOLED_SPLIT in run.sampled_pools]:
+        raise SigjepaError(
+            f"the {POOLED_SPLIT} pool of {sampled[0].folder} is a sample (data.pool_size), and each function must be "
+            f"{POOLED_SPLIT} once; train without it."
+        )
     ids = np.sort(np.concatenate([run.pool_facts(POOLED_SPLIT).ids for run in ordered]))
     shards = {run.provenance["artifacts"].get("shards") for run in ordered}
     if len(shards) > 1 or not np.array_equal(ids, np.arange(len(ids))):

@@ -60,6 +60,7 @@ def check_negatives(components: Mapping[str, Any], data: TrainingData) -> None:
 def check_settings(resolved: Mapping[str, Any]) -> None:
     """Raise SigjepaError for a seed, batches or a trainer that no run can have; resolved: the run's config."""
     check_seed(resolved["seed"])
+    check_whole_folds(resolved["fold"], resolved["data"].get("pool_size"))
     check_data_settings(resolved["data"])
     trainer = resolved["trainer"]
     check_processes(trainer, os.environ)
@@ -72,6 +73,15 @@ def check_seed(seed: Any) -> None:
     """Raise SigjepaError for a seed that no generator of random numbers takes."""
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
         raise SigjepaError(f"seed={seed} must be a whole number from 0 to {2**32 - 1:,}.")
+
+
+def check_whole_folds(fold: int | None, pool_size: int | None) -> None:
+    """Raise SigjepaError for a fold whose pool is a sample: the folds could not be pooled."""
+    if fold is not None and pool_size is not None:
+        raise SigjepaError(
+            f"fold={fold} with data.pool_size={pool_size} can't be pooled with the other folds, in which each function "
+            "is test once. Leave one of the two out; more folds give smaller pools."
+        )
 
 
 def check_module(resolved: Mapping[str, Any], teacher_dim: int, metrics: Metrics) -> None:

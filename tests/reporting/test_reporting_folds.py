@@ -71,6 +71,11 @@ def test_queries_of_all_folds_keep_the_ranks_and_the_package_of_their_own_fold(m
         assert not np.isin(of_fold, np.delete(facts.packages, own.ids)).any()
 
 
+def test_folds_of_sampled_pools_are_left_out_with_the_setting(make_folds):
+    _, left_out = pool_folds(make_folds(pools={"test": "pool of 20 sampled of 40, seed 0"}))
+    assert "data.pool_size" in left_out["exp1_4"][0]
+
+
 def test_figures_are_means_over_queries(make_folds):
     ((pooled,), _) = pool_folds(make_folds(skill=0.4))
     for name, value in pooled.queries("test").means().items():

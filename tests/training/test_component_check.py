@@ -29,6 +29,7 @@ from sigjepa.training.component_check import (
     check_negatives,
     check_seed,
     check_selection,
+    check_settings,
     check_trainer,
     check_whole_pools,
     components_of,
@@ -247,3 +248,10 @@ def test_a_precision_that_is_slow_here_is_told_of(monkeypatch, caplog, precision
     trainer = Trainer(accelerator="cpu", precision=precision, logger=False, barebones=True)
     warn_of_slow_precision(trainer)
     assert (f"trainer.precision={precision}" in caplog.text) == precision.startswith("bf16")
+
+
+@pytest.mark.parametrize(("words", "refused"), [(["data.pool_size=20"], True), (["data.pool_size=null"], False)])
+def test_a_fold_of_a_sampled_pool_is_refused(words, refused):
+    resolved = plain(compose(["data=tiny", "folds=5", "fold=0", *words]))
+    with pytest.raises(SigjepaError, match=r"fold=0 with data\.pool_size=20") if refused else nullcontext():
+        check_settings(resolved)
