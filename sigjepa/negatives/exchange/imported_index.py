@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 Lists = dict[str, Annotated[list[int | str], Field(min_length=1)]]
 LISTS = TypeAdapter(Lists, config=ConfigDict(strict=True))
-KEPT = ("judge", "filter", "unscored_pairs", "scores_known")
+KEPT = ("judge", "filter", "filtered_before", "unscored_pairs", "scores_known")
 """What stays true of an index wherever it is imported."""
 WAY_OUT = "repair it, export it again with `python -m sigjepa.export`, or use the corpus that it was made for."
 

@@ -66,11 +66,12 @@ class HardNegativesStage(Stage[HardNegatives]):
             judged = judged.among(self.corpus.ids("train", list(self.tiers)))
         metadata = dict(self._judged.facts["metadata"])
         limits = {**self.filter.settings(), "split": "train"}
-        if earlier := metadata.get("filter"):  # of an index that was filtered before
-            limits |= earlier | {
+        if earlier := metadata.get("filter"):  # of an index that was filtered before: both filters were applied
+            limits |= {
                 "min_cosim": max(self.filter.min_cosim, earlier.get("min_cosim", -1.0)),
                 "max_score_c": min(self.filter.max_score_c, earlier.get("max_score_c", 1)),
             }
+            metadata["filtered_before"] = [*metadata.get("filtered_before", []), earlier]
         source = f"{self._judged.kind}/{self._judged.folder.name}"
         index = HardNegatives.from_judged(
             judged,

@@ -33,6 +33,8 @@ def further_rows(statistics: Figures, metadata: Mapping[str, Any]) -> dict[str, 
     }
     if bounds := _further_bounds(metadata.get("filter") or {}):
         rows["Further bounds"] = bounds
+    if bounds := "; then ".join(filter(None, map(_further_bounds, metadata.get("filtered_before", ())))):
+        rows["Further bounds, before it was imported"] = bounds
     if metadata.get("scores_known") is False:
         rows["Scores"] = "not in the file; every pair counts as score_c=1 in training"
     if unscored := metadata.get("unscored_pairs"):

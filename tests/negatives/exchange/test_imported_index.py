@@ -76,3 +76,20 @@ def test_an_index_is_restricted_by_score_and_tier(exported, corpus, shards, tmp_
     files = times_of(tmp_path / "again", "*.json")
     assert equal(recipe.prepare(corpus, shards, *at(tmp_path / "again")), index)
     assert files == times_of(tmp_path / "again", "*.json")
+
+
+def test_all_bounds_that_were_applied_are_recorded(exported, corpus, shards, tmp_path):
+    """Of an index that is filtered, exported and filtered again, twice."""
+    path, further = exported.write() / "hard_negatives.json", []
+    for number, bounds in enumerate(({"max_per_anchor": 2, "max_cosim": 0.95}, {"range_min": 1}, {"min_cosim": 0.4})):
+        index = ImportedIndex(path, filter=PairFilter(**bounds)).prepare(corpus, shards, *at(tmp_path / "again"))
+        settings = index.metadata["filter"]
+        assert {name: settings[name] for name in bounds} == bounds
+        assert (settings["min_cosim"], settings["max_score_c"]) == (bounds.get("min_cosim", 0.3), 1)  # both filters'
+        assert len(index.metadata["filtered_before"]) == number + 1
+        rows = index.summary_rows()
+        further.append((rows.get("Further bounds"), rows.get("Further bounds, before it was imported")))
+        export(index, corpus, tmp_path / str(number))
+        path = tmp_path / str(number) / "hard_negatives.json"
+    first = "max_cosim=0.95, max_per_anchor=2"
+    assert further == [(first, None), ("range_min=1", first), (None, f"{first}; then range_min=1")]
