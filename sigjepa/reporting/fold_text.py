@@ -12,7 +12,7 @@ from sigjepa.reporting.folds import FoldedRun
 from sigjepa.reporting.run import Run
 from sigjepa.reporting.runs import by_experiment
 from sigjepa.reporting.sections import section
-from sigjepa.reporting.tables import markdown_table
+from sigjepa.reporting.tables import baselines_beside, markdown_table
 
 
 def folds_section(pooled: Sequence[Run], comparison: Comparison) -> str:
@@ -49,23 +49,33 @@ def folds_section(pooled: Sequence[Run], comparison: Comparison) -> str:
 
 
 def fold_table(folded: Sequence[FoldedRun], comparison: Comparison) -> str:
-    """Return the main metric of every experiment and of the baselines, a row a fold of the first run's pools."""
+    """Return the main metric of every experiment and of the baselines, a row a fold of the first run's pools.
+
+    Baselines that runs of other teachers have other figures of stand once for each, as in the results table.
+    """
     metric, key = comparison.metrics[comparison.main], f"{comparison.split}/{comparison.main}"
     groups = {
         name: [run for run in members if isinstance(run, FoldedRun) and run.pool() == folded[0].pool()]
         for name, members in by_experiment(folded).items()
     }
     groups = {name: members for name, members in groups.items() if members}
-    names = [name for name, figures in folded[0].baselines.items() if key in figures]
+    measured = (
+        (run.experiment, [reference_label(name), *(metric.format(part.baselines[name][key]) for part in run.folds)])
+        for members in groups.values()
+        for run in members
+        for name, figures in run.baselines.items()
+        if key in figures
+    )
+    baselines = {name: cells for name, *cells in baselines_beside(measured)}
     rows = [
         [
             *(str(part.fold), f"{int(part.pool_facts(comparison.split).packages.max()) + 1:,}", f"{size:,}"),
             *(metric.format(mean(run.folds[place].figure(key) for run in members)) for members in groups.values()),
-            *(metric.format(part.baselines[name][key]) for name in names),
+            *(cells[place] for cells in baselines.values()),
         ]
         for place, (part, size) in enumerate(zip(folded[0].folds, folded[0].pool_sizes(), strict=True))
     ]
-    return markdown_table(["fold", "packages", "queries", *groups, *map(reference_label, names)], rows)
+    return markdown_table(["fold", "packages", "queries", *groups, *baselines], rows)
 
 
 def package_tally(effect: Effect) -> tuple[int, int, int]:

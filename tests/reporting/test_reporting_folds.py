@@ -7,7 +7,7 @@ import pytest
 from sigjepa.errors import SigjepaError
 from sigjepa.reporting.comparison import compare
 from sigjepa.reporting.conclusions import conclusions
-from sigjepa.reporting.fold_text import folds_section
+from sigjepa.reporting.fold_text import fold_table, folds_section
 from sigjepa.reporting.folds import FoldedRun, pool_folds
 from sigjepa.reporting.report_folder import check_comparable
 from sigjepa.reporting.runs import find_runs
@@ -124,6 +124,22 @@ def test_the_section_says_how_much_was_pooled(sweep):
     tally = next(row for row in table if row[:2] == ["exp2_1", "exp1_4"])
     assert sum(map(int, tally[2:])) == FOLDS * PACKAGES
     assert int(tally[2]) > int(tally[3])
+
+
+def test_the_baselines_of_two_teachers_have_a_column_each(make_folds):
+    runs = make_folds() + make_folds("exp2_1")
+    for run in runs[FOLDS:]:
+        path = run.folder / "baselines.json"
+        record = json.loads(path.read_text())
+        record["zero_shot"]["test/rank10"] = run.fold / 10
+        path.write_text(json.dumps(record))
+    pooled, _ = pool_folds(runs)
+    header, _, *rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in fold_table(pooled, compare(runs, "exp1_4")).splitlines()
+    ]
+    assert header[-3:] == ["random", "teacher zero-shot, beside exp1_4", "teacher zero-shot, beside exp2_1"]
+    assert [row[-2:] for row in rows] == [["100.00", f"{10 * fold:.2f}"] for fold in range(FOLDS)]
 
 
 def test_without_folds_nothing_is_said_or_changed(make_run):
