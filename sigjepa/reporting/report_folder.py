@@ -92,7 +92,7 @@ def report_markdown(
     comparison = compare(finished, baseline or pooled[0].experiment, split=split, also=remedy_pairs(pooled))
     draw_figures(pooled, written, comparison, figures, key)
     parts += [
-        sections.conclusions_section(finished, comparison, power),
+        sections.conclusions_section(pooled, comparison, power),
         sections.runs_section(runs, left_out),
         sections.results_section(pooled, comparison, published),
         *filter(None, [sections.unseen_section(pooled, comparison.split), folds_section(pooled, comparison)]),

@@ -40,12 +40,12 @@ def image(caption: str, name: str) -> str:
     return f"![{caption}](figures/{name}.png)"
 
 
-def conclusions_section(finished: Sequence[Run], comparison: Comparison, power: float | None) -> str:
+def conclusions_section(pooled: Sequence[Run], comparison: Comparison, power: float | None) -> str:
     """Return what the figures support, by the tests alone, and the best trial of a search; power: a difference whose
     seeds are wanted.
     """
     said = conclusions(comparison) + ([seeds_sentence(comparison, power)] if power is not None else [])
-    said += best_trials(finished)
+    said += best_trials(pooled)
     sentences = "\n".join(f"- {sentence}" for sentence in said)
     return section("What the figures support", sentences)
 

@@ -14,7 +14,7 @@ def best_trials(finished: Sequence[Run]) -> list[str]:
     """Return a sentence for each name that several settings share: which is best by what a sweep optimizes.
 
     That is the metric that selects the epoch, so a figure of val; a mean over seeds. Only runs of one pool and one
-    such metric are set against each other.
+    such metric are set against each other. Runs of folds are pooled.
     """
     trials: dict[tuple[str, str, str, Metric], dict[str, list[Run]]] = defaultdict(dict)
     for experiment, members in by_experiment(finished).items():

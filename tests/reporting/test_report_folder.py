@@ -13,6 +13,7 @@ from sigjepa.reporting.report_folder import (
 )
 from sigjepa.reporting.runs import find_runs
 from sigjepa.reporting.sections import hard_negatives_section
+from sigjepa.store.files import write_json
 
 OPTIONS = {
     "command": "python -m sigjepa.report runs=sweep",
@@ -181,6 +182,17 @@ def test_runs_on_different_corpora_are_refused_unless_asked_for_and_then_marked(
 def test_an_unknown_baseline_names_the_nearest(sweep, tmp_path):
     with pytest.raises(SigjepaError, match="exp1_5.*'exp1_4'"):
         markdown_of(find_runs([sweep]), tmp_path, baseline="exp1_5")
+
+
+def test_the_best_trial_of_folds_is_named(make_run, tmp_path):
+    for rate, skill in ((0.1, 0.3), (0.2, 0.9)):
+        for fold in range(2):
+            run = make_run(f"{rate}-{fold}", folds=2, fold=fold, skill=skill)
+            write_json(run.folder / "job.json", {"experiment": {"lr": rate}, "settings": {}, "artifacts": {}})
+    said = sections_of(markdown_of(find_runs([tmp_path]), tmp_path))["What the figures support"]
+    assert "Of 2 experiments called exp1_4, the best on val Rank@10" in said
+    assert "exp1_4 · lr=0.2 (" in said.split("Of 2 experiments")[1]
+    assert ", one seed;" in said
 
 
 def test_before_any_run_is_finished_there_are_curves_and_a_list(make_run, tmp_path):
