@@ -25,6 +25,7 @@ from sigjepa.training.callbacks import build_callbacks
 from sigjepa.training.module import build_module
 from sigjepa.training.optimizer import build_optimizer, build_scheduler
 from sigjepa.training.process_check import check_processes
+from sigjepa.training.refresh import RefreshNegatives, check_student
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,8 @@ def check_whole_folds(fold: int | None, pool_size: int | None) -> None:
 
 
 def check_module(resolved: Mapping[str, Any], teacher_dim: int, metrics: Metrics) -> None:
-    """Raise SigjepaError for settings of which no student, optimizer or scheduler can be built, before any data is.
+    """Raise SigjepaError for settings of which no student, optimizer or scheduler can be built, before any data is, and
+    for a student that a callback can't mine by.
 
     Errors of a student that is a user's own keep their traceback. resolved: the run's config.
     """
@@ -97,6 +99,9 @@ def check_module(resolved: Mapping[str, Any], teacher_dim: int, metrics: Metrics
             raise
         cause = error.__cause__ or error  # a part's own error lies below Hydra's
         raise SigjepaError(f"The student can't be built ({cause}): check the keys of `model`.") from error
+    callbacks = build_callbacks(resolved["callbacks"], metrics, resolved["allowed_targets"])
+    if any(isinstance(callback, RefreshNegatives) for callback in callbacks):
+        check_student(module.model)
     optimizer = build_optimizer(module.make_optimizer, module)
     if module.make_scheduler is not None:
         trainer = resolved["trainer"]

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, cast
 import numpy as np
 import torch
 from lightning import Callback, LightningModule, Trainer
+from torch import nn
 
 from sigjepa.data.datamodule import FunctionDataModule
 from sigjepa.errors import SigjepaError
@@ -46,11 +47,7 @@ class RefreshNegatives(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take up the refreshed negatives of the run that is continued."""
         datamodule, _ = _parts(trainer)
-        if isinstance(pl_module.model, BodyEncoder):
-            raise SigjepaError(
-                "callbacks=refresh mines by the predicted vectors of the student, and this one scores by several "
-                "views: leave callbacks=refresh out, or train another student (model=sig_predictor_small)."
-            )
+        check_student(cast(nn.Module, pl_module.model))
         if self.refreshed_epoch is not None:
             datamodule.use_negatives(HardNegatives.load(self._epoch_folder(self.refreshed_epoch)))
 
@@ -96,6 +93,15 @@ class RefreshNegatives(Callback):
 
     def _epoch_folder(self, epoch: int) -> Path:
         return self.folder / f"epoch_{epoch}"
+
+
+def check_student(model: nn.Module) -> None:
+    """Raise SigjepaError for a student of several views, whose vectors alone do not say what it confuses."""
+    if isinstance(model, BodyEncoder):
+        raise SigjepaError(
+            "callbacks=refresh mines by the predicted vectors of the student, and this one scores by several "
+            "views: leave callbacks=refresh out, or train another student (model=sig_predictor_small)."
+        )
 
 
 def predict_train(

@@ -112,13 +112,13 @@ def test_what_is_measured_in_the_space_of_the_teacher_is_refused(folder, run):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.slow  # what is said is one line of a callback
-def test_negatives_are_not_mined_by_vectors_that_it_does_not_predict(folder, run):
-    words = (*SETTINGS, "baseline=[]", "negatives=knn", "callbacks=refresh", "trainer.max_epochs=6")
-    done = run("train", *words, cwd=folder, check=False)
+def test_negatives_are_not_mined_by_vectors_that_it_does_not_predict(run, tmp_path):
+    words = (*SETTINGS, "negatives=knn", "callbacks=refresh", "trainer.max_epochs=6", "paths.data_dir=own")
+    done = run("train", *words, cwd=tmp_path, check=False)
     assert done.returncode == 1
     assert "callbacks=refresh" in done.stderr
     assert "Traceback" not in done.stderr
+    assert not (tmp_path / "own").exists()  # nothing was built
 
 
 @pytest.mark.slow  # two processes import everything; tests/training/test_module.py has the check itself

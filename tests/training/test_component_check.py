@@ -162,6 +162,8 @@ STEP_LR = ("scheduler._target_=torch.optim.lr_scheduler.StepLR", *WITHOUT_WARMUP
         (["model.hidden_dim=0"], "student can't be built.*keys of `model`"),
         (["model.layers=x"], "student can't be built"),
         (["experiment=flagship", "model.parts.words.hidden_dim=-1"], "student can't be built"),
+        (["experiment=flagship", "negatives=knn", "callbacks=refresh"], "callbacks=refresh mines .* several views"),
+        (["negatives=knn", "callbacks=refresh"], None),
         (["optimizer.lr=fast"], "optimizer can't be built.*keys of `optimizer`"),
         (["scheduler.warmup_fraction=5"], r"scheduler\.warmup_fraction=5"),
         (["scheduler.final_fraction=-0.5"], r"scheduler\.final_fraction=-0\.5"),
