@@ -52,6 +52,11 @@ def check_numbers(resolved: dict[str, Any]) -> None:
         number = isinstance(value, int | float) and not isinstance(value, bool) and above < value < math.inf
         if not number and (value is not None or key != "power"):
             raise SigjepaError(f"{key}={value}: give a finite number above {above:g}.")
+    queries, epochs = resolved["explorer_queries"], resolved["epochs"]
+    if not isinstance(queries, int):
+        raise SigjepaError(f"explorer_queries={queries}: give a whole number; 0 leaves the explorer out.")
+    if not isinstance(epochs, list) or not all(type(epoch) is int and epoch >= 0 for epoch in epochs):
+        raise SigjepaError(f"epochs={epochs}: give a list of whole numbers from 0 on, 'epochs=[0, 5, 10]'.")
 
 
 def written_state(folders: list[Path]) -> object:

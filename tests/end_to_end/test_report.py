@@ -75,6 +75,8 @@ def test_latest_is_the_sweep_that_was_written_last(sweep, run, tmp_path):
     [
         (["runs=empty"], "There is no run in empty"),
         (["runs=latest"], "There is no run below multirun or outputs here"),
+        (["runs=empty", "epochs=5"], "epochs=5: give a list"),
+        (["runs=empty", "explorer_queries=2.5"], "explorer_queries=2.5: give a whole number"),
     ],
 )
 def test_a_mistake_is_one_clear_message(run, tmp_path, overrides, message):
@@ -85,9 +87,22 @@ def test_a_mistake_is_one_clear_message(run, tmp_path, overrides, message):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("wrong", [{"power": "x"}, {"power": -1}, {"explorer_queries": "x"}, {"refresh_seconds": 0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"power": "x"},
+        {"power": -1},
+        {"explorer_queries": "x"},
+        {"explorer_queries": 2.5},
+        {"refresh_seconds": 0},
+        {"epochs": 5},
+        {"epochs": None},
+        {"epochs": ["x"]},
+        {"epochs": [-1]},
+    ],
+)
 def test_a_setting_that_is_no_number_in_its_range_is_named(wrong):
-    right = {"power": None, "refresh_seconds": 30, "explorer_queries": 0}
+    right = {"power": None, "refresh_seconds": 30, "explorer_queries": 0, "epochs": [0, 5]}
     check_numbers(right)
     with pytest.raises(SigjepaError, match=next(iter(wrong))):
         check_numbers(right | wrong)
