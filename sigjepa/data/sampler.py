@@ -23,14 +23,24 @@ class BatchIndices:
     epoch: float = 0.0
 
 
+def check_shares(functions: int, processes: int) -> None:
+    """Raise SigjepaError for processes of which some would have no function."""
+    if functions < processes:
+        raise SigjepaError(
+            f"{functions} functions cannot be shared out over {processes} processes; use fewer (trainer.devices)."
+        )
+
+
 class LengthBucketSampler(Sampler[BatchIndices]):
     """Yields batches of ids, shuffled, each of similar signature length (padding dominates the cost of a batch).
 
     Ids are shuffled, cut into buckets of `bucket_batches` batches, sorted by length within a bucket, cut into batches
     of near-equal size and shuffled again. Every rank draws the same global batches of `batch_size * world_size` and
-    takes its own share, so the global batch does not depend on how many processes there are.
+    takes its own share, so the global batch does not depend on how many processes there are; but where a last batch
+    of `batch_size=1` would have none for some rank, its functions are among the others.
 
-    ids, lengths: `[n]`. batch_size: functions per process and step.
+    ids, lengths: `[n]`. batch_size: functions per process and step. Raises SigjepaError for fewer functions than
+    processes.
     """
 
     def __init__(
@@ -43,6 +53,7 @@ class LengthBucketSampler(Sampler[BatchIndices]):
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
+        check_shares(len(ids), world_size)
         self.ids = ids
         self.lengths = lengths
         self.batch_size = batch_size
@@ -58,7 +69,8 @@ class LengthBucketSampler(Sampler[BatchIndices]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return math.ceil(len(self.ids) / (self.batch_size * self.world_size))
+        # no more batches than the smallest share has functions, so that none is empty
+        return min(math.ceil(len(self.ids) / (self.batch_size * self.world_size)), len(self.ids) // self.world_size)
 
     def __iter__(self) -> Iterator[BatchIndices]:
         generator = np.random.default_rng([self.seed, self.epoch])
@@ -130,10 +142,7 @@ class SequentialSampler(Sampler[BatchIndices]):
     def __init__(
         self, ids: np.ndarray, lengths: np.ndarray, batch_size: int, rank: int = 0, world_size: int = 1
     ) -> None:
-        if len(ids) < world_size:
-            raise SigjepaError(
-                f"{len(ids)} functions cannot be shared out over {world_size} processes; use fewer (trainer.devices)."
-            )
+        check_shares(len(ids), world_size)
         self.ids = ids[np.argsort(lengths, kind="stable")][rank::world_size]
         # the larger share decides; no more batches than the smaller share has functions, so that none is empty
         self.batches = min(math.ceil(math.ceil(len(ids) / world_size) / batch_size), len(ids) // world_size)

@@ -49,7 +49,7 @@ def test_epochs_and_seeds_differ():
 
 
 @settings(max_examples=30, deadline=None)
-@given(n=sizes, batch_size=st.integers(1, 16), world_size=st.sampled_from([2, 3, 4]))
+@given(n=st.integers(4, 200), batch_size=st.integers(2, 16), world_size=st.sampled_from([2, 3, 4]))
 def test_ranks_share_the_single_process_global_batches(n, batch_size, world_size):
     whole = lists(sampler_for(n, batch_size * world_size))
     shares = [lists(sampler_for(n, batch_size, rank=r, world_size=world_size)) for r in range(world_size)]
@@ -98,9 +98,21 @@ def test_ranks_evaluate_every_function_once_in_equally_many_batches(n, batch_siz
     assert sorted(one for share in shares for batch in share for one in batch) == list(range(0, 3 * n, 3))
 
 
-def test_fewer_functions_than_processes_are_refused():
+@settings(max_examples=60, deadline=None)
+@given(n=sizes, world_size=st.integers(1, 5), blocks=st.booleans())
+def test_batches_of_one_function_are_never_empty(n, world_size, blocks):
+    world_size = min(n, world_size)
+    make = block_sampler if blocks else sampler_for
+    shares = [lists(make(n, 1, rank=rank, world_size=world_size)) for rank in range(world_size)]
+    assert {len(share) for share in shares} == {n // world_size}
+    assert all(batch for share in shares for batch in share)
+    assert sorted(one for share in shares for batch in share for one in batch) == list(range(0, 3 * n, 3))
+
+
+@pytest.mark.parametrize("kind", [SequentialSampler, LengthBucketSampler])
+def test_fewer_functions_than_processes_are_refused(kind):
     with pytest.raises(SigjepaError, match="trainer.devices"):
-        SequentialSampler(np.arange(2), np.ones(2), 4, rank=0, world_size=3)
+        kind(np.arange(2), np.ones(2), 4, rank=0, world_size=3)
 
 
 def block_sampler(n, batch_size, rank=0, world_size=1, seed=0, epoch=0, **options):
