@@ -15,7 +15,7 @@ from sigjepa.store.files import atomic_path
 
 
 class MetricsTable(Callback):
-    """Writes `metrics.csv`: one row per validation epoch, every figure logged in that epoch.
+    """Write `metrics.csv`: a row an epoch, with every figure logged in it.
 
     The file is rewritten whole at each epoch's end (atomically), since columns may appear late: a curriculum logs its
     mined figures only once it has begun.

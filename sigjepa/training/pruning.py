@@ -13,11 +13,13 @@ log = logging.getLogger(__name__)
 
 
 class MedianPruning(Callback):
-    """End a job whose best `monitor` is worse than the median of what the sweep's other jobs had by the same epoch.
+    """End a job whose best `monitor` is worse than the median of the bests of the sweep's other jobs by the same epoch.
 
-    The rule of Google Vizier's and Optuna's median pruner, by the `metrics.csv` of the folders beside `run_dir`: it
-    needs no connection to a study, so that it holds for any sweeper and launcher. What a job comes to depends on which
-    jobs were before it. warmup_epochs: epochs that every job has. min_jobs: others that have come so far.
+    A run is tested at its best epoch, so bests are compared; Optuna's median pruner takes the others' values at the
+    epoch, and Google Vizier's their averages until then. The others are read from the `metrics.csv` of the folders
+    beside `run_dir`: it needs no connection to a study, so that it holds for any sweeper and launcher. What a job comes
+    to depends on which jobs were before it. warmup_epochs: epochs that every job has. min_jobs: others that have come
+    so far.
     """
 
     def __init__(
