@@ -101,8 +101,7 @@ def draw_panel(axes: "Axes", panel: Panel) -> None:
     if panel.names:
         axes.axvline(0, color=GREY, linewidth=1)
         axes.set_yticks(panel.xs, panel.names)
-        axes.invert_yaxis()
-        axes.margins(y=0.3 / max(len(panel.names), 1) + 0.05)
+        axes.set_ylim(len(panel.names), -1)  # the first row at the top, and room for one above and below
         axes.set_xlabel(panel.y_label)
     else:
         axes.set(xlabel=panel.x_label, ylabel=panel.y_label)
