@@ -37,7 +37,6 @@ def train(config: DictConfig) -> float:
     from sigjepa.training import component_check as checks
     from sigjepa.training import job as jobs
     from sigjepa.training.process_check import lost_process_named
-    from sigjepa.training.run_file_names import SUMMARY_FILE
     from sigjepa.training.run_status import recorded_refusal, recorded_status
 
     with recorded_refusal(config) if (first := is_first_process()) else nullcontext():
@@ -58,14 +57,14 @@ def train(config: DictConfig) -> float:
         if first and earlier is None:
             jobs.forget_checkpoint(run_dir)
         # what an earlier job has recorded stays until it is known whether this one goes on with it
-        with recorded_status(run_dir / SUMMARY_FILE, facts) if first and earlier is None else nullcontext():
+        with recorded_status(run_dir, facts) if first and earlier is None else nullcontext():
             data = pipeline.get()
         job = (settings, data.hashes(), earlier, jobs.experiment_settings(config))
         start = jobs.begin_job(run_dir, *job) if first else jobs.start_of(run_dir, earlier)
         if start.finished:
             log.info("%s is finished: nothing to do. resume=never trains it anew.", run_dir)
             return read_run(run_dir).figure(resolved["monitor"])
-        with recorded_status(run_dir / SUMMARY_FILE, facts) if first else nullcontext(), lost_process_named():
+        with recorded_status(run_dir, facts) if first else nullcontext(), lost_process_named():
             baselines = pipeline.measure_baselines(data) if first else {}
             return fit_and_test(config, resolved, data, baselines, metrics, start, facts)
 
@@ -127,9 +126,7 @@ def fit_and_test(
         wall = {"wall_seconds": round(earlier_seconds + time.perf_counter() - started, 1)}
         facts |= never_began(components, int(figures["best_epoch"])) | figures | wall
         if trainer.is_global_zero:
-            files.write_predictions(run_dir, module.evaluated)
-            files.write_pool_facts(run_dir, data.corpus, data.pool)
-            run = finish_run(run_dir, facts, resolved, module.model, data)
+            run = finish_run(run_dir, facts, resolved, module.model, module.evaluated, data)
             show(results_table([run]), f"run directory: {run_dir}")
             log_run(loggers, run, data.corpus)
     return figures[resolved["monitor"]]

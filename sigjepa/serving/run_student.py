@@ -1,4 +1,4 @@
-"""The end of a run: its student is written, and what it has come to."""
+"""The end of a run: its predictions, its student and what it has come to are written."""
 
 import logging
 from collections.abc import Mapping
@@ -18,6 +18,7 @@ from sigjepa.serving.student_config import StudentConfig
 from sigjepa.serving.student_files import CARD_FILE
 from sigjepa.store.files import atomic_path
 from sigjepa.training.provenance import write_file_digests
+from sigjepa.training.run_directory import SplitPredictions, write_pool_facts, write_predictions
 from sigjepa.training.run_file_names import STUDENT_FOLDER, SUMMARY_FILE
 from sigjepa.training.run_status import FINISHED, write_summary
 
@@ -42,9 +43,20 @@ def write_run_student(run_dir: Path, resolved: Mapping[str, Any], model: nn.Modu
 
 
 def finish_run(
-    run_dir: Path, facts: Mapping[str, Any], resolved: Mapping[str, Any], model: nn.Module, data: TrainingData
+    run_dir: Path,
+    facts: Mapping[str, Any],
+    resolved: Mapping[str, Any],
+    model: nn.Module,
+    evaluated: Mapping[str, SplitPredictions],
+    data: TrainingData,
 ) -> Run:
-    """Write the student, the summary, the student's card and the digests of all files, and return the finished run."""
+    """Write all that a run ends with, and return the finished run.
+
+    Predictions and pools by split, the student, the summary, the student's card and the digests of all files. facts:
+    of the summary. resolved: the run's config. model: with the weights of the best epoch, of which `evaluated` is.
+    """
+    write_predictions(run_dir, evaluated)
+    write_pool_facts(run_dir, data.corpus, data.pool)
     write_run_student(run_dir, resolved, model, data)
     write_summary(run_dir / SUMMARY_FILE, {**facts, "status": FINISHED})
     if (run_dir / STUDENT_FOLDER).is_dir():

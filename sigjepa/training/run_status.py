@@ -64,9 +64,10 @@ def ended_by(error: BaseException) -> dict[str, str]:
 
 
 @contextmanager
-def recorded_status(path: Path, facts: Mapping[str, Any]) -> Iterator[None]:
+def recorded_status(run_dir: Path, facts: Mapping[str, Any]) -> Iterator[None]:
     """Keep `summary.json` honest while a run goes on: `running` now, and what ended it, and why, if it raises."""
-    (path.parent / FILES_FILE).unlink(missing_ok=True)  # the digests of files that change from here on
+    (run_dir / FILES_FILE).unlink(missing_ok=True)  # the digests of files that change from here on
+    path = run_dir / SUMMARY_FILE
     write_summary(path, {**facts, "status": "running"})
     try:
         yield

@@ -16,7 +16,7 @@ def work(config):
     earlier = earlier_job(run_dir, settings, config.resume)
     if begin_job(run_dir, settings, {}, earlier, experiment_settings(config)).finished:
         return read_json(run_dir / "summary.json")["value"]
-    with recorded_status(run_dir / "summary.json", {}):
+    with recorded_status(run_dir, {}):
         print(f"trained seed={config.seed} dropout={config.model.dropout}", flush=True)
         if str(config.seed) == os.environ.get("KILLED_AT"):
             raise SystemExit(143)

@@ -213,6 +213,6 @@ def test_a_folder_is_trained_in_by_one_process(run_python, tmp_path):
     ],
 )
 def test_the_status_tells_what_would_happen_again(tmp_path, error, status):
-    with pytest.raises(type(error)), recorded_status(tmp_path / "summary.json", {}):
+    with pytest.raises(type(error)), recorded_status(tmp_path, {}):
         raise error
     assert json.loads((tmp_path / "summary.json").read_text())["status"] == status

@@ -18,7 +18,7 @@ def test_summary_is_strict_json(tmp_path):
 def test_status_is_running_and_then_failed_with_the_reason(tmp_path):
     path = tmp_path / "summary.json"
     facts = {"seed": 3}
-    with pytest.raises(ValueError, match="boom"), recorded_status(path, facts):
+    with pytest.raises(ValueError, match="boom"), recorded_status(tmp_path, facts):
         assert json.loads(path.read_text())["status"] == "running"
         facts["parameters"] = 7
         raise ValueError("boom")
@@ -46,7 +46,7 @@ def test_what_the_machine_did_interrupts(error, status):
 
 def test_the_error_in_a_summary_holds_no_credential(tmp_path, monkeypatch):
     monkeypatch.setenv("PGPASSWORD", "plain-words-4711")
-    with pytest.raises(ValueError, match="4711"), recorded_status(tmp_path / "summary.json", {}):
+    with pytest.raises(ValueError, match="4711"), recorded_status(tmp_path, {}):
         raise ValueError("plain-words-4711 was refused")
     assert json.loads((tmp_path / "summary.json").read_text())["error"] == "ValueError: <credential> was refused"
 
