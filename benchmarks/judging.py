@@ -36,8 +36,15 @@ def requests_of(chosen: Sequence[Function], neighbors: int) -> list[JudgeRequest
     pairs = [(i, i + step) for i in range(len(chosen)) for step in range(1, neighbors + 1) if i + step < len(chosen)]
     return [
         JudgeRequest(
-            *(i, j, chosen[i].key, chosen[j].key, 0.5),
-            *(chosen[i].signature, chosen[i].body, chosen[j].signature, chosen[j].body),
+            i,
+            j,
+            chosen[i].key,
+            chosen[j].key,
+            0.5,
+            chosen[i].signature,
+            chosen[i].body,
+            chosen[j].signature,
+            chosen[j].body,
         )
         for i, j in pairs
     ]

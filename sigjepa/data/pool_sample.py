@@ -77,5 +77,7 @@ def check_pools(corpus: Corpus, pool: PoolSample) -> None:
             log.warning(
                 "The %s pool has %d functions, and all are compared with all whenever it is ranked; data.pool_size=%d "
                 "ranks a sample among itself, of which every figure is then said to be.",
-                *(split, size, MAX_WHOLE_POOL // 2),
+                split,
+                size,
+                MAX_WHOLE_POOL // 2,
             )

@@ -115,7 +115,9 @@ def resident_data(
             log.info(
                 "Token states stay on the host: %.1f GiB leave too little of the %.1f GiB free on %s "
                 "(data.device_resident=true takes them all the same)",
-                *(size / GIB, free / GIB, device),
+                size / GIB,
+                free / GIB,
+                device,
             )
             return None
     with stage("Token states to the device"):

@@ -72,7 +72,9 @@ class LexiconStage(Stage[Lexicon]):
             if unparsed := sums[f"unparsed_{half}"]:
                 log.warning(
                     "%d of %d %s are not Python: they have words, and no roles, parameters or free names.",
-                    *(unparsed, sums["functions"], half),
+                    unparsed,
+                    sums["functions"],
+                    half,
                 )
         return {"tables": [file for part in parts for file in part["tables"]], **sums}
 

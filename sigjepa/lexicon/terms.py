@@ -125,7 +125,9 @@ class Vocabulary:
         shared = int(counts[counts > 1].sum())
         log.warning(
             "The functions have %d terms, and %d columns are allowed: %d terms share one with another.",
-            *(len(hashes), max_columns, shared),
+            len(hashes),
+            max_columns,
+            shared,
         )
         return cls(hashes, max_columns, shared)
 

@@ -32,7 +32,9 @@ def file_lock(path: Path, timeout: float = -1) -> BaseFileLock:
     log.warning(
         "The file system of %s has no locks (%s), so the file %s is one. If a process on another machine dies "
         "while it holds it, delete the file.",
-        *(path.parent, refusal.strerror, held),
+        path.parent,
+        refusal.strerror,
+        held,
     )
     return SoftFileLock(held, timeout=timeout)
 

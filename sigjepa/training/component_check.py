@@ -236,7 +236,9 @@ def warn_of_late_beginnings(components: Mapping[str, Any]) -> None:
             log.warning(
                 "%s begins in epoch %g, but early stopping may end training after epoch %d; raise "
                 "callbacks.early_stopping.patience.",
-                *(key, begins, patience),
+                key,
+                begins,
+                patience,
             )
 
 

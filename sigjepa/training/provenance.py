@@ -98,7 +98,8 @@ def write_provenance(run_dir: Path, facts: Mapping[str, Any]) -> None:
         git["diff"] = write_diff(run_dir)
         log.warning(
             "The code is not as committed (%s): what was changed is kept in %s.%s",
-            *(str(git["sha"])[:12], run_dir / git["diff"]["file"]),
+            str(git["sha"])[:12],
+            run_dir / git["diff"]["file"],
             f" Left out of it: {', '.join(git['diff']['left_out'])}." if git["diff"]["left_out"] else "",
         )
     start = {key: facts[key] for key in ("time", "command", "versions", "environment", "config_hash")} | {"git": git}

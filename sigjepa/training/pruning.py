@@ -42,7 +42,9 @@ class MedianPruning(Callback):
         if trainer.strategy.reduce_boolean_decision(worse, all=False):
             log.info(
                 "Ended in epoch %d: the best %s is below the median of %d other jobs.",
-                *(epoch, self.monitor, len(others)),
+                epoch,
+                self.monitor,
+                len(others),
             )
             trainer.should_stop = True
 

@@ -78,7 +78,10 @@ class RefreshNegatives(Callback):
         negatives = HardNegatives.load(folder)
         log.info(
             "Hard negatives refreshed after %d epochs: %d pairs for %.1f %% of train anchors, %.1f %% of them new",
-            *(done, len(negatives), 100 * negatives.coverage(ids), 100 * (1 - shared_pairs(negatives, earlier))),
+            done,
+            len(negatives),
+            100 * negatives.coverage(ids),
+            100 * (1 - shared_pairs(negatives, earlier)),
         )
         datamodule.use_negatives(negatives)
         self.refreshed_epoch = done

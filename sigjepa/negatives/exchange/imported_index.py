@@ -63,7 +63,8 @@ class ImportedIndex(ImportedFile):
             log.warning(
                 "%s has no %s beside it: its scores are unknown, every pair counts as score_c=1, and no related pair "
                 "is masked.",
-                *(path, notes.path.name),
+                path,
+                notes.path.name,
             )
             return pairs.judged("unknown"), {"scores_known": False}
         pairs.begin_list()

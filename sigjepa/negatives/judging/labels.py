@@ -27,8 +27,15 @@ class LabeledPair(BaseModel):
         functions = [Function("", "", "", 0, signature, "", body) for signature, body in halves]
         first, second = sorted(functions, key=lambda function: function.key)
         return JudgeRequest(
-            *(2 * number, 2 * number + 1, first.key, second.key, 0.0),
-            *(first.signature, first.body, second.signature, second.body),
+            2 * number,
+            2 * number + 1,
+            first.key,
+            second.key,
+            0.0,
+            first.signature,
+            first.body,
+            second.signature,
+            second.body,
         )
 
 

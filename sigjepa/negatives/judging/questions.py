@@ -73,10 +73,20 @@ def requests_for(questions: Pairs, functions: pa.Table) -> Iterator[JudgeRequest
         known = dict(zip(here.tolist(), zip(*values, strict=True), strict=True))
         for *pair, cosim in zip(*(column.tolist() for column in block.columns), strict=True):
             first, second = sorted(pair, key=lambda function: (known[function][0], function))
-            (key, signature, body, features), (other_key, *halves, other_features) = known[first], known[second]
+            (key, signature, body, features), other = known[first], known[second]
+            other_key, other_signature, other_body, other_features = other
             yield JudgeRequest(
-                *(first, second, key, other_key, cosim),
-                *(signature, body, *halves, features, other_features),
+                first,
+                second,
+                key,
+                other_key,
+                cosim,
+                signature,
+                body,
+                other_signature,
+                other_body,
+                features,
+                other_features,
             )
 
 

@@ -46,9 +46,11 @@ def plan(
         cost = judge.cost(requests_at(within[to_ask]))
         log.info(
             "Judging with %s: %s pairs%s, %s already judged, %s to ask%s",
-            *(judge.name, f"{len(hashes):,}"),
+            judge.name,
+            f"{len(hashes):,}",
             "" if judge.limit is None else f", {len(within):,} of them within negatives.judge.limit",
-            *(f"{(~to_ask).sum():,}", f"{to_ask.sum():,}"),
+            f"{(~to_ask).sum():,}",
+            f"{to_ask.sum():,}",
             f"; {cost}" if cost else "",
         )
     return within

@@ -93,7 +93,9 @@ class JudgedPairsStage(Stage[JudgedPairs]):
             if self.judge.limit is not None or self.judge.keeps_answers:
                 hashes = question_hashes(questions, functions.table)
                 within = plan(
-                    *(self.judge, hashes, known),
+                    self.judge,
+                    hashes,
+                    known,
                     lambda rows: requests_for(questions.take(rows), functions.table),
                 )
             asked = questions.take(within)

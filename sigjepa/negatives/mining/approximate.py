@@ -94,7 +94,11 @@ class Approximate(ABC):
             recall = recall_of(pairs(index, min_cosim), exact)
             log.info(
                 "Approximate search with %s=%d finds %s of %d exact pairs of %d functions",
-                *(index.setting, index.effort, "none" if recall is None else f"{recall:.4f}", len(exact), len(sample)),
+                index.setting,
+                index.effort,
+                "none" if recall is None else f"{recall:.4f}",
+                len(exact),
+                len(sample),
             )
             if recall is None or recall >= self.min_recall:
                 return {"recall": recall, "recall_pairs": len(exact), "recall_queries": len(sample)}

@@ -30,9 +30,7 @@ class Tries:
             raise failure.error
         name = failure.part.name
         self._tried[name] += 1
-        log.warning(
-            *("%s failed on %s, try %d of %d: %s", name, failure.host, self._tried[name], MAX_TRIES, failure.said)
-        )
+        log.warning("%s failed on %s, try %d of %d: %s", name, failure.host, self._tried[name], MAX_TRIES, failure.said)
         if failure.trace and self._tried[name] == MAX_TRIES:
             log.warning("%s", failure.trace)
         if self._tried[name] < MAX_TRIES:

@@ -108,8 +108,12 @@ class CausalLmJudge(PromptedJudge):
         Raises SigjepaError for a model that can't be used, see `ScoringModel`.
         """
         model = ScoringModel(
-            *(self._checkpoint, getattr(torch, self.dtype), self.device),
-            *(self._prompt, self.max_tokens, self.max_code_characters),
+            self._checkpoint,
+            getattr(torch, self.dtype),
+            self.device,
+            self._prompt,
+            self.max_tokens,
+            self.max_code_characters,
         )
         waiting = iter(requests)
         while together := list(islice(waiting, SORTED_TOGETHER)):
