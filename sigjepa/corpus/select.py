@@ -51,7 +51,7 @@ def select(
     sizes, splits = {}, {}
     for tier in (tier for tier in TIERS if tier_sizes[tier]):
         members = {name: size for name, size in found.items() if tiers[name] == tier}
-        if (missing := tier_sizes[tier] - sum(usable[name] for name in members)) > 0:
+        if missing := missing_of_tier(tier, usable, tiers, tier_sizes):
             raise SigjepaError(
                 f"Tier '{tier}' wants {tier_sizes[tier]:,} functions; its {len(members)} repositories give "
                 f"{missing:,} too few. Give more repositories, raise corpus.max_functions_per_repository "
@@ -77,15 +77,19 @@ def shortage(
     if tier_sizes is None:
         return max(0, (max_functions or 0) - sum(usable.values()))
     tiers = tiers_by_size(usable, tier_sizes, seed)
-    given = Counter[str]()
-    for name, size in usable.items():
-        given[tiers[name]] += size
-    return sum(max(0, tier_sizes[tier] - given[tier]) for tier in TIERS)
+    return sum(missing_of_tier(tier, usable, tiers, tier_sizes) for tier in TIERS)
 
 
 def tiers_by_size(usable: Mapping[str, int], tier_sizes: Mapping[str, int], seed: int) -> dict[str, str]:
     """Return the tier of each repository; usable: how many functions of each may be taken."""
     return allocate(usable, {tier: tier_sizes[tier] / sum(tier_sizes.values()) for tier in TIERS}, seed)
+
+
+def missing_of_tier(
+    tier: str, usable: Mapping[str, int], tiers: Mapping[str, str], tier_sizes: Mapping[str, int]
+) -> int:
+    """Return how many functions a tier's repositories have too few for its size; tiers: that of each repository."""
+    return max(0, tier_sizes[tier] - sum(size for name, size in usable.items() if tiers[name] == tier))
 
 
 def equal_counts(found: Mapping[str, int], most: int | None, limit: int, seed: int) -> dict[str, int]:

@@ -31,6 +31,7 @@ from sigjepa.reporting.plots import (
 from sigjepa.reporting.retrieval import ExplainedRetrieval, Retrieval
 from sigjepa.reporting.run import Run
 from sigjepa.reporting.runs import FINISHED, all_metrics, by_experiment
+from sigjepa.reporting.unseen import unseen_section
 from sigjepa.store.files import atomic_path
 from sigjepa.store.progress import stage
 from sigjepa.training.run_file_names import CURVES_FILE
@@ -95,7 +96,7 @@ def report_markdown(
         sections.conclusions_section(pooled, comparison, power),
         sections.runs_section(runs, left_out),
         sections.results_section(pooled, comparison, published),
-        *filter(None, [sections.unseen_section(pooled, comparison.split), folds_section(pooled, comparison)]),
+        *filter(None, [unseen_section(pooled, comparison.split), folds_section(pooled, comparison)]),
         *([sections.diagnoses_section(comparison)] if comparison.also else []),
         sections.curves_section(written, key, epochs, published),
         sections.tests_section(comparison),

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sigjepa.data.batch import Batch
 from sigjepa.data.views import View, Views, concatenate_views, take_views
+from sigjepa.errors import SigjepaError
 from sigjepa.evaluation.first_bodies import FirstBodies, first_bodies
 from sigjepa.evaluation.ranks import Ranks, pool_ranks, view_ranks
 from sigjepa.losses.distributed import gather_rows, process_number, world_size
@@ -78,3 +79,13 @@ def concatenate_evaluations(parts: Sequence[Evaluation]) -> Evaluation:
         of_predictions, of_bodies = (take_views(concatenate_views(half), order) for half in zip(*pairs, strict=True))
         views = (of_predictions, of_bodies)
     return Evaluation(ids[order], predictions[order], bodies[order], views)
+
+
+def check_each_once(ids: Tensor, split: str) -> None:
+    """Raise SigjepaError when a function was evaluated more than once; ids: `[n]`, ascending, of all processes."""
+    twice = ids[1:][ids[1:] == ids[:-1]].unique()
+    if len(twice):
+        raise SigjepaError(
+            f"{len(twice)} functions of the {split} split were evaluated more than once, the first with id "
+            f"{int(twice[0])}: processes must share the split out. Keep trainer.use_distributed_sampler=false."
+        )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import torch
-from lightning import LightningModule, Trainer
+from lightning import LightningModule
 from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
@@ -22,10 +22,17 @@ from sigjepa.models.prediction import Prediction
 from sigjepa.models.student import INPUTS, BodyEncoder, FittedStudent
 from sigjepa.runtime.attention import attention_of_any_shape
 from sigjepa.runtime.instantiate import instantiate
-from sigjepa.training.evaluation_pass import Evaluation, concatenate_evaluations, evaluation
+from sigjepa.training.evaluation_pass import Evaluation, check_each_once, concatenate_evaluations, evaluation
 from sigjepa.training.loggers import RunLogger
 from sigjepa.training.mean_metrics import MeanMetrics
-from sigjepa.training.optimizer import build_optimizer, build_scheduler, eval_mode, is_fused, train_mode
+from sigjepa.training.optimizer import (
+    build_optimizer,
+    build_scheduler,
+    eval_mode,
+    is_fused,
+    scales_gradients,
+    train_mode,
+)
 from sigjepa.training.run_directory import SplitPredictions
 
 
@@ -272,21 +279,6 @@ class SigJepaModule(LightningModule):
         steps_per_epoch = int(self.trainer.num_training_batches)
         schedule = (optimizer, total_steps, steps_per_epoch, self.monitor, str(self.direction))
         return {"optimizer": optimizer, "lr_scheduler": build_scheduler(self.make_scheduler, *schedule)}
-
-
-def scales_gradients(trainer: Trainer) -> bool:
-    """Return whether gradients are those of a scaled loss until the optimizer's step, as in 16-mixed."""
-    return getattr(trainer.precision_plugin, "scaler", None) is not None
-
-
-def check_each_once(ids: Tensor, split: str) -> None:
-    """Raise SigjepaError when a function was evaluated more than once; ids: `[n]`, ascending, of all processes."""
-    twice = ids[1:][ids[1:] == ids[:-1]].unique()
-    if len(twice):
-        raise SigjepaError(
-            f"{len(twice)} functions of the {split} split were evaluated more than once, the first with id "
-            f"{int(twice[0])}: processes must share the split out. Keep trainer.use_distributed_sampler=false."
-        )
 
 
 def build_module(resolved: Mapping[str, Any], teacher_dim: int, metrics: Metrics) -> SigJepaModule:

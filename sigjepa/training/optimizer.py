@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+from lightning import Trainer
 from torch import nn
 from torch.optim import AdamW, Muon, Optimizer
 from torch.optim.lr_scheduler import (
@@ -129,6 +130,11 @@ def eval_mode(optimizers: Iterable[Optimizer]) -> None:
 def is_fused(optimizer: Optimizer) -> bool:
     """Return whether the optimizer updates all parameters in one operation."""
     return any(group.get("fused") for group in optimizer.param_groups)
+
+
+def scales_gradients(trainer: Trainer) -> bool:
+    """Return whether gradients are those of a scaled loss until the optimizer's step, as in 16-mixed."""
+    return getattr(trainer.precision_plugin, "scaler", None) is not None
 
 
 def build_optimizer(
